@@ -1,0 +1,96 @@
+//! A model, or its gradients, as safetensors bytes.
+
+use std::collections::HashMap;
+
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::optim::GradientsParams;
+use burn::tensor::Tensor;
+use safetensors::tensor::{Dtype, TensorView};
+
+use super::layout::Layout;
+use super::load::transpose;
+use crate::device::read;
+use crate::error::{ClipError, Result};
+use crate::model::Clip;
+
+/// f32 safetensors of every parameter, under the names of `layout`. `metadata` goes into `__metadata__` beside
+/// `format: pt`, which transformers insists on.
+///
+/// # Errors
+/// `device-failed`.
+pub async fn save(model: &Clip, layout: Layout, metadata: HashMap<String, String>) -> Result<Vec<u8>> {
+    let mut collector = Collector { path: Vec::new(), tensors: Vec::new(), gradients: None };
+    model.visit(&mut collector);
+    write(collector.tensors, layout, metadata).await
+}
+
+/// As [`save`], with each parameter's gradient in its place; parameters without one are left out.
+///
+/// # Errors
+/// `device-failed`.
+pub async fn save_gradients(model: &Clip, gradients: &GradientsParams, layout: Layout) -> Result<Vec<u8>> {
+    let mut collector = Collector { path: Vec::new(), tensors: Vec::new(), gradients: Some(gradients) };
+    model.visit(&mut collector);
+    write(collector.tensors, layout, HashMap::new()).await
+}
+
+struct Named {
+    path: String,
+    shape: Vec<usize>,
+    values: Tensor<1>,
+}
+
+struct Collector<'a> {
+    path: Vec<String>,
+    tensors: Vec<Named>,
+    gradients: Option<&'a GradientsParams>,
+}
+
+impl ModuleVisitor for Collector<'_> {
+    fn enter_module(&mut self, name: &str, _container_type: &str) {
+        self.path.push(name.into());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let value = match self.gradients {
+            None => Some(param.val().inner()),
+            Some(gradients) => gradients.get::<D>(param.id),
+        };
+        if let Some(value) = value {
+            let shape = value.dims().to_vec();
+            let count = shape.iter().product::<usize>();
+            self.tensors.push(Named { path: self.path.join("."), shape, values: value.reshape([count]) });
+        }
+    }
+}
+
+async fn write(tensors: Vec<Named>, layout: Layout, mut metadata: HashMap<String, String>) -> Result<Vec<u8>> {
+    let mut entries: Vec<(String, Vec<usize>, Vec<u8>)> = Vec::new();
+    for Named { path, mut shape, values } in tensors {
+        let mut values = read(values).await?;
+        let place = layout.place(&path);
+        if place.transposed {
+            values = transpose(&values, shape[0], shape[1]);
+            shape.reverse();
+        }
+        shape[0] /= place.keys.len();
+        if path == "logit_scale" {
+            shape.clear(); // a scalar in both layouts
+        }
+        let count = values.len() / place.keys.len();
+        for (key, part) in place.keys.into_iter().zip(values.chunks_exact(count)) {
+            entries.push((key, shape.clone(), part.iter().flat_map(|x| x.to_le_bytes()).collect()));
+        }
+    }
+    metadata.insert("format".into(), "pt".into());
+    let failed = |e: safetensors::SafeTensorError| ClipError::InvalidCheckpoint { message: e.to_string() };
+    let views = entries
+        .iter()
+        .map(|(key, shape, bytes)| Ok((key, TensorView::new(Dtype::F32, shape.clone(), bytes).map_err(failed)?)))
+        .collect::<Result<Vec<_>>>()?;
+    safetensors::serialize(views, Some(metadata)).map_err(failed)
+}

@@ -1,0 +1,32 @@
+//! The one place that picks a Burn device and reads from it.
+
+use burn::tensor::{Device, Tensor};
+
+use crate::error::{ClipError, Result};
+
+/// The CPU, with SIMD where the build has it.
+pub fn cpu() -> Device {
+    Device::flex()
+}
+
+/// The platform's GPU. Call once per process or Wasm instance and keep what it returns.
+///
+/// # Errors
+/// `device-unavailable` without an adapter.
+#[cfg(feature = "webgpu")]
+pub async fn webgpu() -> Result<Device> {
+    Device::wgpu_options()
+        .init_async()
+        .await
+        .map_err(|e| ClipError::DeviceUnavailable { device: "webgpu".into(), reason: e.to_string() })
+}
+
+/// Values of a tensor, row-major.
+///
+/// # Errors
+/// `device-failed`.
+pub async fn read<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>> {
+    let failed = |message: String| ClipError::DeviceFailed { message };
+    let data = tensor.into_data_async().await.map_err(|e| failed(e.to_string()))?;
+    data.try_into_vec::<f32>().map_err(|e| failed(format!("{e:?}")))
+}

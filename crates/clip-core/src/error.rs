@@ -1,0 +1,165 @@
+//! The one error type of the library.
+//!
+//! Every variant has a stable [`code`](ClipError::code): the TypeScript side switches on it, so a code never changes
+//! its meaning. `test/shared/errors.test.ts` holds the list against the TypeScript union.
+
+/// What can go wrong on input that a caller can mend.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClipError {
+    /// A configuration that no model can be made from.
+    #[error("invalid config: {field}: expected {expected}, got {got}")]
+    InvalidConfig {
+        /// Path of the field, e.g. `vision.patch_size`.
+        field: String,
+        /// What would be accepted.
+        expected: String,
+        /// What was found.
+        got: String,
+    },
+    /// A setting of a call (learning rate, batch size, `k`, …) outside its range.
+    #[error("invalid option {option}: expected {expected}, got {got}")]
+    InvalidOption {
+        /// Name of the option.
+        option: String,
+        /// What would be accepted.
+        expected: String,
+        /// What was found.
+        got: String,
+    },
+    /// A batch with nothing in it.
+    #[error("empty batch: expected at least 1 {what}, got 0")]
+    EmptyBatch {
+        /// `image`, `text`, `pair`…
+        what: String,
+    },
+    /// The contrastive loss needs a negative: a batch of one has none.
+    #[error("batch too small: expected at least 2 pairs to contrast, got {got}")]
+    BatchTooSmall {
+        /// Pairs in the batch.
+        got: usize,
+    },
+    /// Images and captions (or any two lists that belong together) differ in length.
+    #[error("count mismatch: expected as many {right} as {left} ({left_count}), got {right_count}")]
+    CountMismatch {
+        /// First list.
+        left: String,
+        /// Its length.
+        left_count: usize,
+        /// Second list.
+        right: String,
+        /// Its length.
+        right_count: usize,
+    },
+    /// A tensor of another shape than the model takes.
+    #[error("shape mismatch: {what}: expected {expected}, got {got}")]
+    ShapeMismatch {
+        /// Which tensor.
+        what: String,
+        /// Expected shape.
+        expected: String,
+        /// Shape found.
+        got: String,
+    },
+    /// A caption with more tokens than the context holds, where truncation was refused.
+    #[error("caption too long: expected at most {expected} tokens with start and end, got {got}: {text:?}")]
+    CaptionTooLong {
+        /// The model's context length.
+        expected: usize,
+        /// Tokens of the caption, start and end included.
+        got: usize,
+        /// Start of the caption.
+        text: String,
+    },
+    /// A token id that the vocabulary does not have.
+    #[error("token out of range: expected ids below {expected}, got {got}")]
+    TokenOutOfRange {
+        /// Vocabulary size.
+        expected: usize,
+        /// The id found.
+        got: i64,
+    },
+    /// A file with the merges of a byte-pair encoding that cannot be read.
+    #[error("invalid tokenizer: {message}")]
+    InvalidTokenizer {
+        /// What is wrong, with the line number where there is one.
+        message: String,
+    },
+    /// Image bytes that no decoder takes.
+    #[error("undecodable image: expected PNG, JPEG or WebP, got {got}")]
+    UndecodableImage {
+        /// What was found, in the decoder's words.
+        got: String,
+    },
+    /// An image of one pixel, which shows nothing.
+    #[error("image too small: expected at least 2 pixels on a side, got {width}×{height}")]
+    ImageTooSmall {
+        /// Pixels in a row.
+        width: usize,
+        /// Rows.
+        height: usize,
+    },
+    /// A checkpoint that cannot be read.
+    #[error("invalid checkpoint: {message}")]
+    InvalidCheckpoint {
+        /// What is wrong.
+        message: String,
+    },
+    /// A checkpoint without a tensor that the model needs.
+    #[error("missing tensor: expected {name} in the checkpoint, got none")]
+    MissingTensor {
+        /// Key in the checkpoint's own layout.
+        name: String,
+    },
+    /// The loss is no longer a number: the step was not applied.
+    #[error(
+        "loss is not finite at step {step}: expected a finite number, got {got}; the weights before this step are kept"
+    )]
+    LossNotFinite {
+        /// Step, counted from 0.
+        step: usize,
+        /// `NaN` or an infinity.
+        got: f32,
+    },
+    /// No device of the kind that was asked for.
+    #[error("no {device} device: {reason}")]
+    DeviceUnavailable {
+        /// `webgpu` or `cpu`.
+        device: String,
+        /// Why.
+        reason: String,
+    },
+    /// Reading a result back from the device failed.
+    #[error("device failed: {message}")]
+    DeviceFailed {
+        /// The device's own words.
+        message: String,
+    },
+}
+
+impl ClipError {
+    /// Stable name of the kind of error, as TypeScript sees it.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::InvalidConfig { .. } => "invalid-config",
+            Self::InvalidOption { .. } => "invalid-option",
+            Self::EmptyBatch { .. } => "empty-batch",
+            Self::BatchTooSmall { .. } => "batch-too-small",
+            Self::CountMismatch { .. } => "count-mismatch",
+            Self::ShapeMismatch { .. } => "shape-mismatch",
+            Self::CaptionTooLong { .. } => "caption-too-long",
+            Self::TokenOutOfRange { .. } => "token-out-of-range",
+            Self::InvalidTokenizer { .. } => "invalid-tokenizer",
+            Self::UndecodableImage { .. } => "undecodable-image",
+            Self::ImageTooSmall { .. } => "image-too-small",
+            Self::InvalidCheckpoint { .. } => "invalid-checkpoint",
+            Self::MissingTensor { .. } => "missing-tensor",
+            Self::LossNotFinite { .. } => "loss-not-finite",
+            Self::DeviceUnavailable { .. } => "device-unavailable",
+            Self::DeviceFailed { .. } => "device-failed",
+        }
+    }
+}
+
+/// Result of everything that takes a caller's input.
+pub type Result<T> = core::result::Result<T, ClipError>;

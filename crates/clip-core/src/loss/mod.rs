@@ -1,0 +1,5 @@
+//! Losses. They take features, never a model.
+
+mod contrastive;
+
+pub use contrastive::ContrastiveLoss;

@@ -1,0 +1,56 @@
+//! Multi-head self-attention with fused query, key and value projection (arXiv 1706.03762, section 3.2).
+
+use burn::module::{Module, Param};
+use burn::nn::Linear;
+use burn::tensor::Tensor;
+
+use super::init::{BlockInit, ParamInit};
+use crate::kernels;
+
+/// Self-attention. `in_proj_*` hold query, key and value side by side, in this order.
+#[derive(Module, Debug)]
+pub struct Attention {
+    /// `[width, 3 * width]`
+    pub in_proj_weight: Param<Tensor<2>>,
+    /// `[3 * width]`
+    pub in_proj_bias: Param<Tensor<1>>,
+    /// `[width, width]` and `[width]`
+    pub out_proj: Linear,
+    /// Number of heads.
+    pub heads: usize,
+    /// Whether a position sees only itself and those before it.
+    pub causal: bool,
+}
+
+impl Attention {
+    /// Fresh parameters for a residual stream of `width`.
+    pub fn init(width: usize, heads: usize, causal: bool, table: BlockInit, init: &mut ParamInit<'_>) -> Self {
+        let d = width as f64;
+        let (in_proj_weight, out_weight) = match table {
+            // xavier_uniform over [3 width, width], then nn.Linear's default
+            BlockInit::PyTorch => {
+                (init.uniform([width, 3 * width], (6.0 / (4.0 * d)).sqrt()), init.uniform([width, width], d.powf(-0.5)))
+            }
+            BlockInit::Text { layers } => (
+                init.normal([width, 3 * width], d.powf(-0.5)),
+                init.normal([width, width], d.powf(-0.5) * (2.0 * layers as f64).powf(-0.5)),
+            ),
+        };
+        Self {
+            in_proj_weight,
+            in_proj_bias: init.constant([3 * width], 0.0),
+            out_proj: Linear { weight: out_weight, bias: Some(init.constant([width], 0.0)) },
+            heads,
+            causal,
+        }
+    }
+
+    /// # Shapes
+    /// - x: `[batch, length, width]`
+    /// - output: `[batch, length, width]`
+    pub fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+        let qkv = kernels::linear(x, self.in_proj_weight.val(), Some(self.in_proj_bias.val()));
+        let mixed = kernels::attention(qkv, self.heads, self.causal);
+        kernels::linear(mixed, self.out_proj.weight.val(), self.out_proj.bias.as_ref().map(Param::val))
+    }
+}

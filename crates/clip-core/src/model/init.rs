@@ -1,0 +1,73 @@
+//! Seeded initial values. The numbers depend on the seed alone, not on the device or the platform.
+
+use burn::module::Param;
+use burn::tensor::{Device, Tensor, TensorData};
+use rand::rngs::ChaCha8Rng;
+use rand::{RngExt, SeedableRng};
+use rand_distr::{Distribution, StandardNormal};
+
+/// Source of initial parameters, all drawn from one ChaCha8 stream.
+pub struct ParamInit<'a> {
+    rng: Option<ChaCha8Rng>,
+    device: &'a Device,
+}
+
+impl<'a> ParamInit<'a> {
+    /// A stream that gives the same numbers for the same `seed` everywhere.
+    pub fn new(seed: u64, device: &'a Device) -> Self {
+        Self { rng: Some(ChaCha8Rng::seed_from_u64(seed)), device }
+    }
+
+    /// All zeros: for a model about to be filled from a checkpoint.
+    pub fn blank(device: &'a Device) -> Self {
+        Self { rng: None, device }
+    }
+
+    /// Device of the parameters.
+    pub fn device(&self) -> &Device {
+        self.device
+    }
+
+    fn fill<const D: usize>(
+        &mut self,
+        shape: [usize; D],
+        mut draw: impl FnMut(&mut ChaCha8Rng) -> f32,
+    ) -> Param<Tensor<D>> {
+        let count = shape.iter().product();
+        let values: Vec<f32> = match &mut self.rng {
+            Some(rng) => (0..count).map(|_| draw(rng)).collect(),
+            None => vec![0.0; count],
+        };
+        Param::from_data(TensorData::new(values, shape), self.device)
+    }
+
+    /// N(0, `std`²).
+    pub fn normal<const D: usize>(&mut self, shape: [usize; D], std: f64) -> Param<Tensor<D>> {
+        self.fill(shape, |rng| {
+            let x: f64 = StandardNormal.sample(rng);
+            (x * std) as f32
+        })
+    }
+
+    /// U(-`bound`, `bound`).
+    pub fn uniform<const D: usize>(&mut self, shape: [usize; D], bound: f64) -> Param<Tensor<D>> {
+        self.fill(shape, |rng| rng.random_range(-bound..bound) as f32)
+    }
+
+    /// All the same value.
+    pub fn constant<const D: usize>(&mut self, shape: [usize; D], value: f32) -> Param<Tensor<D>> {
+        self.fill(shape, |_| value)
+    }
+}
+
+/// How the matrices of a block are drawn.
+#[derive(Debug, Clone, Copy)]
+pub enum BlockInit {
+    /// PyTorch's defaults for `nn.MultiheadAttention` and `nn.Linear`, which OpenAI and OpenCLIP leave the image tower with.
+    PyTorch,
+    /// The text tower's table: <https://github.com/openai/CLIP/blob/d05afc436d78/clip/model.py#L299-L318>.
+    Text {
+        /// Blocks of the tower, which the output projections' deviation depends on.
+        layers: usize,
+    },
+}

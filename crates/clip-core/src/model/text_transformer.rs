@@ -1,0 +1,184 @@
+//! Text tower: a causal Transformer pooled at the end of the caption (arXiv 2103.00020, section 2.4).
+
+use burn::module::{Module, Param};
+use burn::tensor::{Int, Tensor, TensorData};
+
+use super::init::{BlockInit, ParamInit};
+use super::layer_norm::LayerNorm;
+use super::transformer::{Transformer, TransformerShape};
+use crate::config::{TextConfig, TextPooling};
+use crate::error::{ClipError, Result};
+
+/// Token embeddings.
+#[derive(Module, Debug)]
+pub struct TokenEmbedding {
+    /// `[vocab_size, width]`
+    pub weight: Param<Tensor<2>>,
+}
+
+/// Tokens of a batch, checked against a text tower and cut to its longest caption.
+///
+/// The tower is causal and pooled at `ends`, so the tokens after the last end cannot change any answer or gradient.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TextBatch {
+    ids: Vec<i32>,
+    length: usize,
+    ends: Vec<i32>,
+}
+
+impl TextBatch {
+    /// Checks `ids` (`count` rows of `context_length`, row-major) and finds where each caption ends.
+    ///
+    /// # Errors
+    /// `empty-batch`, `shape-mismatch`, `token-out-of-range`.
+    pub fn new(ids: &[i32], count: usize, config: &TextConfig) -> Result<Self> {
+        let context = config.context_length;
+        if count == 0 {
+            return Err(ClipError::EmptyBatch { what: "text".into() });
+        }
+        if ids.len() != count * context {
+            return Err(ClipError::ShapeMismatch {
+                what: "input_ids".into(),
+                expected: format!("[{count}, {context}]"),
+                got: format!("{} ids", ids.len()),
+            });
+        }
+        if let Some(&id) = ids.iter().find(|&&id| usize::try_from(id).map_or(true, |id| id >= config.vocab_size)) {
+            return Err(ClipError::TokenOutOfRange { expected: config.vocab_size, got: i64::from(id) });
+        }
+        let ends: Vec<usize> = ids.chunks_exact(context).map(|row| end_position(row, config.pooling)).collect();
+        let length = 1 + ends.iter().copied().max().unwrap_or(0);
+        Ok(Self {
+            ids: ids.chunks_exact(context).flat_map(|row| row[..length].iter().copied()).collect(),
+            length,
+            ends: ends.iter().enumerate().map(|(row, end)| (row * length + end) as i32).collect(),
+        })
+    }
+
+    /// Number of captions.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Never true: an empty batch is refused.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+}
+
+fn end_position(row: &[i32], pooling: TextPooling) -> usize {
+    let first_of = |id: i32| row.iter().position(|&x| x == id).unwrap_or(0);
+    match pooling {
+        TextPooling::Argmax => first_of(row.iter().copied().max().unwrap_or(0)),
+        TextPooling::FirstOf(id) => first_of(i32::try_from(id).unwrap_or(-1)),
+    }
+}
+
+/// Tokens through a causal Transformer; the end token's last state, projected, is the caption's embedding.
+#[derive(Module, Debug)]
+pub struct TextTransformer {
+    /// Token embeddings.
+    pub token_embedding: TokenEmbedding,
+    /// `[context_length, width]`
+    pub positional_embedding: Param<Tensor<2>>,
+    /// Blocks.
+    pub transformer: Transformer,
+    /// Norm after the blocks.
+    pub ln_final: LayerNorm,
+    /// `[width, embed_dim]`
+    pub text_projection: Param<Tensor<2>>,
+}
+
+impl TextTransformer {
+    /// Fresh parameters: <https://github.com/openai/CLIP/blob/d05afc436d78/clip/model.py#L299-L326>.
+    pub fn init(config: &TextConfig, embed_dim: usize, init: &mut ParamInit<'_>) -> Self {
+        let TextConfig { width, layers, layer_norm_eps: eps, .. } = *config;
+        let shape = TransformerShape {
+            width,
+            layers,
+            heads: config.heads,
+            mlp_width: config.mlp_width,
+            activation: config.activation,
+            layer_norm_eps: eps,
+            causal: true,
+        };
+        Self {
+            token_embedding: TokenEmbedding { weight: init.normal([config.vocab_size, width], 0.02) },
+            positional_embedding: init.normal([config.context_length, width], 0.01),
+            transformer: Transformer::init(shape, BlockInit::Text { layers }, init),
+            ln_final: LayerNorm::init(width, eps, init),
+            text_projection: init.normal([width, embed_dim], (width as f64).powf(-0.5)),
+        }
+    }
+
+    /// Tokens with their positions.
+    ///
+    /// # Shapes
+    /// - output: `[batch, length, width]`
+    pub fn embeddings(&self, batch: &TextBatch) -> Tensor<3> {
+        let table = self.token_embedding.weight.val();
+        let device = table.device();
+        let [_, width] = table.dims();
+        let (count, length) = (batch.len(), batch.length);
+        let ids = Tensor::<1, Int>::from_data(TensorData::new(batch.ids.clone(), [count * length]), &device);
+        let tokens = table.select(0, ids).reshape([count, length, width]); // [n, l, width]
+        tokens + self.positional_embedding.val().slice([0..length]).unsqueeze::<3>()
+    }
+
+    /// Last states of all positions, after `ln_final`.
+    ///
+    /// # Shapes
+    /// - output: `[batch, length, width]`
+    pub fn last_hidden_state(&self, batch: &TextBatch) -> Tensor<3> {
+        self.ln_final.forward(self.transformer.forward(self.embeddings(batch)))
+    }
+
+    /// # Shapes
+    /// - output: `[batch, embed_dim]`, not normalised
+    pub fn forward(&self, batch: &TextBatch) -> Tensor<2> {
+        let x = self.transformer.forward(self.embeddings(batch));
+        // a norm acts on each position alone: pool first, norm only what is kept
+        self.ln_final.forward(Self::pool(x, batch)).matmul(self.text_projection.val())
+    }
+
+    /// State at each caption's end.
+    ///
+    /// # Shapes
+    /// - x: `[batch, length, width]`
+    /// - output: `[batch, width]`
+    pub fn pool(x: Tensor<3>, batch: &TextBatch) -> Tensor<2> {
+        let [count, length, width] = x.dims();
+        let ends = Tensor::<1, Int>::from_data(TensorData::new(batch.ends.clone(), [count]), &x.device());
+        x.reshape([count * length, width]).select(0, ends) // [n, width]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::ClipConfig;
+
+    fn config(pooling: TextPooling) -> TextConfig {
+        let json = r#"{"embedDim": 8, "vision": {"imageSize": 8, "patchSize": 8, "width": 8, "layers": 1, "heads": 1},
+            "text": {"contextLength": 5, "vocabSize": 10, "width": 8, "layers": 1, "heads": 2}}"#;
+        TextConfig { pooling, ..ClipConfig::from_json(json).unwrap().text }
+    }
+
+    #[test]
+    fn the_first_of_several_ends_counts_and_the_rest_is_cut() {
+        let batch = TextBatch::new(&[8, 1, 9, 9, 9, 8, 9, 0, 0, 0], 2, &config(TextPooling::Argmax)).unwrap();
+        assert_eq!(batch, TextBatch { ids: vec![8, 1, 9, 8, 9, 0], length: 3, ends: vec![2, 4] });
+        let batch = TextBatch::new(&[8, 7, 9, 7, 0], 1, &config(TextPooling::FirstOf(7))).unwrap();
+        assert_eq!((batch.length, batch.ends), (2, vec![1]));
+    }
+
+    #[test]
+    fn ids_outside_the_vocabulary_are_refused() {
+        for bad in [10, -1] {
+            let error = TextBatch::new(&[8, bad, 9, 0, 0], 1, &config(TextPooling::Argmax)).unwrap_err();
+            assert_eq!(error, ClipError::TokenOutOfRange { expected: 10, got: i64::from(bad) });
+        }
+        assert_eq!(TextBatch::new(&[], 0, &config(TextPooling::Argmax)).unwrap_err().code(), "empty-batch");
+        assert_eq!(TextBatch::new(&[1, 2], 1, &config(TextPooling::Argmax)).unwrap_err().code(), "shape-mismatch");
+    }
+}

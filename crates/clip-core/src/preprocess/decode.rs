@@ -1,0 +1,82 @@
+//! Encoded bytes to 8-bit RGB, the same in every browser and in Node: by the `image` crate, never by a canvas.
+
+use std::io::Cursor;
+
+use image::{DynamicImage, ImageDecoder, ImageReader, Limits};
+
+use super::RgbImage;
+use crate::error::{ClipError, Result};
+
+/// Longest side and most memory that a decoder may take: a small file can claim a huge picture.
+const MAX_SIDE: u32 = 16_384;
+const MAX_ALLOC: u64 = 512 << 20;
+
+/// Decodes PNG, JPEG or WebP as a browser would show it on a white page: first frame, EXIF orientation applied, 16 bit
+/// scaled to 8, transparency over white.
+///
+/// # Errors
+/// `undecodable-image`.
+pub fn decode(bytes: &[u8]) -> Result<RgbImage> {
+    let undecodable = |got: String| ClipError::UndecodableImage { got };
+    if bytes.is_empty() {
+        return Err(undecodable("0 bytes".into()));
+    }
+    let in_words = |e: image::ImageError| undecodable(format!("{} bytes: {e}", bytes.len()));
+    let mut reader = ImageReader::new(Cursor::new(bytes))
+        .with_guessed_format()
+        .map_err(|e| undecodable(format!("{} bytes: {e}", bytes.len())))?;
+    if reader.format().is_none() {
+        return Err(undecodable(format!("{} bytes of an unknown format", bytes.len())));
+    }
+    let mut limits = Limits::default();
+    limits.max_image_width = Some(MAX_SIDE);
+    limits.max_image_height = Some(MAX_SIDE);
+    limits.max_alloc = Some(MAX_ALLOC);
+    reader.limits(limits);
+    let mut decoder = reader.into_decoder().map_err(in_words)?;
+    let orientation = decoder.orientation().map_err(in_words)?;
+    let mut image = DynamicImage::from_decoder(decoder).map_err(in_words)?;
+    image.apply_orientation(orientation);
+    let (width, height) = (image.width() as usize, image.height() as usize);
+    let data = if image.color().has_alpha() {
+        image.into_rgba8().pixels().flat_map(|p| over_white(p.0)).collect()
+    } else {
+        image.into_rgb8().into_raw()
+    };
+    RgbImage::new(width, height, data)
+}
+
+fn over_white([r, g, b, a]: [u8; 4]) -> [u8; 3] {
+    let mix = |c: u8| {
+        let a = u32::from(a);
+        ((u32::from(c) * a + 255 * (255 - a) + 127) / 255) as u8
+    };
+    [mix(r), mix(g), mix(b)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn png(image: &DynamicImage) -> Vec<u8> {
+        let mut bytes = Cursor::new(Vec::new());
+        image.write_to(&mut bytes, image::ImageFormat::Png).unwrap();
+        bytes.into_inner()
+    }
+
+    #[test]
+    fn transparency_shows_white() {
+        let image = image::RgbaImage::from_raw(3, 1, vec![9, 9, 9, 0, 0, 0, 0, 128, 1, 2, 3, 255]).unwrap();
+        assert_eq!(decode(&png(&image.into())).unwrap().data(), [255, 255, 255, 127, 127, 127, 1, 2, 3]);
+    }
+
+    #[test]
+    fn what_is_no_image_is_refused_in_words() {
+        let whole = png(&DynamicImage::new_rgb8(20, 20));
+        for bytes in [&b""[..], b"not an image", &whole[..whole.len() / 2], &[0x89, b'P', b'N', b'G']] {
+            let error = decode(bytes).unwrap_err();
+            assert_eq!(error.code(), "undecodable-image");
+            assert!(error.to_string().contains("bytes"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! Encoded image to the numbers that the image tower takes: decode, resize as Pillow does, crop, normalise.
+
+mod decode;
+mod resize;
+
+use serde::Deserialize;
+
+pub use decode::decode;
+pub use resize::{Filter, resize};
+
+use crate::error::{ClipError, Result};
+
+/// An 8-bit RGB image, row by row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RgbImage {
+    width: usize,
+    height: usize,
+    data: Vec<u8>,
+}
+
+impl RgbImage {
+    /// # Shapes
+    /// - data: `[height, width, 3]`
+    ///
+    /// # Errors
+    /// `shape-mismatch` for data of another length, or a side of 0.
+    pub fn new(width: usize, height: usize, data: Vec<u8>) -> Result<Self> {
+        let expected = width.checked_mul(height).and_then(|n| n.checked_mul(3));
+        if width == 0 || height == 0 || expected != Some(data.len()) {
+            return Err(ClipError::ShapeMismatch {
+                what: "image".into(),
+                expected: format!("[{height}, {width}, 3] with sides of 1 or more"),
+                got: format!("{} bytes", data.len()),
+            });
+        }
+        Ok(Self { width, height, data })
+    }
+
+    /// Pixels in a row.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Rows.
+    pub fn height(&self) -> usize {
+        self.height
+    }
+
+    /// `[height, width, 3]`.
+    pub fn data(&self) -> &[u8] {
+        &self.data
+    }
+}
+
+/// How an image of any shape becomes a square.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ResizeMode {
+    /// The shortest side to the size, then the centre cut out.
+    #[default]
+    Shortest,
+    /// Both sides to the size, whatever becomes of the proportions.
+    Squash,
+}
+
+/// Where a crop starts when it cannot be centred.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CropRounding {
+    /// torchvision, which OpenAI and OpenCLIP use: half a pixel goes to the even side.
+    #[default]
+    Torchvision,
+    /// Hugging Face: half a pixel goes down.
+    Hf,
+}
+
+/// The transform of a checkpoint.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Preprocess {
+    /// Side of the output.
+    pub size: usize,
+    /// How the square is made.
+    #[serde(default)]
+    pub mode: ResizeMode,
+    /// Kernel of the resampling.
+    #[serde(default)]
+    pub filter: Filter,
+    /// Whose crop.
+    #[serde(default)]
+    pub crop: CropRounding,
+    /// Mean of each channel, of values from 0 to 1.
+    #[serde(default = "clip_mean")]
+    pub mean: [f32; 3],
+    /// Deviation of each channel.
+    #[serde(default = "clip_std")]
+    pub std: [f32; 3],
+}
+
+fn clip_mean() -> [f32; 3] {
+    [0.481_454_66, 0.457_827_5, 0.408_210_73]
+}
+
+fn clip_std() -> [f32; 3] {
+    [0.268_629_54, 0.261_302_6, 0.275_777_1]
+}
+
+impl Preprocess {
+    /// OpenAI's and OpenCLIP's transform: <https://github.com/openai/CLIP/blob/d05afc436d78/clip/clip.py#L79-L86>.
+    pub fn clip(size: usize) -> Self {
+        Self {
+            size,
+            mode: ResizeMode::default(),
+            filter: Filter::default(),
+            crop: CropRounding::default(),
+            mean: clip_mean(),
+            std: clip_std(),
+        }
+    }
+
+    /// Refuses what is no picture: an image of one pixel is a tracking pixel or a failed download.
+    ///
+    /// # Errors
+    /// `image-too-small`.
+    pub fn check(image: &RgbImage) -> Result<()> {
+        if image.width < 2 && image.height < 2 {
+            return Err(ClipError::ImageTooSmall { width: image.width, height: image.height });
+        }
+        Ok(())
+    }
+
+    /// Resized and cropped, still 8-bit.
+    ///
+    /// # Shapes
+    /// - output: `[3, size, size]`
+    pub fn square(&self, image: &RgbImage) -> Vec<u8> {
+        let size = self.size;
+        let (width, height) = match self.mode {
+            ResizeMode::Squash => (size, size),
+            // the long side is truncated, not rounded
+            ResizeMode::Shortest if image.width <= image.height => (size, size * image.height / image.width),
+            ResizeMode::Shortest => (size * image.width / image.height, size),
+        };
+        let resized = resize(image, width, height, self.filter);
+        let (left, top) = (self.crop_offset(width), self.crop_offset(height));
+        let mut out = vec![0; 3 * size * size];
+        for y in 0..size {
+            for x in 0..size {
+                for channel in 0..3 {
+                    out[(channel * size + y) * size + x] = resized.data[((top + y) * width + left + x) * 3 + channel];
+                }
+            }
+        }
+        out
+    }
+
+    fn crop_offset(&self, side: usize) -> usize {
+        let free = side - self.size;
+        match self.crop {
+            // round((side - size) / 2), ties to even
+            CropRounding::Torchvision if free % 4 == 3 => free / 2 + 1,
+            _ => free / 2,
+        }
+    }
+
+    /// 8-bit squares to the tower's input: `(x / 255 - mean) / std`.
+    ///
+    /// # Shapes
+    /// - squares, output: `[batch, 3, size, size]`
+    pub fn normalize(&self, squares: &[u8]) -> Vec<f32> {
+        let table: Vec<[f32; 256]> =
+            (0..3).map(|c| core::array::from_fn(|level| (level as f32 / 255.0 - self.mean[c]) / self.std[c])).collect();
+        let plane = self.size * self.size;
+        squares
+            .chunks_exact(plane)
+            .enumerate()
+            .flat_map(|(i, plane)| plane.iter().map(move |&level| (i % 3, usize::from(level))))
+            .map(|(channel, level)| table[channel][level])
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tall_image_keeps_its_middle() {
+        let rows: Vec<u8> = (0..4u8).flat_map(|y| [y * 10; 6]).collect();
+        let image = RgbImage::new(2, 4, rows).unwrap();
+        assert_eq!(Preprocess::clip(2).square(&image)[..4], [10, 10, 20, 20]);
+    }
+
+    #[test]
+    fn crops_differ_by_one_where_three_of_four_are_free() {
+        let offset = |crop, side| Preprocess { crop, ..Preprocess::clip(32) }.crop_offset(side);
+        for (side, torchvision, hf) in [(32, 0, 0), (33, 0, 0), (34, 1, 1), (35, 2, 1), (47, 8, 7), (49, 8, 8)] {
+            assert_eq!((offset(CropRounding::Torchvision, side), offset(CropRounding::Hf, side)), (torchvision, hf));
+        }
+    }
+
+    #[test]
+    fn images_without_pixels_cannot_be_made() {
+        for (width, height, bytes) in [(0, 0, 0), (1, 0, 0), (2, 2, 11), (usize::MAX, usize::MAX, 3)] {
+            assert_eq!(RgbImage::new(width, height, vec![0; bytes]).unwrap_err().code(), "shape-mismatch");
+        }
+        let pixel = RgbImage::new(1, 1, vec![7; 3]).unwrap();
+        assert_eq!(Preprocess::check(&pixel).unwrap_err().code(), "image-too-small");
+        assert_eq!(Preprocess::clip(4).square(&pixel), [7; 48]);
+    }
+}

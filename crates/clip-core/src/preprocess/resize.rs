@@ -1,0 +1,132 @@
+//! Pillow's antialiased resampling, bit for bit.
+//!
+//! Source: <https://github.com/python-pillow/Pillow/blob/12.0.0/src/libImaging/Resample.c>, with the order of the passes
+//! of Pillow 13.
+
+use serde::Deserialize;
+
+use super::RgbImage;
+
+/// Fraction bits of a weight: 32 less 8 for the pixel and 2 for overshoot.
+const PRECISION: u32 = 22;
+
+/// Kernel of a resampling.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Filter {
+    /// Cubic with a = -0.5.
+    #[default]
+    Bicubic,
+    /// A triangle.
+    Bilinear,
+}
+
+impl Filter {
+    fn support(self) -> f64 {
+        match self {
+            Self::Bicubic => 2.0,
+            Self::Bilinear => 1.0,
+        }
+    }
+
+    fn weight(self, x: f64) -> f64 {
+        const A: f64 = -0.5;
+        let x = x.abs();
+        match self {
+            Self::Bicubic if x < 1.0 => ((A + 2.0) * x - (A + 3.0)) * x * x + 1.0,
+            Self::Bicubic if x < 2.0 => (((x - 5.0) * x + 8.0) * x - 4.0) * A,
+            Self::Bilinear if x < 1.0 => 1.0 - x,
+            _ => 0.0,
+        }
+    }
+}
+
+/// For one output position: where its window starts, and the fixed-point weights.
+struct Window {
+    start: usize,
+    weights: Vec<i32>,
+}
+
+fn windows(input: usize, output: usize, filter: Filter) -> Vec<Window> {
+    let scale = input as f64 / output as f64;
+    let stretch = scale.max(1.0);
+    let support = filter.support() * stretch;
+    (0..output)
+        .map(|i| {
+            let center = (i as f64 + 0.5) * scale;
+            let start = (center - support + 0.5).max(0.0) as usize;
+            let end = ((center + support + 0.5) as usize).min(input);
+            let weights: Vec<f64> = (start..end).map(|x| filter.weight((x as f64 - center + 0.5) / stretch)).collect();
+            let sum: f64 = weights.iter().sum();
+            let fixed = |w: f64| {
+                let w = if sum == 0.0 { w } else { w / sum } * f64::from(1 << PRECISION);
+                (w + 0.5f64.copysign(w)) as i32
+            };
+            Window { start, weights: weights.into_iter().map(fixed).collect() }
+        })
+        .collect()
+}
+
+/// An image of `width` × `height`, antialiased, rounded to 8 bit after each pass.
+pub fn resize(image: &RgbImage, width: usize, height: usize, filter: Filter) -> RgbImage {
+    let (from_width, from_height) = (image.width(), image.height());
+    let across =
+        |image: &RgbImage| if from_width == width { image.clone() } else { pass::<true>(image, width, filter) };
+    let down =
+        |image: &RgbImage| if from_height == height { image.clone() } else { pass::<false>(image, height, filter) };
+    // Pillow 13 shrinks the much longer height first
+    let shrink = |from: usize, to: usize| from as i64 - to as i64;
+    if height < from_height && shrink(from_height, height) > 2 * shrink(from_width, width) {
+        across(&down(image))
+    } else {
+        down(&across(image))
+    }
+}
+
+/// One pass: along the rows, or along the columns.
+fn pass<const ACROSS: bool>(image: &RgbImage, size: usize, filter: Filter) -> RgbImage {
+    let (width, height) = if ACROSS { (size, image.height()) } else { (image.width(), size) };
+    let stride = image.width() * 3;
+    let windows = windows(if ACROSS { image.width() } else { image.height() }, size, filter);
+    let data = image.data();
+    let mut out = Vec::with_capacity(width * height * 3);
+    for y in 0..height {
+        for x in 0..width {
+            let Window { start, weights } = &windows[if ACROSS { x } else { y }];
+            let (first, step) = if ACROSS { (y * stride + start * 3, 3) } else { (start * stride + x * 3, stride) };
+            for channel in 0..3 {
+                let mut sum = 1i32 << (PRECISION - 1);
+                for (i, weight) in weights.iter().enumerate() {
+                    sum = sum.wrapping_add(i32::from(data[first + channel + i * step]).wrapping_mul(*weight));
+                }
+                out.push((sum >> PRECISION).clamp(0, 255) as u8);
+            }
+        }
+    }
+    RgbImage { width, height, data: out }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_of_every_window_sum_to_one() {
+        for (input, output) in [(1, 7), (7, 1), (640, 32), (32, 33), (300, 224)] {
+            for filter in [Filter::Bicubic, Filter::Bilinear] {
+                for window in windows(input, output, filter) {
+                    let sum: i32 = window.weights.iter().sum();
+                    assert!((sum - (1 << PRECISION)).unsigned_abs() as usize <= window.weights.len());
+                    assert!(window.start + window.weights.len() <= input);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_flat_image_stays_flat_and_the_same_size_is_a_copy() {
+        let image = RgbImage::new(5, 3, [10, 20, 30].repeat(15)).unwrap();
+        assert_eq!(resize(&image, 9, 7, Filter::Bicubic).data(), [10, 20, 30].repeat(63));
+        assert_eq!(resize(&image, 5, 3, Filter::Bilinear), image);
+    }
+}

@@ -1,0 +1,149 @@
+//! Byte-pair encoding (arXiv 1508.07909) over bytes, as <https://github.com/openai/CLIP/blob/d05afc436d78/clip/simple_tokenizer.py>
+//! does it.
+//!
+//! Ids are 0–255 the bytes, 256–511 the bytes that end a word, then one per merge, then start and end.
+
+use std::collections::HashMap;
+
+use super::PUBLISHED_MERGES;
+use crate::error::{ClipError, Result};
+
+const BYTES: u32 = 256;
+const SYMBOLS: u32 = 2 * BYTES;
+const WORD_END: &str = "</w>";
+
+/// Merges and what they make.
+#[derive(Debug, Clone)]
+pub struct Bpe {
+    /// Two symbols to the one they become; a lower id was learned earlier and goes first.
+    merged: HashMap<(u32, u32), u32>,
+    /// The pairs in order: entry i makes symbol 512 + i.
+    pairs: Vec<(u32, u32)>,
+    /// Symbol of each byte.
+    symbols: [u32; 256],
+}
+
+/// The printable stand-in of every byte, in the order of their ids: printable ones first, the others after.
+fn byte_alphabet() -> Vec<(u8, char)> {
+    let printable = (b'!'..=b'~').chain(0xa1..=0xac).chain(0xae..=0xff);
+    let mut alphabet: Vec<(u8, char)> = printable.map(|b| (b, b as char)).collect();
+    let others: Vec<u8> = (0..=255).filter(|b| !alphabet.iter().any(|(p, _)| p == b)).collect();
+    alphabet.extend(others.into_iter().zip('\u{100}'..));
+    alphabet
+}
+
+impl Bpe {
+    pub(super) fn from_merges(merges: &str) -> Result<Self> {
+        let mut symbols = [0; 256];
+        let mut ids: HashMap<String, u32> = HashMap::new();
+        for (id, (byte, stand_in)) in (0..).zip(byte_alphabet()) {
+            symbols[usize::from(byte)] = id;
+            ids.insert(stand_in.to_string(), id);
+            ids.insert(format!("{stand_in}{WORD_END}"), BYTES + id);
+        }
+        let mut bpe = Self { merged: HashMap::new(), pairs: Vec::new(), symbols };
+        for (number, line) in merges.lines().enumerate() {
+            let is_header = number == 0 && (line.starts_with("#version") || line.starts_with("\"bpe_simple_vocab"));
+            if is_header || line.is_empty() {
+                continue;
+            }
+            if bpe.pairs.len() == PUBLISHED_MERGES {
+                break;
+            }
+            let invalid = |expected: &str| ClipError::InvalidTokenizer {
+                message: format!("merges, line {}: expected {expected}, got {line:?}", number + 1),
+            };
+            let (left, right) = line.split_once(' ').ok_or_else(|| invalid("two symbols with a space between"))?;
+            let known = "symbols made by earlier lines";
+            let pair = (*ids.get(left).ok_or_else(|| invalid(known))?, *ids.get(right).ok_or_else(|| invalid(known))?);
+            let id = SYMBOLS + bpe.pairs.len() as u32;
+            if bpe.merged.insert(pair, id).is_some() {
+                return Err(invalid("each pair once"));
+            }
+            ids.insert(format!("{left}{right}"), id);
+            bpe.pairs.push(pair);
+        }
+        Ok(bpe)
+    }
+
+    pub(super) fn vocab_size(&self) -> usize {
+        SYMBOLS as usize + self.pairs.len() + 2
+    }
+
+    pub(super) fn start(&self) -> i32 {
+        (self.vocab_size() - 2) as i32
+    }
+
+    pub(super) fn end(&self) -> i32 {
+        (self.vocab_size() - 1) as i32
+    }
+
+    pub(super) fn merges(&self) -> String {
+        let alphabet = byte_alphabet();
+        let mut names: Vec<String> = alphabet.iter().map(|(_, c)| c.to_string()).collect();
+        names.extend(alphabet.iter().map(|(_, c)| format!("{c}{WORD_END}")));
+        let mut lines = String::new();
+        for &(left, right) in &self.pairs {
+            let (left, right) = (names[left as usize].clone(), names[right as usize].clone());
+            lines.push_str(&format!("{left} {right}\n"));
+            names.push(left + &right);
+        }
+        lines
+    }
+
+    /// Appends the ids of one word.
+    pub(super) fn encode_word(&self, word: &str, ids: &mut Vec<i32>) {
+        let mut parts: Vec<u32> = word.bytes().map(|b| self.symbols[usize::from(b)]).collect();
+        if let Some(last) = parts.last_mut() {
+            *last += BYTES;
+        }
+        while let Some((pair, id)) = self.first_merge(&parts) {
+            let mut write = 0;
+            let mut read = 0;
+            while read < parts.len() {
+                let merges = read + 1 < parts.len() && (parts[read], parts[read + 1]) == pair;
+                parts[write] = if merges { id } else { parts[read] };
+                read += 1 + usize::from(merges);
+                write += 1;
+            }
+            parts.truncate(write);
+        }
+        ids.extend(parts.into_iter().map(|id| id as i32));
+    }
+
+    fn first_merge(&self, parts: &[u32]) -> Option<((u32, u32), u32)> {
+        parts
+            .windows(2)
+            .filter_map(|w| self.merged.get(&(w[0], w[1])).map(|&id| ((w[0], w[1]), id)))
+            .min_by_key(|&(_, id)| id)
+    }
+
+    /// Marks the symbols that a word is made of, and those that they are made of.
+    pub(super) fn mark_used(&self, word: &str, used: &mut [bool]) {
+        let mut ids = Vec::new();
+        self.encode_word(word, &mut ids);
+        while let Some(id) = ids.pop() {
+            let id = id as u32;
+            if let Some(&(left, right)) = id.checked_sub(SYMBOLS).and_then(|i| self.pairs.get(i as usize)) {
+                if !core::mem::replace(&mut used[id as usize], true) {
+                    ids.extend([left as i32, right as i32]);
+                }
+            }
+        }
+    }
+
+    /// Only the marked merges, in their order. Marked symbols must be made of marked ones.
+    pub(super) fn keep(&self, used: &[bool]) -> Self {
+        let mut renumbered: Vec<u32> = (0..SYMBOLS).collect();
+        let mut kept = Self { merged: HashMap::new(), pairs: Vec::new(), symbols: self.symbols };
+        for (&(left, right), &used) in self.pairs.iter().zip(&used[SYMBOLS as usize..]) {
+            renumbered.push(SYMBOLS + kept.pairs.len() as u32);
+            if used {
+                let pair = (renumbered[left as usize], renumbered[right as usize]);
+                kept.merged.insert(pair, SYMBOLS + kept.pairs.len() as u32);
+                kept.pairs.push(pair);
+            }
+        }
+        kept
+    }
+}

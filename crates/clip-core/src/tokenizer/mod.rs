@@ -1,0 +1,178 @@
+//! CLIP's tokenizer: text made clean, cut into words, words into byte pairs.
+
+mod bpe;
+mod ftfy;
+mod ftfy_tables;
+mod html;
+mod words;
+
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize};
+
+pub use bpe::Bpe;
+
+use crate::error::{ClipError, Result};
+
+/// Merges of the published vocabulary; the rest of OpenAI's file is unused.
+pub const PUBLISHED_MERGES: usize = 49_152 - 256 - 2;
+
+/// Which reference implementation's answers are given. They differ on text that needs mending, on special tokens
+/// spelled out in it, and in the padding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reference {
+    /// `open_clip.tokenizer.SimpleTokenizer`: ftfy, entities, lower case; pads with 0.
+    #[default]
+    OpenClip,
+    /// OpenAI's: as OpenCLIP's, but `<|startoftext|>` and `<|endoftext|>` in the text become the special tokens.
+    OpenAi,
+    /// Hugging Face's `CLIPTokenizer`: NFC and lower case only; pads with the end token.
+    Hf,
+}
+
+/// Text to ids.
+#[derive(Debug, Clone)]
+pub struct Tokenizer {
+    bpe: Bpe,
+    reference: Reference,
+}
+
+impl Tokenizer {
+    /// A tokenizer from the merges of a byte-pair encoding, one `left right` a line, most frequent first; lines that
+    /// start with `#version` or `"bpe_simple_vocab` are skipped, and so is what follows the published vocabulary.
+    ///
+    /// # Errors
+    /// `invalid-tokenizer` with the line number.
+    pub fn from_merges(merges: &str, reference: Reference) -> Result<Self> {
+        Ok(Self { bpe: Bpe::from_merges(merges)?, reference })
+    }
+
+    /// Size of the vocabulary: 512 bytes, the merges, start and end.
+    pub fn vocab_size(&self) -> usize {
+        self.bpe.vocab_size()
+    }
+
+    /// The merges, one a line, as [`from_merges`](Self::from_merges) reads them.
+    pub fn merges(&self) -> String {
+        self.bpe.merges()
+    }
+
+    /// Whose answers it gives.
+    pub fn reference(&self) -> Reference {
+        self.reference
+    }
+
+    /// A tokenizer of the merges that these texts use and no others: it cuts them into the same tokens, in a vocabulary
+    /// of a few thousand. Every other text still has a tokenization, into smaller pieces.
+    #[must_use]
+    pub fn cut_to<'a>(&self, texts: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut used = vec![false; self.bpe.vocab_size()];
+        let mut seen = HashMap::new();
+        for text in texts {
+            for word in words::split(text, self.reference) {
+                if let words::Word::Text(word) = word {
+                    seen.entry(word).or_insert(());
+                }
+            }
+        }
+        for word in seen.keys() {
+            self.bpe.mark_used(word, &mut used);
+        }
+        Self { bpe: self.bpe.keep(&used), reference: self.reference }
+    }
+
+    /// Ids of a text, start and end included, of any length.
+    pub fn encode(&self, text: &str) -> Vec<i32> {
+        let mut ids = vec![self.bpe.start()];
+        for word in words::split(text, self.reference) {
+            match word {
+                words::Word::Start => ids.push(self.bpe.start()),
+                words::Word::End => ids.push(self.bpe.end()),
+                words::Word::Text(word) => self.bpe.encode_word(&word, &mut ids),
+            }
+        }
+        ids.push(self.bpe.end());
+        ids
+    }
+
+    /// Ids of texts, padded to `context_length`.
+    ///
+    /// # Shapes
+    /// - output: `[texts, context_length]`, row-major
+    ///
+    /// # Errors
+    /// `caption-too-long`, unless `truncate` is set: then the last id kept is the end token.
+    pub fn tokenize<'a>(
+        &self,
+        texts: impl IntoIterator<Item = &'a str>,
+        context_length: usize,
+        truncate: bool,
+    ) -> Result<Vec<i32>> {
+        let pad = if self.reference == Reference::Hf { self.bpe.end() } else { 0 };
+        let mut out = Vec::new();
+        for text in texts {
+            let mut ids = self.encode(text);
+            if ids.len() > context_length {
+                if !truncate {
+                    return Err(ClipError::CaptionTooLong {
+                        expected: context_length,
+                        got: ids.len(),
+                        text: text.chars().take(80).collect(),
+                    });
+                }
+                ids.truncate(context_length);
+                ids[context_length - 1] = self.bpe.end();
+            }
+            ids.resize(context_length, pad);
+            out.extend(ids);
+        }
+        Ok(out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tiny() -> Tokenizer {
+        Tokenizer::from_merges("#version: 0.2\na t\na t</w>\nc at</w>\nd o\ndo g</w>\n", Reference::OpenClip).unwrap()
+    }
+
+    #[test]
+    fn a_cut_vocabulary_tokenizes_its_texts_alike_and_others_still() {
+        let whole = tiny();
+        let cut = whole.cut_to(["cat"]);
+        assert_eq!(whole.vocab_size() - cut.vocab_size(), 3, "{}", cut.merges());
+        let pieces = |t: &Tokenizer, text| t.encode(text).len();
+        assert_eq!(pieces(&whole, "Cat cat"), pieces(&cut, "Cat cat"));
+        assert_eq!((pieces(&whole, "dog"), pieces(&cut, "dog")), (3, 5));
+        let again = Tokenizer::from_merges(&cut.merges(), Reference::OpenClip).unwrap();
+        assert_eq!(again.encode("a cat"), cut.encode("a cat"));
+    }
+
+    #[test]
+    fn too_long_is_refused_or_keeps_the_end() {
+        let tokenizer = tiny();
+        let error = tokenizer.tokenize(["dog dog dog"], 4, false).unwrap_err();
+        assert!(matches!(error, ClipError::CaptionTooLong { expected: 4, got: 5, .. }), "{error}");
+        let ids = tokenizer.tokenize(["dog dog dog"], 4, true).unwrap();
+        assert_eq!((ids.len(), ids[3]), (4, tokenizer.encode("")[1]));
+    }
+
+    #[test]
+    fn padding_follows_the_reference() {
+        let hf = Tokenizer { reference: Reference::Hf, ..tiny() };
+        let end = hf.encode("")[1];
+        assert_eq!(hf.tokenize([""], 3, false).unwrap()[2], end);
+        assert_eq!(tiny().tokenize([""], 3, false).unwrap()[2], 0);
+    }
+
+    #[test]
+    fn bad_merges_are_refused_with_their_line() {
+        for (merges, line) in [("a t\nx", "line 2"), ("a t\nzz y", "line 2"), ("a t\na t", "line 2")] {
+            let error = Tokenizer::from_merges(merges, Reference::Hf).unwrap_err();
+            assert!(error.to_string().contains(line), "{error}");
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Text to words, as each reference cleans and cuts it.
+
+use std::sync::LazyLock;
+
+use regex::Regex;
+use unicode_normalization::UnicodeNormalization;
+
+use super::Reference;
+use super::ftfy::fix_text;
+use super::html::{self, pattern};
+
+/// One word, or a special token spelled out in the text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Word {
+    Start,
+    End,
+    Text(String),
+}
+
+// Contractions, letters, single digits, anything else that is no white space
+static OPEN_CLIP: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(r"(?i)<start_of_text>|<end_of_text>|'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+")
+});
+static OPEN_AI: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(r"(?i)<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+")
+});
+static HF: LazyLock<Regex> = LazyLock::new(|| pattern(r"'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+"));
+static HF_SPECIAL: LazyLock<Regex> = LazyLock::new(|| pattern(r"<\|startoftext\|>|<\|endoftext\|>"));
+
+pub(super) fn split(text: &str, reference: Reference) -> Vec<Word> {
+    match reference {
+        Reference::OpenClip => cut(&clean(text), &OPEN_CLIP),
+        Reference::OpenAi => cut(&clean(text), &OPEN_AI),
+        Reference::Hf => {
+            // special tokens are taken out before the text is normalised, so only this spelling counts
+            let mut words = Vec::new();
+            let mut from = 0;
+            for special in HF_SPECIAL.find_iter(text) {
+                words.extend(cut(&normalize_hf(&text[from..special.start()]), &HF));
+                words.push(word(special.as_str()));
+                from = special.end();
+            }
+            words.extend(cut(&normalize_hf(&text[from..]), &HF));
+            words
+        }
+    }
+}
+
+fn cut(text: &str, words: &Regex) -> Vec<Word> {
+    words.find_iter(text).map(|found| word(found.as_str())).collect()
+}
+
+fn word(text: &str) -> Word {
+    match text {
+        "<start_of_text>" | "<|startoftext|>" => Word::Start,
+        "<end_of_text>" | "<|endoftext|>" => Word::End,
+        _ => Word::Text(text.into()),
+    }
+}
+
+/// `_clean_lower` of <https://github.com/mlfoundations/open_clip/blob/v3.3.0/src/open_clip/tokenizer.py>; white space
+/// needs no collapsing, as words never hold any.
+fn clean(text: &str) -> String {
+    let fixed = fix_text(text);
+    let unescaped = html::unescape(&fixed);
+    let twice = html::unescape(&unescaped);
+    // Python takes the separators 1C to 1F for white space
+    let spaced = twice.replace(|c: char| c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c), " ");
+    spaced.to_lowercase()
+}
+
+/// The normalizer of `CLIPTokenizer`'s `tokenizer.json`: NFC, then each character to lower case by itself.
+fn normalize_hf(text: &str) -> String {
+    text.nfc().flat_map(char::to_lowercase).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(text: &str, reference: Reference) -> Vec<String> {
+        split(text, reference).into_iter().map(|w| if let Word::Text(t) = w { t } else { format!("{w:?}") }).collect()
+    }
+
+    #[test]
+    fn contractions_digits_and_signs_stand_alone() {
+        assert_eq!(texts("Don't stop: 42!!", Reference::OpenClip), ["don", "'t", "stop", ":", "4", "2", "!!"]);
+    }
+
+    #[test]
+    fn each_reference_has_its_own_special_tokens() {
+        let text = "a<|endoftext|>b<end_of_text>";
+        assert_eq!(texts(text, Reference::OpenClip), ["a", "<|", "endoftext", "|>", "b", "End"]);
+        assert_eq!(texts(text, Reference::OpenAi), ["a", "End", "b", "<", "end", "_", "of", "_", "text", ">"]);
+        assert_eq!(texts("A<|ENDOFTEXT|>", Reference::Hf), ["a", "<|", "endoftext", "|>"]);
+    }
+}

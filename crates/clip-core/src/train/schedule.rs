@@ -1,0 +1,79 @@
+//! Learning rate over the steps.
+
+use serde::Deserialize;
+
+use crate::error::{ClipError, Result};
+
+/// What follows the warm-up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Decay {
+    /// Half a cosine from the base rate to zero at the last step.
+    #[default]
+    Cosine,
+    /// The base rate throughout.
+    Constant,
+}
+
+/// Linear warm-up, then `decay`:
+/// <https://github.com/mlfoundations/open_clip/blob/v3.3.0/src/open_clip_train/scheduler.py>.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Schedule {
+    /// Rate at the end of the warm-up.
+    pub base: f64,
+    /// Steps of the warm-up.
+    pub warmup: usize,
+    /// Steps in all.
+    pub total: usize,
+    /// What follows the warm-up.
+    pub decay: Decay,
+}
+
+impl Schedule {
+    /// # Errors
+    /// `invalid-option` for a rate that is not a number above zero.
+    pub fn new(base: f64, warmup: usize, total: usize, decay: Decay) -> Result<Self> {
+        if !(base.is_finite() && base > 0.0) {
+            return Err(ClipError::InvalidOption {
+                option: "lr".into(),
+                expected: "a finite number above 0".into(),
+                got: base.to_string(),
+            });
+        }
+        Ok(Self { base, warmup, total, decay })
+    }
+
+    /// Rate of a step, counted from 0.
+    pub fn at(&self, step: usize) -> f64 {
+        if step < self.warmup {
+            return self.base * (step + 1) as f64 / self.warmup as f64;
+        }
+        match self.decay {
+            Decay::Constant => self.base,
+            Decay::Cosine => {
+                // a warm-up as long as the run leaves nothing to decay over
+                let span = self.total.saturating_sub(self.warmup).max(1);
+                let done = (step - self.warmup).min(span) as f64 / span as f64;
+                0.5 * (1.0 + (core::f64::consts::PI * done).cos()) * self.base
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_below_or_beside_the_numbers_are_refused() {
+        for bad in [f64::NAN, f64::INFINITY, 0.0, -1e-3] {
+            assert_eq!(Schedule::new(bad, 0, 1, Decay::Cosine).unwrap_err().code(), "invalid-option");
+        }
+    }
+
+    #[test]
+    fn warm_up_longer_than_the_run_never_divides_by_zero() {
+        let schedule = Schedule::new(1.0, 10, 5, Decay::Cosine).unwrap();
+        assert!((0..20).all(|step| schedule.at(step).is_finite()));
+    }
+}

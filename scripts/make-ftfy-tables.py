@@ -1,0 +1,72 @@
+"""Writes crates/clip-core/src/tokenizer/ftfy_tables.rs from the Python package ftfy (Apache-2.0, Robyn Speer).
+
+    pip install ftfy==6.3.1 && python scripts/make-ftfy-tables.py
+"""
+
+import re
+from pathlib import Path
+
+import ftfy
+from ftfy import badness, chardata
+
+TARGET = Path(__file__).parent.parent / "crates/clip-core/src/tokenizer/ftfy_tables.rs"
+
+
+def compact(pattern: str) -> str:
+    """A verbose regular expression without its white space and comments."""
+    out, in_class, comment, escaped = [], False, False, False
+    for char in pattern:
+        if comment:
+            comment = char != "\n"
+        elif escaped:
+            out.append(char)
+            escaped = False
+        elif char == "\\":
+            out.append(char)
+            escaped = True
+        elif in_class:
+            out.append(char)
+            in_class = char != "]"
+        elif char == "#":
+            comment = True
+        elif not char.isspace():
+            out.append(char)
+            in_class = char == "["
+    return "".join(out)
+
+
+def rust(text: str) -> str:
+    def escape(char: str) -> str:
+        if char in '"\\':
+            return "\\" + char
+        return char if " " <= char <= "~" else f"\\u{{{ord(char):x}}}"
+
+    return '"' + "".join(map(escape, text)) + '"'
+
+
+detector = compact(chardata.UTF8_DETECTOR_RE.pattern)
+lookbehind = re.match(r"\(\?<!(\[.*?\])\)", detector)
+assert lookbehind, detector
+lines = [
+    f"//! Made by scripts/make-ftfy-tables.py from ftfy {ftfy.__version__} (Apache-2.0, Robyn Speer); do not edit.",
+    "",
+    "/// Character sequences that hardly occur but by a wrong decoding (`ftfy.badness.BADNESS_RE`).",
+    f"pub(super) const BADNESS: &str = {rust(compact(badness.BADNESS_RE.pattern))};",
+    "",
+    "/// What looks like UTF-8 read as a single-byte encoding (`ftfy.chardata.UTF8_DETECTOR_RE`) …",
+    f"pub(super) const UTF8_DETECTOR: &str = {rust(detector[lookbehind.end():])};",
+    "",
+    "/// … unless one of these stands before it (that expression's look-behind).",
+    f"pub(super) const UTF8_CONTINUATION_STRICT: &str = {rust(lookbehind.group(1))};",
+    "",
+    "/// The encodings tried, in order: name, and what bytes 0x80 to 0xFF stand for.",
+    f"pub(super) const CHARMAPS: [(&str, &str); {len(chardata.CHARMAP_ENCODINGS)}] = [",
+]
+for name in chardata.CHARMAP_ENCODINGS:
+    lines.append(f"    ({rust(name)}, {rust(bytes(range(0x80, 0x100)).decode(name))}),")
+lines += ["];", "", "/// Latin ligatures and digraphs, and the letters they stand for.", "pub(super) const LIGATURES: &[(char, &str)] = &["]
+for code, letters in chardata.LIGATURES.items():
+    lines.append(f"    ('\\u{{{code:x}}}', {rust(letters)}),")
+lines.append("];")
+TARGET.write_text("\n".join(lines) + "\n")
+print(f"wrote {TARGET.name}")
