@@ -1,6 +1,7 @@
 //! The one place that picks a Burn device and reads from it.
 
-use burn::tensor::{Device, Tensor};
+pub use burn::tensor::Device;
+use burn::tensor::Tensor;
 
 use crate::error::{ClipError, Result};
 
@@ -19,6 +20,11 @@ pub async fn webgpu() -> Result<Device> {
         .init_async()
         .await
         .map_err(|e| ClipError::DeviceUnavailable { device: "webgpu".into(), reason: e.to_string() })
+}
+
+/// Gives memory that is no longer used back to the device.
+pub fn cleanup(device: &Device) {
+    device.memory_cleanup();
 }
 
 /// Values of a tensor, row-major.

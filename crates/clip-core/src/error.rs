@@ -111,6 +111,12 @@ pub enum ClipError {
         /// Key in the checkpoint's own layout.
         name: String,
     },
+    /// A trainer asked for its model before its vocabulary, and with it its shape, is known.
+    #[error("no weights yet: expected a fit() before this, or text.vocabSize in the config, got neither")]
+    NoWeights,
+    /// A second run while one is going on.
+    #[error("already training: expected the running fit() to end or be stopped first, got another")]
+    AlreadyTraining,
     /// The loss is no longer a number: the step was not applied.
     #[error(
         "loss is not finite at step {step}: expected a finite number, got {got}; the weights before this step are kept"
@@ -138,6 +144,11 @@ pub enum ClipError {
 }
 
 impl ClipError {
+    /// An option whose value is none of the names it knows.
+    pub(crate) fn unknown_name(option: &str, expected: &str, got: &str) -> Self {
+        Self::InvalidOption { option: option.into(), expected: expected.into(), got: format!("{got:?}") }
+    }
+
     /// Stable name of the kind of error, as TypeScript sees it.
     pub fn code(&self) -> &'static str {
         match self {
@@ -154,6 +165,8 @@ impl ClipError {
             Self::ImageTooSmall { .. } => "image-too-small",
             Self::InvalidCheckpoint { .. } => "invalid-checkpoint",
             Self::MissingTensor { .. } => "missing-tensor",
+            Self::NoWeights => "no-weights",
+            Self::AlreadyTraining => "already-training",
             Self::LossNotFinite { .. } => "loss-not-finite",
             Self::DeviceUnavailable { .. } => "device-unavailable",
             Self::DeviceFailed { .. } => "device-failed",

@@ -2,10 +2,12 @@
 //!
 //! Everything mathematical of clipwright is here; the crate knows nothing of the web, of threads or of files.
 
+pub mod bundle;
 pub mod checkpoint;
 pub mod config;
 pub mod data;
 pub mod device;
+pub mod embed;
 mod error;
 pub mod eval;
 pub mod kernels;

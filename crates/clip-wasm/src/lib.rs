@@ -1,1 +1,41 @@
+//! Bindings of clip-core for JavaScript: decode arguments, call, encode the result. No mathematics here.
 
+mod error;
+mod images;
+mod model;
+mod pairs;
+mod tokenizer;
+mod trainer;
+
+use clip_core::device;
+use wasm_bindgen::prelude::*;
+
+use error::{JsResult, js};
+
+/// Makes a panic say where it happened on the console; the instance is lost all the same.
+#[wasm_bindgen(start)]
+pub fn start() {
+    console_error_panic_hook::set_once();
+}
+
+/// Where tensors live and are computed with.
+#[wasm_bindgen]
+pub struct Device(pub(crate) device::Device);
+
+#[wasm_bindgen]
+impl Device {
+    /// The CPU with SIMD.
+    pub fn cpu() -> Self {
+        Self(device::cpu())
+    }
+
+    /// The browser's GPU; once per instance of this module.
+    pub async fn webgpu() -> JsResult<Self> {
+        Ok(Self(js(device::webgpu().await)?))
+    }
+
+    /// Gives memory that is no longer used back to the device.
+    pub fn cleanup(&self) {
+        device::cleanup(&self.0);
+    }
+}

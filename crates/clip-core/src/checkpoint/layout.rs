@@ -60,6 +60,18 @@ const BLOCK: &[(&str, &str, bool)] = &[
 ];
 
 impl Layout {
+    /// `hf` or `open_clip`.
+    ///
+    /// # Errors
+    /// `invalid-option` for any other name.
+    pub fn from_name(name: &str) -> Result<Self> {
+        match name {
+            "hf" => Ok(Self::Hf),
+            "open_clip" => Ok(Self::OpenClip),
+            got => Err(ClipError::unknown_name("layout", "hf or open_clip", got)),
+        }
+    }
+
     /// Tells the layout from one key that only it has.
     ///
     /// # Errors

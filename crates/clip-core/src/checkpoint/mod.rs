@@ -14,6 +14,6 @@ pub mod metadata {
     pub const CONFIG: &str = "clipwright.config";
     /// The tokenizer's merges, one a line.
     pub const MERGES: &str = "clipwright.merges";
-    /// Which of the two references the tokenizer follows.
-    pub const TEXT_CLEANING: &str = "clipwright.text_cleaning";
+    /// [`Reference`](crate::tokenizer::Reference) that the tokenizer follows.
+    pub const REFERENCE: &str = "clipwright.tokenizer_reference";
 }

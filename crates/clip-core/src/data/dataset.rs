@@ -56,6 +56,17 @@ impl PairDataset {
         Ok(())
     }
 
+    /// Token ids of all captions, row-major.
+    pub fn ids(&self) -> &[i32] {
+        &self.ids
+    }
+
+    /// Moves the captions into another vocabulary: `renumbered` holds the new id of each old one.
+    pub fn renumber(&mut self, renumbered: &[i32], vocab_size: usize) {
+        self.ids.iter_mut().for_each(|id| *id = renumbered[*id as usize]);
+        self.text.vocab_size = vocab_size;
+    }
+
     /// The pairs at `indices` as the towers take them.
     ///
     /// # Shapes

@@ -46,7 +46,8 @@ pub fn decode(bytes: &[u8]) -> Result<RgbImage> {
     RgbImage::new(width, height, data)
 }
 
-fn over_white([r, g, b, a]: [u8; 4]) -> [u8; 3] {
+/// A pixel as it looks on a white page.
+pub(super) fn over_white([r, g, b, a]: [u8; 4]) -> [u8; 3] {
     let mix = |c: u8| {
         let a = u32::from(a);
         ((u32::from(c) * a + 255 * (255 - a) + 127) / 255) as u8

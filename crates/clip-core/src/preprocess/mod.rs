@@ -6,6 +6,7 @@ mod resize;
 use serde::Deserialize;
 
 pub use decode::decode;
+use decode::over_white;
 pub use resize::{Filter, resize};
 
 use crate::error::{ClipError, Result};
@@ -34,6 +35,21 @@ impl RgbImage {
             });
         }
         Ok(Self { width, height, data })
+    }
+
+    /// Raw pixels of 3 channels, or of 4 with the transparent ones put over white.
+    ///
+    /// # Shapes
+    /// - data: `[height, width, 3 or 4]`
+    ///
+    /// # Errors
+    /// As [`RgbImage::new`].
+    pub fn from_raw(width: usize, height: usize, data: Vec<u8>) -> Result<Self> {
+        if width.checked_mul(height).and_then(|n| n.checked_mul(4)) == Some(data.len()) {
+            let rgb = data.chunks_exact(4).flat_map(|p| over_white([p[0], p[1], p[2], p[3]])).collect();
+            return Self::new(width, height, rgb);
+        }
+        Self::new(width, height, data)
     }
 
     /// Pixels in a row.

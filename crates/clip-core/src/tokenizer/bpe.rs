@@ -118,32 +118,35 @@ impl Bpe {
             .min_by_key(|&(_, id)| id)
     }
 
-    /// Marks the symbols that a word is made of, and those that they are made of.
-    pub(super) fn mark_used(&self, word: &str, used: &mut [bool]) {
-        let mut ids = Vec::new();
-        self.encode_word(word, &mut ids);
-        while let Some(id) = ids.pop() {
-            let id = id as u32;
-            if let Some(&(left, right)) = id.checked_sub(SYMBOLS).and_then(|i| self.pairs.get(i as usize)) {
-                if !core::mem::replace(&mut used[id as usize], true) {
-                    ids.extend([left as i32, right as i32]);
-                }
+    /// Only the merges that `ids` are made of, in their order, and the new id of every old one that is left.
+    pub(super) fn cut_to(&self, ids: &[i32]) -> (Self, Vec<i32>) {
+        let mut used = vec![false; self.pairs.len()];
+        let mut open: Vec<usize> = ids.iter().filter_map(|&id| self.merge_of(id as u32)).collect();
+        while let Some(merge) = open.pop() {
+            if !core::mem::replace(&mut used[merge], true) {
+                let (left, right) = self.pairs[merge];
+                open.extend([left, right].into_iter().filter_map(|id| self.merge_of(id)));
             }
         }
-    }
-
-    /// Only the marked merges, in their order. Marked symbols must be made of marked ones.
-    pub(super) fn keep(&self, used: &[bool]) -> Self {
-        let mut renumbered: Vec<u32> = (0..SYMBOLS).collect();
         let mut kept = Self { merged: HashMap::new(), pairs: Vec::new(), symbols: self.symbols };
-        for (&(left, right), &used) in self.pairs.iter().zip(&used[SYMBOLS as usize..]) {
-            renumbered.push(SYMBOLS + kept.pairs.len() as u32);
+        let mut renumbered: Vec<u32> = (0..SYMBOLS).collect();
+        for (&(left, right), used) in self.pairs.iter().zip(used) {
+            let id = SYMBOLS + kept.pairs.len() as u32;
+            renumbered.push(id);
             if used {
                 let pair = (renumbered[left as usize], renumbered[right as usize]);
-                kept.merged.insert(pair, SYMBOLS + kept.pairs.len() as u32);
+                kept.merged.insert(pair, id);
                 kept.pairs.push(pair);
             }
         }
-        kept
+        let mut renumbered: Vec<i32> = renumbered.into_iter().map(|id| id as i32).collect();
+        renumbered.extend([kept.start(), kept.end()]);
+        (kept, renumbered)
+    }
+
+    /// Which merge made a symbol.
+    fn merge_of(&self, id: u32) -> Option<usize> {
+        let merge = id.checked_sub(SYMBOLS)? as usize;
+        (merge < self.pairs.len()).then_some(merge)
     }
 }

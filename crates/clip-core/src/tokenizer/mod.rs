@@ -6,10 +6,6 @@ mod ftfy_tables;
 mod html;
 mod words;
 
-use std::collections::HashMap;
-
-use serde::{Deserialize, Serialize};
-
 pub use bpe::Bpe;
 
 use crate::error::{ClipError, Result};
@@ -19,8 +15,7 @@ pub const PUBLISHED_MERGES: usize = 49_152 - 256 - 2;
 
 /// Which reference implementation's answers are given. They differ on text that needs mending, on special tokens
 /// spelled out in it, and in the padding.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Reference {
     /// `open_clip.tokenizer.SimpleTokenizer`: ftfy, entities, lower case; pads with 0.
     #[default]
@@ -29,6 +24,28 @@ pub enum Reference {
     OpenAi,
     /// Hugging Face's `CLIPTokenizer`: NFC and lower case only; pads with the end token.
     Hf,
+}
+
+impl Reference {
+    /// `open_clip`, `openai` or `hf`.
+    ///
+    /// # Errors
+    /// `invalid-option` for any other name.
+    pub fn from_name(name: &str) -> Result<Self> {
+        [Self::OpenClip, Self::OpenAi, Self::Hf]
+            .into_iter()
+            .find(|reference| reference.name() == name)
+            .ok_or_else(|| ClipError::unknown_name("tokenizer", "open_clip, openai or hf", name))
+    }
+
+    /// Name of the reference.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::OpenClip => "open_clip",
+            Self::OpenAi => "openai",
+            Self::Hf => "hf",
+        }
+    }
 }
 
 /// Text to ids.
@@ -63,23 +80,12 @@ impl Tokenizer {
         self.reference
     }
 
-    /// A tokenizer of the merges that these texts use and no others: it cuts them into the same tokens, in a vocabulary
-    /// of a few thousand. Every other text still has a tokenization, into smaller pieces.
+    /// A tokenizer of the merges that these ids are made of and no others, and the new id of each old one. Texts of
+    /// these ids are cut into the same tokens; every other text still has a tokenization, into smaller pieces.
     #[must_use]
-    pub fn cut_to<'a>(&self, texts: impl IntoIterator<Item = &'a str>) -> Self {
-        let mut used = vec![false; self.bpe.vocab_size()];
-        let mut seen = HashMap::new();
-        for text in texts {
-            for word in words::split(text, self.reference) {
-                if let words::Word::Text(word) = word {
-                    seen.entry(word).or_insert(());
-                }
-            }
-        }
-        for word in seen.keys() {
-            self.bpe.mark_used(word, &mut used);
-        }
-        Self { bpe: self.bpe.keep(&used), reference: self.reference }
+    pub fn cut_to(&self, ids: &[i32]) -> (Self, Vec<i32>) {
+        let (bpe, renumbered) = self.bpe.cut_to(ids);
+        (Self { bpe, reference: self.reference }, renumbered)
     }
 
     /// Ids of a text, start and end included, of any length.
@@ -142,11 +148,11 @@ mod tests {
     #[test]
     fn a_cut_vocabulary_tokenizes_its_texts_alike_and_others_still() {
         let whole = tiny();
-        let cut = whole.cut_to(["cat"]);
+        let (cut, renumbered) = whole.cut_to(&whole.encode("cat"));
         assert_eq!(whole.vocab_size() - cut.vocab_size(), 3, "{}", cut.merges());
-        let pieces = |t: &Tokenizer, text| t.encode(text).len();
-        assert_eq!(pieces(&whole, "Cat cat"), pieces(&cut, "Cat cat"));
-        assert_eq!((pieces(&whole, "dog"), pieces(&cut, "dog")), (3, 5));
+        let moved = |text| whole.encode(text).iter().map(|&id| renumbered[id as usize]).collect::<Vec<_>>();
+        assert_eq!(moved("Cat cat"), cut.encode("Cat cat"));
+        assert_eq!((whole.encode("dog").len(), cut.encode("dog").len()), (3, 5));
         let again = Tokenizer::from_merges(&cut.merges(), Reference::OpenClip).unwrap();
         assert_eq!(again.encode("a cat"), cut.encode("a cat"));
     }

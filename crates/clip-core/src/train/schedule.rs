@@ -1,18 +1,29 @@
 //! Learning rate over the steps.
 
-use serde::Deserialize;
-
 use crate::error::{ClipError, Result};
 
 /// What follows the warm-up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Decay {
     /// Half a cosine from the base rate to zero at the last step.
     #[default]
     Cosine,
     /// The base rate throughout.
     Constant,
+}
+
+impl Decay {
+    /// `cosine` or `constant`.
+    ///
+    /// # Errors
+    /// `invalid-option` for any other name.
+    pub fn from_name(name: &str) -> Result<Self> {
+        match name {
+            "cosine" => Ok(Self::Cosine),
+            "constant" => Ok(Self::Constant),
+            got => Err(ClipError::unknown_name("schedule", "cosine or constant", got)),
+        }
+    }
 }
 
 /// Linear warm-up, then `decay`:

@@ -1,0 +1,77 @@
+//! Embeddings of any number of images and captions, in bounded memory.
+
+use burn::tensor::{Tensor, TensorData};
+
+use crate::config::{ClipConfig, TextConfig};
+use crate::data::PairDataset;
+use crate::device::read;
+use crate::error::{ClipError, Result};
+use crate::model::{Clip, TextBatch};
+
+/// Inputs in one pass of a tower: enough to keep it busy, few enough for a tab's memory.
+const CHUNK: usize = 64;
+
+/// # Shapes
+/// - pixels: `[count, 3, size, size]`, normalised, row-major
+/// - output: `[count, embed_dim]`, rows of length one
+///
+/// # Errors
+/// `empty-batch`, `shape-mismatch` where the values are no whole number of images, `device-failed`.
+pub async fn embed_pixels(model: &Clip, config: &ClipConfig, pixels: &[f32]) -> Result<Vec<f32>> {
+    let size = config.vision.image_size;
+    let each = 3 * size * size;
+    if pixels.is_empty() {
+        return Err(ClipError::EmptyBatch { what: "image".into() });
+    }
+    if pixels.len() % each != 0 {
+        return Err(ClipError::ShapeMismatch {
+            what: "pixel_values".into(),
+            expected: format!("[n, 3, {size}, {size}]"),
+            got: format!("{} values", pixels.len()),
+        });
+    }
+    let device = model.logit_scale.val().device();
+    let mut out = Vec::new();
+    for chunk in pixels.chunks(CHUNK * each) {
+        let shape = [chunk.len() / each, 3, size, size];
+        let images = Tensor::<4>::from_data(TensorData::new(chunk.to_vec(), shape), &device);
+        out.extend(read(model.encode_image(images)).await?);
+    }
+    Ok(out)
+}
+
+/// # Shapes
+/// - ids: `[count, context_length]`, row-major
+/// - output: `[count, embed_dim]`, rows of length one
+///
+/// # Errors
+/// `empty-batch`, `shape-mismatch`, `token-out-of-range`, `device-failed`.
+pub async fn embed_ids(model: &Clip, config: &TextConfig, ids: &[i32]) -> Result<Vec<f32>> {
+    // refuses all before any is computed
+    TextBatch::new(ids, ids.len().div_ceil(config.context_length), config)?;
+    let mut out = Vec::new();
+    for chunk in ids.chunks(CHUNK * config.context_length) {
+        let batch = TextBatch::new(chunk, chunk.len() / config.context_length, config)?;
+        out.extend(read(model.encode_text(&batch)).await?);
+    }
+    Ok(out)
+}
+
+/// Embeddings of a data set's images and captions.
+///
+/// # Shapes
+/// - output: twice `[pairs, embed_dim]`, rows of length one
+///
+/// # Errors
+/// `empty-batch`, `device-failed`.
+pub async fn embed_pairs(model: &Clip, pairs: &PairDataset) -> Result<(Vec<f32>, Vec<f32>)> {
+    let device = model.logit_scale.val().device();
+    let all: Vec<usize> = (0..pairs.len()).collect();
+    let (mut images, mut texts) = (Vec::new(), Vec::new());
+    for chunk in all.chunks(CHUNK) {
+        let (pixels, captions) = pairs.batch(chunk, &device)?;
+        images.extend(read(model.encode_image(pixels)).await?);
+        texts.extend(read(model.encode_text(&captions)).await?);
+    }
+    Ok((images, texts))
+}

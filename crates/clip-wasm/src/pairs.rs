@@ -1,0 +1,50 @@
+//! Image–text pairs on their way into training or evaluation.
+
+use clip_core::data::PairDataset;
+use clip_core::preprocess::{RgbImage, decode};
+use clip_core::tokenizer::Tokenizer;
+use wasm_bindgen::prelude::*;
+
+use crate::error::{JsResult, js};
+
+/// Pairs in memory.
+#[wasm_bindgen]
+pub struct Pairs {
+    pub(crate) dataset: PairDataset,
+    tokenizer: Tokenizer,
+}
+
+impl Pairs {
+    pub(crate) fn new(dataset: PairDataset, tokenizer: Tokenizer) -> Self {
+        Self { dataset, tokenizer }
+    }
+}
+
+#[wasm_bindgen]
+impl Pairs {
+    /// Adds an encoded image (PNG, JPEG, WebP) and its caption.
+    #[wasm_bindgen(js_name = pushEncoded)]
+    pub fn push_encoded(&mut self, bytes: &[u8], caption: &str, truncate: bool) -> JsResult<()> {
+        js(decode(bytes).and_then(|image| self.dataset.push(&image, caption, &self.tokenizer, truncate)))
+    }
+
+    /// Adds raw pixels, `[height, width, channels]` with 3 or 4 channels, and their caption.
+    #[wasm_bindgen(js_name = pushRaw)]
+    pub fn push_raw(
+        &mut self,
+        width: usize,
+        height: usize,
+        data: Vec<u8>,
+        caption: &str,
+        truncate: bool,
+    ) -> JsResult<()> {
+        let image = js(RgbImage::from_raw(width, height, data))?;
+        js(self.dataset.push(&image, caption, &self.tokenizer, truncate))
+    }
+
+    /// Number of pairs.
+    #[wasm_bindgen(getter)]
+    pub fn length(&self) -> usize {
+        self.dataset.len()
+    }
+}

@@ -1,0 +1,37 @@
+/** Embeddings and the search among a few of them. */
+
+import { ClipError } from "../workers/error.js";
+
+/** Rows of length one: their dot product is the cosine similarity. */
+export interface Embeddings {
+  /** Row by row. */
+  data: Float32Array;
+  /** Rows, dimensions. */
+  shape: [number, number];
+  normalized: true;
+}
+
+/** The `k` rows of `items` most similar to row `row` of `queries`, best first. */
+export function topK(
+  queries: Embeddings,
+  items: Embeddings,
+  { k = 5, row = 0 }: { k?: number; row?: number } = {},
+): { index: number; score: number }[] {
+  const [rows, dim] = queries.shape;
+  if (dim !== items.shape[1]) {
+    throw new ClipError("shape-mismatch", `shape mismatch: items: expected [n, ${dim}], got [${items.shape.join(", ")}]`);
+  }
+  if (!(Number.isInteger(row) && row >= 0 && row < rows)) {
+    throw new ClipError("invalid-option", `invalid option row: expected 0 to ${rows - 1}, got ${row}`);
+  }
+  if (!(Number.isInteger(k) && k > 0)) {
+    throw new ClipError("invalid-option", `invalid option k: expected a whole number above 0, got ${k}`);
+  }
+  const query = queries.data.subarray(row * dim, (row + 1) * dim);
+  const scored = Array.from({ length: items.shape[0] }, (_, index) => {
+    let score = 0;
+    for (let i = 0; i < dim; i++) score += (query[i] ?? 0) * (items.data[index * dim + i] ?? 0);
+    return { index, score };
+  });
+  return scored.sort((a, b) => b.score - a.score || a.index - b.index).slice(0, k);
+}

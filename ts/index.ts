@@ -1,0 +1,31 @@
+/** The public API: every export by name. What is not here is not public. */
+
+export type { ClipErrorCode } from "../workers/error.js";
+export { ClipError, isClipError } from "../workers/error.js";
+export type {
+  Activation,
+  CheckpointLayout,
+  ClipConfig,
+  DeviceChoice,
+  DeviceInfo,
+  Evaluation,
+  GradientResult,
+  MemoryInfo,
+  ModelInfo,
+  Recall,
+  StepEvent,
+  TextConfig,
+  TokenizerReference,
+  VisionConfig,
+} from "../workers/protocol.js";
+export type { ClipSource, EncodeTextOptions, LoadOptions, Logits } from "./clip.js";
+export { Clip } from "./clip.js";
+export type { Embeddings } from "./embeddings.js";
+export { topK } from "./embeddings.js";
+export type { ImageInput, PixelInput, RawImage } from "./images.js";
+export type { ImageTextPair, PairColumns, PairSource } from "./pairs.js";
+export type { TokenInput } from "./texts.js";
+export type { CreateOptions, EvaluateOptions, FitOptions } from "./trainer.js";
+export { ClipTrainer } from "./trainer.js";
+export type { WebDatasetSource } from "./webdataset.js";
+export { webDataset } from "./webdataset.js";

@@ -1,0 +1,83 @@
+/** Image–text pairs on their way to the worker. */
+
+import { ClipError } from "../workers/error.js";
+import type { PairsHandle, WirePair } from "../workers/protocol.js";
+import { describe, type ImageInput, toWireImage } from "./images.js";
+import type { WorkerClient } from "./worker-client.js";
+
+/** A picture and what it shows. */
+export interface ImageTextPair {
+  image: ImageInput;
+  text: string;
+  /** Name in the data set, for messages. */
+  key?: string;
+}
+
+/** Pairs as two lists of equal length. */
+export interface PairColumns {
+  images: readonly ImageInput[];
+  texts: readonly string[];
+}
+
+/** Pairs one by one, or as two lists. */
+export type PairSource = Iterable<ImageTextPair> | AsyncIterable<ImageTextPair> | PairColumns;
+
+/** Pairs in one message: few messages, and little held twice. */
+const CHUNK = 64;
+
+function* zip({ images, texts }: PairColumns): Generator<ImageTextPair> {
+  if (images.length !== texts.length) {
+    throw new ClipError(
+      "count-mismatch",
+      `count mismatch: expected as many texts as images (${images.length}), got ${texts.length}`,
+    );
+  }
+  for (const [i, image] of images.entries()) yield { image, text: texts[i] as string };
+}
+
+function iterate(source: PairSource): Iterable<ImageTextPair> | AsyncIterable<ImageTextPair> {
+  if (typeof source === "object" && source !== null) {
+    if (Symbol.asyncIterator in source || Symbol.iterator in source) return source;
+    if ("images" in source && "texts" in source) return zip(source);
+  }
+  throw new ClipError(
+    "invalid-source",
+    `expected an iterable of { image, text } or { images, texts }, got ${describe(source)}`,
+  );
+}
+
+async function toWirePair(pair: ImageTextPair, index: number): Promise<WirePair> {
+  const text = pair?.text;
+  if (typeof text !== "string") {
+    throw new ClipError("invalid-dataset", `pair ${index}: expected { image, text: string }, got text: ${describe(text)}`);
+  }
+  return { image: await toWireImage(pair.image), text };
+}
+
+/** Sends pairs to the worker; `signal` stops between them. The handle must be closed or handed on. */
+export async function sendPairs(
+  client: WorkerClient,
+  source: PairSource,
+  options: { truncate: boolean; signal?: AbortSignal | undefined },
+): Promise<PairsHandle> {
+  const pairs = iterate(source);
+  const handle = await client.call((api) => api.openPairs());
+  try {
+    let chunk: WirePair[] = [];
+    const flush = async () => {
+      await client.call((api) => api.pushPairs(handle, chunk, options.truncate));
+      chunk = [];
+    };
+    let index = 0;
+    for await (const pair of pairs) {
+      if (options.signal?.aborted) break;
+      chunk.push(await toWirePair(pair, index++));
+      if (chunk.length === CHUNK) await flush();
+    }
+    if (chunk.length > 0) await flush();
+    return handle;
+  } catch (error) {
+    await client.call((api) => api.closePairs(handle)).catch(() => undefined);
+    throw error;
+  }
+}

@@ -1,0 +1,192 @@
+/** A CLIP that learns. */
+
+import { ClipError } from "../workers/error.js";
+import type {
+  CheckpointLayout,
+  ClipConfig,
+  DeviceChoice,
+  Evaluation,
+  FitSettings,
+  GradientResult,
+  StepEvent,
+  TokenizerReference,
+} from "../workers/protocol.js";
+import { type ClipSource, Encoder, loadRequest } from "./clip.js";
+import type { PixelInput } from "./images.js";
+import { type PairSource, sendPairs } from "./pairs.js";
+import type { TokenInput } from "./texts.js";
+import { WorkerClient } from "./worker-client.js";
+
+/** How a trainer is made: fresh weights of a shape, or the weights of a checkpoint. */
+export type CreateOptions = (
+  | { config: ClipConfig; from?: never; seed?: number }
+  | { from: ClipSource; config?: never; seed?: never }
+) & {
+  /** @default "auto" */
+  device?: DeviceChoice;
+  /** Whose tokenization is given. @default "open_clip" */
+  tokenizer?: TokenizerReference;
+  /** Merges of another byte-pair encoding. @default the published one's */
+  merges?: string;
+};
+
+/** Settings of a run. */
+export interface FitOptions {
+  /** Pairs a step. More pairs mean more negatives: the one number that matters most. @default 256 */
+  batchSize?: number;
+  /** Times through the pairs. @default 20 */
+  epochs?: number;
+  /** Learning rate after the warm-up. @default 1e-3 */
+  lr?: number;
+  /** Steps of linear warm-up. @default 50 */
+  warmup?: number;
+  /** What follows the warm-up. @default "cosine" */
+  schedule?: "cosine" | "constant";
+  /** @default 0.9 */
+  beta1?: number;
+  /** @default 0.98 */
+  beta2?: number;
+  /** @default 1e-6 */
+  epsilon?: number;
+  /** Decoupled, on matrices only. @default 0.2 */
+  weightDecay?: number;
+  /** Decides the order of the pairs. @default 0 */
+  seed?: number;
+  /** Cuts captions longer than the context where they would be refused. @default false */
+  truncate?: boolean;
+  /** Ends the run after the step under way; the iteration then ends as after the last step. */
+  signal?: AbortSignal;
+}
+
+/** How a model is judged. */
+export interface EvaluateOptions {
+  /** More pairs to be told apart from: their images and captions are candidates, but nothing is asked for them. */
+  distractors?: PairSource;
+  /** Cuts captions longer than the context where they would be refused. @default false */
+  truncate?: boolean;
+}
+
+/** A seed must mean the same in Rust: 32 bits without a sign. */
+function checkSeed(seed: number): number {
+  if (Number.isInteger(seed) && seed >= 0 && seed <= 0xffff_ffff) return seed;
+  throw new ClipError("invalid-option", `invalid option seed: expected a whole number from 0 to 4294967295, got ${seed}`);
+}
+
+/** A CLIP that learns from image–text pairs. It encodes at any time with the weights of the last step. */
+export class ClipTrainer extends Encoder {
+  #fitting = false;
+
+  /**
+   * Makes a trainer in a worker of its own.
+   *
+   * @throws ClipError `invalid-config`, `invalid-option`, `invalid-tokenizer`, `device-unavailable`, and those of
+   * `Clip.load` with `from`
+   *
+   * @example
+   * const trainer = await ClipTrainer.create({ config, device: "auto", seed: 1 });
+   * for await (const { step, loss } of trainer.fit(pairs, { epochs: 5 })) console.log(step, loss);
+   */
+  static async create(options: CreateOptions): Promise<ClipTrainer> {
+    const { device = "auto", tokenizer = "open_clip", merges } = options;
+    const client = await WorkerClient.start();
+    try {
+      if (options.from !== undefined) {
+        const request = await loadRequest(options.from, { device, tokenizer });
+        if (merges !== undefined) request.merges = merges;
+        await client.call((api) => api.load(request));
+        return new ClipTrainer(client, await client.call((api) => api.train()));
+      }
+      const request = {
+        config: JSON.stringify(options.config ?? null),
+        reference: tokenizer,
+        seed: checkSeed(options.seed ?? 0),
+        device,
+        ...(merges !== undefined && { merges }),
+      };
+      return new ClipTrainer(client, await client.call((api) => api.create(request)));
+    } catch (error) {
+      client.dispose();
+      throw error;
+    }
+  }
+
+  /**
+   * Trains on pairs, one step for each event taken. Leaving the loop or aborting `signal` stops after the step under
+   * way; what was learned stays. Run again to go on, with a learning-rate schedule of its own.
+   *
+   * @throws ClipError `invalid-option`, `empty-batch`, `batch-too-small`, `count-mismatch`, `caption-too-long`,
+   * `undecodable-image`, `image-too-small`, `already-training`, `loss-not-finite`
+   */
+  async *fit(pairs: PairSource, options: FitOptions = {}): AsyncGenerator<StepEvent, void, undefined> {
+    if (this.#fitting) {
+      throw new ClipError("already-training", "already training: expected the running fit() to end or be stopped first, got another");
+    }
+    this.#fitting = true;
+    const { signal, truncate = false } = options;
+    const settings: FitSettings = {
+      batchSize: options.batchSize ?? 256,
+      epochs: options.epochs ?? 20,
+      lr: options.lr ?? 1e-3,
+      warmup: options.warmup ?? 50,
+      schedule: options.schedule ?? "cosine",
+      beta1: options.beta1 ?? 0.9,
+      beta2: options.beta2 ?? 0.98,
+      epsilon: options.epsilon ?? 1e-6,
+      weightDecay: options.weightDecay ?? 0.2,
+      seed: checkSeed(options.seed ?? 0),
+    };
+    try {
+      await this.client.call((api) => api.checkFit(settings));
+      const handle = await sendPairs(this.client, pairs, { truncate, signal });
+      if (signal?.aborted) {
+        await this.client.call((api) => api.closePairs(handle));
+        return;
+      }
+      await this.client.call((api) => api.startFit(handle, settings));
+      this.info = await this.client.call((api) => api.info());
+      while (!signal?.aborted) {
+        const event = await this.client.call((api) => api.stepFit());
+        if (!event) return;
+        yield event;
+      }
+    } finally {
+      this.#fitting = false;
+      // nothing to stop where the worker is gone
+      await this.client.call((api) => api.stopFit()).catch(() => undefined);
+    }
+  }
+
+  /** How well each pair finds its other half among all of them and the `distractors`. */
+  async evaluate(pairs: PairSource, options: EvaluateOptions = {}): Promise<Evaluation> {
+    const { distractors, truncate = false } = options;
+    const handle = await sendPairs(this.client, pairs, { truncate });
+    try {
+      const others = distractors === undefined ? undefined : await sendPairs(this.client, distractors, { truncate });
+      return await this.client.call((api) => api.evaluate(handle, others));
+    } finally {
+      await this.client.call((api) => api.closePairs(handle)).catch(() => undefined);
+    }
+  }
+
+  /**
+   * Loss of a batch and the gradient of every parameter, without a step: for comparison with another implementation.
+   *
+   * @throws ClipError `empty-batch`, `batch-too-small`, `count-mismatch`, `shape-mismatch`, `no-weights`
+   */
+  async gradients(
+    { pixelValues, inputIds }: PixelInput & TokenInput,
+    layout: CheckpointLayout = "hf",
+  ): Promise<GradientResult> {
+    return this.client.call((api) => api.gradients(pixelValues, inputIds, layout));
+  }
+
+  /**
+   * One AdamW step at rate `lr` on a batch given as numbers; returns the loss before it. For training loops of one's
+   * own: `fit` does all of it.
+   *
+   * @throws ClipError as `gradients`, and `already-training`, `invalid-option`, `loss-not-finite`
+   */
+  async trainStep({ pixelValues, inputIds }: PixelInput & TokenInput, { lr }: { lr: number }): Promise<number> {
+    return this.client.call((api) => api.stepOn(pixelValues, inputIds, lr));
+  }
+}

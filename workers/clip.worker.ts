@@ -1,0 +1,22 @@
+/** Entry of the worker in a browser. */
+
+import { expose } from "comlink";
+import { ClipError } from "./error.js";
+import { readMerges } from "./merges.js";
+import { ClipService } from "./service.js";
+import { registerTransferHandlers } from "./transfer.js";
+
+registerTransferHandlers();
+
+async function fetchBytes(url: URL): Promise<Uint8Array<ArrayBuffer>> {
+  const response = await fetch(url);
+  if (!response.ok) throw new ClipError("unexpected", `expected ${url.href}, got HTTP ${response.status}`);
+  return new Uint8Array(await response.arrayBuffer());
+}
+
+expose(
+  new ClipService({
+    wasm: async () => new URL("./wasm/clip_wasm_bg.wasm", import.meta.url),
+    merges: async () => readMerges(await fetchBytes(new URL("../../assets/clip-merges.txt.gz", import.meta.url))),
+  }),
+);

@@ -1,0 +1,73 @@
+/** The one error type, on both sides of the worker. */
+
+/** Codes that the Rust core gives; `test/node/error-codes.test.ts` holds them against `error.rs`. */
+export const CORE_CODES = [
+  "invalid-config",
+  "invalid-option",
+  "empty-batch",
+  "batch-too-small",
+  "count-mismatch",
+  "shape-mismatch",
+  "caption-too-long",
+  "token-out-of-range",
+  "invalid-tokenizer",
+  "undecodable-image",
+  "image-too-small",
+  "invalid-checkpoint",
+  "missing-tensor",
+  "no-weights",
+  "already-training",
+  "loss-not-finite",
+  "device-unavailable",
+  "device-failed",
+] as const;
+
+/** Codes of what goes wrong outside the core. */
+export const HOST_CODES = [
+  "invalid-image",
+  "invalid-source",
+  "invalid-dataset",
+  "disposed",
+  "worker-lost",
+  "panicked",
+  "unexpected",
+] as const;
+
+/** Stable name of a kind of error. */
+export type ClipErrorCode = (typeof CORE_CODES)[number] | (typeof HOST_CODES)[number];
+
+const CODES: ReadonlySet<string> = new Set([...CORE_CODES, ...HOST_CODES]);
+
+/** What went wrong: `code` for programs, `message` (expected and got) for people. */
+export class ClipError extends Error {
+  override readonly name = "ClipError";
+  readonly code: ClipErrorCode;
+
+  constructor(code: ClipErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
+}
+
+/** Whether a value is a ClipError, of this realm or another, where `instanceof` fails. */
+export function isClipError(value: unknown): value is ClipError {
+  return (
+    typeof value === "object" &&
+    value !== null &&
+    "code" in value &&
+    "message" in value &&
+    (value as { name?: unknown }).name === "ClipError" &&
+    CODES.has(String(value.code))
+  );
+}
+
+/** Any thrown value as a ClipError. */
+export function toClipError(value: unknown): ClipError {
+  if (value instanceof ClipError) return value;
+  if (isClipError(value)) return new ClipError(value.code, value.message);
+  const message = value instanceof Error ? value.message : String(value);
+  if (value instanceof WebAssembly.RuntimeError) {
+    return new ClipError("panicked", `the core stopped and its memory is lost: ${message}`, { cause: value });
+  }
+  return new ClipError("unexpected", message, { cause: value });
+}

@@ -1,0 +1,356 @@
+/** Answers what `protocol.ts` asks: decodes arguments, calls the core, gives memory back. */
+
+import { transfer } from "comlink";
+import { openDevice } from "./device.js";
+import { ClipError, toClipError } from "./error.js";
+import type {
+  CheckpointLayout,
+  ClipWorkerApi,
+  CreateRequest,
+  DeviceInfo,
+  Evaluation,
+  FitSettings,
+  GradientResult,
+  LoadRequest,
+  Matrix,
+  MemoryInfo,
+  ModelInfo,
+  PairsHandle,
+  StepEvent,
+  WireImage,
+  WirePair,
+} from "./protocol.js";
+import { Speedometer } from "./speedometer.js";
+import {
+  type ClipModel,
+  loadWasm,
+  type Pairs,
+  type Trainer,
+  type Wasm,
+  type FitSettings as WasmFitSettings,
+  type WasmSource,
+} from "./wasm.js";
+
+/** What the platform must bring along. */
+export interface Assets {
+  wasm(): Promise<WasmSource>;
+  /** Merges of the published vocabulary, one a line. */
+  merges(): Promise<string>;
+}
+
+interface Core {
+  wasm: Wasm;
+  memory: WebAssembly.Memory;
+}
+
+/** One model, and what is done with it. */
+export class ClipService implements ClipWorkerApi {
+  readonly #assets: Assets;
+  #core: Core | undefined;
+  #device: DeviceInfo = { kind: "cpu", reason: "no model yet" };
+  #model: ClipModel | undefined;
+  #trainer: Trainer | undefined;
+  #configJson = "";
+  readonly #pairs = new Map<PairsHandle, Pairs>();
+  #nextHandle = 1;
+  #speed = new Speedometer();
+  /** The call before this one: the core answers one at a time. */
+  #last: Promise<unknown> = Promise.resolve();
+  #panic: ClipError | undefined;
+
+  constructor(assets: Assets) {
+    this.#assets = assets;
+  }
+
+  /** Runs a call after all before it. A panic leaves the core's memory in an unknown state: no call after it. */
+  #queue<T>(call: (core: Core) => Promise<T> | T): Promise<T> {
+    const run = async () => {
+      if (this.#panic) throw this.#panic;
+      try {
+        this.#core ??= await loadWasm(await this.#assets.wasm());
+        return await call(this.#core);
+      } catch (error) {
+        const clipError = toClipError(error);
+        if (clipError.code === "panicked") this.#panic = clipError;
+        throw clipError;
+      }
+    };
+    const result = this.#last.then(run, run);
+    this.#last = result.catch(() => undefined);
+    return result;
+  }
+
+  /** Runs `use` on the model that encodes: the loaded one, or the trainer's present one. */
+  async #withModel<T>(use: (model: ClipModel) => Promise<T> | T): Promise<T> {
+    if (!this.#trainer) {
+      if (!this.#model) throw new ClipError("no-weights", "no weights yet: expected a model to be loaded, got none");
+      return use(this.#model);
+    }
+    const model = this.#trainer.model();
+    try {
+      return await use(model);
+    } finally {
+      model.free();
+    }
+  }
+
+  #needTrainer(): Trainer {
+    if (!this.#trainer) throw new ClipError("unexpected", "expected a trainer, got a model that only encodes");
+    return this.#trainer;
+  }
+
+  #needPairs(handle: PairsHandle): Pairs {
+    const pairs = this.#pairs.get(handle);
+    if (!pairs) throw new ClipError("unexpected", `expected an open data set, got handle ${handle}`);
+    return pairs;
+  }
+
+  async #info(): Promise<ModelInfo> {
+    // a trainer whose vocabulary is not yet known has no model to ask
+    const config = await this.#withModel((model) => model.config).catch(() => this.#configJson);
+    return { config: JSON.parse(config), device: this.#device };
+  }
+
+  async #matrix(data: Float32Array, rows: number): Promise<Matrix> {
+    return transfer({ data, shape: [rows, rows === 0 ? 0 : data.length / rows] }, [data.buffer]);
+  }
+
+  load(request: LoadRequest): Promise<ModelInfo> {
+    return this.#queue(async ({ wasm }) => {
+      const { device, info } = await openDevice(request.device, wasm);
+      const tokenizer =
+        request.merges === undefined ? undefined : new wasm.Tokenizer(request.merges, request.reference);
+      this.#model = wasm.ClipModel.load(request.weights, request.config, tokenizer, device);
+      this.#device = info;
+      return this.#info();
+    });
+  }
+
+  create(request: CreateRequest): Promise<ModelInfo> {
+    return this.#queue(async ({ wasm }) => {
+      const { device, info } = await openDevice(request.device, wasm);
+      const tokenizer = new wasm.Tokenizer(request.merges ?? (await this.#assets.merges()), request.reference);
+      this.#trainer = wasm.Trainer.create(request.config, tokenizer, request.seed, device);
+      this.#configJson = request.config;
+      this.#device = info;
+      return this.#info();
+    });
+  }
+
+  train(): Promise<ModelInfo> {
+    return this.#queue(({ wasm }) => {
+      if (!this.#model) throw new ClipError("no-weights", "no weights yet: expected a model to be loaded, got none");
+      const model = this.#model;
+      this.#model = undefined;
+      this.#trainer = wasm.Trainer.from(model);
+      return this.#info();
+    });
+  }
+
+  info(): Promise<ModelInfo> {
+    return this.#queue(() => this.#info());
+  }
+
+  memory(): Promise<MemoryInfo> {
+    return this.#queue(({ memory }) => ({ wasmBytes: memory.buffer.byteLength }));
+  }
+
+  #pixels(model: ClipModel, images: WireImage[]): Float32Array {
+    const batch = model.imageBatch();
+    try {
+      images.forEach((image, index) => {
+        inItem("image", index, () => {
+          if ("encoded" in image) batch.pushEncoded(image.encoded);
+          else batch.pushRaw(image.width, image.height, image.data);
+        });
+      });
+      return batch.pixels();
+    } finally {
+      batch.free();
+    }
+  }
+
+  encodeImage(images: WireImage[]): Promise<Matrix> {
+    return this.#queue(() =>
+      this.#withModel(async (model) =>
+        this.#matrix(await model.encodePixels(this.#pixels(model, images)), images.length),
+      ),
+    );
+  }
+
+  encodeText(texts: string[], truncate: boolean): Promise<Matrix> {
+    return this.#queue(() =>
+      this.#withModel(async (model) =>
+        this.#matrix(await model.encodeIds(model.tokenize(texts, truncate)), texts.length),
+      ),
+    );
+  }
+
+  encodePixels(pixels: Float32Array): Promise<Matrix> {
+    return this.#queue(() =>
+      this.#withModel(async (model) => {
+        const { embedDim } = JSON.parse(model.config);
+        const data = await model.encodePixels(pixels);
+        return this.#matrix(data, data.length / embedDim);
+      }),
+    );
+  }
+
+  encodeIds(ids: Int32Array): Promise<Matrix> {
+    return this.#queue(() =>
+      this.#withModel(async (model) => {
+        const { embedDim } = JSON.parse(model.config);
+        const data = await model.encodeIds(ids);
+        return this.#matrix(data, data.length / embedDim);
+      }),
+    );
+  }
+
+  tokenize(texts: string[], truncate: boolean): Promise<Int32Array> {
+    return this.#queue(() => this.#withModel((model) => model.tokenize(texts, truncate)));
+  }
+
+  preprocess(images: WireImage[]): Promise<Float32Array> {
+    return this.#queue(() => this.#withModel((model) => this.#pixels(model, images)));
+  }
+
+  logitsPerImage(images: Float32Array, texts: Float32Array): Promise<Matrix> {
+    return this.#queue(() =>
+      this.#withModel(async (model) => {
+        const { embedDim } = JSON.parse(model.config);
+        const data = await model.logitsPerImage(images, texts);
+        return this.#matrix(data, images.length / embedDim);
+      }),
+    );
+  }
+
+  save(layout: CheckpointLayout): Promise<Uint8Array> {
+    return this.#queue(() =>
+      this.#withModel(async (model) => {
+        const bytes = await model.save(layout);
+        return transfer(bytes, [bytes.buffer]);
+      }),
+    );
+  }
+
+  openPairs(): Promise<PairsHandle> {
+    return this.#queue(() => {
+      const handle = this.#nextHandle++;
+      this.#pairs.set(handle, this.#needTrainer().pairs());
+      return handle;
+    });
+  }
+
+  pushPairs(handle: PairsHandle, pairs: WirePair[], truncate: boolean): Promise<number> {
+    return this.#queue(() => {
+      const target = this.#needPairs(handle);
+      for (const { image, text } of pairs) {
+        inItem("pair", target.length, () => {
+          if ("encoded" in image) target.pushEncoded(image.encoded, text, truncate);
+          else target.pushRaw(image.width, image.height, image.data, text, truncate);
+        });
+      }
+      return target.length;
+    });
+  }
+
+  closePairs(handle: PairsHandle): Promise<void> {
+    return this.#queue(() => {
+      this.#pairs.get(handle)?.free();
+      this.#pairs.delete(handle);
+    });
+  }
+
+  checkFit(settings: FitSettings): Promise<void> {
+    return this.#queue(({ wasm }) => fitSettings(wasm, settings).free());
+  }
+
+  startFit(handle: PairsHandle, s: FitSettings): Promise<void> {
+    return this.#queue(({ wasm }) => {
+      const pairs = this.#needPairs(handle);
+      const settings = fitSettings(wasm, s);
+      this.#pairs.delete(handle);
+      this.#needTrainer().start(pairs, settings);
+      this.#speed = new Speedometer();
+    });
+  }
+
+  stepFit(): Promise<StepEvent | undefined> {
+    return this.#queue(async () => {
+      this.#speed.start();
+      const progress = await this.#needTrainer().step();
+      if (!progress) return undefined;
+      const { step, totalSteps, epoch, batchSize, loss, lr, logitScale } = progress;
+      progress.free();
+      const secondsPerStep = this.#speed.stop();
+      return {
+        type: "step",
+        step,
+        totalSteps,
+        epoch,
+        loss,
+        lr,
+        logitScale,
+        batchSize,
+        samplesPerSecond: batchSize / secondsPerStep,
+        secondsLeft: (totalSteps - step) * secondsPerStep,
+      };
+    });
+  }
+
+  stopFit(): Promise<void> {
+    return this.#queue(() => this.#needTrainer().stop());
+  }
+
+  evaluate(pairs: PairsHandle, distractors: PairsHandle | undefined): Promise<Evaluation> {
+    return this.#queue(async () => {
+      const others = distractors === undefined ? undefined : this.#needPairs(distractors);
+      if (distractors !== undefined) this.#pairs.delete(distractors);
+      const values = await this.#needTrainer().evaluate(this.#needPairs(pairs), others);
+      const recall = (at: number) => {
+        const [r1 = 0, r5 = 0, r10 = 0, medianRank = 0] = values.subarray(at, at + 4);
+        return { r1, r5, r10, medianRank };
+      };
+      return { imageToText: recall(0), textToImage: recall(4) };
+    });
+  }
+
+  gradients(pixels: Float32Array, ids: Int32Array, layout: CheckpointLayout): Promise<GradientResult> {
+    return this.#queue(async () => {
+      const result = await this.#needTrainer().gradients(pixels, ids, layout);
+      const { loss, safetensors } = result;
+      result.free();
+      return transfer({ loss, safetensors }, [safetensors.buffer]);
+    });
+  }
+
+  stepOn(pixels: Float32Array, ids: Int32Array, lr: number): Promise<number> {
+    return this.#queue(() => this.#needTrainer().stepOn(pixels, ids, lr));
+  }
+}
+
+function fitSettings(wasm: Wasm, s: FitSettings): WasmFitSettings {
+  return new wasm.FitSettings(
+    s.batchSize,
+    s.epochs,
+    s.lr,
+    s.warmup,
+    s.schedule,
+    s.beta1,
+    s.beta2,
+    s.epsilon,
+    s.weightDecay,
+    s.seed,
+  );
+}
+
+/** Says in the message of what goes wrong which item of a list it was. */
+function inItem(what: string, index: number, use: () => void): void {
+  try {
+    use();
+  } catch (error) {
+    const { code, message } = toClipError(error);
+    if (code === "panicked") throw error;
+    throw new ClipError(code, `${what} ${index}: ${message}`);
+  }
+}
