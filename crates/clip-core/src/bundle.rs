@@ -85,9 +85,7 @@ impl Bundle {
         if texts.len() == 0 {
             return Err(ClipError::EmptyBatch { what: "text".into() });
         }
-        let tokenizer = self.tokenizer.as_ref().ok_or(ClipError::InvalidTokenizer {
-            message: "expected a tokenizer with the checkpoint, got none".into(),
-        })?;
+        let tokenizer = self.tokenizer.as_ref().ok_or_else(ClipError::no_tokenizer)?;
         tokenizer.tokenize(texts, self.config.text.context_length, truncate)
     }
 

@@ -149,6 +149,11 @@ impl ClipError {
         Self::InvalidOption { option: option.into(), expected: expected.into(), got: format!("{got:?}") }
     }
 
+    /// A text for a model that came without a tokenizer.
+    pub(crate) fn no_tokenizer() -> Self {
+        Self::InvalidTokenizer { message: "expected the tokenizer's merges with the checkpoint, got none".into() }
+    }
+
     /// Stable name of the kind of error, as TypeScript sees it.
     pub fn code(&self) -> &'static str {
         match self {

@@ -104,8 +104,8 @@ impl Trainer {
     }
 
     /// Goes on from a model's weights, which it takes over.
-    pub fn from(model: ClipModel) -> JsResult<Self> {
-        js(TrainingSession::from_bundle(model.0)).map(Self)
+    pub fn from(model: ClipModel) -> Self {
+        Self(TrainingSession::from_bundle(model.0))
     }
 
     /// The model as it is now.
@@ -114,8 +114,8 @@ impl Trainer {
     }
 
     /// An empty data set for this model.
-    pub fn pairs(&self) -> Pairs {
-        Pairs::new(self.0.new_dataset(), self.0.tokenizer().clone())
+    pub fn pairs(&self) -> JsResult<Pairs> {
+        Ok(Pairs::new(self.0.new_dataset(), js(self.0.tokenizer())?.clone()))
     }
 
     /// Starts a run, which takes the pairs over; returns its number of steps.

@@ -18,7 +18,7 @@ use crate::tokenizer::Tokenizer;
 /// size, with the first run's captions otherwise.
 pub struct TrainingSession {
     config: ClipConfig,
-    tokenizer: Tokenizer,
+    tokenizer: Option<Tokenizer>,
     seed: u64,
     device: Device,
     trainer: Option<Trainer>,
@@ -33,41 +33,35 @@ impl TrainingSession {
     /// `invalid-config`; `invalid-tokenizer` where a given size is not the tokenizer's.
     pub fn create(config: &str, tokenizer: Tokenizer, seed: u64, device: &Device) -> Result<Self> {
         let config = ClipConfig::from_json(config)?;
-        let mut session = Self { config, tokenizer, seed, device: device.clone().autodiff(), trainer: None, run: None };
-        match session.config.text.vocab_size {
-            0 => {}
-            size if size == session.tokenizer.vocab_size() => session.init(),
-            size => {
-                return Err(ClipError::InvalidTokenizer {
-                    message: format!(
-                        "expected the {size} tokens of text.vocabSize, got {}; leave vocabSize out to have the \
-                         vocabulary cut to the captions",
-                        session.tokenizer.vocab_size()
-                    ),
-                });
-            }
+        let (wanted, has) = (config.text.vocab_size, tokenizer.vocab_size());
+        if wanted != 0 && wanted != has {
+            return Err(ClipError::InvalidTokenizer {
+                message: format!(
+                    "expected the {wanted} tokens of text.vocabSize, got {has}; leave vocabSize out to have the \
+                     vocabulary cut to the captions"
+                ),
+            });
+        }
+        let device = device.clone().autodiff();
+        let mut session = Self { config, tokenizer: Some(tokenizer), seed, device, trainer: None, run: None };
+        if wanted != 0 {
+            session.init();
         }
         Ok(session)
     }
 
-    /// Goes on from a model's weights.
-    ///
-    /// # Errors
-    /// `invalid-tokenizer` for a model without one.
-    pub fn from_bundle(bundle: Bundle) -> Result<Self> {
+    /// Goes on from a model's weights. Without a tokenizer it learns from token ids alone.
+    pub fn from_bundle(bundle: Bundle) -> Self {
         let bundle = bundle.into_trainable();
-        let tokenizer = bundle.tokenizer.ok_or(ClipError::InvalidTokenizer {
-            message: "expected a model with its tokenizer to train, got none".into(),
-        })?;
         let trainer = Trainer::new(bundle.model);
-        Ok(Self {
+        Self {
             config: bundle.config,
-            tokenizer,
+            tokenizer: bundle.tokenizer,
             seed: 0,
             device: trainer.device(),
             trainer: Some(trainer),
             run: None,
-        })
+        }
     }
 
     fn init(&mut self) {
@@ -79,8 +73,11 @@ impl TrainingSession {
     }
 
     /// The tokenizer as it is now.
-    pub fn tokenizer(&self) -> &Tokenizer {
-        &self.tokenizer
+    ///
+    /// # Errors
+    /// `invalid-tokenizer` where there is none.
+    pub fn tokenizer(&self) -> Result<&Tokenizer> {
+        self.tokenizer.as_ref().ok_or_else(ClipError::no_tokenizer)
     }
 
     /// The model as it is now, for encoding and export.
@@ -91,7 +88,7 @@ impl TrainingSession {
         Ok(Bundle {
             model: self.trainer()?.inference_model(),
             config: self.config.clone(),
-            tokenizer: Some(self.tokenizer.clone()),
+            tokenizer: self.tokenizer.clone(),
         })
     }
 
@@ -109,11 +106,11 @@ impl TrainingSession {
             return Err(ClipError::AlreadyTraining);
         }
         if self.trainer.is_none() {
-            let (tokenizer, renumbered) = self.tokenizer.cut_to(dataset.ids());
+            let (tokenizer, renumbered) = self.tokenizer()?.cut_to(dataset.ids());
             dataset.renumber(&renumbered, tokenizer.vocab_size());
             let run = Run::new(dataset, options)?;
             self.config.text.vocab_size = tokenizer.vocab_size();
-            self.tokenizer = tokenizer;
+            self.tokenizer = Some(tokenizer);
             self.init();
             self.run = Some(run);
         } else {

@@ -1,0 +1,63 @@
+/** Builds the Wasm module and the TypeScript, as far as they changed. `--release` shrinks the module with wasm-opt. */
+
+import { createHash } from "node:crypto";
+import { cpSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
+import { fail, ROOT, run, say, setUpBuild } from "./setup.mjs";
+
+const GLUE = join(ROOT, "workers", "wasm");
+const MODULE = join(GLUE, "clip_wasm_bg.wasm");
+
+/** One number for everything that the module is made from. */
+function sourceHash(release) {
+  const hash = createHash("sha256").update(String(release));
+  const add = (path) => {
+    if (statSync(path).isDirectory()) for (const name of readdirSync(path).sort()) add(join(path, name));
+    else hash.update(path.slice(ROOT.length)).update(readFileSync(path));
+  };
+  for (const path of ["Cargo.toml", "Cargo.lock", ".cargo/config.toml", "crates"]) add(join(ROOT, path));
+  return hash.digest("hex");
+}
+
+function buildWasm(release) {
+  const stamp = join(GLUE, ".stamp");
+  const hash = sourceHash(release);
+  if (existsSync(stamp) && existsSync(MODULE) && readFileSync(stamp, "utf8") === hash) return;
+  say("building the Wasm module (about 5 minutes the first time, seconds after that)");
+  run(
+    "wasm-pack",
+    ["build", "crates/clip-wasm", "--mode", "no-install", "--release", "--target", "web", "--no-pack"]
+      .concat(["--out-dir", GLUE, "--", "--locked"]),
+    { orElse: "the Wasm module could not be built: the compiler's message is above" },
+  );
+  if (release) {
+    say("shrinking it with wasm-opt (about 5 minutes)");
+    run("npx", ["wasm-opt", "-O3", "--all-features", "--disable-custom-descriptors", "-o", MODULE, MODULE]);
+  }
+  writeFileSync(stamp, hash);
+  const bytes = readFileSync(MODULE);
+  const mb = (n) => (n / 1e6).toFixed(2);
+  console.log(`  ${mb(bytes.length)} MB, ${mb(gzipSync(bytes, { level: 9 }).length)} MB gzip`);
+}
+
+function buildTypeScript() {
+  run("npx", ["tsc", "--build", "workers", "ts"], { orElse: "TypeScript found errors: they are above" });
+  const target = join(ROOT, "dist", "workers", "wasm");
+  cpSync(GLUE, target, { recursive: true, filter: (path) => !/\.gitignore$|\.stamp$/.test(path) });
+}
+
+/** Brings everything up to date. */
+export function build({ release = false } = {}) {
+  setUpBuild();
+  buildWasm(release);
+  buildTypeScript();
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const unknown = process.argv.slice(2).filter((argument) => argument !== "--release");
+  if (unknown.length > 0) fail(`unknown option ${unknown[0]}: build takes --release only`);
+  build({ release: process.argv.includes("--release") });
+  say("built dist/");
+}

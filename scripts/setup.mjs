@@ -1,0 +1,125 @@
+/**
+ * Brings along what a fresh machine lacks, says so while it does, and does nothing the second time. Node's own modules
+ * only: it runs before there is a node_modules.
+ */
+
+import { spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { homedir } from "node:os";
+import { delimiter, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+export const ROOT = fileURLToPath(new URL("..", import.meta.url));
+
+/** Build output and tools outlive a clone: a Burn build takes minutes. */
+export const CACHE = join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "clipwright");
+const TOOLS = join(CACHE, "tools");
+
+process.env.CARGO_TARGET_DIR ??= join(CACHE, "target");
+process.env.PATH = [join(TOOLS, "bin"), join(homedir(), ".cargo", "bin"), process.env.PATH].join(delimiter);
+
+const WASM_TARGET = "wasm32-unknown-unknown";
+const WASM_PACK = "0.15.1";
+const CHROMIUMS = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
+
+/** Ends with one line that says what is missing and what to do about it. */
+export function fail(message) {
+  console.error(`\n✗ ${message}`);
+  process.exit(1);
+}
+
+export function say(message) {
+  console.log(`\x1b[1m› ${message}\x1b[0m`);
+}
+
+/** Runs a command in the open; ends with `orElse` where it fails. */
+export function run(command, args, { orElse, ...options } = {}) {
+  const { status, error } = spawnSync(command, args, { cwd: ROOT, stdio: "inherit", ...options });
+  if (error || status !== 0) fail(orElse ?? `${command} ${args.join(" ")} failed${error ? `: ${error.message}` : ""}`);
+}
+
+/** Output of a command, or nothing where it cannot be run. */
+function output(command, args) {
+  const { status, stdout } = spawnSync(command, args, { cwd: ROOT, encoding: "utf8" });
+  return status === 0 ? stdout.trim() : undefined;
+}
+
+const isRoot = () => process.getuid?.() === 0;
+
+/** Debian's packages where we may install them. */
+function aptInstall(packages, orElse) {
+  if (!isRoot() || output("apt-get", ["--version"]) === undefined) fail(orElse);
+  const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
+  run("apt-get", ["update", "-qq"], { env, orElse });
+  run("apt-get", ["install", "-y", "-qq", "--no-install-recommends", ...packages], { env, orElse });
+}
+
+function npmPackages() {
+  const [major, minor] = process.versions.node.split(".").map(Number);
+  if (major < 20 || (major === 20 && minor < 19)) fail(`Node 20.19 or newer is needed, this is ${process.versions.node}`);
+  const lock = createHash("sha256").update(readFileSync(join(ROOT, "package-lock.json"))).digest("hex");
+  const stamp = join(ROOT, "node_modules", ".clipwright-lock");
+  if (existsSync(stamp) && readFileSync(stamp, "utf8") === lock) return;
+  say("installing npm packages");
+  // not `npm ci`: it refuses a lock file made where other platforms' optional binaries could not be looked up
+  run("npm", ["install", "--no-save", "--no-audit", "--no-fund"], { orElse: "npm install failed: its message is above" });
+  writeFileSync(stamp, lock);
+}
+
+function rust() {
+  if (output("cargo", ["--version"]) === undefined) fail("Rust is needed: install rustup (https://rustup.rs), then run this again");
+  if (output("cc", ["--version"]) === undefined) {
+    say("installing a C linker, which Rust needs");
+    aptInstall(["gcc", "libc6-dev"], "A C linker is needed: install gcc (Debian: apt-get install gcc libc6-dev)");
+  }
+  if (!output("rustup", ["target", "list", "--installed"])?.split("\n").includes(WASM_TARGET)) {
+    say("adding the WebAssembly target to Rust");
+    run("rustup", ["target", "add", WASM_TARGET], { orElse: `rustup target add ${WASM_TARGET} failed: run it by hand` });
+  }
+}
+
+function cargoTool(name, crate, version) {
+  if (output(name, ["--version"])?.split(" ")[1] === version) return;
+  say(`building ${name} ${version} (about 3 minutes, once)`);
+  mkdirSync(TOOLS, { recursive: true });
+  // without --locked: the crates' own lock files name versions that were withdrawn
+  run("cargo", ["install", crate, "--version", version, "--root", TOOLS, "--force"], {
+    env: { ...process.env, CARGO_TARGET_DIR: join(CACHE, "tools-target") },
+    orElse: `${name} could not be built: run cargo install ${crate} --version ${version}`,
+  });
+}
+
+function wasmBindgenVersion() {
+  const lock = readFileSync(join(ROOT, "Cargo.lock"), "utf8");
+  const version = /name = "wasm-bindgen"\nversion = "([^"]+)"/.exec(lock)?.[1];
+  return version ?? fail("Cargo.lock names no version of wasm-bindgen");
+}
+
+/** npm packages, Rust's Wasm target, wasm-bindgen and wasm-pack. */
+export function setUpBuild() {
+  npmPackages();
+  rust();
+  // its version must be the crate's own
+  cargoTool("wasm-bindgen", "wasm-bindgen-cli", wasmBindgenVersion());
+  cargoTool("wasm-pack", "wasm-pack", WASM_PACK);
+}
+
+/** Path of a Chromium; installs Debian's where there is none and we may. */
+export function setUpChromium() {
+  const find = () => {
+    const named = process.env.CHROMIUM_PATH;
+    if (named) return existsSync(named) ? named : fail(`CHROMIUM_PATH is ${named}, where there is no file`);
+    for (const name of CHROMIUMS) {
+      const path = output("sh", ["-c", `command -v ${name}`]);
+      if (path) return path;
+    }
+    return undefined;
+  };
+  const needed = "Chromium is needed: install it (Debian: apt-get install chromium) or set CHROMIUM_PATH";
+  const found = find();
+  if (found) return found;
+  say("installing Chromium");
+  aptInstall(["chromium"], needed);
+  return find() ?? fail(needed);
+}

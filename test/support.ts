@@ -1,0 +1,85 @@
+/** What the specs of both runtimes share: where they run, files, golden tensors, tolerances. */
+
+import type { ClipConfig, DeviceChoice } from "clipwright";
+
+export const inBrowser = typeof window !== "undefined";
+
+/** Every device that must work here. A Chromium without WebGPU fails the tests. */
+export const devices: Exclude<DeviceChoice, "auto">[] = inBrowser ? ["cpu", "webgpu"] : ["cpu"];
+
+/** GPUs add up in another order: the fixtures' READMEs allow ten times the CPU's tolerance. */
+export const slack = (device: DeviceChoice) => (device === "webgpu" ? 10 : 1);
+
+/** A file of the repository. */
+export async function read(path: string): Promise<Uint8Array<ArrayBuffer>> {
+  if (inBrowser) {
+    const response = await fetch(`/${path}`);
+    if (!response.ok) throw new Error(`${path}: HTTP ${response.status}`);
+    return new Uint8Array(await response.arrayBuffer());
+  }
+  const { readFile } = await import("node:fs/promises");
+  return new Uint8Array(await readFile(new URL(`../${path}`, import.meta.url)));
+}
+
+export const fixture = (path: string) => read(`test/fixtures/${path}`);
+export const text = async (path: string) => new TextDecoder().decode(await fixture(path));
+export const json = async (path: string) => JSON.parse(await text(path));
+
+/** A tensor of a safetensors file. */
+export interface GoldenTensor {
+  shape: number[];
+  data: Float32Array | Int32Array;
+}
+
+/** Reads the F32 and I32 tensors of a safetensors file, by a reader that shares nothing with the one under test. */
+export function parseSafetensors(bytes: Uint8Array): {
+  tensors: Map<string, GoldenTensor>;
+  metadata: Record<string, string>;
+} {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const headerLength = Number(view.getBigUint64(0, true));
+  const { __metadata__: metadata = {}, ...entries } = JSON.parse(
+    new TextDecoder().decode(bytes.subarray(8, 8 + headerLength)),
+  );
+  const tensors = new Map<string, GoldenTensor>();
+  for (const [name, entry] of Object.entries(entries)) {
+    const { dtype, shape, data_offsets: [from, to] } = entry as { dtype: string; shape: number[]; data_offsets: [number, number] };
+    const data = bytes.slice(8 + headerLength + from, 8 + headerLength + to).buffer;
+    if (dtype === "F32") tensors.set(name, { shape, data: new Float32Array(data) });
+    if (dtype === "I32") tensors.set(name, { shape, data: new Int32Array(data) });
+  }
+  return { tensors, metadata };
+}
+
+/** A tensor that must be there. */
+export function get(tensors: Map<string, GoldenTensor>, name: string): GoldenTensor {
+  const tensor = tensors.get(name);
+  if (!tensor) throw new Error(`no tensor ${name}`);
+  return tensor;
+}
+
+export function maxError(got: ArrayLike<number>, expected: ArrayLike<number>): number {
+  if (got.length !== expected.length) throw new Error(`${got.length} values, expected ${expected.length}`);
+  let max = 0;
+  for (let i = 0; i < got.length; i++) {
+    const error = Math.abs((got[i] as number) - (expected[i] as number));
+    if (!(error <= max)) max = error;
+  }
+  return max;
+}
+
+/** A CLIP that trains in moments. */
+export const tinyConfig: ClipConfig = {
+  embedDim: 16,
+  vision: { imageSize: 16, patchSize: 8, width: 16, layers: 1, heads: 2 },
+  text: { contextLength: 8, width: 16, layers: 1, heads: 2 },
+};
+
+/** Raw pictures of one colour each, and their names. */
+export function colourPairs(count: number) {
+  const names = ["red", "green", "blue", "white", "black", "grey", "pink", "brown"];
+  return Array.from({ length: count }, (_, i) => {
+    const data = new Uint8Array(16 * 16 * 3).map((_, j) => (37 * (i + 1) * ((j % 3) + 1)) % 256);
+    return { image: { data, width: 16, height: 16 }, text: `${names[i % names.length]} ${Math.floor(i / names.length)}` };
+  });
+}
