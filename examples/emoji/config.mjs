@@ -1,0 +1,12 @@
+/** The model and the settings that both examples train with. */
+
+/** About 1.8 million weights and the vocabulary. @type {import("clipwright").ClipConfig} */
+export const config = {
+  embedDim: 128,
+  vision: { imageSize: 32, patchSize: 8, width: 128, layers: 4, heads: 4 },
+  // no vocabSize: the vocabulary is cut to the tokens of the training captions
+  text: { contextLength: 16, width: 128, layers: 4, heads: 4 },
+};
+
+/** CLIP's AdamW; a few captions name three people and are longer than the context. */
+export const fit = { batchSize: 256, lr: 1e-3, warmup: 50, weightDecay: 0.2, truncate: true };
