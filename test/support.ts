@@ -68,6 +68,11 @@ export function maxError(got: ArrayLike<number>, expected: ArrayLike<number>): n
   return max;
 }
 
+/** Whether two files are the same; a failing `toEqual` would print them. */
+export function sameBytes(a: Uint8Array | undefined, b: Uint8Array | undefined): boolean {
+  return a !== undefined && b !== undefined && a.length === b.length && a.every((byte, i) => byte === b[i]);
+}
+
 /** A CLIP that trains in moments. */
 export const tinyConfig: ClipConfig = {
   embedDim: 16,

@@ -121,7 +121,6 @@ export class ClipTrainer extends Encoder {
     if (this.#fitting) {
       throw new ClipError("already-training", "already training: expected the running fit() to end or be stopped first, got another");
     }
-    this.#fitting = true;
     const { signal, truncate = false } = options;
     const settings: FitSettings = {
       batchSize: options.batchSize ?? 256,
@@ -135,6 +134,7 @@ export class ClipTrainer extends Encoder {
       weightDecay: options.weightDecay ?? 0.2,
       seed: checkSeed(options.seed ?? 0),
     };
+    this.#fitting = true;
     try {
       await this.client.call((api) => api.checkFit(settings));
       const handle = await sendPairs(this.client, pairs, { truncate, signal });

@@ -9,10 +9,14 @@ const TRIES = 2;
 
 let webgpu: Promise<Device> | undefined;
 
+/** Neither Node 20 nor an insecure page has one. */
+function webGpu(): GPU | undefined {
+  return (globalThis.navigator as Navigator | undefined)?.gpu;
+}
+
 async function requestAdapter(): Promise<GPUAdapter | undefined> {
-  if (!("gpu" in navigator)) return undefined;
   for (let i = 0; i < TRIES; i++) {
-    const adapter = await navigator.gpu.requestAdapter({ powerPreference: "high-performance" });
+    const adapter = await webGpu()?.requestAdapter({ powerPreference: "high-performance" });
     if (adapter) return adapter;
   }
   return undefined;
@@ -34,7 +38,7 @@ export async function openDevice(choice: DeviceChoice, wasm: Wasm): Promise<{ de
   if (choice === "auto" && !adapter) return cpu("no WebGPU adapter");
   if (choice === "auto" && adapter?.info.isFallbackAdapter) return cpu(`WebGPU is only ${describe(adapter)}`);
   if (!adapter) {
-    const got = "gpu" in navigator ? "navigator.gpu without an adapter" : "no navigator.gpu";
+    const got = webGpu() ? "navigator.gpu without an adapter" : "no navigator.gpu";
     throw new ClipError("device-unavailable", `no webgpu device: expected a WebGPU adapter, got ${got}`);
   }
   try {

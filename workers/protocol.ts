@@ -167,8 +167,10 @@ export interface GradientResult {
 
 /** Bytes that the worker and its module hold. */
 export interface MemoryInfo {
-  /** Linear memory of the Wasm module; it never shrinks. */
+  /** Linear memory of the Wasm module; it never shrinks. On the CPU it holds the tensors too. */
   wasmBytes: number;
+  /** What the GPU's allocator holds, buffers kept for reuse included. */
+  gpuBytes?: number;
 }
 
 /** Handle of a data set in the worker. */

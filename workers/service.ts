@@ -7,6 +7,7 @@ import type {
   CheckpointLayout,
   ClipWorkerApi,
   CreateRequest,
+  DeviceChoice,
   DeviceInfo,
   Evaluation,
   FitSettings,
@@ -23,6 +24,7 @@ import type {
 import { Speedometer } from "./speedometer.js";
 import {
   type ClipModel,
+  type Device,
   loadWasm,
   type Pairs,
   type Trainer,
@@ -47,7 +49,8 @@ interface Core {
 export class ClipService implements ClipWorkerApi {
   readonly #assets: Assets;
   #core: Core | undefined;
-  #device: DeviceInfo = { kind: "cpu", reason: "no model yet" };
+  #device: Device | undefined;
+  #deviceInfo: DeviceInfo = { kind: "cpu", reason: "no model yet" };
   #model: ClipModel | undefined;
   #trainer: Trainer | undefined;
   #configJson = "";
@@ -108,31 +111,36 @@ export class ClipService implements ClipWorkerApi {
   async #info(): Promise<ModelInfo> {
     // a trainer whose vocabulary is not yet known has no model to ask
     const config = await this.#withModel((model) => model.config).catch(() => this.#configJson);
-    return { config: JSON.parse(config), device: this.#device };
+    return { config: JSON.parse(config), device: this.#deviceInfo };
   }
 
   async #matrix(data: Float32Array, rows: number): Promise<Matrix> {
     return transfer({ data, shape: [rows, rows === 0 ? 0 : data.length / rows] }, [data.buffer]);
   }
 
+  async #open(choice: DeviceChoice, wasm: Wasm): Promise<Device> {
+    const { device, info } = await openDevice(choice, wasm);
+    this.#device = device;
+    this.#deviceInfo = info;
+    return device;
+  }
+
   load(request: LoadRequest): Promise<ModelInfo> {
     return this.#queue(async ({ wasm }) => {
-      const { device, info } = await openDevice(request.device, wasm);
+      const device = await this.#open(request.device, wasm);
       const tokenizer =
         request.merges === undefined ? undefined : new wasm.Tokenizer(request.merges, request.reference);
       this.#model = wasm.ClipModel.load(request.weights, request.config, tokenizer, device);
-      this.#device = info;
       return this.#info();
     });
   }
 
   create(request: CreateRequest): Promise<ModelInfo> {
     return this.#queue(async ({ wasm }) => {
-      const { device, info } = await openDevice(request.device, wasm);
+      const device = await this.#open(request.device, wasm);
       const tokenizer = new wasm.Tokenizer(request.merges ?? (await this.#assets.merges()), request.reference);
       this.#trainer = wasm.Trainer.create(request.config, tokenizer, request.seed, device);
       this.#configJson = request.config;
-      this.#device = info;
       return this.#info();
     });
   }
@@ -152,7 +160,10 @@ export class ClipService implements ClipWorkerApi {
   }
 
   memory(): Promise<MemoryInfo> {
-    return this.#queue(({ memory }) => ({ wasmBytes: memory.buffer.byteLength }));
+    return this.#queue(({ memory }) => {
+      const gpuBytes = this.#device?.reservedBytes;
+      return { wasmBytes: memory.buffer.byteLength, ...(gpuBytes !== undefined && { gpuBytes }) };
+    });
   }
 
   #pixels(model: ClipModel, images: WireImage[]): Float32Array {

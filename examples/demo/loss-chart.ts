@@ -41,6 +41,7 @@ export class LossChart {
       {
         width: this.#host.clientWidth,
         height: HEIGHT,
+        legend: { live: false },
         scales: { x: { time: false }, y: { range: (_, min, max) => [Math.min(0, min ?? 0), (max ?? 6) * 1.05] } },
         axes: [
           { ...axis, label: "step", labelSize: 18 },

@@ -127,12 +127,13 @@ async function train(): Promise<void> {
   ]);
   trainer = created;
   const { kind, reason } = trainer.info.device;
-  status.textContent = `Preparing ${training.length} pairs for the ${kind}…`;
+  const deviceName = kind === "webgpu" ? "GPU" : "CPU";
+  status.textContent = `Preparing ${training.length} pairs for the ${deviceName}…`;
   let steps = 0;
   for await (const event of trainer.fit(training, { ...fit, epochs, batchSize, signal: stop.signal })) {
     steps = event.step;
     if (steps === 1) {
-      status.textContent = `Training on the ${kind} (${reason}).`;
+      status.textContent = `Training on the ${deviceName} (${reason}).`;
       searchNote.textContent = "Searching the 413 held-out emoji, which the model never sees; all of them when it is done.";
       downloadButton.disabled = false;
     }
@@ -156,7 +157,7 @@ async function train(): Promise<void> {
   status.textContent = `${stop.signal.aborted ? "Stopped" : "Done"} after ${steps} steps. Judging it on the held-out emoji…`;
   const { textToImage, imageToText } = await trainer.evaluate(heldOut, { distractors: training, truncate: true });
   const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
-  const all = training.length + heldOut.length;
+  const all = (training.length + heldOut.length).toLocaleString("en");
   showFigures({
     Steps: String(steps),
     "Text → image, R@1": percent(textToImage.r1),

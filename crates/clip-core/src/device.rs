@@ -22,9 +22,9 @@ pub async fn webgpu() -> Result<Device> {
         .map_err(|e| ClipError::DeviceUnavailable { device: "webgpu".into(), reason: e.to_string() })
 }
 
-/// Gives memory that is no longer used back to the device.
-pub fn cleanup(device: &Device) {
-    device.memory_cleanup();
+/// Bytes that a GPU's allocator holds, those kept for reuse included; nothing on the CPU, whose memory is the process's.
+pub fn reserved_bytes(device: &Device) -> Option<u64> {
+    device.memory_pool_usage().map(|usage| usage.bytes_reserved)
 }
 
 /// Values of a tensor, row-major.

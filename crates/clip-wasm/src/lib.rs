@@ -34,8 +34,9 @@ impl Device {
         Ok(Self(js(device::webgpu().await)?))
     }
 
-    /// Gives memory that is no longer used back to the device.
-    pub fn cleanup(&self) {
-        device::cleanup(&self.0);
+    /// Bytes that a GPU's allocator holds; nothing on the CPU.
+    #[wasm_bindgen(getter, js_name = reservedBytes)]
+    pub fn reserved_bytes(&self) -> Option<f64> {
+        device::reserved_bytes(&self.0).map(|bytes| bytes as f64)
     }
 }

@@ -92,5 +92,21 @@ async fn write(tensors: Vec<Named>, layout: Layout, mut metadata: HashMap<String
         .iter()
         .map(|(key, shape, bytes)| Ok((key, TensorView::new(Dtype::F32, shape.clone(), bytes).map_err(failed)?)))
         .collect::<Result<Vec<_>>>()?;
-    safetensors::serialize(views, Some(metadata)).map_err(failed)
+    let mut bytes = safetensors::serialize(views, Some(metadata)).map_err(failed)?;
+    sort_header(&mut bytes);
+    Ok(bytes)
+}
+
+/// Puts the header's keys in order, in place: the same model gives the same bytes, whatever order a map had.
+fn sort_header(bytes: &mut [u8]) {
+    let length = bytes[..8].iter().rev().fold(0, |n, &b| n << 8 | usize::from(b));
+    let header = &mut bytes[8..8 + length];
+    // serde_json's own map is sorted; the same content has the same length, up to the padding
+    if let Ok(value) = serde_json::from_slice::<serde_json::Value>(header) {
+        let sorted = value.to_string();
+        if sorted.len() <= length {
+            header.fill(b' ');
+            header[..sorted.len()].copy_from_slice(sorted.as_bytes());
+        }
+    }
 }

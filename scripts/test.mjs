@@ -1,0 +1,72 @@
+/**
+ * `npm test`: the Rust tests, then vitest in Node and in headless Chromium over the built package. The last line counts
+ * all of them.
+ */
+
+import { spawn } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { build } from "./build.mjs";
+import { ROOT, run, say, setUpChromium } from "./setup.mjs";
+
+const total = { passed: 0, failed: 0 };
+
+/** Counts what cargo prints while it prints it. */
+function cargoTest() {
+  say("Rust tests");
+  return new Promise((resolve) => {
+    const cargo = spawn("cargo", ["test", "--locked", "--package", "clip-core"], {
+      cwd: ROOT,
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    let out = "";
+    cargo.stdout.on("data", (chunk) => {
+      process.stdout.write(chunk);
+      out += chunk;
+    });
+    cargo.on("close", (status) => {
+      const results = [...out.matchAll(/^test result: .* (\d+) passed; (\d+) failed/gm)];
+      for (const [, passed, failed] of results) {
+        total.passed += Number(passed);
+        total.failed += Number(failed);
+      }
+      // a build that fails runs no test
+      if (status !== 0 && !results.some(([, , failed]) => failed !== "0")) total.failed++;
+      resolve();
+    });
+  });
+}
+
+function vitest(chromium) {
+  say("vitest in Node and in headless Chromium (WebGPU there is software: minutes)");
+  const folder = mkdtempSync(join(tmpdir(), "clipwright-test-"));
+  const report = join(folder, "vitest.json");
+  return new Promise((resolve) => {
+    const child = spawn("npx", ["vitest", "run", "--reporter=default", "--reporter=json", `--outputFile=${report}`], {
+      cwd: ROOT,
+      stdio: ["ignore", "inherit", "inherit"],
+      env: { ...process.env, CHROMIUM_PATH: chromium },
+    });
+    child.on("close", (status) => {
+      try {
+        const { numPassedTests, numFailedTests } = JSON.parse(readFileSync(report, "utf8"));
+        total.passed += numPassedTests;
+        total.failed += numFailedTests;
+        if (status !== 0 && numFailedTests === 0) total.failed++;
+      } catch {
+        total.failed++;
+      }
+      rmSync(folder, { recursive: true, force: true });
+      resolve();
+    });
+  });
+}
+
+build();
+const chromium = setUpChromium();
+run("npx", ["tsc", "--project", "examples"], { orElse: "the types of the tests or examples are wrong: see above" });
+await cargoTest();
+await vitest(chromium);
+console.log(`\n${total.passed} passed, ${total.failed} failed`);
+process.exit(total.failed === 0 && total.passed > 0 ? 0 : 1);

@@ -1,0 +1,55 @@
+/** What happens when the worker itself goes. */
+
+import { Worker } from "node:worker_threads";
+import { wrap } from "comlink";
+import nodeEndpoint from "comlink/dist/esm/node-adapter.mjs";
+import { type ClipConfig, ClipTrainer, isClipError } from "clipwright";
+import { expect, test } from "vitest";
+import type { ClipWorkerApi } from "../../workers/protocol";
+import { colourPairs, tinyConfig } from "../support";
+
+const entry = new URL("../../dist/workers/node.worker.js", import.meta.url);
+
+test("a worker without a model says so and lives on", async () => {
+  const worker = new Worker(entry);
+  const api = wrap<ClipWorkerApi>(nodeEndpoint(worker));
+  await expect(api.encodeText(["a cat"], false)).rejects.toThrow(/expected a model to be loaded/);
+  await expect(api.stepFit()).rejects.toThrow(/expected a trainer/);
+  expect((await api.memory()).wasmBytes).toBeGreaterThan(0);
+  await worker.terminate();
+});
+
+/** Settles with the code of the error. */
+const code = (promise: Promise<unknown>) =>
+  promise.then(
+    () => "none",
+    (error) => (isClipError(error) ? error.code : `no ClipError: ${error}`),
+  );
+
+/** Runs `start`, and returns with its result the worker that it made. */
+async function withWorker<T>(start: () => Promise<T>): Promise<[T, Worker]> {
+  const made = new Promise<Worker>((resolve) => process.once("worker", resolve));
+  return [await start(), await made];
+}
+
+const create = (config: ClipConfig) => ClipTrainer.create({ config, device: "cpu" });
+
+test("calls under way settle when the worker dies, and so do later ones", async () => {
+  const [trainer, worker] = await withWorker(() => create(tinyConfig));
+  const fitting = (async () => {
+    for await (const _ of trainer.fit(colourPairs(64), { batchSize: 8, epochs: 10_000 }));
+  })();
+  setTimeout(() => worker.terminate(), 300);
+  expect(await code(fitting)).toBe("worker-lost");
+  expect(await code(trainer.memory())).toBe("worker-lost");
+  trainer.dispose();
+});
+
+test("a model that no memory holds stops the core, is called by its name, and leaves others alone", async () => {
+  const other = await create(tinyConfig);
+  const huge = { ...tinyConfig, vision: { ...tinyConfig.vision, width: 65_536, heads: 1 } };
+  const whole = { ...huge, text: { ...huge.text, vocabSize: 49_408 } };
+  expect(await code(create(whole))).toBe("panicked");
+  expect((await other.memory()).wasmBytes).toBeGreaterThan(0);
+  other.dispose();
+});

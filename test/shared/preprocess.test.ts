@@ -1,0 +1,53 @@
+/** Pillow's pixels and the references' ids through the whole chain: decoded, resized and tokenized in the worker. */
+
+import { Clip, ClipTrainer } from "clipwright";
+import { expect, test } from "vitest";
+import { fixture, json, maxError, text } from "../support";
+
+test("pictures become the tensors of OpenCLIP's transform, bit for bit but for the normalisation's rounding", async () => {
+  const clip = await Clip.load(
+    {
+      weights: await fixture("models/clip-quickgelu-p8/hf/model.safetensors"),
+      config: await text("models/clip-quickgelu-p8/hf/config.json"),
+    },
+    { device: "cpu" },
+  );
+  const { images } = await json("preprocess/manifest.json");
+  let compared = 0;
+  for (const { decoded, decoded_size, golden } of images) {
+    if (decoded_size[0] === 1 && decoded_size[1] === 1) continue; // refused by the API
+    const pixels = await clip.preprocess(await fixture(`preprocess/${decoded}`));
+    const expected = new Float32Array((await fixture(`preprocess/${golden[32]["rgb8/open_clip"].file}`)).buffer);
+    expect(maxError(pixels, expected), decoded).toBeLessThanOrEqual(1e-6);
+    compared++;
+  }
+  expect(compared).toBeGreaterThanOrEqual(11);
+  clip.dispose();
+});
+
+test.each(["open_clip", "hf"] as const)("captions become the ids of %s", async (reference) => {
+  // the published vocabulary, as the package ships it
+  const trainer = await ClipTrainer.create({
+    config: {
+      embedDim: 4,
+      vision: { imageSize: 8, patchSize: 8, width: 4, layers: 1, heads: 1 },
+      text: { contextLength: 77, vocabSize: 49408, width: 4, layers: 1, heads: 1 },
+    },
+    tokenizer: reference,
+    device: "cpu",
+  });
+  const rows = (await text("tokenizer/cases.jsonl")).trim().split("\n").map((line) => JSON.parse(line));
+  const gated = rows.filter(({ touches }) => !touches?.includes("newer_unicode"));
+  expect(gated).toHaveLength(519);
+  const ids = await trainer.tokenize(gated.map((row) => row.text), { truncate: true });
+  gated.forEach((row, i) => {
+    expect([...ids.subarray(77 * i, 77 * (i + 1))], JSON.stringify(row.text)).toEqual(row[reference]);
+  });
+  // JavaScript strings may hold half of a surrogate pair
+  const lone = (await text("tokenizer/cases_js_surrogates.jsonl")).trim().split("\n").map((line) => JSON.parse(line));
+  const loneIds = await trainer.tokenize(lone.map((row) => row.text), { truncate: true });
+  lone.forEach((row, i) => {
+    expect([...loneIds.subarray(77 * i, 77 * (i + 1))], JSON.stringify(row.text)).toEqual(row[reference]);
+  });
+  trainer.dispose();
+});
