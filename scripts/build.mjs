@@ -28,8 +28,12 @@ function buildWasm(release) {
   say("building the Wasm module (about 5 minutes the first time, seconds after that)");
   run(
     "wasm-pack",
-    ["build", "crates/clip-wasm", "--mode", "no-install", "--release", "--target", "web", "--no-pack"]
-      .concat(["--out-dir", GLUE, "--", "--locked"]),
+    ["build", "crates/clip-wasm", "--mode", "no-install", "--release", "--target", "web", "--no-pack"].concat([
+      "--out-dir",
+      GLUE,
+      "--",
+      "--locked",
+    ]),
     { orElse: "the Wasm module could not be built: the compiler's message is above" },
   );
   if (release) {

@@ -57,25 +57,33 @@ function aptInstall(packages, orElse) {
 
 function npmPackages() {
   const [major, minor] = process.versions.node.split(".").map(Number);
-  if (major < 20 || (major === 20 && minor < 19)) fail(`Node 20.19 or newer is needed, this is ${process.versions.node}`);
-  const lock = createHash("sha256").update(readFileSync(join(ROOT, "package-lock.json"))).digest("hex");
+  if (major < 20 || (major === 20 && minor < 19))
+    fail(`Node 20.19 or newer is needed, this is ${process.versions.node}`);
+  const lock = createHash("sha256")
+    .update(readFileSync(join(ROOT, "package-lock.json")))
+    .digest("hex");
   const stamp = join(ROOT, "node_modules", ".clipwright-lock");
   if (existsSync(stamp) && readFileSync(stamp, "utf8") === lock) return;
   say("installing npm packages");
   // not `npm ci`: it refuses a lock file made where other platforms' optional binaries could not be looked up
-  run("npm", ["install", "--no-save", "--no-audit", "--no-fund"], { orElse: "npm install failed: its message is above" });
+  run("npm", ["install", "--no-save", "--no-audit", "--no-fund"], {
+    orElse: "npm install failed: its message is above",
+  });
   writeFileSync(stamp, lock);
 }
 
 function rust() {
-  if (output("cargo", ["--version"]) === undefined) fail("Rust is needed: install rustup (https://rustup.rs), then run this again");
+  if (output("cargo", ["--version"]) === undefined)
+    fail("Rust is needed: install rustup (https://rustup.rs), then run this again");
   if (output("cc", ["--version"]) === undefined) {
     say("installing a C linker, which Rust needs");
     aptInstall(["gcc", "libc6-dev"], "A C linker is needed: install gcc (Debian: apt-get install gcc libc6-dev)");
   }
   if (!output("rustup", ["target", "list", "--installed"])?.split("\n").includes(WASM_TARGET)) {
     say("adding the WebAssembly target to Rust");
-    run("rustup", ["target", "add", WASM_TARGET], { orElse: `rustup target add ${WASM_TARGET} failed: run it by hand` });
+    run("rustup", ["target", "add", WASM_TARGET], {
+      orElse: `rustup target add ${WASM_TARGET} failed: run it by hand`,
+    });
   }
 }
 

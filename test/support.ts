@@ -43,7 +43,11 @@ export function parseSafetensors(bytes: Uint8Array): {
   );
   const tensors = new Map<string, GoldenTensor>();
   for (const [name, entry] of Object.entries(entries)) {
-    const { dtype, shape, data_offsets: [from, to] } = entry as { dtype: string; shape: number[]; data_offsets: [number, number] };
+    const {
+      dtype,
+      shape,
+      data_offsets: [from, to],
+    } = entry as { dtype: string; shape: number[]; data_offsets: [number, number] };
     const data = bytes.slice(8 + headerLength + from, 8 + headerLength + to).buffer;
     if (dtype === "F32") tensors.set(name, { shape, data: new Float32Array(data) });
     if (dtype === "I32") tensors.set(name, { shape, data: new Int32Array(data) });
@@ -85,6 +89,9 @@ export function colourPairs(count: number) {
   const names = ["red", "green", "blue", "white", "black", "grey", "pink", "brown"];
   return Array.from({ length: count }, (_, i) => {
     const data = new Uint8Array(16 * 16 * 3).map((_, j) => (37 * (i + 1) * ((j % 3) + 1)) % 256);
-    return { image: { data, width: 16, height: 16 }, text: `${names[i % names.length]} ${Math.floor(i / names.length)}` };
+    return {
+      image: { data, width: 16, height: 16 },
+      text: `${names[i % names.length]} ${Math.floor(i / names.length)}`,
+    };
   });
 }

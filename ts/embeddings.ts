@@ -19,7 +19,10 @@ export function topK(
 ): { index: number; score: number }[] {
   const [rows, dim] = queries.shape;
   if (dim !== items.shape[1]) {
-    throw new ClipError("shape-mismatch", `shape mismatch: items: expected [n, ${dim}], got [${items.shape.join(", ")}]`);
+    throw new ClipError(
+      "shape-mismatch",
+      `shape mismatch: items: expected [n, ${dim}], got [${items.shape.join(", ")}]`,
+    );
   }
   if (!(Number.isInteger(row) && row >= 0 && row < rows)) {
     throw new ClipError("invalid-option", `invalid option row: expected 0 to ${rows - 1}, got ${row}`);

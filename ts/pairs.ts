@@ -49,7 +49,10 @@ function iterate(source: PairSource): Iterable<ImageTextPair> | AsyncIterable<Im
 async function toWirePair(pair: ImageTextPair, index: number): Promise<WirePair> {
   const text = pair?.text;
   if (typeof text !== "string") {
-    throw new ClipError("invalid-dataset", `pair ${index}: expected { image, text: string }, got text: ${describe(text)}`);
+    throw new ClipError(
+      "invalid-dataset",
+      `pair ${index}: expected { image, text: string }, got text: ${describe(text)}`,
+    );
   }
   return { image: await toWireImage(pair.image), text };
 }

@@ -18,7 +18,10 @@ export function toTexts(texts: string | readonly string[]): string[] {
   const list = [...asArray(texts)];
   const wrong = list.findIndex((text) => typeof text !== "string");
   if (wrong !== -1) {
-    throw new ClipError("invalid-option", `invalid option texts: expected strings, got ${describe(list[wrong])} at ${wrong}`);
+    throw new ClipError(
+      "invalid-option",
+      `invalid option texts: expected strings, got ${describe(list[wrong])} at ${wrong}`,
+    );
   }
   return list;
 }

@@ -69,7 +69,10 @@ export interface EvaluateOptions {
 /** A seed must mean the same in Rust: 32 bits without a sign. */
 function checkSeed(seed: number): number {
   if (Number.isInteger(seed) && seed >= 0 && seed <= 0xffff_ffff) return seed;
-  throw new ClipError("invalid-option", `invalid option seed: expected a whole number from 0 to 4294967295, got ${seed}`);
+  throw new ClipError(
+    "invalid-option",
+    `invalid option seed: expected a whole number from 0 to 4294967295, got ${seed}`,
+  );
 }
 
 /** A CLIP that learns from image–text pairs. It encodes at any time with the weights of the last step. */
@@ -119,7 +122,10 @@ export class ClipTrainer extends Encoder {
    */
   async *fit(pairs: PairSource, options: FitOptions = {}): AsyncGenerator<StepEvent, void, undefined> {
     if (this.#fitting) {
-      throw new ClipError("already-training", "already training: expected the running fit() to end or be stopped first, got another");
+      throw new ClipError(
+        "already-training",
+        "already training: expected the running fit() to end or be stopped first, got another",
+      );
     }
     const { signal, truncate = false } = options;
     const settings: FitSettings = {

@@ -43,7 +43,10 @@ function endWatcher(): { stream: TransformStream<Uint8Array, Uint8Array>; check(
     }),
     check() {
       if (length % TAR_BLOCK === 0 && zerosAtEnd >= 2 * TAR_BLOCK) return;
-      throw new ClipError("invalid-dataset", `truncated tar: expected two blocks of zeros at its end, got ${length} bytes without`);
+      throw new ClipError(
+        "invalid-dataset",
+        `truncated tar: expected two blocks of zeros at its end, got ${length} bytes without`,
+      );
     },
   };
 }
@@ -69,7 +72,9 @@ async function readAll(stream: ReadableStream<Uint8Array>): Promise<Uint8Array> 
  */
 export async function* webDataset(source: WebDatasetSource): AsyncGenerator<ImageTextPair, void, undefined> {
   const end = endWatcher();
-  const entries = toStream(source).pipeThrough(end.stream).pipeThrough(createTarDecoder({ strict: true }));
+  const entries = toStream(source)
+    .pipeThrough(end.stream)
+    .pipeThrough(createTarDecoder({ strict: true }));
   let key: string | undefined;
   let image: Uint8Array | undefined;
   let text: string | undefined;
@@ -78,7 +83,10 @@ export async function* webDataset(source: WebDatasetSource): AsyncGenerator<Imag
     if (key === undefined || (image === undefined && text === undefined)) return undefined;
     if (image === undefined || text === undefined) {
       const [has, lacks] = image ? ["a picture", "caption (.txt)"] : ["a caption", "picture (.png, .jpg, .webp)"];
-      throw new ClipError("invalid-dataset", `sample ${key}: expected a picture and a caption, got ${has} without a ${lacks}`);
+      throw new ClipError(
+        "invalid-dataset",
+        `sample ${key}: expected a picture and a caption, got ${has} without a ${lacks}`,
+      );
     }
     const pair = { key, image, text };
     key = image = text = undefined;

@@ -65,9 +65,7 @@ export type TokenizerReference = "open_clip" | "openai" | "hf";
 export type CheckpointLayout = "hf" | "open_clip";
 
 /** An image as it crosses the border. */
-export type WireImage =
-  | { encoded: Uint8Array }
-  | { data: Uint8Array; width: number; height: number };
+export type WireImage = { encoded: Uint8Array } | { data: Uint8Array; width: number; height: number };
 
 /** A pair as it crosses the border. */
 export interface WirePair {

@@ -36,7 +36,11 @@ export class LossChart {
       probe.remove();
       return value;
     };
-    const axis = { stroke: colour("--muted"), grid: { stroke: colour("--line"), width: 1 }, font: `12px ${style.fontFamily}` };
+    const axis = {
+      stroke: colour("--muted"),
+      grid: { stroke: colour("--line"), width: 1 },
+      font: `12px ${style.fontFamily}`,
+    };
     this.#plot = new uPlot(
       {
         width: this.#host.clientWidth,

@@ -1,8 +1,16 @@
 /** Trains on the emoji pairs in the page's worker, and searches them while it learns. */
 
-import { ClipTrainer, type DeviceChoice, type Embeddings, type ImageTextPair, isClipError, topK, webDataset } from "clipwright";
-import trainShard from "../data/emoji-train.tar?url";
+import {
+  ClipTrainer,
+  type DeviceChoice,
+  type Embeddings,
+  type ImageTextPair,
+  isClipError,
+  topK,
+  webDataset,
+} from "clipwright";
 import heldOutShard from "../data/emoji-heldout.tar?url";
+import trainShard from "../data/emoji-train.tar?url";
 import { config, fit } from "../emoji/config.mjs";
 import { LossChart } from "./loss-chart";
 
@@ -37,7 +45,10 @@ async function shard(url: string): Promise<ImageTextPair[]> {
 /** Both shards, read once. */
 let shards: Promise<{ training: ImageTextPair[]; heldOut: ImageTextPair[] }> | undefined;
 function loadShards() {
-  shards ??= Promise.all([shard(trainShard), shard(heldOutShard)]).then(([training, heldOut]) => ({ training, heldOut }));
+  shards ??= Promise.all([shard(trainShard), shard(heldOutShard)]).then(([training, heldOut]) => ({
+    training,
+    heldOut,
+  }));
   return shards;
 }
 
@@ -72,7 +83,10 @@ function resultItem(pair: ImageTextPair, score: number): HTMLLIElement {
   const picture = Object.assign(document.createElement("img"), { alt: "", width: 64, height: 64 });
   picture.src = URL.createObjectURL(new Blob([pair.image as Uint8Array<ArrayBuffer>], { type: "image/webp" }));
   picture.addEventListener("load", () => URL.revokeObjectURL(picture.src), { once: true });
-  const similarity = Object.assign(document.createElement("span"), { className: "score", textContent: score.toFixed(2) });
+  const similarity = Object.assign(document.createElement("span"), {
+    className: "score",
+    textContent: score.toFixed(2),
+  });
   item.append(picture, pair.text, similarity);
   return item;
 }
@@ -134,7 +148,8 @@ async function train(): Promise<void> {
     steps = event.step;
     if (steps === 1) {
       status.textContent = `Training on the ${deviceName} (${reason}).`;
-      searchNote.textContent = "Searching the 413 held-out emoji, which the model never sees; all of them when it is done.";
+      searchNote.textContent =
+        "Searching the 413 held-out emoji, which the model never sees; all of them when it is done.";
       downloadButton.disabled = false;
     }
     progress.value = steps / event.totalSteps;

@@ -55,7 +55,9 @@ async function main() {
   for await (const event of trainer.fit(training, { ...fit, epochs, signal: stop.signal })) {
     if (steps === 0) {
       const { vocabSize } = trainer.info.config.text;
-      console.log(`vocabulary cut to ${vocabSize} tokens; an untrained model's loss is ln ${event.batchSize} = ${Math.log(event.batchSize).toFixed(3)}`);
+      console.log(
+        `vocabulary cut to ${vocabSize} tokens; an untrained model's loss is ln ${event.batchSize} = ${Math.log(event.batchSize).toFixed(3)}`,
+      );
     }
     steps = event.step;
     showProgress(event, event.step % 13 === 0 || event.step === event.totalSteps);
@@ -69,7 +71,9 @@ async function main() {
   const train = await trainer.evaluate(training, { distractors: heldOut, truncate: true });
   console.log(`Recall among all ${all} images or captions      R@1      R@5     R@10   median rank`);
   const row = (name, { r1, r5, r10, medianRank }) =>
-    console.log(`  ${name.padEnd(42)}${[r1, r5, r10].map((r) => percent(r).padStart(8)).join(" ")}  ${String(medianRank).padStart(9)}`);
+    console.log(
+      `  ${name.padEnd(42)}${[r1, r5, r10].map((r) => percent(r).padStart(8)).join(" ")}  ${String(medianRank).padStart(9)}`,
+    );
   row("held-out captions, text → image", held.textToImage);
   row("held-out images, image → text", held.imageToText);
   row("training captions, text → image", train.textToImage);
@@ -79,7 +83,10 @@ async function main() {
   const pairs = [...heldOut, ...training];
   const images = await trainer.encodeImage(pairs.map((pair) => pair.image));
   const shown = [0, 0.2, 0.4, 0.6, 0.8].map((share) => heldOut[Math.floor(share * heldOut.length)]);
-  const texts = await trainer.encodeText(shown.map((pair) => pair.text), { truncate: true });
+  const texts = await trainer.encodeText(
+    shown.map((pair) => pair.text),
+    { truncate: true },
+  );
   for (const [row, pair] of shown.entries()) {
     const nearest = topK(texts, images, { k: 3, row }).map(({ index }) => pairs[index]);
     const names = nearest.map((found) => (found === pair ? `✓ ${found.text}` : found.text));

@@ -17,7 +17,8 @@ test("fit on WebGPU follows the CPU step by step", async () => {
     const trainer = await ClipTrainer.create({ config: tinyConfig, device, seed: 3 });
     expect(trainer.info.device.kind).toBe(device);
     const losses: number[] = [];
-    for await (const { loss } of trainer.fit(colourPairs(8), { batchSize: 8, epochs: 4, lr: 1e-3, warmup: 2 })) losses.push(loss);
+    for await (const { loss } of trainer.fit(colourPairs(8), { batchSize: 8, epochs: 4, lr: 1e-3, warmup: 2 }))
+      losses.push(loss);
     const { data } = await trainer.encodeText(["red 0", "brown 0"]);
     const { gpuBytes } = await trainer.memory();
     if (device === "webgpu") expect(gpuBytes).toBeGreaterThan(0);

@@ -1,9 +1,9 @@
 /** What happens when the worker itself goes. */
 
 import { Worker } from "node:worker_threads";
+import { type ClipConfig, ClipTrainer, isClipError } from "clipwright";
 import { wrap } from "comlink";
 import nodeEndpoint from "comlink/dist/esm/node-adapter.mjs";
-import { type ClipConfig, ClipTrainer, isClipError } from "clipwright";
 import { expect, test } from "vitest";
 import type { ClipWorkerApi } from "../../workers/protocol";
 import { colourPairs, tinyConfig } from "../support";

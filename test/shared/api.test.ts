@@ -17,7 +17,13 @@ test("fit tells of every step and the loss falls", async () => {
   const { trainer, events } = await trained();
   expect(events).toHaveLength(12);
   events.forEach((event, i) => {
-    expect(event).toMatchObject({ type: "step", step: i + 1, totalSteps: 12, epoch: 1 + Math.floor(i / 2), batchSize: 8 });
+    expect(event).toMatchObject({
+      type: "step",
+      step: i + 1,
+      totalSteps: 12,
+      epoch: 1 + Math.floor(i / 2),
+      batchSize: 8,
+    });
     expect(event.samplesPerSecond).toBeGreaterThan(0);
     expect(event.secondsLeft).toBeGreaterThanOrEqual(0);
     expect(Number.isFinite(event.logitScale)).toBe(true);
@@ -125,8 +131,11 @@ describe("encoding", () => {
 
   test("encoded, raw, RGBA and Blob pictures of the same pixels embed alike", async () => {
     const { trainer } = await trained();
-    const { data } = colourPairs(1)[0]?.image as { data: Uint8Array };
-    const rgba = new Uint8ClampedArray(16 * 16 * 4).map((_, i) => (i % 4 === 3 ? 255 : (data[3 * Math.floor(i / 4) + (i % 4)] ?? 0)));
+    const [{ image }] = colourPairs(1) as [{ image: { data: Uint8Array } }];
+    const { data } = image;
+    const rgba = new Uint8ClampedArray(16 * 16 * 4).map((_, i) =>
+      i % 4 === 3 ? 255 : (data[3 * Math.floor(i / 4) + (i % 4)] ?? 0),
+    );
     const rgb = { data, width: 16, height: 16 };
     const { data: embeddings } = await trainer.encodeImage([rgb, { data: rgba, width: 16, height: 16 }]);
     expect(maxError(embeddings.subarray(0, 16), embeddings.subarray(16))).toBe(0);
@@ -137,7 +146,12 @@ describe("encoding", () => {
     const { trainer } = await trained();
     const answers = await Promise.all(["red 0", "blue 1", "pink 0"].map((text) => trainer.encodeText(text)));
     const together = await trainer.encodeText(["red 0", "blue 1", "pink 0"]);
-    expect(maxError(answers.flatMap(({ data }) => [...data]), together.data)).toBeLessThan(1e-6);
+    expect(
+      maxError(
+        answers.flatMap(({ data }) => [...data]),
+        together.data,
+      ),
+    ).toBeLessThan(1e-6);
     trainer.dispose();
   });
 });

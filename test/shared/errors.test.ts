@@ -27,43 +27,106 @@ describe("while a trainer lives on", () => {
   });
   afterAll(() => trainer.dispose());
 
-  const fit = (pairs: PairSource, options: FitOptions = {}) => async () => {
-    for await (const _ of trainer.fit(pairs, { ...settings, ...options }));
-  };
-  const pair = (image: unknown, caption: unknown = "red 0") => [...colourPairs(4), { image, text: caption }] as PairSource;
+  const train =
+    (pairs: PairSource, options: FitOptions = {}) =>
+    async () => {
+      for await (const _ of trainer.fit(pairs, { ...settings, ...options }));
+    };
+  const pair = (image: unknown, caption: unknown = "red 0") =>
+    [...colourPairs(4), { image, text: caption }] as PairSource;
   const onePixel = { data: new Uint8Array(3), width: 1, height: 1 };
   const long = "a caption of many more words than fit";
 
   const cases: [string, () => Promise<unknown>, string, RegExp][] = [
     ["empty batch", () => trainer.encodeImage([]), "empty-batch", /at least 1 image, got 0/],
     ["no texts", () => trainer.encodeText([]), "empty-batch", /at least 1 text, got 0/],
-    ["no pairs", fit([]), "empty-batch", /at least 1 pair, got 0/],
-    ["batch of one", fit(colourPairs(4), { batchSize: 1 }), "batch-too-small", /at least 2 pairs.*got 1/],
-    ["a single pair", fit(colourPairs(1)), "batch-too-small", /at least 2 pairs.*got 1/],
-    ["batch of none", fit(colourPairs(4), { batchSize: 0 }), "empty-batch", /got 0/],
-    ["half a batch", fit(colourPairs(4), { batchSize: 2.5 }), "invalid-option", /batchSize: expected a whole number.*got 2.5/],
+    ["no pairs", train([]), "empty-batch", /at least 1 pair, got 0/],
+    ["batch of one", train(colourPairs(4), { batchSize: 1 }), "batch-too-small", /at least 2 pairs.*got 1/],
+    ["a single pair", train(colourPairs(1)), "batch-too-small", /at least 2 pairs.*got 1/],
+    ["batch of none", train(colourPairs(4), { batchSize: 0 }), "empty-batch", /got 0/],
+    [
+      "half a batch",
+      train(colourPairs(4), { batchSize: 2.5 }),
+      "invalid-option",
+      /batchSize: expected a whole number.*got 2.5/,
+    ],
     ["long caption", () => trainer.encodeText(long), "caption-too-long", /at most 8 tokens with start and end, got 32/],
-    ["long caption in training", fit(pair(colourPairs(1)[0]?.image, long)), "caption-too-long", /pair 4: .*at most 8 tokens/],
-    ["zero-byte image", () => trainer.encodeImage(new Uint8Array()), "undecodable-image", /image 0: .*expected PNG, JPEG or WebP, got 0 bytes/],
+    [
+      "long caption in training",
+      train(pair(colourPairs(1)[0]?.image, long)),
+      "caption-too-long",
+      /pair 4: .*at most 8 tokens/,
+    ],
+    [
+      "zero-byte image",
+      () => trainer.encodeImage(new Uint8Array()),
+      "undecodable-image",
+      /image 0: .*expected PNG, JPEG or WebP, got 0 bytes/,
+    ],
     ["no image at all", () => trainer.encodeImage(new Uint8Array([1, 2, 3, 4])), "undecodable-image", /got 4 bytes/],
-    ["zero-byte image in training", fit(pair(new Uint8Array())), "undecodable-image", /pair 4: .*got 0 bytes/],
+    ["zero-byte image in training", train(pair(new Uint8Array())), "undecodable-image", /pair 4: .*got 0 bytes/],
     ["1×1 image", () => trainer.encodeImage(onePixel), "image-too-small", /at least 2 pixels on a side, got 1×1/],
-    ["1×1 image in training", fit(pair(onePixel)), "image-too-small", /pair 4: .*got 1×1/],
-    ["wrong buffer", () => trainer.encodeImage({ data: new Uint8Array(5), width: 2, height: 2 }), "shape-mismatch", /expected \[2, 2, 3\].*got 5 bytes/],
-    ["what is no image", () => trainer.encodeImage("cat.png" as never), "invalid-image", /expected encoded bytes.*got string/],
+    ["1×1 image in training", train(pair(onePixel)), "image-too-small", /pair 4: .*got 1×1/],
+    [
+      "wrong buffer",
+      () => trainer.encodeImage({ data: new Uint8Array(5), width: 2, height: 2 }),
+      "shape-mismatch",
+      /expected \[2, 2, 3\].*got 5 bytes/,
+    ],
+    [
+      "what is no image",
+      () => trainer.encodeImage("cat.png" as never),
+      "invalid-image",
+      /expected encoded bytes.*got string/,
+    ],
     ["what is no text", () => trainer.encodeText([7 as never]), "invalid-option", /expected strings, got number/],
-    ["what is no pair", fit([{ image: onePixel } as never]), "invalid-dataset", /pair 0: expected .*got text: undefined/],
-    ["what are no pairs", fit(7 as never), "invalid-source", /expected an iterable.*got number/],
-    ["mismatched counts", fit({ images: [onePixel, onePixel], texts: ["one"] }), "count-mismatch", /as many texts as images \(2\), got 1/],
-    ["NaN learning rate", fit(colourPairs(4), { lr: Number.NaN }), "invalid-option", /lr: expected a finite number above 0, got NaN/],
-    ["negative learning rate", fit(colourPairs(4), { lr: -1 }), "invalid-option", /lr: .*got -1/],
-    ["beta of 1", fit(colourPairs(4), { beta2: 1 }), "invalid-option", /beta2: expected 0 ≤ beta2 < 1, got 1/],
-    ["unknown schedule", fit(colourPairs(4), { schedule: "step" as never }), "invalid-option", /schedule: expected cosine or constant, got "step"/],
-    ["unknown layout", () => trainer.exportSafetensors("onnx" as never), "invalid-option", /layout: expected hf or open_clip, got "onnx"/],
-    ["a seed with a fraction", fit(colourPairs(4), { seed: 0.5 }), "invalid-option", /seed: .*got 0.5/],
+    [
+      "what is no pair",
+      train([{ image: onePixel } as never]),
+      "invalid-dataset",
+      /pair 0: expected .*got text: undefined/,
+    ],
+    ["what are no pairs", train(7 as never), "invalid-source", /expected an iterable.*got number/],
+    [
+      "mismatched counts",
+      train({ images: [onePixel, onePixel], texts: ["one"] }),
+      "count-mismatch",
+      /as many texts as images \(2\), got 1/,
+    ],
+    [
+      "NaN learning rate",
+      train(colourPairs(4), { lr: Number.NaN }),
+      "invalid-option",
+      /lr: expected a finite number above 0, got NaN/,
+    ],
+    ["negative learning rate", train(colourPairs(4), { lr: -1 }), "invalid-option", /lr: .*got -1/],
+    ["beta of 1", train(colourPairs(4), { beta2: 1 }), "invalid-option", /beta2: expected 0 ≤ beta2 < 1, got 1/],
+    [
+      "unknown schedule",
+      train(colourPairs(4), { schedule: "step" as never }),
+      "invalid-option",
+      /schedule: expected cosine or constant, got "step"/,
+    ],
+    [
+      "unknown layout",
+      () => trainer.exportSafetensors("onnx" as never),
+      "invalid-option",
+      /layout: expected hf or open_clip, got "onnx"/,
+    ],
+    ["a seed with a fraction", train(colourPairs(4), { seed: 0.5 }), "invalid-option", /seed: .*got 0.5/],
     ["evaluating nothing", () => trainer.evaluate([]), "empty-batch", /at least 1/],
-    ["ids outside the vocabulary", () => trainer.encodeText({ inputIds: new Int32Array(8).fill(60000) }), "token-out-of-range", /below \d+, got 60000/],
-    ["pixels of another size", () => trainer.encodeImage({ pixelValues: new Float32Array(7) }), "shape-mismatch", /\[n, 3, 16, 16\], got 7 values/],
+    [
+      "ids outside the vocabulary",
+      () => trainer.encodeText({ inputIds: new Int32Array(8).fill(60000) }),
+      "token-out-of-range",
+      /below \d+, got 60000/,
+    ],
+    [
+      "pixels of another size",
+      () => trainer.encodeImage({ pixelValues: new Float32Array(7) }),
+      "shape-mismatch",
+      /\[n, 3, 16, 16\], got 7 values/,
+    ],
     [
       "mismatched counts in numbers",
       () => trainer.gradients({ pixelValues: new Float32Array(2 * 768), inputIds: new Int32Array(24) }),
@@ -72,7 +135,11 @@ describe("while a trainer lives on", () => {
     ],
     [
       "a loss that is no number",
-      () => trainer.trainStep({ pixelValues: new Float32Array(2 * 768).fill(Number.NaN), inputIds: new Int32Array(16) }, { lr: 1 }),
+      () =>
+        trainer.trainStep(
+          { pixelValues: new Float32Array(2 * 768).fill(Number.NaN), inputIds: new Int32Array(16) },
+          { lr: 1 },
+        ),
       "loss-not-finite",
       /expected a finite number, got NaN; the weights before this step are kept/,
     ],
@@ -91,12 +158,12 @@ describe("while a trainer lives on", () => {
     let first = 0;
     for await (const { step } of trainer.fit(colourPairs(16), { ...settings, epochs: 2 })) {
       first = step;
-      const error = await failure(fit(colourPairs(4)));
+      const error = await failure(train(colourPairs(4)));
       expect(error.code).toBe("already-training");
       expect(error.message).toMatch(/expected the running fit\(\) to end.*got another/);
     }
     expect(first).toBe(4);
-    await fit(colourPairs(16))();
+    await train(colourPairs(16))();
   });
 });
 
@@ -127,10 +194,25 @@ test("asking an untrained model whose vocabulary is not yet known", async () => 
 
 const bad = { ...tinyConfig, vision: { ...tinyConfig.vision, heads: 3 } };
 test.each([
-  ["heads that do not divide the width", { config: bad }, "invalid-config", /vision.heads: expected a divisor of the width 16, got 3/],
+  [
+    "heads that do not divide the width",
+    { config: bad },
+    "invalid-config",
+    /vision.heads: expected a divisor of the width 16, got 3/,
+  ],
   ["no config", {}, "invalid-config", /expected.*got/],
-  ["an unknown device", { config: tinyConfig, device: "tpu" }, "invalid-option", /expected auto, webgpu or cpu, got tpu/],
-  ["an unknown tokenizer", { config: tinyConfig, tokenizer: "bert" }, "invalid-option", /expected open_clip, openai or hf, got "bert"/],
+  [
+    "an unknown device",
+    { config: tinyConfig, device: "tpu" },
+    "invalid-option",
+    /expected auto, webgpu or cpu, got tpu/,
+  ],
+  [
+    "an unknown tokenizer",
+    { config: tinyConfig, tokenizer: "bert" },
+    "invalid-option",
+    /expected open_clip, openai or hf, got "bert"/,
+  ],
   ["a negative seed", { config: tinyConfig, seed: -1 }, "invalid-option", /got -1/],
 ])("creating with %s", async (_, options, code, message) => {
   const error = await failure(ClipTrainer.create({ device: "cpu", ...options } as never));
@@ -158,8 +240,16 @@ describe("loading", () => {
       [weights, "invalid-checkpoint", /expected a config beside the weights or in their metadata, got none/],
       [weights.subarray(0, weights.length - 9), "invalid-checkpoint", /./],
       [{ weights, config: "{" }, "invalid-config", /./],
-      [{ weights, config: config.replace('"num_hidden_layers": 2', '"num_hidden_layers": 3') }, "missing-tensor", /expected .*layers\.2.* got none/],
-      [{ weights, config: config.replace('"projection_dim": 40', '"projection_dim": 41') }, "shape-mismatch", /expected \[41, .*got \[40, /],
+      [
+        { weights, config: config.replace('"num_hidden_layers": 2', '"num_hidden_layers": 3') },
+        "missing-tensor",
+        /expected .*layers\.2.* got none/,
+      ],
+      [
+        { weights, config: config.replace('"projection_dim": 40', '"projection_dim": 41') },
+        "shape-mismatch",
+        /expected \[41, .*got \[40, /,
+      ],
       [{ weights, config, merges: "a b c\nx" }, "invalid-tokenizer", /line 1/],
       ["model.safetensors", "invalid-source", /expected safetensors bytes or a Blob of them, got string/],
     ];

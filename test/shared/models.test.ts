@@ -29,7 +29,9 @@ describe.each(devices)("on %s", (device) => {
     const { logitsPerImage, shape } = await clip.logits(images, texts);
     check("logits_per_image", logitsPerImage);
     const [rows, columns] = shape;
-    const transposed = logitsPerImage.map((_, i) => logitsPerImage[(i % rows) * columns + Math.floor(i / rows)] as number);
+    const transposed = logitsPerImage.map(
+      (_, i) => logitsPerImage[(i % rows) * columns + Math.floor(i / rows)] as number,
+    );
     check("logits_per_text", transposed);
     clip.dispose();
 

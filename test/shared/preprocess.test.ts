@@ -36,16 +36,28 @@ test.each(["open_clip", "hf"] as const)("captions become the ids of %s", async (
     tokenizer: reference,
     device: "cpu",
   });
-  const rows = (await text("tokenizer/cases.jsonl")).trim().split("\n").map((line) => JSON.parse(line));
+  const rows = (await text("tokenizer/cases.jsonl"))
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line));
   const gated = rows.filter(({ touches }) => !touches?.includes("newer_unicode"));
   expect(gated).toHaveLength(519);
-  const ids = await trainer.tokenize(gated.map((row) => row.text), { truncate: true });
+  const ids = await trainer.tokenize(
+    gated.map((row) => row.text),
+    { truncate: true },
+  );
   gated.forEach((row, i) => {
     expect([...ids.subarray(77 * i, 77 * (i + 1))], JSON.stringify(row.text)).toEqual(row[reference]);
   });
   // JavaScript strings may hold half of a surrogate pair
-  const lone = (await text("tokenizer/cases_js_surrogates.jsonl")).trim().split("\n").map((line) => JSON.parse(line));
-  const loneIds = await trainer.tokenize(lone.map((row) => row.text), { truncate: true });
+  const lone = (await text("tokenizer/cases_js_surrogates.jsonl"))
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line));
+  const loneIds = await trainer.tokenize(
+    lone.map((row) => row.text),
+    { truncate: true },
+  );
   lone.forEach((row, i) => {
     expect([...loneIds.subarray(77 * i, 77 * (i + 1))], JSON.stringify(row.text)).toEqual(row[reference]);
   });

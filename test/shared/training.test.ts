@@ -58,7 +58,9 @@ describe.each(devices)("on %s", (device) => {
       const golden = parseSafetensors(await fixture(`training/params.step${step}.safetensors`)).tensors;
       for (const name of golden.keys()) {
         const [g, e, i] = [got, golden, initial].map((from) => comparable(name, get(from, name).data));
-        expect(maxError(g as number[], e as number[]), `step ${step} ${name}`).toBeLessThanOrEqual(5e-5 * slack(device));
+        expect(maxError(g as number[], e as number[]), `step ${step} ${name}`).toBeLessThanOrEqual(
+          5e-5 * slack(device),
+        );
         const relative = norm(g as number[], e as number[]) / norm(e as number[], i as number[]);
         expect(relative, `step ${step} ${name}`).toBeLessThanOrEqual(3e-3 * slack(device));
       }

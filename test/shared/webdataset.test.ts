@@ -29,9 +29,19 @@ async function failure(source: Parameters<typeof webDataset>[0]) {
 
 test("pairs come in order, whatever the order inside them; other members are passed over", async () => {
   const pairs = await all(
-    await shard(["a/1.png", "P"], ["a/1.txt", " one \n"], ["a/1.json", "{}"], ["a/2.txt", "two"], ["a/2.WEBP", "W"], ["README", "x"]),
+    await shard(
+      ["a/1.png", "P"],
+      ["a/1.txt", " one \n"],
+      ["a/1.json", "{}"],
+      ["a/2.txt", "two"],
+      ["a/2.WEBP", "W"],
+      ["README", "x"],
+    ),
   );
-  expect(pairs.map(({ key, text }) => [key, text])).toEqual([["a/1", "one"], ["a/2", "two"]]);
+  expect(pairs.map(({ key, text }) => [key, text])).toEqual([
+    ["a/1", "one"],
+    ["a/2", "two"],
+  ]);
   expect(new TextDecoder().decode(pairs[1]?.image as Uint8Array)).toBe("W");
 });
 
@@ -49,7 +59,10 @@ test("bytes, Blob, Response and a stream of single bytes give the same", async (
 });
 
 test("pairs are there before the shard has ended", async () => {
-  const entries = Array.from({ length: 100 }, (_, i): [string, string][] => [[`${i}.png`, "P"], [`${i}.txt`, `pair ${i}`]]);
+  const entries = Array.from({ length: 100 }, (_, i): [string, string][] => [
+    [`${i}.png`, "P"],
+    [`${i}.txt`, `pair ${i}`],
+  ]);
   const bytes = await shard(...entries.flat());
   let sent = 0;
   const stream = new ReadableStream<Uint8Array>(
@@ -68,8 +81,12 @@ test("pairs are there before the shard has ended", async () => {
 });
 
 test("a pair without its half is named", async () => {
-  expect(await failure(await shard(["1.png", "P"], ["2.txt", "two"]))).toMatch(/sample 1: expected a picture and a caption, got a picture without a caption/);
-  expect(await failure(await shard(["1.png", "P"], ["1.txt", "one"], ["2.txt", "two"]))).toMatch(/sample 2: .*got a caption without a picture/);
+  expect(await failure(await shard(["1.png", "P"], ["2.txt", "two"]))).toMatch(
+    /sample 1: expected a picture and a caption, got a picture without a caption/,
+  );
+  expect(await failure(await shard(["1.png", "P"], ["1.txt", "one"], ["2.txt", "two"]))).toMatch(
+    /sample 2: .*got a caption without a picture/,
+  );
 });
 
 test("a tar cut anywhere is no shorter data set", async () => {

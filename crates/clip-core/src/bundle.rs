@@ -120,7 +120,7 @@ impl Bundle {
             if values.is_empty() {
                 return Err(ClipError::EmptyBatch { what: what.into() });
             }
-            if values.len() % dim != 0 {
+            if !values.len().is_multiple_of(dim) {
                 return Err(ClipError::ShapeMismatch {
                     what: format!("{what} embeddings"),
                     expected: format!("[n, {dim}]"),

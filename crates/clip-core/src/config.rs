@@ -161,7 +161,8 @@ impl ClipConfig {
                 pooling: match eos {
                     2 => TextPooling::Argmax,
                     id => TextPooling::FirstOf(
-                        u32::try_from(id).map_err(|_| invalid("text_config.eos_token_id", "a token id", id))?,
+                        u32::try_from(id)
+                            .map_err(|_too_large| invalid("text_config.eos_token_id", "a token id", id))?,
                     ),
                 },
             },

@@ -1,12 +1,10 @@
 //! Embeddings of any number of images and captions, in bounded memory.
 
-use burn::tensor::{Tensor, TensorData};
-
 use crate::config::{ClipConfig, TextConfig};
 use crate::data::PairDataset;
 use crate::device::read;
-use crate::error::{ClipError, Result};
-use crate::model::{Clip, TextBatch};
+use crate::error::Result;
+use crate::model::{Clip, TextBatch, pixel_batch};
 
 /// Inputs in one pass of a tower: enough to keep it busy, few enough for a tab's memory.
 const CHUNK: usize = 64;
@@ -18,24 +16,16 @@ const CHUNK: usize = 64;
 /// # Errors
 /// `empty-batch`, `shape-mismatch` where the values are no whole number of images, `device-failed`.
 pub async fn embed_pixels(model: &Clip, config: &ClipConfig, pixels: &[f32]) -> Result<Vec<f32>> {
+    let device = model.logit_scale.val().device();
     let size = config.vision.image_size;
     let each = 3 * size * size;
-    if pixels.is_empty() {
-        return Err(ClipError::EmptyBatch { what: "image".into() });
-    }
-    if pixels.len() % each != 0 {
-        return Err(ClipError::ShapeMismatch {
-            what: "pixel_values".into(),
-            expected: format!("[n, 3, {size}, {size}]"),
-            got: format!("{} values", pixels.len()),
-        });
-    }
-    let device = model.logit_scale.val().device();
     let mut out = Vec::new();
+    // a remainder is in the last chunk, but an odd number of values is refused before any image is encoded
+    if pixels.is_empty() || !pixels.len().is_multiple_of(each) {
+        pixel_batch(pixels, &config.vision, &device)?;
+    }
     for chunk in pixels.chunks(CHUNK * each) {
-        let shape = [chunk.len() / each, 3, size, size];
-        let images = Tensor::<4>::from_data(TensorData::new(chunk.to_vec(), shape), &device);
-        out.extend(read(model.encode_image(images)).await?);
+        out.extend(read(model.encode_image(pixel_batch(chunk, &config.vision, &device)?)).await?);
     }
     Ok(out)
 }

@@ -304,7 +304,7 @@ mod training {
         let (mut trainer, config) = trainer(None);
         let (pixels, _) = batch(&config);
         let one = TextBatch::new(&[3; 16], 1, &config.text).unwrap();
-        let single = pixels.clone().slice([0..1]);
+        let single = pixels.clone().narrow(0, 0, 1);
         assert_eq!(now(trainer.train_step(single, &one, 1e-3)).unwrap_err().code(), "batch-too-small");
         assert_eq!(now(trainer.train_step(pixels.clone(), &one, 1e-3)).unwrap_err().code(), "count-mismatch");
         let (_, texts) = batch(&config);

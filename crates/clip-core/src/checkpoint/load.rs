@@ -47,7 +47,7 @@ impl<'a> Checkpoint<'a> {
     /// # Errors
     /// `missing-tensor`, and `invalid-checkpoint` for a type other than F32, F16 and BF16.
     pub fn tensor(&self, name: &str) -> Result<(Vec<usize>, Vec<f32>)> {
-        let view = self.tensors.tensor(name).map_err(|_| ClipError::MissingTensor { name: name.into() })?;
+        let view = self.tensors.tensor(name).map_err(|_missing| ClipError::MissingTensor { name: name.into() })?;
         Ok((view.shape().to_vec(), to_f32(name, &view)?))
     }
 }

@@ -49,7 +49,7 @@ pub fn attention(qkv: Tensor<3>, heads: usize, causal: bool) -> Tensor<3> {
     let qkv = qkv
         .reshape([batch, length, 3, heads, head_dim]) // [n, l, 3, h, d]
         .permute([2, 0, 3, 1, 4]); // [3, n, h, l, d]
-    let part = |i: usize| qkv.clone().slice([i..i + 1]).reshape([batch, heads, length, head_dim]); // [n, h, l, d]
+    let part = |i: usize| qkv.clone().narrow(0, i, 1).reshape([batch, heads, length, head_dim]); // [n, h, l, d]
     let scores = part(0).matmul(part(1).swap_dims(2, 3)) * (head_dim as f64).powf(-0.5); // [n, h, l, l]
     let scores = if causal {
         let mask: Vec<f32> =

@@ -122,7 +122,7 @@ impl TextTransformer {
         let (count, length) = (batch.len(), batch.length);
         let ids = Tensor::<1, Int>::from_data(TensorData::new(batch.ids.clone(), [count * length]), &device);
         let tokens = table.select(0, ids).reshape([count, length, width]); // [n, l, width]
-        tokens + self.positional_embedding.val().slice([0..length]).unsqueeze::<3>()
+        tokens + self.positional_embedding.val().narrow(0, 0, length).unsqueeze::<3>()
     }
 
     /// Last states of all positions, after `ln_final`.

@@ -1,13 +1,37 @@
 //! Image tower: a Vision Transformer (arXiv 2010.11929) as CLIP uses it.
 
 use burn::module::{Module, Param};
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor, TensorData};
 
 use super::init::{BlockInit, ParamInit};
 use super::layer_norm::LayerNorm;
 use super::transformer::{Transformer, TransformerShape};
 use crate::config::VisionConfig;
+use crate::error::{ClipError, Result};
 use crate::kernels;
+
+/// Images as the tower takes them, checked against its size.
+///
+/// # Shapes
+/// - values, output: `[images, 3, size, size]`, normalised, row-major
+///
+/// # Errors
+/// `empty-batch`; `shape-mismatch` for values that are no whole number of images.
+pub fn pixel_batch(values: &[f32], config: &VisionConfig, device: &Device) -> Result<Tensor<4>> {
+    let size = config.image_size;
+    let each = 3 * size * size;
+    if values.is_empty() {
+        return Err(ClipError::EmptyBatch { what: "image".into() });
+    }
+    if !values.len().is_multiple_of(each) {
+        return Err(ClipError::ShapeMismatch {
+            what: "pixel_values".into(),
+            expected: format!("[n, 3, {size}, {size}]"),
+            got: format!("{} values", values.len()),
+        });
+    }
+    Ok(Tensor::from_data(TensorData::new(values.to_vec(), [values.len() / each, 3, size, size]), device))
+}
 
 /// A convolution whose stride is its kernel: one linear map for every patch.
 #[derive(Module, Debug)]

@@ -1,6 +1,6 @@
 //! Training as a caller sees it: one model, its tokenizer, one run at a time.
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
 
 use super::run::{Progress, Run, RunOptions};
 use super::schedule::{Decay, Schedule};
@@ -11,7 +11,7 @@ use crate::config::ClipConfig;
 use crate::data::PairDataset;
 use crate::error::{ClipError, Result};
 use crate::eval::{Evaluation, evaluate};
-use crate::model::TextBatch;
+use crate::model::{TextBatch, pixel_batch};
 use crate::tokenizer::Tokenizer;
 
 /// A model being trained. It has no weights until its vocabulary is known: at once where the configuration says its
@@ -148,20 +148,7 @@ impl TrainingSession {
     }
 
     fn batch(&self, pixels: &[f32], ids: &[i32]) -> Result<(Tensor<4>, TextBatch)> {
-        let size = self.config.vision.image_size;
-        let each = 3 * size * size;
-        if pixels.is_empty() {
-            return Err(ClipError::EmptyBatch { what: "image".into() });
-        }
-        if pixels.len() % each != 0 {
-            return Err(ClipError::ShapeMismatch {
-                what: "pixel_values".into(),
-                expected: format!("[n, 3, {size}, {size}]"),
-                got: format!("{} values", pixels.len()),
-            });
-        }
-        let shape = [pixels.len() / each, 3, size, size];
-        let images = Tensor::from_data(TensorData::new(pixels.to_vec(), shape), &self.device);
+        let images = pixel_batch(pixels, &self.config.vision, &self.device)?;
         let texts = ids.len().div_ceil(self.config.text.context_length);
         Ok((images, TextBatch::new(ids, texts, &self.config.text)?))
     }

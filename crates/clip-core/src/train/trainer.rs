@@ -11,7 +11,7 @@ use crate::loss::ContrastiveLoss;
 use crate::model::{Clip, TextBatch};
 
 /// ln 100: exp(logit_scale) is capped at 100 (arXiv 2103.00020, section 2.5).
-pub const LOGIT_SCALE_MAX: f64 = 4.605_170_185_988_092;
+const LOGIT_SCALE_MAX: f64 = 4.605_170_185_988_092;
 
 /// What one step did.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -1,6 +1,6 @@
 """One training step of the emoji model in PyTorch on one thread: prints a JSON line of milliseconds per repeat.
 
-    python benchmarks/training_step.py --repeats 5
+    python benchmarks/training-step.py --repeats 5
 """
 
 import argparse

@@ -1,0 +1,112 @@
+/** `npm run bench:step` and `npm run bench:memory`: see benchmarks/README.md. */
+
+import { execFileSync, spawnSync } from "node:child_process";
+import { mkdirSync, writeFileSync } from "node:fs";
+import { cpus } from "node:os";
+import { join } from "node:path";
+import { build } from "./build.mjs";
+import { fail, ROOT, say, setUpChromium } from "./setup.mjs";
+
+const ROUNDS = 3;
+const REPEATS = 5;
+
+const median = (values) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)];
+const mb = (bytes) => (bytes === undefined ? "–" : `${(bytes / 1e6).toFixed(1)} MB`);
+
+function save(name, results) {
+  const folder = join(ROOT, "benchmarks", "results");
+  mkdirSync(folder, { recursive: true });
+  const commit = execFileSync("git", ["rev-parse", "--short", "HEAD"], { cwd: ROOT, encoding: "utf8" }).trim();
+  const machine = { cpu: cpus()[0]?.model, cores: cpus().length, node: process.version };
+  const file = join(folder, `${name}.json`);
+  writeFileSync(
+    file,
+    `${JSON.stringify({ name, date: new Date().toISOString(), commit, machine, ...results }, null, 2)}\n`,
+  );
+  console.log(`\nwritten to ${file.slice(ROOT.length)}`);
+}
+
+/** The JSON line that a program prints last. */
+function lastLine(command, args, orElse) {
+  const { status, stdout, stderr } = spawnSync(command, args, { cwd: ROOT, encoding: "utf8" });
+  if (status !== 0) fail(`${orElse}${stderr ? `\n${stderr.trim().split("\n").at(-1)}` : ""}`);
+  return JSON.parse(stdout.trim().split("\n").at(-1));
+}
+
+function trainingStep() {
+  const python = process.env.PYTHON ?? "python3";
+  const ours = [];
+  const theirs = [];
+  let torch = "";
+  for (let round = 1; round <= ROUNDS; round++) {
+    say(`round ${round} of ${ROUNDS}`);
+    ours.push(...lastLine("node", ["benchmarks/training-step.mjs", String(REPEATS)], "our half failed").ms);
+    const peer = lastLine(
+      python,
+      ["benchmarks/training-step.py", "--repeats", String(REPEATS)],
+      "PyTorch is needed: pip install torch, or PYTHON=… to name an interpreter that has it",
+    );
+    theirs.push(...peer.ms);
+    torch = peer.torch;
+  }
+  const row = (name, ms) =>
+    console.log(
+      `  ${name.padEnd(34)}${[Math.min(...ms), median(ms), Math.max(...ms)].map((n) => n.toFixed(0).padStart(8)).join("")}`,
+    );
+  console.log("\nTraining step, emoji model, batch 256, ms  min  median     max");
+  row("clipwright, Wasm, 1 thread (Node)", ours);
+  row(`PyTorch ${torch}, 1 thread`, theirs);
+  const ratio = median(ours) / median(theirs);
+  console.log(`  ratio of the medians: ${ratio.toFixed(2)}×`);
+  save("training-step", { torch, ours, theirs, ratio });
+}
+
+async function memory() {
+  const { measureMemory } = await import("../benchmarks/memory.mjs");
+  const print = ({ step, wasmBytes, gpuBytes }) =>
+    console.log(
+      `  step ${String(step).padStart(3)}   Wasm ${mb(wasmBytes).padStart(9)}   GPU ${mb(gpuBytes).padStart(9)}`,
+    );
+  say("CPU, in Node");
+  const cpu = await measureMemory("cpu", print);
+  say("WebGPU, in headless Chromium (software rasteriser: slow)");
+  const { createServer } = await import("vite");
+  const { chromium } = await import("playwright");
+  const server = await createServer({
+    root: ROOT,
+    configFile: false,
+    logLevel: "error",
+    resolve: { alias: { clipwright: join(ROOT, "dist/ts/index.js") } },
+    server: { host: "127.0.0.1", port: 0 },
+  });
+  await server.listen();
+  const browser = await chromium.launch({
+    executablePath: setUpChromium(),
+    args: [
+      "--no-sandbox",
+      "--disable-quic",
+      "--disable-background-networking",
+      "--disable-sync",
+      "--enable-unsafe-webgpu",
+    ],
+  });
+  const page = await browser.newPage();
+  await page.exposeFunction("report", print);
+  await page.goto(`http://127.0.0.1:${server.httpServer.address().port}/benchmarks/memory.html`);
+  await page.waitForFunction(() => window.measureMemory);
+  const webgpu = await page.evaluate(() => window.measureMemory("webgpu", window.report));
+  await browser.close();
+  await server.close();
+  const growth = (samples, key) => samples.at(-1)[key] - samples[0][key];
+  console.log("\nGrowth from step 50 to step 500");
+  console.log(`  CPU: Wasm ${mb(growth(cpu, "wasmBytes"))}`);
+  console.log(`  WebGPU: Wasm ${mb(growth(webgpu, "wasmBytes"))}, GPU ${mb(growth(webgpu, "gpuBytes"))}`);
+  save("memory", { cpu, webgpu });
+}
+
+const benchmarks = { "training-step": trainingStep, memory };
+const name = process.argv[2];
+if (!benchmarks[name]) fail(`expected one of ${Object.keys(benchmarks).join(", ")}, got ${name ?? "nothing"}`);
+build();
+await benchmarks[name]();
+process.exit(0);

@@ -1,0 +1,90 @@
+/**
+ * `npm run check`: formatting, lints, layers and sizes, cheapest first. With `npm test` it is all that CI runs.
+ */
+
+import { execFileSync } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { gzipSync } from "node:zlib";
+import { build } from "./build.mjs";
+import { fail, ROOT, run, say } from "./setup.mjs";
+
+/** Megabytes of the module, gzip -9, before wasm-opt: measured 5.79 on 2026-11-23, and 5 %. */
+const MODULE_GZIP_LIMIT = 6.08;
+
+/** Lines that a file may have; tables may have more. */
+const LINE_LIMITS = [
+  { files: /^crates\/.*\.rs$/, lines: 500 },
+  { files: /^(ts|workers|scripts|test)\/.*\.(ts|mjs)$/, lines: 480 },
+];
+const TABLES = new Set(["crates/clip-core/src/tokenizer/ftfy_tables.rs"]);
+
+/** What a crate may not depend on directly: the layers of ARCHITECTURE.md. */
+const FORBIDDEN = {
+  "clip-core": ["wasm-bindgen", "wasm-bindgen-futures", "js-sys", "web-sys", "clap", "tokio"],
+  "clip-wasm": ["burn"],
+};
+
+function checkLayers() {
+  const metadata = JSON.parse(
+    execFileSync("cargo", ["metadata", "--locked", "--no-deps", "--format-version", "1"], {
+      cwd: ROOT,
+      encoding: "utf8",
+    }),
+  );
+  for (const { name, dependencies } of metadata.packages) {
+    for (const dependency of dependencies) {
+      if (dependency.kind === null && FORBIDDEN[name]?.includes(dependency.name)) {
+        fail(`${name} depends on ${dependency.name}: ARCHITECTURE.md says why it may not`);
+      }
+    }
+  }
+}
+
+function checkSizes() {
+  const files = execFileSync("git", ["ls-files"], { cwd: ROOT, encoding: "utf8" }).trim().split("\n");
+  const counted = files
+    .flatMap((file) => {
+      const limit = LINE_LIMITS.find((row) => row.files.test(file));
+      if (!limit || TABLES.has(file) || !existsSync(join(ROOT, file))) return [];
+      return [{ file, lines: readFileSync(join(ROOT, file), "utf8").split("\n").length, limit: limit.lines }];
+    })
+    .sort((a, b) => b.lines - a.lines);
+  console.log(
+    `  largest files: ${counted
+      .slice(0, 5)
+      .map(({ file, lines }) => `${file} ${lines}`)
+      .join(", ")}`,
+  );
+  const over = counted.find(({ lines, limit }) => lines > limit);
+  if (over) fail(`${over.file} has ${over.lines} lines, over ${over.limit}: split it`);
+  const module = gzipSync(readFileSync(join(ROOT, "workers/wasm/clip_wasm_bg.wasm")), { level: 9 }).length / 1e6;
+  console.log(`  module: ${module.toFixed(2)} MB gzip (limit ${MODULE_GZIP_LIMIT})`);
+  if (module > MODULE_GZIP_LIMIT)
+    fail(`the Wasm module has grown to ${module.toFixed(2)} MB gzip, over ${MODULE_GZIP_LIMIT}`);
+}
+
+build();
+say("formatting");
+run("cargo", ["fmt", "--all", "--check"], { orElse: "run cargo fmt" });
+run("npx", ["biome", "ci", "."], { orElse: "run npx biome check --write" });
+say("layers and sizes");
+checkLayers();
+checkSizes();
+say("clippy, native and Wasm");
+run("cargo", ["clippy", "--locked", "--package", "clip-core", "--all-targets", "--", "-D", "warnings"]);
+run("cargo", [
+  "clippy",
+  "--locked",
+  "--package",
+  "clip-wasm",
+  "--release",
+  "--target",
+  "wasm32-unknown-unknown",
+  "--",
+  "-D",
+  "warnings",
+]);
+say("types of tests and examples");
+run("npx", ["tsc", "--project", "examples"]);
+say("all checks passed");
