@@ -7,7 +7,7 @@ import { config, fit } from "./config.mjs";
 
 const { values: options } = parseArgs({
   options: {
-    epochs: { type: "string", default: "6" },
+    epochs: { type: "string", default: "8" },
     seed: { type: "string", default: "1" },
     device: { type: "string", default: "auto" },
     out: { type: "string", default: "checkpoints" },

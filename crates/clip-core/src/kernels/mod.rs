@@ -1,22 +1,15 @@
-//! The operations that the towers spend their time in, as Burn composes them.
+//! The operations that the towers spend their time in.
+//!
+//! [`reference`] composes each from Burn's own operations, on every device. Where the CPU is the device, [`cpu`] does the same in
+//! one pass over memory, forward and backward; the tests below hold the two against each other over odd shapes.
 
-use burn::tensor::{Tensor, TensorData, activation, module};
+mod cpu;
+pub mod reference;
 
-/// `x W + b`.
-///
-/// # Shapes
-/// - x: `[batch, length, in]`; weight: `[in, out]`; bias: `[out]`
-/// - output: `[batch, length, out]`
-pub fn linear(x: Tensor<3>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<3> {
-    let [batch, length, width] = x.dims();
-    let [_, out] = weight.dims();
-    let y = x.reshape([batch * length, width]).matmul(weight); // [n * l, out]
-    let y = match bias {
-        Some(bias) => y + bias.unsqueeze::<2>(),
-        None => y,
-    };
-    y.reshape([batch, length, out])
-}
+use burn::backend::DispatchDevice;
+use burn::tensor::Tensor;
+
+pub use reference::{gelu, linear};
 
 /// Layer normalisation over the last dimension, biased variance.
 ///
@@ -24,17 +17,15 @@ pub fn linear(x: Tensor<3>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tenso
 /// - x: `[.., width]`; weight, bias: `[width]`
 /// - output: as x
 pub fn layer_norm<const D: usize>(x: Tensor<D>, weight: Tensor<1>, bias: Tensor<1>, eps: f64) -> Tensor<D> {
-    module::layer_norm(x, weight, Some(bias), eps)
+    if on_cpu(&x) { cpu::layer_norm(x, weight, bias, eps) } else { reference::layer_norm(x, weight, bias, eps) }
 }
 
 /// `x * sigmoid(1.702 x)`: <https://github.com/openai/CLIP/blob/d05afc436d78/clip/model.py#L166-L168>.
+///
+/// # Shapes
+/// - x, output: `[batch, length, width]`
 pub fn quick_gelu(x: Tensor<3>) -> Tensor<3> {
-    activation::sigmoid(x.clone() * 1.702) * x
-}
-
-/// `x * Φ(x)`.
-pub fn gelu(x: Tensor<3>) -> Tensor<3> {
-    activation::gelu(x)
+    if on_cpu(&x) { cpu::quick_gelu(x) } else { reference::quick_gelu(x) }
 }
 
 /// Scaled dot-product attention (arXiv 1706.03762, section 3.2.1) over all heads.
@@ -43,23 +34,105 @@ pub fn gelu(x: Tensor<3>) -> Tensor<3> {
 /// - qkv: `[batch, length, 3 * width]`, query, key and value side by side, each split into `heads`
 /// - output: `[batch, length, width]`
 pub fn attention(qkv: Tensor<3>, heads: usize, causal: bool) -> Tensor<3> {
-    let [batch, length, triple] = qkv.dims();
-    let (width, head_dim) = (triple / 3, triple / 3 / heads);
-    let device = qkv.device();
-    let qkv = qkv
-        .reshape([batch, length, 3, heads, head_dim]) // [n, l, 3, h, d]
-        .permute([2, 0, 3, 1, 4]); // [3, n, h, l, d]
-    let part = |i: usize| qkv.clone().narrow(0, i, 1).reshape([batch, heads, length, head_dim]); // [n, h, l, d]
-    let scores = part(0).matmul(part(1).swap_dims(2, 3)) * (head_dim as f64).powf(-0.5); // [n, h, l, l]
-    let scores = if causal {
-        let mask: Vec<f32> =
-            (0..length * length).map(|i| if i % length > i / length { f32::MIN } else { 0.0 }).collect();
-        scores + Tensor::<2>::from_data(TensorData::new(mask, [length, length]), &device).unsqueeze::<4>()
-    } else {
-        scores
-    };
-    activation::softmax(scores, 3)
-        .matmul(part(2)) // [n, h, l, d]
-        .swap_dims(1, 2) // [n, l, h, d]
-        .reshape([batch, length, width]) // [n, l, width]
+    if on_cpu(&qkv) { cpu::attention(qkv, heads, causal) } else { reference::attention(qkv, heads, causal) }
+}
+
+fn on_cpu<const D: usize>(x: &Tensor<D>) -> bool {
+    matches!(x.device().inner().as_dispatch(), DispatchDevice::Flex(_))
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::{Device, Tensor, TensorData};
+    use rand::rngs::ChaCha8Rng;
+    use rand::{RngExt, SeedableRng};
+
+    use super::*;
+
+    /// Deterministic values between -3 and 3, tracked.
+    fn input<const D: usize>(shape: [usize; D], seed: u64) -> Tensor<D> {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        let values: Vec<f32> = (0..shape.iter().product()).map(|_| rng.random_range(-3.0..3.0)).collect();
+        Tensor::from_data(TensorData::new(values, shape), &Device::flex().autodiff()).require_grad()
+    }
+
+    fn values<const D: usize>(x: Tensor<D>) -> Vec<f32> {
+        x.into_data().try_to_vec().unwrap()
+    }
+
+    /// Relative to the largest value: float32 sums in another order.
+    fn assert_close(got: Vec<f32>, expected: Vec<f32>, what: &str) {
+        let largest = expected.iter().fold(1e-3f32, |m, x| m.max(x.abs()));
+        for (a, b) in got.iter().zip(&expected) {
+            assert!((a - b).abs() <= 2e-6 * largest * 8.0, "{what}: {a} {b}");
+        }
+        assert_eq!(got.len(), expected.len(), "{what}");
+    }
+
+    /// The same output and the same gradients, for a loss that weighs every output differently.
+    fn same<const D: usize, const N: usize>(
+        inputs: [Tensor<D>; N],
+        ours: impl Fn(&[Tensor<D>; N]) -> Tensor<3>,
+        reference: impl Fn(&[Tensor<D>; N]) -> Tensor<3>,
+        what: &str,
+    ) {
+        let run = |f: &dyn Fn(&[Tensor<D>; N]) -> Tensor<3>| {
+            let y = f(&inputs);
+            let weights = input(y.dims(), 99).inner();
+            let grads = (y.clone() * Tensor::from_inner(weights)).sum().backward();
+            (values(y.inner()), inputs.each_ref().map(|x| values(x.grad(&grads).unwrap())))
+        };
+        let (y, grads) = run(&ours);
+        let (expected_y, expected_grads) = run(&reference);
+        assert_close(y, expected_y, what);
+        for (got, expected) in grads.into_iter().zip(expected_grads) {
+            assert_close(got, expected, what);
+        }
+    }
+
+    #[test]
+    fn quick_gelu_is_the_reference() {
+        for shape in [[1, 1, 1], [2, 3, 7], [1, 5, 64], [3, 17, 33]] {
+            let what = format!("quick_gelu {shape:?}");
+            same([input(shape, 1)], |[x]| quick_gelu(x.clone()), |[x]| reference::quick_gelu(x.clone()), &what);
+        }
+    }
+
+    #[test]
+    fn quick_gelu_survives_extremes() {
+        let x = Tensor::<3>::from_data([[[-1e30f32, -200.0, 0.0, 200.0, 1e30]]], &Device::flex());
+        for (got, expected) in values(quick_gelu(x)).into_iter().zip([0.0, 0.0, 0.0, 200.0, 1e30]) {
+            assert!((got - expected).abs() < 1e-7, "{got} {expected}");
+        }
+    }
+
+    #[test]
+    fn layer_norm_is_the_reference() {
+        for [batch, length, width] in [[1, 1, 1], [2, 3, 7], [1, 5, 64], [3, 17, 33]] {
+            let x = input([batch, length, width], 2);
+            let params = [input([width], 3), input([width], 4)];
+            let what = format!("layer_norm {:?}", x.dims());
+            let eps = 1e-5;
+            let ours = |x: Tensor<3>, [w, b]: &[Tensor<1>; 2]| layer_norm(x, w.clone(), b.clone(), eps);
+            let plain = |x: Tensor<3>, [w, b]: &[Tensor<1>; 2]| reference::layer_norm(x, w.clone(), b.clone(), eps);
+            if width > 1 {
+                same([x.clone()], |[x]| ours(x.clone(), &params), |[x]| plain(x.clone(), &params), &what);
+            }
+            same(params.clone(), |p| ours(x.clone(), p), |p| plain(x.clone(), p), &what);
+        }
+    }
+
+    #[test]
+    fn attention_is_the_reference() {
+        for (batch, length, heads, head_dim) in
+            [(1, 1, 1, 1), (2, 3, 2, 5), (2, 17, 4, 32), (1, 50, 3, 8), (3, 9, 1, 64)]
+        {
+            for causal in [false, true] {
+                let qkv = input([batch, length, 3 * heads * head_dim], 5);
+                let what = format!("attention {batch} {length} {heads} {head_dim} {causal}");
+                let plain = |[x]: &[Tensor<3>; 1]| reference::attention(x.clone(), heads, causal);
+                same([qkv], |[x]| attention(x.clone(), heads, causal), plain, &what);
+            }
+        }
+    }
 }

@@ -1,0 +1,61 @@
+//! Layer norm in two passes over a row, and back in two.
+
+/// Partial sums kept apart so that they can be added as SIMD lanes.
+const LANES: usize = 8;
+
+/// Sum over a row of what `term` makes of each position.
+#[inline(always)]
+fn sum(width: usize, term: impl Fn(usize) -> f32) -> f32 {
+    let mut lanes = [0.0; LANES];
+    let whole = width / LANES * LANES;
+    for i in (0..whole).step_by(LANES) {
+        for (lane, total) in lanes.iter_mut().enumerate() {
+            *total += term(i + lane);
+        }
+    }
+    lanes.iter().sum::<f32>() + (whole..width).map(term).sum::<f32>()
+}
+
+/// Mean and 1 / deviation.
+#[inline(always)]
+fn moments(row: &[f32], eps: f32) -> (f32, f32) {
+    let width = row.len() as f32;
+    let mean = sum(row.len(), |i| row[i]) / width;
+    let variance = sum(row.len(), |i| (row[i] - mean) * (row[i] - mean)) / width;
+    (mean, 1.0 / (variance + eps).sqrt())
+}
+
+pub(super) fn forward(x: &[f32], weight: &[f32], bias: &[f32], eps: f32) -> Vec<f32> {
+    let mut out = Vec::with_capacity(x.len());
+    for row in x.chunks_exact(weight.len()) {
+        let (mean, scale) = moments(row, eps);
+        out.extend(row.iter().zip(weight).zip(bias).map(|((x, w), b)| (x - mean) * scale * w + b));
+    }
+    out
+}
+
+/// With x̂ the normalised row and g = grad · weight: dx = (g - mean(g) - x̂ mean(g x̂)) / deviation.
+pub(super) fn backward(x: &[f32], weight: &[f32], grad: &[f32], eps: f32) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
+    let width = weight.len();
+    let mut dx = Vec::with_capacity(x.len());
+    let (mut dweight, mut dbias) = (vec![0.0; width], vec![0.0; width]);
+    let mut normal = vec![0.0; width];
+    for (row, grad) in x.chunks_exact(width).zip(grad.chunks_exact(width)) {
+        let (mean, scale) = moments(row, eps);
+        for (normal, x) in normal.iter_mut().zip(row) {
+            *normal = (x - mean) * scale;
+        }
+        for ((dw, g), n) in dweight.iter_mut().zip(grad).zip(&normal) {
+            *dw += g * n;
+        }
+        for (db, g) in dbias.iter_mut().zip(grad) {
+            *db += g;
+        }
+        let normal = &normal[..width];
+        let mean_g = sum(width, |i| grad[i] * weight[i]) / width as f32;
+        let mean_gn = sum(width, |i| grad[i] * weight[i] * normal[i]) / width as f32;
+        let terms = grad.iter().zip(weight).zip(normal);
+        dx.extend(terms.map(|((g, w), n)| (g * w - mean_g - n * mean_gn) * scale));
+    }
+    (dx, dweight, dbias)
+}

@@ -1,0 +1,65 @@
+//! The towers' operations as Burn composes them: what the GPU runs, and what the fused ones are held against.
+
+use burn::tensor::{Tensor, TensorData, activation, module};
+
+/// `x W + b`.
+///
+/// # Shapes
+/// - x: `[batch, length, in]`; weight: `[in, out]`; bias: `[out]`
+/// - output: `[batch, length, out]`
+pub fn linear(x: Tensor<3>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<3> {
+    let [batch, length, width] = x.dims();
+    let [_, out] = weight.dims();
+    let y = x.reshape([batch * length, width]).matmul(weight); // [n * l, out]
+    let y = match bias {
+        Some(bias) => y + bias.unsqueeze::<2>(),
+        None => y,
+    };
+    y.reshape([batch, length, out])
+}
+
+/// Layer normalisation over the last dimension, biased variance.
+///
+/// # Shapes
+/// - x: `[.., width]`; weight, bias: `[width]`
+/// - output: as x
+pub fn layer_norm<const D: usize>(x: Tensor<D>, weight: Tensor<1>, bias: Tensor<1>, eps: f64) -> Tensor<D> {
+    module::layer_norm(x, weight, Some(bias), eps)
+}
+
+/// `x * sigmoid(1.702 x)`: <https://github.com/openai/CLIP/blob/d05afc436d78/clip/model.py#L166-L168>.
+pub fn quick_gelu(x: Tensor<3>) -> Tensor<3> {
+    activation::sigmoid(x.clone() * 1.702) * x
+}
+
+/// `x * Φ(x)`.
+pub fn gelu(x: Tensor<3>) -> Tensor<3> {
+    activation::gelu(x)
+}
+
+/// Scaled dot-product attention (arXiv 1706.03762, section 3.2.1) over all heads.
+///
+/// # Shapes
+/// - qkv: `[batch, length, 3 * width]`, query, key and value side by side, each split into `heads`
+/// - output: `[batch, length, width]`
+pub fn attention(qkv: Tensor<3>, heads: usize, causal: bool) -> Tensor<3> {
+    let [batch, length, triple] = qkv.dims();
+    let (width, head_dim) = (triple / 3, triple / 3 / heads);
+    let device = qkv.device();
+    let qkv = qkv
+        .reshape([batch, length, 3, heads, head_dim]) // [n, l, 3, h, d]
+        .permute([2, 0, 3, 1, 4]); // [3, n, h, l, d]
+    let part = |i: usize| qkv.clone().narrow(0, i, 1).reshape([batch, heads, length, head_dim]); // [n, h, l, d]
+    let scores = part(0).matmul(part(1).swap_dims(2, 3)) * (head_dim as f64).powf(-0.5); // [n, h, l, l]
+    let scores = if causal {
+        let mask: Vec<f32> =
+            (0..length * length).map(|i| if i % length > i / length { f32::MIN } else { 0.0 }).collect();
+        scores + Tensor::<2>::from_data(TensorData::new(mask, [length, length]), &device).unsqueeze::<4>()
+    } else {
+        scores
+    };
+    activation::softmax(scores, 3)
+        .matmul(part(2)) // [n, h, l, d]
+        .swap_dims(1, 2) // [n, l, h, d]
+        .reshape([batch, length, width]) // [n, l, width]
+}
