@@ -281,7 +281,11 @@ export class ClipService implements ClipWorkerApi {
       const pairs = this.#needPairs(handle);
       const settings = fitSettings(wasm, s);
       this.#pairs.delete(handle);
-      this.#needTrainer().start(pairs, settings);
+      try {
+        this.#needTrainer().start(pairs, settings);
+      } finally {
+        settings.free();
+      }
       this.#speed = new Speedometer();
     });
   }
