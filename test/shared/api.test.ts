@@ -131,8 +131,7 @@ describe("encoding", () => {
 
   test("encoded, raw, RGBA and Blob pictures of the same pixels embed alike", async () => {
     const { trainer } = await trained();
-    const [{ image }] = colourPairs(1) as [{ image: { data: Uint8Array } }];
-    const { data } = image;
+    const data = colourPairs(1).map(({ image }) => image.data)[0] as Uint8Array;
     const rgba = new Uint8ClampedArray(16 * 16 * 4).map((_, i) =>
       i % 4 === 3 ? 255 : (data[3 * Math.floor(i / 4) + (i % 4)] ?? 0),
     );
