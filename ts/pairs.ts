@@ -54,7 +54,7 @@ async function toWirePair(pair: ImageTextPair, index: number): Promise<WirePair>
       `pair ${index}: expected { image, text: string }, got text: ${describe(text)}`,
     );
   }
-  return { image: await toWireImage(pair.image), text };
+  return { image: await toWireImage(pair.image), text, ...(pair.key !== undefined && { key: pair.key }) };
 }
 
 /** Sends pairs to the worker; `signal` stops between them. The handle must be closed or handed on. */

@@ -71,6 +71,8 @@ export type WireImage = { encoded: Uint8Array } | { data: Uint8Array; width: num
 export interface WirePair {
   image: WireImage;
   text: string;
+  /** Name in the data set, for messages. */
+  key?: string;
 }
 
 /** A model in the worker. */

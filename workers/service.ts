@@ -170,7 +170,7 @@ export class ClipService implements ClipWorkerApi {
     const batch = model.imageBatch();
     try {
       images.forEach((image, index) => {
-        inItem("image", index, () => {
+        inItem(`image ${index}`, () => {
           if ("encoded" in image) batch.pushEncoded(image.encoded);
           else batch.pushRaw(image.width, image.height, image.data);
         });
@@ -255,8 +255,8 @@ export class ClipService implements ClipWorkerApi {
   pushPairs(handle: PairsHandle, pairs: WirePair[], truncate: boolean): Promise<number> {
     return this.#queue(() => {
       const target = this.#needPairs(handle);
-      for (const { image, text } of pairs) {
-        inItem("pair", target.length, () => {
+      for (const { image, text, key } of pairs) {
+        inItem(key === undefined ? `pair ${target.length}` : `pair ${target.length} (${key})`, () => {
           if ("encoded" in image) target.pushEncoded(image.encoded, text, truncate);
           else target.pushRaw(image.width, image.height, image.data, text, truncate);
         });
@@ -360,12 +360,12 @@ function fitSettings(wasm: Wasm, s: FitSettings): WasmFitSettings {
 }
 
 /** Says in the message of what goes wrong which item of a list it was. */
-function inItem(what: string, index: number, use: () => void): void {
+function inItem(item: string, use: () => void): void {
   try {
     use();
   } catch (error) {
     const { code, message } = toClipError(error);
     if (code === "panicked") throw error;
-    throw new ClipError(code, `${what} ${index}: ${message}`);
+    throw new ClipError(code, `${item}: ${message}`);
   }
 }

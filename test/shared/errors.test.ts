@@ -1,6 +1,7 @@
 /** Bad input: its own code, a message with expected and got, a worker that lives on, nothing lost. */
 
-import { Clip, ClipError, ClipTrainer, type FitOptions, isClipError, type PairSource } from "clipwright";
+import { Clip, ClipError, ClipTrainer, type FitOptions, isClipError, type PairSource, webDataset } from "clipwright";
+import { packTar } from "modern-tar";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { colourPairs, fixture, inBrowser, sameBytes, text, tinyConfig } from "../support";
 
@@ -152,6 +153,16 @@ describe("while a trainer lives on", () => {
     expect(error).toBeInstanceOf(ClipError);
     // alive, and nothing learned is lost
     expect(sameBytes(await trainer.exportSafetensors(), before)).toBe(true);
+  });
+
+  test("a bad picture of a shard is named", async () => {
+    const shard = await packTar([
+      { header: { name: "good.png", size: 3 }, body: new Uint8Array([1, 2, 3]) },
+      { header: { name: "good.txt", size: 3 }, body: "red" },
+    ]);
+    const error = await failure(train(webDataset(shard)));
+    expect(error.code).toBe("undecodable-image");
+    expect(error.message).toMatch(/pair 0 \(good\): .*expected PNG, JPEG or WebP, got 3 bytes/);
   });
 
   test("a second fit while one runs", async () => {

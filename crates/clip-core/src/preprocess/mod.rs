@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 pub use decode::decode;
 use decode::over_white;
-pub use resize::{Filter, resize};
+pub use resize::{Crop, Filter, resize};
 
 use crate::error::{ClipError, Result};
 
@@ -157,14 +157,12 @@ impl Preprocess {
             ResizeMode::Shortest if image.width <= image.height => (size, size * image.height / image.width),
             ResizeMode::Shortest => (size * image.width / image.height, size),
         };
-        let resized = resize(image, width, height, self.filter);
-        let (left, top) = (self.crop_offset(width), self.crop_offset(height));
+        let kept = |side: usize| self.crop_offset(side)..self.crop_offset(side) + size;
+        let square = resize(image, width, height, self.filter, &Crop { x: kept(width), y: kept(height) });
         let mut out = vec![0; 3 * size * size];
-        for y in 0..size {
-            for x in 0..size {
-                for channel in 0..3 {
-                    out[(channel * size + y) * size + x] = resized.data[((top + y) * width + left + x) * 3 + channel];
-                }
+        for (i, pixel) in square.data.chunks_exact(3).enumerate() {
+            for (channel, &level) in pixel.iter().enumerate() {
+                out[channel * size * size + i] = level;
             }
         }
         out

@@ -3,6 +3,8 @@
 //! Source: <https://github.com/python-pillow/Pillow/blob/12.0.0/src/libImaging/Resample.c>, with the order of the passes
 //! of Pillow 13.
 
+use std::ops::Range;
+
 use serde::Deserialize;
 
 use super::RgbImage;
@@ -47,47 +49,54 @@ struct Window {
     weights: Vec<i32>,
 }
 
-fn windows(input: usize, output: usize, filter: Filter) -> Vec<Window> {
+/// Windows of the positions `part` of an axis that goes from `input` to `output` pixels.
+fn windows(input: usize, output: usize, part: Range<usize>, filter: Filter) -> Vec<Window> {
     let scale = input as f64 / output as f64;
     let stretch = scale.max(1.0);
     let support = filter.support() * stretch;
-    (0..output)
-        .map(|i| {
-            let center = (i as f64 + 0.5) * scale;
-            let start = (center - support + 0.5).max(0.0) as usize;
-            let end = ((center + support + 0.5) as usize).min(input);
-            let weights: Vec<f64> = (start..end).map(|x| filter.weight((x as f64 - center + 0.5) / stretch)).collect();
-            let sum: f64 = weights.iter().sum();
-            let fixed = |w: f64| {
-                let w = if sum == 0.0 { w } else { w / sum } * f64::from(1 << PRECISION);
-                (w + 0.5f64.copysign(w)) as i32
-            };
-            Window { start, weights: weights.into_iter().map(fixed).collect() }
-        })
-        .collect()
+    part.map(|i| {
+        let center = (i as f64 + 0.5) * scale;
+        let start = (center - support + 0.5).max(0.0) as usize;
+        let end = ((center + support + 0.5) as usize).min(input);
+        let weights: Vec<f64> = (start..end).map(|x| filter.weight((x as f64 - center + 0.5) / stretch)).collect();
+        let sum: f64 = weights.iter().sum();
+        let fixed = |w: f64| {
+            let w = if sum == 0.0 { w } else { w / sum } * f64::from(1 << PRECISION);
+            (w + 0.5f64.copysign(w)) as i32
+        };
+        Window { start, weights: weights.into_iter().map(fixed).collect() }
+    })
+    .collect()
 }
 
-/// An image of `width` × `height`, antialiased, rounded to 8 bit after each pass.
-pub fn resize(image: &RgbImage, width: usize, height: usize, filter: Filter) -> RgbImage {
-    let (from_width, from_height) = (image.width(), image.height());
-    let across =
-        |image: &RgbImage| if from_width == width { image.clone() } else { pass::<true>(image, width, filter) };
-    let down =
-        |image: &RgbImage| if from_height == height { image.clone() } else { pass::<false>(image, height, filter) };
+/// The part of a resized image that is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Crop {
+    /// Columns.
+    pub x: Range<usize>,
+    /// Rows.
+    pub y: Range<usize>,
+}
+
+/// The part `crop` of the image at `width` × `height`, antialiased, rounded to 8 bit after each pass. Only what is kept is
+/// computed: a picture of one by thousands of pixels would fill the memory otherwise.
+pub fn resize(image: &RgbImage, width: usize, height: usize, filter: Filter, crop: &Crop) -> RgbImage {
+    let columns = windows(image.width(), width, crop.x.clone(), filter);
+    let rows = windows(image.height(), height, crop.y.clone(), filter);
     // Pillow 13 shrinks the much longer height first
     let shrink = |from: usize, to: usize| from as i64 - to as i64;
-    if height < from_height && shrink(from_height, height) > 2 * shrink(from_width, width) {
-        across(&down(image))
+    if height < image.height() && shrink(image.height(), height) > 2 * shrink(image.width(), width) {
+        pass::<true>(&pass::<false>(image, &rows), &columns)
     } else {
-        down(&across(image))
+        pass::<false>(&pass::<true>(image, &columns), &rows)
     }
 }
 
 /// One pass: along the rows, or along the columns.
-fn pass<const ACROSS: bool>(image: &RgbImage, size: usize, filter: Filter) -> RgbImage {
+fn pass<const ACROSS: bool>(image: &RgbImage, windows: &[Window]) -> RgbImage {
+    let size = windows.len();
     let (width, height) = if ACROSS { (size, image.height()) } else { (image.width(), size) };
     let stride = image.width() * 3;
-    let windows = windows(if ACROSS { image.width() } else { image.height() }, size, filter);
     let data = image.data();
     let mut out = Vec::with_capacity(width * height * 3);
     for y in 0..height {
@@ -114,7 +123,7 @@ mod tests {
     fn weights_of_every_window_sum_to_one() {
         for (input, output) in [(1, 7), (7, 1), (640, 32), (32, 33), (300, 224)] {
             for filter in [Filter::Bicubic, Filter::Bilinear] {
-                for window in windows(input, output, filter) {
+                for window in windows(input, output, 0..output, filter) {
                     let sum: i32 = window.weights.iter().sum();
                     assert!((sum - (1 << PRECISION)).unsigned_abs() as usize <= window.weights.len());
                     assert!(window.start + window.weights.len() <= input);
@@ -126,7 +135,22 @@ mod tests {
     #[test]
     fn a_flat_image_stays_flat_and_the_same_size_is_a_copy() {
         let image = RgbImage::new(5, 3, [10, 20, 30].repeat(15)).unwrap();
-        assert_eq!(resize(&image, 9, 7, Filter::Bicubic).data(), [10, 20, 30].repeat(63));
-        assert_eq!(resize(&image, 5, 3, Filter::Bilinear), image);
+        let whole = |width, height, filter| resize(&image, width, height, filter, &Crop { x: 0..width, y: 0..height });
+        assert_eq!(whole(9, 7, Filter::Bicubic).data(), [10, 20, 30].repeat(63));
+        assert_eq!(whole(5, 3, Filter::Bilinear), image);
+    }
+
+    #[test]
+    fn a_crop_is_a_part_of_the_whole_and_costs_no_more() {
+        let data = (0..7 * 11 * 3).map(|i| (i * 37 % 256) as u8).collect();
+        let image = RgbImage::new(7, 11, data).unwrap();
+        let whole = resize(&image, 5, 9, Filter::Bicubic, &Crop { x: 0..5, y: 0..9 });
+        let part = resize(&image, 5, 9, Filter::Bicubic, &Crop { x: 1..4, y: 2..5 });
+        let rows = (2..5).flat_map(|y| whole.data()[(y * 5 + 1) * 3..(y * 5 + 4) * 3].to_vec());
+        assert_eq!(part.data(), rows.collect::<Vec<u8>>());
+        // 224 × 3.6 million pixels as a whole
+        let thread = RgbImage::new(1, 16_384, vec![9; 3 * 16_384]).unwrap();
+        let middle = resize(&thread, 224, 224 * 16_384, Filter::Bicubic, &Crop { x: 0..224, y: 1000..1224 });
+        assert_eq!(middle.data(), [9; 224 * 224 * 3]);
     }
 }
