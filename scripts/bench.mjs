@@ -77,7 +77,8 @@ async function memory() {
     configFile: false,
     logLevel: "error",
     resolve: { alias: { clipwright: join(ROOT, "dist/ts/index.js") } },
-    server: { host: "127.0.0.1", port: 0 },
+    // a file that changes meanwhile must not reload the page
+    server: { host: "127.0.0.1", port: 0, watch: null, hmr: false },
   });
   await server.listen();
   const browser = await chromium.launch({
