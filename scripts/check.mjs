@@ -7,7 +7,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { build } from "./build.mjs";
-import { fail, ROOT, run, say } from "./setup.mjs";
+import { fail, ROOT, run, say, setUpLints } from "./setup.mjs";
 
 /** Megabytes of the module, gzip -9, before wasm-opt: measured 5.79 on 2026-11-23, and 5 %. */
 const MODULE_GZIP_LIMIT = 6.08;
@@ -65,6 +65,7 @@ function checkSizes() {
 }
 
 build();
+setUpLints();
 say("formatting");
 run("cargo", ["fmt", "--all", "--check"], { orElse: "run cargo fmt" });
 run("npx", ["biome", "ci", "."], { orElse: "run npx biome check --write" });

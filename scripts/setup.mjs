@@ -20,6 +20,8 @@ process.env.CARGO_TARGET_DIR ??= join(CACHE, "target");
 process.env.PATH = [join(TOOLS, "bin"), join(homedir(), ".cargo", "bin"), process.env.PATH].join(delimiter);
 
 const WASM_TARGET = "wasm32-unknown-unknown";
+/** Burn 0.22.1 needs it. */
+const RUST_MINOR = 95;
 const WASM_PACK = "0.15.1";
 const CHROMIUMS = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 
@@ -73,8 +75,20 @@ function npmPackages() {
 }
 
 function rust() {
-  if (output("cargo", ["--version"]) === undefined)
+  if (output("rustup", ["--version"]) === undefined) {
     fail("Rust is needed: install rustup (https://rustup.rs), then run this again");
+  }
+  if (output("rustc", ["--version"]) === undefined) {
+    say("installing Rust");
+    run("rustup", ["toolchain", "install", "stable", "--profile", "minimal"], {
+      orElse: "run rustup toolchain install stable",
+    });
+    run("rustup", ["default", "stable"], { orElse: "run rustup default stable" });
+  }
+  const version = output("rustc", ["--version"])?.split(" ")[1] ?? "unknown";
+  const [major, minor] = version.split(".").map(Number);
+  if (major === 1 && minor < RUST_MINOR)
+    fail(`Rust 1.${RUST_MINOR} or newer is needed, this is ${version}: run rustup update`);
   if (output("cc", ["--version"]) === undefined) {
     say("installing a C linker, which Rust needs");
     aptInstall(["gcc", "libc6-dev"], "A C linker is needed: install gcc (Debian: apt-get install gcc libc6-dev)");
@@ -111,6 +125,18 @@ export function setUpBuild() {
   // its version must be the crate's own
   cargoTool("wasm-bindgen", "wasm-bindgen-cli", wasmBindgenVersion());
   cargoTool("wasm-pack", "wasm-pack", WASM_PACK);
+}
+
+/** rustfmt and clippy, which a minimal toolchain lacks. */
+export function setUpLints() {
+  for (const [tool, component] of [
+    ["fmt", "rustfmt"],
+    ["clippy", "clippy"],
+  ]) {
+    if (output("cargo", [tool, "--version"]) !== undefined) continue;
+    say(`adding ${component} to Rust`);
+    run("rustup", ["component", "add", component], { orElse: `run rustup component add ${component}` });
+  }
 }
 
 /** Path of a Chromium; installs Debian's where there is none and we may. */
