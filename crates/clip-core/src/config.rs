@@ -231,6 +231,13 @@ impl ClipConfig {
                 return Err(invalid(field, format!("1 to {most}"), value));
             }
         }
+        if let TextPooling::FirstOf(id) = t.pooling
+            && id as usize >= t.vocab_size
+        {
+            // without a size the vocabulary is cut, and every id with it
+            let expected = format!("\"argmax\", or an id below text.vocab_size {}", t.vocab_size);
+            return Err(invalid("text.pooling", expected, id));
+        }
         if t.context_length < 3 {
             return Err(invalid("text.context_length", "3 or more: start, a token, end", t.context_length));
         }
@@ -318,6 +325,7 @@ mod tests {
             ("\"patchSize\": 8", "\"patchSize\": 7", "vision.patch_size"),
             ("\"embedDim\": 8", "\"embedDim\": 0", "embed_dim"),
             ("\"contextLength\": 6", "\"contextLength\": 2", "text.context_length"),
+            ("\"heads\": 2", "\"heads\": 2, \"pooling\": {\"first_of\": 20}", "text.pooling"),
             ("\"width\": 12", "\"widht\": 12", "(root)"),
             ("\"embedDim\": 8", "\"embedDim\": -8", "(root)"),
         ] {
