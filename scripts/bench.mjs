@@ -11,7 +11,8 @@ const ROUNDS = 3;
 const REPEATS = 5;
 
 const median = (values) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)];
-const mb = (bytes) => (bytes === undefined ? "–" : `${(bytes / 1e6).toFixed(1)} MB`);
+/** Below a tenth of a megabyte is none, and none has no sign. */
+const mb = (bytes) => (bytes === undefined ? "–" : `${(Math.round(bytes / 1e5) / 10 + 0).toFixed(1)} MB`);
 
 function save(name, results) {
   const folder = join(ROOT, "benchmarks", "results");

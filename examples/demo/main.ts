@@ -144,8 +144,10 @@ async function train(): Promise<void> {
   const deviceName = kind === "webgpu" ? "GPU" : "CPU";
   status.textContent = `Preparing ${training.length} pairs for the ${deviceName}…`;
   let steps = 0;
+  let totalSteps = 0;
   for await (const event of trainer.fit(training, { ...fit, epochs, batchSize, signal: stop.signal })) {
     steps = event.step;
+    totalSteps = event.totalSteps;
     if (steps === 1) {
       status.textContent = `Training on the ${deviceName} (${reason}).`;
       searchNote.textContent =
@@ -165,11 +167,13 @@ async function train(): Promise<void> {
     });
     if (steps % REFRESH === 0 && !stop.signal.aborted) await refreshGallery(heldOut);
   }
+  stopButton.disabled = true;
   if (steps === 0) {
     status.textContent = "Stopped before the first step.";
     return;
   }
-  status.textContent = `${stop.signal.aborted ? "Stopped" : "Done"} after ${steps} steps. Judging it on the held-out emoji…`;
+  const ended = `${steps < totalSteps ? "Stopped" : "Done"} after ${steps} steps.`;
+  status.textContent = `${ended} Judging it on the held-out emoji…`;
   const { textToImage, imageToText } = await trainer.evaluate(heldOut, { distractors: training, truncate: true });
   const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
   const all = (training.length + heldOut.length).toLocaleString("en");
@@ -182,7 +186,7 @@ async function train(): Promise<void> {
   });
   await refreshGallery([...training, ...heldOut]);
   searchNote.textContent = `Searching all ${all} emoji.`;
-  status.textContent = `${stop.signal.aborted ? "Stopped" : "Done"} after ${steps} steps. R@1: how often a held-out name finds its own picture first among all ${all}.`;
+  status.textContent = `${ended} R@1: how often a held-out name finds its own picture first among all ${all}.`;
 }
 
 function setRunning(running: boolean): void {
