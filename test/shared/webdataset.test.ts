@@ -59,8 +59,10 @@ test("bytes, Blob, Response and a stream of single bytes give the same", async (
 });
 
 test("pairs are there before the shard has ended", async () => {
-  const entries = Array.from({ length: 100 }, (_, i): [string, string][] => [
-    [`${i}.png`, "P"],
+  // far more than the decoder's buffer holds
+  const picture = "P".repeat(64 * 1024);
+  const entries = Array.from({ length: 64 }, (_, i): [string, string][] => [
+    [`${i}.png`, picture],
     [`${i}.txt`, `pair ${i}`],
   ]);
   const bytes = await shard(...entries.flat());
@@ -68,8 +70,8 @@ test("pairs are there before the shard has ended", async () => {
   const stream = new ReadableStream<Uint8Array>(
     {
       pull(controller) {
-        controller.enqueue(bytes.subarray(sent, sent + 512));
-        sent += 512;
+        controller.enqueue(bytes.slice(sent, sent + 4096));
+        sent += 4096;
         if (sent >= bytes.length) controller.close();
       },
     },
