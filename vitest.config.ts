@@ -1,17 +1,7 @@
 import { fileURLToPath } from "node:url";
 import { playwright } from "@vitest/browser-playwright";
 import { defineConfig } from "vitest/config";
-
-/** Headless Chromium with WebGPU on its bundled software rasteriser, and without calls to the outside. */
-const CHROMIUM_FLAGS = [
-  "--no-sandbox",
-  "--disable-quic",
-  "--no-first-run",
-  "--disable-background-networking",
-  "--disable-component-update",
-  "--disable-sync",
-  "--enable-unsafe-webgpu",
-];
+import { CHROMIUM_FLAGS } from "./scripts/chromium.mjs";
 
 const path = (relative: string) => fileURLToPath(new URL(relative, import.meta.url));
 

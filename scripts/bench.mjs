@@ -5,6 +5,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { join } from "node:path";
 import { build } from "./build.mjs";
+import { CHROMIUM_FLAGS } from "./chromium.mjs";
 import { fail, ROOT, say, setUpChromium } from "./setup.mjs";
 
 const ROUNDS = 3;
@@ -84,13 +85,7 @@ async function memory() {
   await server.listen();
   const browser = await chromium.launch({
     executablePath: setUpChromium(),
-    args: [
-      "--no-sandbox",
-      "--disable-quic",
-      "--disable-background-networking",
-      "--disable-sync",
-      "--enable-unsafe-webgpu",
-    ],
+    args: CHROMIUM_FLAGS,
   });
   const page = await browser.newPage();
   await page.exposeFunction("report", print);

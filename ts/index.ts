@@ -16,6 +16,7 @@ export type {
   StepEvent,
   TextConfig,
   TokenizerReference,
+  TowerConfig,
   VisionConfig,
 } from "../workers/protocol.js";
 export type { ClipSource, EncodeTextOptions, LoadOptions, Logits } from "./clip.js";

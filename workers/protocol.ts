@@ -13,12 +13,9 @@ export interface DeviceInfo {
 /** Non-linearity of the MLPs: OpenAI's models use `quick_gelu`, newer ones `gelu`. */
 export type Activation = "quick_gelu" | "gelu";
 
-/** Image tower: a Vision Transformer. */
-export interface VisionConfig {
-  /** Side of the square input, in pixels. */
-  imageSize: number;
-  /** Side of a patch; divides `imageSize`. */
-  patchSize: number;
+/** What both towers have. */
+export interface TowerConfig {
+  /** Width of the residual stream. */
   width: number;
   layers: number;
   /** Attention heads; divides `width`. */
@@ -31,21 +28,20 @@ export interface VisionConfig {
   layerNormEps?: number;
 }
 
+/** Image tower: a Vision Transformer. */
+export interface VisionConfig extends TowerConfig {
+  /** Side of the square input, in pixels. */
+  imageSize: number;
+  /** Side of a patch; divides `imageSize`. */
+  patchSize: number;
+}
+
 /** Text tower: a causal Transformer. */
-export interface TextConfig {
+export interface TextConfig extends TowerConfig {
   /** Tokens of a caption, start and end included. */
   contextLength: number;
   /** Left out: cut to the tokens of the captions of the first `fit`. Otherwise the size of the tokenizer's vocabulary. */
   vocabSize?: number;
-  width: number;
-  layers: number;
-  heads: number;
-  /** @default 4 × width */
-  mlpWidth?: number;
-  /** @default "quick_gelu" */
-  activation?: Activation;
-  /** @default 1e-5 */
-  layerNormEps?: number;
   /** Which token stands for the caption: the first of the highest id, or the first of a given id. @default "argmax" */
   pooling?: "argmax" | { first_of: number };
 }

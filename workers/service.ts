@@ -114,8 +114,13 @@ export class ClipService implements ClipWorkerApi {
     return { config: JSON.parse(config), device: this.#deviceInfo };
   }
 
-  async #matrix(data: Float32Array, rows: number): Promise<Matrix> {
-    return transfer({ data, shape: [rows, rows === 0 ? 0 : data.length / rows] }, [data.buffer]);
+  #matrix(data: Float32Array, columns: number): Matrix {
+    return transfer({ data, shape: [data.length / columns, columns] }, [data.buffer]);
+  }
+
+  /** Embeddings, one a row. */
+  #embed(embed: (model: ClipModel) => Promise<Float32Array>): Promise<Matrix> {
+    return this.#queue(() => this.#withModel(async (model) => this.#matrix(await embed(model), model.embedDim)));
   }
 
   async #open(choice: DeviceChoice, wasm: Wasm): Promise<Device> {
@@ -182,39 +187,19 @@ export class ClipService implements ClipWorkerApi {
   }
 
   encodeImage(images: WireImage[]): Promise<Matrix> {
-    return this.#queue(() =>
-      this.#withModel(async (model) =>
-        this.#matrix(await model.encodePixels(this.#pixels(model, images)), images.length),
-      ),
-    );
+    return this.#embed((model) => model.encodePixels(this.#pixels(model, images)));
   }
 
   encodeText(texts: string[], truncate: boolean): Promise<Matrix> {
-    return this.#queue(() =>
-      this.#withModel(async (model) =>
-        this.#matrix(await model.encodeIds(model.tokenize(texts, truncate)), texts.length),
-      ),
-    );
+    return this.#embed(async (model) => model.encodeIds(model.tokenize(texts, truncate)));
   }
 
   encodePixels(pixels: Float32Array): Promise<Matrix> {
-    return this.#queue(() =>
-      this.#withModel(async (model) => {
-        const { embedDim } = JSON.parse(model.config);
-        const data = await model.encodePixels(pixels);
-        return this.#matrix(data, data.length / embedDim);
-      }),
-    );
+    return this.#embed((model) => model.encodePixels(pixels));
   }
 
   encodeIds(ids: Int32Array): Promise<Matrix> {
-    return this.#queue(() =>
-      this.#withModel(async (model) => {
-        const { embedDim } = JSON.parse(model.config);
-        const data = await model.encodeIds(ids);
-        return this.#matrix(data, data.length / embedDim);
-      }),
-    );
+    return this.#embed((model) => model.encodeIds(ids));
   }
 
   tokenize(texts: string[], truncate: boolean): Promise<Int32Array> {
@@ -228,9 +213,8 @@ export class ClipService implements ClipWorkerApi {
   logitsPerImage(images: Float32Array, texts: Float32Array): Promise<Matrix> {
     return this.#queue(() =>
       this.#withModel(async (model) => {
-        const { embedDim } = JSON.parse(model.config);
         const data = await model.logitsPerImage(images, texts);
-        return this.#matrix(data, images.length / embedDim);
+        return this.#matrix(data, texts.length / model.embedDim);
       }),
     );
   }

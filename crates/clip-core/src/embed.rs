@@ -4,7 +4,7 @@ use crate::config::{ClipConfig, TextConfig};
 use crate::data::PairDataset;
 use crate::device::read;
 use crate::error::Result;
-use crate::model::{Clip, TextBatch, pixel_batch};
+use crate::model::{Clip, TextBatch, image_count, pixel_batch};
 
 /// Inputs in one pass of a tower: enough to keep it busy, few enough for a tab's memory.
 const CHUNK: usize = 64;
@@ -17,13 +17,9 @@ const CHUNK: usize = 64;
 /// `empty-batch`, `shape-mismatch` where the values are no whole number of images, `device-failed`.
 pub async fn embed_pixels(model: &Clip, config: &ClipConfig, pixels: &[f32]) -> Result<Vec<f32>> {
     let device = model.logit_scale.val().device();
-    let size = config.vision.image_size;
-    let each = 3 * size * size;
+    // refuses all before any is encoded
+    let each = pixels.len() / image_count(pixels, &config.vision)?;
     let mut out = Vec::new();
-    // a remainder is in the last chunk, but an odd number of values is refused before any image is encoded
-    if pixels.is_empty() || !pixels.len().is_multiple_of(each) {
-        pixel_batch(pixels, &config.vision, &device)?;
-    }
     for chunk in pixels.chunks(CHUNK * each) {
         out.extend(read(model.encode_image(pixel_batch(chunk, &config.vision, &device)?)).await?);
     }

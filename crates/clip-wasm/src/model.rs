@@ -31,6 +31,12 @@ impl ClipModel {
         self.0.config.to_json()
     }
 
+    /// Width of an embedding.
+    #[wasm_bindgen(getter, js_name = embedDim)]
+    pub fn embed_dim(&self) -> usize {
+        self.0.config.embed_dim
+    }
+
     /// An empty batch of images for this model.
     #[wasm_bindgen(js_name = imageBatch)]
     pub fn image_batch(&self) -> ImageBatch {

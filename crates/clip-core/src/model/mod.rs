@@ -16,4 +16,4 @@ pub use layer_norm::LayerNorm;
 pub use mlp::Mlp;
 pub use text_transformer::{TextBatch, TextTransformer, TokenEmbedding};
 pub use transformer::{ResidualAttentionBlock, Transformer, TransformerShape};
-pub use vision_transformer::{PatchEmbedding, VisionTransformer, pixel_batch};
+pub use vision_transformer::{PatchEmbedding, VisionTransformer, image_count, pixel_batch};

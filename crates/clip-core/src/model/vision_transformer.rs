@@ -18,6 +18,15 @@ use crate::kernels;
 /// # Errors
 /// `empty-batch`; `shape-mismatch` for values that are no whole number of images.
 pub fn pixel_batch(values: &[f32], config: &VisionConfig, device: &Device) -> Result<Tensor<4>> {
+    let (count, size) = (image_count(values, config)?, config.image_size);
+    Ok(Tensor::from_data(TensorData::new(values.to_vec(), [count, 3, size, size]), device))
+}
+
+/// Images in `[images, 3, size, size]`.
+///
+/// # Errors
+/// As [`pixel_batch`].
+pub fn image_count(values: &[f32], config: &VisionConfig) -> Result<usize> {
     let size = config.image_size;
     let each = 3 * size * size;
     if values.is_empty() {
@@ -30,7 +39,7 @@ pub fn pixel_batch(values: &[f32], config: &VisionConfig, device: &Device) -> Re
             got: format!("{} values", values.len()),
         });
     }
-    Ok(Tensor::from_data(TensorData::new(values.to_vec(), [values.len() / each, 3, size, size]), device))
+    Ok(values.len() / each)
 }
 
 /// A convolution whose stride is its kernel: one linear map for every patch.
