@@ -78,11 +78,11 @@ export function sameBytes(a: Uint8Array | undefined, b: Uint8Array | undefined):
 }
 
 /** A CLIP that trains in moments. */
-export const tinyConfig: ClipConfig = {
+export const tinyConfig = {
   embedDim: 16,
   vision: { imageSize: 16, patchSize: 8, width: 16, layers: 1, heads: 2 },
   text: { contextLength: 8, width: 16, layers: 1, heads: 2 },
-};
+} satisfies ClipConfig;
 
 /** Raw pictures of one colour each, and their names. */
 export function colourPairs(count: number) {

@@ -1,42 +1,42 @@
 /** A CLIP that encodes. */
 
+import { proxy } from "comlink";
 import { ClipError } from "../workers/error.js";
 import type {
+  CachedModel,
   CheckpointLayout,
   DeviceChoice,
+  LoadProgress,
   LoadRequest,
   Matrix,
   MemoryInfo,
   ModelInfo,
   TokenizerReference,
+  Towers,
 } from "../workers/protocol.js";
+import { asArray } from "./describe.js";
 import type { Embeddings } from "./embeddings.js";
-import { asArray, describe, type ImageInput, isPixelInput, type PixelInput, toWireImage } from "./images.js";
+import { encodeEach } from "./encode-each.js";
+import { type ImageInput, isPixelInput, type PixelInput, toWireImage } from "./images.js";
+import { type ClipSource, type ServerOptions, toWireSource } from "./sources.js";
 import { isTokenInput, type TokenInput, toTexts } from "./texts.js";
 import { WorkerClient } from "./worker-client.js";
-
-type Bytes = Uint8Array | ArrayBuffer | Blob;
-
-/**
- * A safetensors file that clipwright wrote (it carries configuration and tokenizer), or the parts of a Hugging Face
- * checkpoint: `model.safetensors`, `config.json` and `merges.txt`.
- */
-export type ClipSource =
-  | Bytes
-  | {
-      weights: Bytes;
-      /** `config.json`, as text or parsed. */
-      config?: string | object;
-      /** `merges.txt`. */
-      merges?: string;
-    };
+import { type Template, ZeroShotClassifier } from "./zero-shot.js";
 
 /** How a model is loaded. */
-export interface LoadOptions {
+export interface LoadOptions extends ServerOptions {
   /** @default "auto" */
   device?: DeviceChoice;
-  /** Whose tokenization `merges` stands for. @default "open_clip" */
+  /** Which towers; only their bytes are fetched. @default "both" */
+  towers?: Towers;
+  /** Whose tokenization is given where the references differ. @default that of whoever published the checkpoint */
   tokenizer?: TokenizerReference;
+  /** Whether what is downloaded is kept for the next time; `"refresh"` downloads it anew. @default true */
+  cache?: boolean | "refresh";
+  /** Told how far the load is, every 50 ms at most. */
+  onProgress?: (progress: LoadProgress) => void;
+  /** Ends the load, and the network with it. */
+  signal?: AbortSignal;
 }
 
 /** How texts are encoded. */
@@ -47,31 +47,57 @@ export interface EncodeTextOptions {
 
 /** Similarities of images and texts. */
 export interface Logits {
-  /** `exp(logitScale) × cosine`, images by texts, row by row. */
+  /** `exp(logitScale) × cosine + logitBias`, images by texts, row by row. */
   logitsPerImage: Float32Array;
+  /** What they say: of CLIP, how the texts share out each image; of SigLIP, each pair by itself. */
+  probabilities: Float32Array;
   /** Images, texts. */
   shape: [number, number];
 }
 
-async function toBytes(value: unknown): Promise<Uint8Array> {
-  if (value instanceof Uint8Array) return value;
-  if (value instanceof ArrayBuffer) return new Uint8Array(value);
-  if (value instanceof Blob) return new Uint8Array(await value.arrayBuffer());
-  throw new ClipError("invalid-source", `expected safetensors bytes or a Blob of them, got ${describe(value)}`);
-}
-
 /** A source and options as the worker takes them. */
 export async function loadRequest(source: ClipSource, options: LoadOptions): Promise<LoadRequest> {
-  const parts =
-    typeof source === "object" && source !== null && "weights" in source ? source : { weights: source as Bytes };
-  const { config, merges } = parts;
   return {
-    weights: await toBytes(parts.weights),
-    ...(config !== undefined && { config: typeof config === "string" ? config : JSON.stringify(config) }),
-    ...(merges !== undefined && { merges }),
-    reference: options.tokenizer ?? "open_clip",
+    source: await toWireSource(source, options),
+    ...(options.tokenizer !== undefined && { reference: options.tokenizer }),
+    towers: options.towers ?? "both",
     device: options.device ?? "auto",
+    cache: options.cache ?? true,
   };
+}
+
+/** Time that a worker has to put its files in order before it is ended. */
+const ABORT_GRACE = 500;
+
+/** Loads a model into a worker; ends the worker where that fails or is aborted. */
+export async function loadInto(client: WorkerClient, source: ClipSource, options: LoadOptions): Promise<ModelInfo> {
+  const { signal, onProgress } = options;
+  const aborted = () =>
+    new ClipError("aborted", "expected the load to be let finish, got an abort", { cause: signal?.reason });
+  if (signal?.aborted) throw aborted();
+  const request = await loadRequest(source, options);
+  const loading = client.call((api) => api.load(request, onProgress && proxy(onProgress)));
+  if (!signal) return loading;
+  let onAbort = () => {};
+  const abort = new Promise<never>((_, reject) => {
+    onAbort = () => {
+      reject(aborted());
+      client.call((api) => api.abortLoad()).catch(() => undefined);
+      const end = setTimeout(() => client.dispose(), ABORT_GRACE);
+      loading
+        .catch(() => undefined)
+        .finally(() => {
+          clearTimeout(end);
+          client.dispose();
+        });
+    };
+    signal.addEventListener("abort", onAbort, { once: true });
+  });
+  try {
+    return await Promise.race([loading, abort]);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
 }
 
 function embeddings({ data, shape }: Matrix): Embeddings {
@@ -93,7 +119,7 @@ export abstract class Encoder {
   /**
    * Embeds one or many images.
    *
-   * @throws ClipError `undecodable-image`, `image-too-small`, `invalid-image`, `empty-batch`, `shape-mismatch`
+   * @throws ClipError `undecodable-image`, `image-too-small`, `invalid-image`, `source-unreadable`, `missing-tower`, `empty-batch`, `shape-mismatch`
    */
   async encodeImage(images: ImageInput | readonly ImageInput[] | PixelInput): Promise<Embeddings> {
     if (isPixelInput(images)) return embeddings(await this.client.call((api) => api.encodePixels(images.pixelValues)));
@@ -115,7 +141,7 @@ export abstract class Encoder {
     return embeddings(await this.client.call((api) => api.encodeText(list, truncate)));
   }
 
-  /** Similarities of embeddings, or of images and texts, scaled by the learned temperature. */
+  /** Similarities of embeddings, or of images and texts, scaled by the learned temperature, and what they say. */
   async logits(
     images: Embeddings | Parameters<Encoder["encodeImage"]>[0],
     texts: Embeddings | Parameters<Encoder["encodeText"]>[0],
@@ -125,7 +151,48 @@ export abstract class Encoder {
     const a = isEmbeddings(images) ? images : await this.encodeImage(images);
     const b = isEmbeddings(texts) ? texts : await this.encodeText(texts);
     const { data, shape } = await this.client.call((api) => api.logitsPerImage(a.data, b.data));
-    return { logitsPerImage: data, shape };
+    const probabilities = await this.client.call((api) => api.probabilities(data, shape[1]));
+    return { logitsPerImage: data, probabilities, shape };
+  }
+
+  /**
+   * Embeds images one after another, in their order, as fast as they are taken: at most two batches are held.
+   *
+   * @param options.batchSize Images in one call. @default 16
+   * @throws ClipError as `encodeImage`; the message names the image
+   *
+   * @example
+   * for await (const { index, embedding } of clip.encodeImages(files)) store(index, embedding);
+   */
+  encodeImages(
+    images: Iterable<ImageInput> | AsyncIterable<ImageInput>,
+    options: { batchSize?: number } = {},
+  ): AsyncGenerator<{ index: number; embedding: Float32Array }, void, undefined> {
+    return encodeEach(images, options, (batch) => this.encodeImage(batch));
+  }
+
+  /**
+   * Makes a classifier of labels. Their captions are embedded once, here.
+   *
+   * @param options.templates Captions that each label is put into at `{}`, by name (`"openai"`: the 80 of CLIP's paper) or
+   * one by one. @default ["a photo of a {}."]
+   * @throws ClipError `invalid-option`, `caption-too-long`
+   *
+   * @example
+   * const animals = await clip.zeroShotClassifier(["cat", "dog"], { templates: "openai" });
+   * const [best] = await animals.classify(photo);
+   */
+  zeroShotClassifier(
+    labels: readonly string[],
+    options: { templates?: Template | readonly Template[]; truncate?: boolean } = {},
+  ): Promise<ZeroShotClassifier> {
+    return ZeroShotClassifier.create(labels, options, {
+      encodeText: (texts) => this.encodeText(texts, { truncate: options.truncate ?? false }),
+      encodeImage: (images) => this.encodeImage(images),
+      labelEmbeddings: async (prompts, perLabel) =>
+        embeddings(await this.client.call((api) => api.labelEmbeddings(prompts, perLabel))),
+      logits: (images, texts) => this.logits(images, texts),
+    });
   }
 
   /** Token ids, `[texts, contextLength]`, row by row. */
@@ -169,23 +236,31 @@ export abstract class Encoder {
 
 /** A CLIP that encodes images and texts. */
 export class Clip extends Encoder {
+  /** Models kept from earlier downloads, of this page's origin or this user. */
+  readonly cache = {
+    /** What is kept, the latest first. */
+    list: (): Promise<CachedModel[]> => this.client.call((api) => api.cachedModels()),
+    /** Forgets the models of an address, or all; tells how many there were. */
+    delete: (url?: string): Promise<number> => this.client.call((api) => api.deleteCached(url)),
+  };
+
   /**
    * Loads a checkpoint into a worker of its own.
    *
-   * @throws ClipError `invalid-source`, `invalid-checkpoint`, `invalid-config`, `missing-tensor`, `shape-mismatch`,
-   * `invalid-tokenizer`, `device-unavailable`
+   * @throws ClipError `invalid-source`, `source-unreadable`, `checksum-mismatch`, `invalid-checkpoint`, `invalid-config`,
+   * `missing-tensor`, `shape-mismatch`, `invalid-tokenizer`, `device-unavailable`, `aborted`
    *
    * @example
-   * const clip = await Clip.load(await (await fetch("clip.safetensors")).arrayBuffer());
+   * const clip = await Clip.load("openai/clip-vit-base-patch32");
    * const { data } = await clip.encodeText("a photo of a cat");
    */
   static async load(source: ClipSource, options: LoadOptions = {}): Promise<Clip> {
-    const request = await loadRequest(source, options);
     const client = await WorkerClient.start();
     try {
-      return new Clip(client, await client.call((api) => api.load(request)));
+      return new Clip(client, await loadInto(client, source, options));
     } catch (error) {
-      client.dispose();
+      // an aborted load ends its worker by itself, when its files are in order
+      if (!options.signal?.aborted) client.dispose();
       throw error;
     }
   }

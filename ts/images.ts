@@ -2,6 +2,8 @@
 
 import { ClipError } from "../workers/error.js";
 import type { WireImage } from "../workers/protocol.js";
+import { describe } from "./describe.js";
+import { pathOf } from "./sources.js";
 
 /** Pixels row by row, 3 (RGB) or 4 (RGBA) bytes each. `ImageData` is one. */
 export interface RawImage {
@@ -10,8 +12,18 @@ export interface RawImage {
   height: number;
 }
 
-/** An encoded PNG, JPEG or WebP (bytes or Blob), or raw pixels. */
-export type ImageInput = Uint8Array | ArrayBuffer | Blob | RawImage;
+/** What the platform can draw. */
+export type DrawnImage = ImageBitmap | HTMLCanvasElement | OffscreenCanvas | VideoFrame | HTMLVideoElement;
+
+/**
+ * An image:
+ * - an encoded PNG, JPEG, WebP, GIF (its first frame) or BMP, as bytes or `Blob`;
+ * - its address, as `URL` or text; in Node its path, as text;
+ * - an `<img>`, whose address is read anew, so that it is decoded here as everywhere;
+ * - `ImageBitmap`, canvas, `VideoFrame`, `<video>`: as the platform has decoded it;
+ * - `ImageData`, or raw pixels.
+ */
+export type ImageInput = string | URL | Uint8Array | ArrayBuffer | Blob | RawImage | HTMLImageElement | DrawnImage;
 
 /** Images that are already what the tower takes: `[n, 3, size, size]`, normalised. */
 export interface PixelInput {
@@ -23,12 +35,45 @@ export function isPixelInput(value: unknown): value is PixelInput {
   return typeof value === "object" && value !== null && "pixelValues" in value;
 }
 
+/** Whether a value is an instance of a class that this platform may not have. */
+function isA<
+  K extends
+    | "HTMLCanvasElement"
+    | "HTMLImageElement"
+    | "HTMLVideoElement"
+    | "ImageBitmap"
+    | "OffscreenCanvas"
+    | "VideoFrame",
+>(value: unknown, name: K): value is InstanceType<(typeof globalThis)[K]> {
+  const type = (globalThis as Record<string, unknown>)[name];
+  return typeof type === "function" && value instanceof type;
+}
+
+function ofAddress(address: string): WireImage {
+  if (/^file:/i.test(address)) return { path: pathOf(new URL(address)) };
+  if (typeof document !== "undefined") return { url: new URL(address, document.baseURI).href };
+  return /^[a-z][a-z0-9+.-]+:/i.test(address) ? { url: address } : { path: address };
+}
+
 /** An image as it crosses to the worker; the caller's buffers are left alone. */
 export async function toWireImage(image: ImageInput): Promise<WireImage> {
+  if (typeof image === "string" && image !== "") return ofAddress(image);
+  if (image instanceof URL) return ofAddress(image.href);
   if (image instanceof Uint8Array) return { encoded: image };
   if (image instanceof ArrayBuffer) return { encoded: new Uint8Array(image) };
-  if (typeof Blob !== "undefined" && image instanceof Blob) {
-    return { encoded: new Uint8Array(await image.arrayBuffer()) };
+  if (typeof Blob !== "undefined" && image instanceof Blob) return { encoded: image };
+  if (isA(image, "HTMLImageElement")) {
+    if (image.currentSrc || image.src) return { url: image.currentSrc || image.src };
+    throw new ClipError("invalid-image", "expected an <img> with a src, got one without");
+  }
+  for (const name of [
+    "ImageBitmap",
+    "HTMLCanvasElement",
+    "OffscreenCanvas",
+    "VideoFrame",
+    "HTMLVideoElement",
+  ] as const) {
+    if (isA(image, name)) return { bitmap: await toBitmap(image) };
   }
   if (typeof image === "object" && image !== null && "data" in image && "width" in image && "height" in image) {
     const { data, width, height } = image;
@@ -38,17 +83,18 @@ export async function toWireImage(image: ImageInput): Promise<WireImage> {
   }
   throw new ClipError(
     "invalid-image",
-    `expected encoded bytes, a Blob, ImageData or { data, width, height }, got ${describe(image)}`,
+    `expected encoded bytes, a Blob, an address, something drawn, ImageData or { data, width, height }, got ${describe(image)}`,
   );
 }
 
-/** Type of a value, for messages. */
-export function describe(value: unknown): string {
-  if (value === null || typeof value !== "object") return value === null ? "null" : typeof value;
-  return value.constructor?.name ?? "an object";
-}
-
-/** One or many as many. */
-export function asArray<T>(value: T | readonly T[]): readonly T[] {
-  return Array.isArray(value) ? value : [value as T];
+/** A copy of what is drawn, which the worker may take. */
+async function toBitmap(image: DrawnImage): Promise<ImageBitmap> {
+  try {
+    return await createImageBitmap(image, { premultiplyAlpha: "none", colorSpaceConversion: "default" });
+  } catch (error) {
+    const { message } = error as Error;
+    throw new ClipError("invalid-image", `expected something drawn, got ${describe(image)}: ${message}`, {
+      cause: error,
+    });
+  }
 }

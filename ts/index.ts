@@ -4,29 +4,39 @@ export type { ClipErrorCode } from "../workers/error.js";
 export { ClipError, isClipError } from "../workers/error.js";
 export type {
   Activation,
+  CachedModel,
   CheckpointLayout,
   ClipConfig,
   DeviceChoice,
   DeviceInfo,
   Evaluation,
   GradientResult,
+  LoadProgress,
   MemoryInfo,
   ModelInfo,
+  PreprocessConfig,
   Recall,
+  ResNetConfig,
   StepEvent,
   TextConfig,
   TokenizerReference,
   TowerConfig,
+  Towers,
   VisionConfig,
+  VitConfig,
 } from "../workers/protocol.js";
-export type { ClipSource, EncodeTextOptions, LoadOptions, Logits } from "./clip.js";
+export type { EncodeTextOptions, LoadOptions, Logits } from "./clip.js";
 export { Clip } from "./clip.js";
 export type { Embeddings } from "./embeddings.js";
 export { topK } from "./embeddings.js";
-export type { ImageInput, PixelInput, RawImage } from "./images.js";
+export type { DrawnImage, ImageInput, PixelInput, RawImage } from "./images.js";
 export type { ImageTextPair, PairColumns, PairSource } from "./pairs.js";
+export type { Bytes, CheckpointParts, ClipSource, ServerOptions } from "./sources.js";
+export { TEMPLATES } from "./templates.js";
 export type { TokenInput } from "./texts.js";
 export type { CreateOptions, EvaluateOptions, FitOptions } from "./trainer.js";
 export { ClipTrainer } from "./trainer.js";
 export type { WebDatasetSource } from "./webdataset.js";
 export { webDataset } from "./webdataset.js";
+export type { Prediction, Template } from "./zero-shot.js";
+export { ZeroShotClassifier } from "./zero-shot.js";

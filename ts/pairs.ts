@@ -2,7 +2,8 @@
 
 import { ClipError } from "../workers/error.js";
 import type { PairsHandle, WirePair } from "../workers/protocol.js";
-import { describe, type ImageInput, toWireImage } from "./images.js";
+import { describe } from "./describe.js";
+import { type ImageInput, toWireImage } from "./images.js";
 import type { WorkerClient } from "./worker-client.js";
 
 /** A picture and what it shows. */

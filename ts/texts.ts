@@ -1,7 +1,7 @@
 /** What counts as a text. */
 
 import { ClipError } from "../workers/error.js";
-import { asArray, describe } from "./images.js";
+import { asArray, describe } from "./describe.js";
 
 /** Texts that are already token ids: `[n, contextLength]`, row by row. */
 export interface TokenInput {

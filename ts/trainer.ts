@@ -11,23 +11,28 @@ import type {
   StepEvent,
   TokenizerReference,
 } from "../workers/protocol.js";
-import { type ClipSource, Encoder, loadRequest } from "./clip.js";
+import { Encoder, loadInto } from "./clip.js";
 import type { PixelInput } from "./images.js";
 import { type PairSource, sendPairs } from "./pairs.js";
+import type { ClipSource } from "./sources.js";
 import type { TokenInput } from "./texts.js";
 import { WorkerClient } from "./worker-client.js";
 
 /** How a trainer is made: fresh weights of a shape, or the weights of a checkpoint. */
 export type CreateOptions = (
-  | { config: ClipConfig; from?: never; seed?: number }
-  | { from: ClipSource; config?: never; seed?: never }
+  | {
+      config: ClipConfig;
+      from?: never;
+      seed?: number;
+      /** Merges of another byte-pair encoding. @default the published one's */
+      merges?: string;
+    }
+  | { from: ClipSource; config?: never; seed?: never; merges?: never }
 ) & {
   /** @default "auto" */
   device?: DeviceChoice;
-  /** Whose tokenization is given. @default "open_clip" */
+  /** Whose tokenization is given. @default "open_clip"; with `from`, that of whoever published the checkpoint */
   tokenizer?: TokenizerReference;
-  /** Merges of another byte-pair encoding. @default the published one's */
-  merges?: string;
 };
 
 /** Settings of a run. */
@@ -90,18 +95,16 @@ export class ClipTrainer extends Encoder {
    * for await (const { step, loss } of trainer.fit(pairs, { epochs: 5 })) console.log(step, loss);
    */
   static async create(options: CreateOptions): Promise<ClipTrainer> {
-    const { device = "auto", tokenizer = "open_clip", merges } = options;
+    const { device = "auto", tokenizer, merges } = options;
     const client = await WorkerClient.start();
     try {
       if (options.from !== undefined) {
-        const request = await loadRequest(options.from, { device, tokenizer });
-        if (merges !== undefined) request.merges = merges;
-        await client.call((api) => api.load(request));
+        await loadInto(client, options.from, { device, ...(tokenizer !== undefined && { tokenizer }) });
         return new ClipTrainer(client, await client.call((api) => api.train()));
       }
       const request = {
         config: JSON.stringify(options.config ?? null),
-        reference: tokenizer,
+        reference: tokenizer ?? "open_clip",
         seed: checkSeed(options.seed ?? 0),
         device,
         ...(merges !== undefined && { merges }),

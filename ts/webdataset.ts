@@ -2,13 +2,13 @@
 
 import { createTarDecoder } from "modern-tar";
 import { ClipError } from "../workers/error.js";
-import { describe } from "./images.js";
+import { describe } from "./describe.js";
 import type { ImageTextPair } from "./pairs.js";
 
 /** A shard: its bytes, all at once or as they arrive. */
 export type WebDatasetSource = Uint8Array<ArrayBuffer> | ArrayBuffer | Blob | Response | ReadableStream<Uint8Array>;
 
-const IMAGE_EXTENSIONS: ReadonlySet<string> = new Set(["png", "jpg", "jpeg", "webp"]);
+const IMAGE_EXTENSIONS: ReadonlySet<string> = new Set(["png", "jpg", "jpeg", "webp", "gif", "bmp"]);
 const TAR_BLOCK = 512;
 
 function toStream(source: WebDatasetSource): ReadableStream<Uint8Array> {

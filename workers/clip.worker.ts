@@ -1,6 +1,7 @@
 /** Entry of the worker in a browser. */
 
 import { expose } from "comlink";
+import { openOpfs } from "./cache/opfs.js";
 import { ClipError } from "./error.js";
 import { readMerges } from "./merges.js";
 import { ClipService } from "./service.js";
@@ -18,5 +19,6 @@ expose(
   new ClipService({
     wasm: async () => new URL("./wasm/clip_wasm_bg.wasm", import.meta.url),
     merges: async () => readMerges(await fetchBytes(new URL("../../assets/clip-merges.txt.gz", import.meta.url))),
+    store: openOpfs,
   }),
 );

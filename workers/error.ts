@@ -12,9 +12,11 @@ export const CORE_CODES = [
   "token-out-of-range",
   "invalid-tokenizer",
   "undecodable-image",
+  "image-too-large",
   "image-too-small",
   "invalid-checkpoint",
   "missing-tensor",
+  "missing-tower",
   "no-weights",
   "already-training",
   "loss-not-finite",
@@ -26,6 +28,9 @@ export const CORE_CODES = [
 export const HOST_CODES = [
   "invalid-image",
   "invalid-source",
+  "source-unreadable",
+  "checksum-mismatch",
+  "aborted",
   "invalid-dataset",
   "disposed",
   "worker-lost",
@@ -68,6 +73,9 @@ export function toClipError(value: unknown): ClipError {
   const message = value instanceof Error ? value.message : String(value);
   if (value instanceof WebAssembly.RuntimeError) {
     return new ClipError("panicked", `the core stopped and its memory is lost: ${message}`, { cause: value });
+  }
+  if (value instanceof Error && value.name === "AbortError") {
+    return new ClipError("aborted", "expected the call to be let finish, got an abort", { cause: value });
   }
   return new ClipError("unexpected", message, { cause: value });
 }

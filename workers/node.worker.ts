@@ -4,8 +4,11 @@ import { readFile } from "node:fs/promises";
 import { parentPort } from "node:worker_threads";
 import { expose } from "comlink";
 import nodeEndpoint from "comlink/dist/esm/node-adapter.mjs";
+import { openFolder } from "./cache/folder.node.js";
+import { ClipError } from "./error.js";
 import { readMerges } from "./merges.js";
 import { ClipService } from "./service.js";
+import { FolderSource } from "./sources/folder.node.js";
 import { registerTransferHandlers } from "./transfer.js";
 
 registerTransferHandlers();
@@ -18,6 +21,16 @@ expose(
   new ClipService({
     wasm: () => asset("./wasm/clip_wasm_bg.wasm"),
     merges: async () => readMerges(await asset("../../assets/clip-merges.txt.gz")),
+    store: openFolder,
+    folder: FolderSource.open,
+    readPath: async (path) => {
+      try {
+        return new Uint8Array(await readFile(path));
+      } catch (error) {
+        const { message } = error as Error;
+        throw new ClipError("source-unreadable", `expected an image at ${path}, got: ${message}`, { cause: error });
+      }
+    },
   }),
   nodeEndpoint(parentPort),
 );

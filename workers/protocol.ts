@@ -10,8 +10,8 @@ export interface DeviceInfo {
   reason: string;
 }
 
-/** Non-linearity of the MLPs: OpenAI's models use `quick_gelu`, newer ones `gelu`. */
-export type Activation = "quick_gelu" | "gelu";
+/** Non-linearity of the MLPs: OpenAI's models use `quick_gelu`, newer ones `gelu`, SigLIP `gelu_tanh`. */
+export type Activation = "quick_gelu" | "gelu" | "gelu_tanh";
 
 /** What both towers have. */
 export interface TowerConfig {
@@ -28,40 +28,91 @@ export interface TowerConfig {
   layerNormEps?: number;
 }
 
-/** Image tower: a Vision Transformer. */
-export interface VisionConfig extends TowerConfig {
+/** A Vision Transformer: CLIP's, or SigLIP's without class token and with attention pooling. */
+export interface VitConfig extends TowerConfig {
+  /** @default "vit" */
+  architecture?: "vit" | "siglip";
   /** Side of the square input, in pixels. */
   imageSize: number;
-  /** Side of a patch; divides `imageSize`. */
+  /** Side of a patch. */
   patchSize: number;
 }
 
-/** Text tower: a causal Transformer. */
+/** CLIP's ResNet. It encodes; it is not trained here. */
+export interface ResNetConfig {
+  architecture: "resnet";
+  /** Side of the square input, in pixels. */
+  imageSize: number;
+  /** Channels of the first stage. */
+  width: number;
+  /** Blocks of each stage. */
+  layers: [number, number, number, number];
+  /** Heads of the attention pooling. */
+  heads: number;
+}
+
+/** Image tower. */
+export type VisionConfig = VitConfig | ResNetConfig;
+
+/** Text tower: a Transformer, causal in CLIP. */
 export interface TextConfig extends TowerConfig {
   /** Tokens of a caption, start and end included. */
   contextLength: number;
   /** Left out: cut to the tokens of the captions of the first `fit`. Otherwise the size of the tokenizer's vocabulary. */
   vocabSize?: number;
-  /** Which token stands for the caption: the first of the highest id, or the first of a given id. @default "argmax" */
-  pooling?: "argmax" | { first_of: number };
+  /**
+   * Which token stands for the caption: the first of the highest id, the first of a given id, or the last of the
+   * context. @default "argmax"
+   */
+  pooling?: "argmax" | "last" | { first_of: number };
+  /** Whether a token sees only those before it. @default true */
+  causal?: boolean;
+  /** Whether the projection has a bias. @default false */
+  projectionBias?: boolean;
 }
 
 /** Shape of a CLIP. */
 export interface ClipConfig {
   /** Width of the space that images and captions share. */
   embedDim: number;
+  /** What similarities become: a choice among all (CLIP), or a judgement on each (SigLIP). @default "softmax" */
+  objective?: "softmax" | "sigmoid";
   vision: VisionConfig;
   text: TextConfig;
 }
 
+/** How images become pixels. */
+export interface PreprocessConfig {
+  /** Side of the output. */
+  size: number;
+  /** Side resized to, before the crop. */
+  resize: number;
+  mode: "shortest" | "squash" | "longest";
+  filter: "bicubic" | "bilinear";
+  /** Whose rounding of half a pixel. */
+  crop: "torchvision" | "hf";
+  /** Level that `longest` fills with. */
+  fill: number;
+  mean: [number, number, number];
+  std: [number, number, number];
+}
+
 /** Whose tokenization is given where the references differ. */
-export type TokenizerReference = "open_clip" | "openai" | "hf";
+export type TokenizerReference = "open_clip" | "openai" | "hf" | "hf_normalized";
+
+/** Which towers a model is loaded with. */
+export type Towers = "both" | "image" | "text";
 
 /** Naming scheme of a checkpoint. */
 export type CheckpointLayout = "hf" | "open_clip";
 
 /** An image as it crosses the border. */
-export type WireImage = { encoded: Uint8Array } | { data: Uint8Array; width: number; height: number };
+export type WireImage =
+  | { encoded: Uint8Array | Blob }
+  | { url: string }
+  | { path: string }
+  | { bitmap: ImageBitmap }
+  | { data: Uint8Array; width: number; height: number };
 
 /** A pair as it crosses the border. */
 export interface WirePair {
@@ -71,14 +122,44 @@ export interface WirePair {
   key?: string;
 }
 
+/** A file by its name. */
+export interface NamedFile {
+  name: string;
+  data: Blob | Uint8Array;
+}
+
+/** A checkpoint as it crosses the border: files, a server's folder, a path on disk. */
+export type WireSource =
+  | { kind: "files"; files: NamedFile[] }
+  | { kind: "url"; base: string; headers: Record<string, string> }
+  | { kind: "path"; path: string };
+
 /** A model in the worker. */
 export interface LoadRequest {
-  weights: Uint8Array;
-  /** JSON, ours or Hugging Face's. */
-  config?: string;
-  merges?: string;
-  reference: TokenizerReference;
+  source: WireSource;
+  /** Left out: that of whoever published the checkpoint. */
+  reference?: TokenizerReference;
+  towers: Towers;
   device: DeviceChoice;
+  /** Whether what is downloaded is kept; `refresh` downloads it anew. */
+  cache: boolean | "refresh";
+}
+
+/** How far a load is. */
+export interface LoadProgress {
+  /** `download` into the cache, then `load` to the device; without a cache, `load` alone. */
+  phase: "download" | "load";
+  loadedBytes: number;
+  totalBytes: number;
+}
+
+/** A model that is kept. */
+export interface CachedModel {
+  url: string;
+  towers: Towers;
+  bytes: number;
+  /** When it was first loaded, in milliseconds since 1970. */
+  time: number;
 }
 
 /** Fresh weights in the worker. */
@@ -96,6 +177,10 @@ export interface CreateRequest {
 export interface ModelInfo {
   config: ClipConfig;
   device: DeviceInfo;
+  /** Nothing while a trainer's vocabulary is not known yet. */
+  preprocess?: PreprocessConfig;
+  /** What its user should know, in words: weights that are no numbers, a cache that is full. */
+  warnings: string[];
 }
 
 /** Rows of a matrix. */
@@ -174,7 +259,12 @@ export type PairsHandle = number;
 
 /** Everything a worker can be asked for. Calls are answered one after another, in order. */
 export interface ClipWorkerApi {
-  load(request: LoadRequest): Promise<ModelInfo>;
+  load(request: LoadRequest, onProgress?: (progress: LoadProgress) => void): Promise<ModelInfo>;
+  /** Ends a load under way, at once. */
+  abortLoad(): void;
+  cachedModels(): Promise<CachedModel[]>;
+  /** Forgets the models of an address, or all; returns how many there were. */
+  deleteCached(url?: string): Promise<number>;
   create(request: CreateRequest): Promise<ModelInfo>;
   /** Turns the loaded model into one that learns. */
   train(): Promise<ModelInfo>;
@@ -188,6 +278,10 @@ export interface ClipWorkerApi {
   tokenize(texts: string[], truncate: boolean): Promise<Int32Array>;
   preprocess(images: WireImage[]): Promise<Float32Array>;
   logitsPerImage(images: Float32Array, texts: Float32Array): Promise<Matrix>;
+  /** What logits say, images by texts. */
+  probabilities(logits: Float32Array, texts: number): Promise<Float32Array>;
+  /** One embedding a label from the embeddings of its prompts. */
+  labelEmbeddings(prompts: Float32Array, perLabel: number): Promise<Matrix>;
   save(layout: CheckpointLayout): Promise<Uint8Array>;
 
   /** Refuses settings that no data could make right, before any is sent. */

@@ -1,9 +1,15 @@
 /** Answers what `protocol.ts` asks: decodes arguments, calls the core, gives memory back. */
 
 import { transfer } from "comlink";
+import { CachedSource, ModelCache } from "./cache/model-cache.js";
+import type { Store } from "./cache/store.js";
+import { type OpenedModel, openModel } from "./checkpoint.js";
 import { openDevice } from "./device.js";
 import { ClipError, toClipError } from "./error.js";
+import type { ForeignTokenizer } from "./foreign-tokenizer.js";
+import { readImage } from "./images.js";
 import type {
+  CachedModel,
   CheckpointLayout,
   ClipWorkerApi,
   CreateRequest,
@@ -12,6 +18,7 @@ import type {
   Evaluation,
   FitSettings,
   GradientResult,
+  LoadProgress,
   LoadRequest,
   Matrix,
   MemoryInfo,
@@ -21,7 +28,11 @@ import type {
   WireImage,
   WirePair,
 } from "./protocol.js";
+import { FileListSource } from "./sources/blobs.js";
+import { HttpSource } from "./sources/http.js";
+import type { ReadContext, Source } from "./sources/source.js";
 import { Speedometer } from "./speedometer.js";
+import { Throttle } from "./throttle.js";
 import {
   type ClipModel,
   type Device,
@@ -38,6 +49,12 @@ export interface Assets {
   wasm(): Promise<WasmSource>;
   /** Merges of the published vocabulary, one a line. */
   merges(): Promise<string>;
+  /** Where models are kept; nothing where the platform has no such place. */
+  store(): Promise<Store | undefined>;
+  /** A folder or file on disk, where there are disks. */
+  folder?(path: string): Promise<Source>;
+  /** Bytes of a file on disk, where there are disks. */
+  readPath?(path: string): Promise<Uint8Array>;
 }
 
 interface Core {
@@ -52,6 +69,10 @@ export class ClipService implements ClipWorkerApi {
   #device: Device | undefined;
   #deviceInfo: DeviceInfo = { kind: "cpu", reason: "no model yet" };
   #model: ClipModel | undefined;
+  /** Where the core cannot read the checkpoint's own. */
+  #tokenizer: ForeignTokenizer | undefined;
+  #warnings: string[] = [];
+  #loading: AbortController | undefined;
   #trainer: Trainer | undefined;
   #configJson = "";
   readonly #pairs = new Map<PairsHandle, Pairs>();
@@ -109,9 +130,18 @@ export class ClipService implements ClipWorkerApi {
   }
 
   async #info(): Promise<ModelInfo> {
-    // a trainer whose vocabulary is not yet known has no model to ask
-    const config = await this.#withModel((model) => model.config).catch(() => this.#configJson);
-    return { config: JSON.parse(config), device: this.#deviceInfo };
+    const [device, warnings] = [this.#deviceInfo, this.#warnings];
+    try {
+      return await this.#withModel((model) => ({
+        config: JSON.parse(model.config),
+        preprocess: JSON.parse(model.preprocess),
+        device,
+        warnings,
+      }));
+    } catch {
+      // a trainer whose vocabulary is not yet known has no model to ask
+      return { config: JSON.parse(this.#configJson), device, warnings };
+    }
   }
 
   #matrix(data: Float32Array, columns: number): Matrix {
@@ -130,14 +160,68 @@ export class ClipService implements ClipWorkerApi {
     return device;
   }
 
-  load(request: LoadRequest): Promise<ModelInfo> {
+  load(request: LoadRequest, onProgress?: (progress: LoadProgress) => void): Promise<ModelInfo> {
+    const abort = new AbortController();
+    this.#loading = abort;
+    const throttle = new Throttle((progress: LoadProgress) => onProgress?.(progress));
+    const context: ReadContext = { signal: abort.signal, progress: (event) => throttle.send(event) };
     return this.#queue(async ({ wasm }) => {
       const device = await this.#open(request.device, wasm);
-      const tokenizer =
-        request.merges === undefined ? undefined : new wasm.Tokenizer(request.merges, request.reference);
-      this.#model = wasm.ClipModel.load(request.weights, request.config, tokenizer, device);
+      const { model, tokenizer } = await this.#openSource(request, wasm, device, context);
+      this.#model = model;
+      this.#tokenizer = tokenizer;
+      if (model.warning) this.#warnings.push(model.warning);
+      throttle.flush();
       return this.#info();
     });
+  }
+
+  abortLoad(): void {
+    this.#loading?.abort();
+  }
+
+  async #cache(wasm: Wasm): Promise<ModelCache | undefined> {
+    const store = await this.#assets.store();
+    return store && new ModelCache(store, wasm);
+  }
+
+  async #openSource(request: LoadRequest, wasm: Wasm, device: Device, context: ReadContext): Promise<OpenedModel> {
+    const open = (source: Source) => openModel(wasm, device, source, request, context, () => this.#assets.merges());
+    const { source, cache: wanted } = request;
+    if (source.kind === "files") return open(new FileListSource(source.files));
+    if (source.kind === "path") {
+      if (this.#assets.folder) return open(await this.#assets.folder(source.path));
+      throw new ClipError("invalid-source", `expected an address, a Hub id or files, got the path ${source.path}`);
+    }
+    const remote = new HttpSource(source.base, source.headers, context);
+    const cache = wanted === false ? undefined : await this.#cache(wasm);
+    if (!cache) {
+      if (wanted !== false) this.#warnings.push("not kept for the next time: this page has no private file system");
+      return open(remote);
+    }
+    const cached = await CachedSource.open(remote, cache, context, {
+      towers: request.towers,
+      refresh: wanted === "refresh",
+    });
+    try {
+      const model = await open(cached);
+      await cached.commit();
+      if (cached.full) this.#warnings.push("not kept for the next time: the disk, or this page's share of it, is full");
+      return model;
+    } catch (error) {
+      // what was cut short is taken up again; what is no model is not worth keeping
+      const { code } = toClipError(error);
+      if (code !== "aborted" && code !== "source-unreadable" && code !== "panicked") await cached.discard();
+      throw error;
+    }
+  }
+
+  cachedModels(): Promise<CachedModel[]> {
+    return this.#queue(async ({ wasm }) => (await this.#cache(wasm))?.list() ?? []);
+  }
+
+  deleteCached(url?: string): Promise<number> {
+    return this.#queue(async ({ wasm }) => (await this.#cache(wasm))?.delete(url) ?? 0);
   }
 
   create(request: CreateRequest): Promise<ModelInfo> {
@@ -171,15 +255,16 @@ export class ClipService implements ClipWorkerApi {
     });
   }
 
-  #pixels(model: ClipModel, images: WireImage[]): Float32Array {
+  async #pixels(model: ClipModel, images: WireImage[]): Promise<Float32Array> {
     const batch = model.imageBatch();
     try {
-      images.forEach((image, index) => {
-        inItem(`image ${index}`, () => {
-          if ("encoded" in image) batch.pushEncoded(image.encoded);
-          else batch.pushRaw(image.width, image.height, image.data);
+      for (const [index, image] of images.entries()) {
+        await inItem(`image ${index}`, async () => {
+          const ready = await readImage(image, this.#assets.readPath);
+          if ("encoded" in ready) batch.pushEncoded(ready.encoded);
+          else batch.pushRaw(ready.width, ready.height, ready.data);
         });
-      });
+      }
       return batch.pixels();
     } finally {
       batch.free();
@@ -187,11 +272,11 @@ export class ClipService implements ClipWorkerApi {
   }
 
   encodeImage(images: WireImage[]): Promise<Matrix> {
-    return this.#embed((model) => model.encodePixels(this.#pixels(model, images)));
+    return this.#embed(async (model) => model.encodePixels(await this.#pixels(model, images)));
   }
 
   encodeText(texts: string[], truncate: boolean): Promise<Matrix> {
-    return this.#embed(async (model) => model.encodeIds(model.tokenize(texts, truncate)));
+    return this.#embed(async (model) => model.encodeIds(this.#tokenize(model, texts, truncate)));
   }
 
   encodePixels(pixels: Float32Array): Promise<Matrix> {
@@ -203,7 +288,20 @@ export class ClipService implements ClipWorkerApi {
   }
 
   tokenize(texts: string[], truncate: boolean): Promise<Int32Array> {
-    return this.#queue(() => this.#withModel((model) => model.tokenize(texts, truncate)));
+    return this.#queue(() => this.#withModel((model) => this.#tokenize(model, texts, truncate)));
+  }
+
+  #tokenize(model: ClipModel, texts: string[], truncate: boolean): Int32Array {
+    if (!this.#tokenizer || texts.length === 0) return model.tokenize(texts, truncate);
+    return this.#tokenizer.tokenize(texts, model.contextLength, truncate);
+  }
+
+  probabilities(logits: Float32Array, texts: number): Promise<Float32Array> {
+    return this.#queue(() => this.#withModel((model) => model.probabilities(logits, texts)));
+  }
+
+  labelEmbeddings(prompts: Float32Array, perLabel: number): Promise<Matrix> {
+    return this.#embed(async (model) => model.labelEmbeddings(prompts, perLabel));
   }
 
   preprocess(images: WireImage[]): Promise<Float32Array> {
@@ -237,12 +335,13 @@ export class ClipService implements ClipWorkerApi {
   }
 
   pushPairs(handle: PairsHandle, pairs: WirePair[], truncate: boolean): Promise<number> {
-    return this.#queue(() => {
+    return this.#queue(async () => {
       const target = this.#needPairs(handle);
       for (const { image, text, key } of pairs) {
-        inItem(key === undefined ? `pair ${target.length}` : `pair ${target.length} (${key})`, () => {
-          if ("encoded" in image) target.pushEncoded(image.encoded, text, truncate);
-          else target.pushRaw(image.width, image.height, image.data, text, truncate);
+        await inItem(key === undefined ? `pair ${target.length}` : `pair ${target.length} (${key})`, async () => {
+          const ready = await readImage(image, this.#assets.readPath);
+          if ("encoded" in ready) target.pushEncoded(ready.encoded, text, truncate);
+          else target.pushRaw(ready.width, ready.height, ready.data, text, truncate);
         });
       }
       return target.length;
@@ -344,9 +443,9 @@ function fitSettings(wasm: Wasm, s: FitSettings): WasmFitSettings {
 }
 
 /** Says in the message of what goes wrong which item of a list it was. */
-function inItem(item: string, use: () => void): void {
+async function inItem(item: string, use: () => Promise<void>): Promise<void> {
   try {
-    use();
+    await use();
   } catch (error) {
     const { code, message } = toClipError(error);
     if (code === "panicked") throw error;

@@ -17,7 +17,7 @@ beforeAll(() => {
   execFileSync("tar", ["-xzf", join(folder, tarball), "-C", folder]);
   mkdirSync(join(folder, "node_modules"));
   cpSync(join(folder, "package"), join(folder, "node_modules", "clipwright"), { recursive: true });
-  for (const name of ["comlink", "modern-tar"]) {
+  for (const name of ["comlink", "modern-tar", "@huggingface/tokenizers"]) {
     cpSync(join(root, "node_modules", name), join(folder, "node_modules", name), { recursive: true });
   }
 });

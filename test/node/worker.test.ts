@@ -47,7 +47,8 @@ test("calls under way settle when the worker dies, and so do later ones", async 
 
 test("a model that no memory holds stops the core, is called by its name, and leaves others alone", async () => {
   const other = await create(tinyConfig);
-  const huge = { ...tinyConfig, vision: { ...tinyConfig.vision, width: 65_536, heads: 1 } };
+  const vision = { ...tinyConfig.vision, width: 10_000, heads: 1, mlpWidth: 16, layers: 4 };
+  const huge = { ...tinyConfig, vision };
   const whole = { ...huge, text: { ...huge.text, vocabSize: 49_408 } };
   expect(await code(create(whole))).toBe("panicked");
   expect((await other.memory()).wasmBytes).toBeGreaterThan(0);

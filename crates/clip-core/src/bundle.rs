@@ -1,18 +1,18 @@
-//! A model with what belongs to it: configuration and tokenizer. One safetensors file holds all three.
+//! A model with what belongs to it: configuration, tokenizer, transform. One safetensors file holds them all.
 
 use std::collections::HashMap;
 
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 
-use crate::checkpoint::{Checkpoint, Layout, load, metadata, save};
-use crate::config::ClipConfig;
+use crate::checkpoint::{Header, Layout, Loading, metadata, save};
+use crate::config::{ClipConfig, invalid};
 use crate::device::read;
 use crate::embed::{embed_ids, embed_pixels};
 use crate::error::{ClipError, Result};
-use crate::model::Clip;
+use crate::model::{Clip, Towers};
 use crate::preprocess::Preprocess;
-use crate::tokenizer::{Reference, Tokenizer};
+use crate::tokenizer::{PUBLISHED_VOCAB_SIZE, Padding, Reference, Tokenizer};
 
 /// Everything that inference needs.
 #[derive(Debug, Clone)]
@@ -23,57 +23,136 @@ pub struct Bundle {
     pub config: ClipConfig,
     /// Text to ids; none where a checkpoint came without and none was given.
     pub tokenizer: Option<Tokenizer>,
+    /// Images to pixels.
+    pub preprocess: Preprocess,
+}
+
+/// What lies beside the weights, as text. What is left out is looked for in the weights' metadata.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Files<'a> {
+    /// `config.json`, `open_clip_config.json`, or our own.
+    pub config: Option<&'a str>,
+    /// `preprocessor_config.json`.
+    pub preprocess: Option<&'a str>,
+    /// `merges.txt`.
+    pub merges: Option<&'a str>,
+    /// `tokenizer.json`; goes before `merges`.
+    pub tokenizer: Option<&'a str>,
+    /// `tokenizer_config.json`.
+    pub tokenizer_config: Option<&'a str>,
+    /// Whose tokenization; left out, that of whoever published the checkpoint.
+    pub reference: Option<Reference>,
+}
+
+/// A checkpoint being read: everything but the weights is checked.
+pub struct Opening {
+    config: ClipConfig,
+    tokenizer: Option<Tokenizer>,
+    reference: Reference,
+    preprocess: Preprocess,
+    towers: Towers,
+    /// The weights.
+    pub loading: Loading,
+}
+
+impl Opening {
+    /// Reads what lies beside the weights and checks the weights' headers against it.
+    ///
+    /// # Errors
+    /// `invalid-checkpoint` where there is no configuration; those of [`ClipConfig::from_json`], [`Preprocess::for_model`],
+    /// [`Tokenizer::from_json`], [`Tokenizer::from_merges`] and [`Loading::new`]; `invalid-tokenizer` for one whose ids the
+    /// model does not have.
+    pub fn new(headers: &[Header], files: &Files<'_>, towers: Towers, device: &Device) -> Result<Self> {
+        let in_metadata = |key: &str| headers.iter().find_map(|header| header.metadata(key));
+        let config_json = files.config.or(in_metadata(metadata::CONFIG)).ok_or(ClipError::InvalidCheckpoint {
+            message: "expected a config beside the weights or in their metadata, got none".into(),
+        })?;
+        let config = ClipConfig::from_json(config_json)?;
+        if config.text.vocab_size == 0 {
+            return Err(invalid("text.vocab_size", "1 or more", 0));
+        }
+        let preprocess = files.preprocess.or(in_metadata(metadata::PREPROCESS));
+        let preprocess = Preprocess::for_model(preprocess, config_json, &config)?;
+        let reference = match (files.reference, in_metadata(metadata::REFERENCE)) {
+            (Some(reference), _) => reference,
+            (None, Some(name)) => Reference::from_name(name)?,
+            (None, None) if config_json.contains("\"vision_config\"") => Reference::Hf,
+            (None, None) => Reference::default(),
+        };
+        let mut tokenizer = match (files.tokenizer, files.merges.or(in_metadata(metadata::MERGES))) {
+            (Some(json), _) => Some(Tokenizer::from_json(json, reference)?),
+            (None, Some(merges)) => Some(Tokenizer::from_merges(merges, reference)?),
+            (None, None) => None,
+        };
+        let padding = match in_metadata(metadata::PADDING) {
+            Some(name) => Some(Padding::from_name(name)?),
+            // OpenCLIP pads with 0 whatever the files beside it say
+            None if matches!(reference, Reference::Hf | Reference::HfNormalized) => {
+                files.tokenizer_config.map(Padding::from_tokenizer_config).transpose()?.flatten()
+            }
+            None => None,
+        };
+        if let (Some(tokenizer), Some(padding)) = (&mut tokenizer, padding) {
+            tokenizer.padding = padding;
+        }
+        let loading = Loading::new(headers, &config, towers, device)?;
+        let mut opening = Self { config, tokenizer: None, reference, preprocess, towers, loading };
+        if let Some(tokenizer) = tokenizer {
+            opening.set_tokenizer(tokenizer)?;
+        }
+        Ok(opening)
+    }
+
+    /// Whose tokenization the checkpoint follows, where it has the published vocabulary and came without it.
+    pub fn wants_published_merges(&self) -> Option<Reference> {
+        let published = self.config.text.vocab_size == PUBLISHED_VOCAB_SIZE && self.config.text.causal;
+        (self.tokenizer.is_none() && published && self.towers != Towers::Image).then_some(self.reference)
+    }
+
+    /// Gives the tokenizer that did not come with the checkpoint.
+    ///
+    /// # Errors
+    /// `invalid-tokenizer` for one with more tokens than the model.
+    pub fn set_tokenizer(&mut self, tokenizer: Tokenizer) -> Result<()> {
+        let (most, has) = (self.config.text.vocab_size, tokenizer.vocab_size());
+        if has > most {
+            return Err(ClipError::InvalidTokenizer {
+                message: format!("expected at most the model's {most} tokens, got {has}"),
+            });
+        }
+        self.tokenizer = Some(tokenizer);
+        Ok(())
+    }
+
+    /// The model, and what its user should be told.
+    ///
+    /// # Errors
+    /// Those of [`Loading::finish`].
+    pub fn finish(self) -> Result<(Bundle, Option<String>)> {
+        let loaded = self.loading.finish()?;
+        let warning = loaded.not_finite.map(|name| format!("{name} holds NaN or an infinity: embeddings will, too"));
+        let Self { config, tokenizer, preprocess, .. } = self;
+        Ok((Bundle { model: loaded.model, config, tokenizer, preprocess }, warning))
+    }
 }
 
 impl Bundle {
-    /// Reads safetensors. What is not given is looked for in the file's own metadata.
-    ///
-    /// # Errors
-    /// `invalid-checkpoint` where there is no configuration; those of [`ClipConfig::from_json`], [`load`] and
-    /// [`Tokenizer::from_merges`]; `invalid-tokenizer` for one whose ids the model does not have.
-    pub fn load(weights: &[u8], config: Option<&str>, tokenizer: Option<Tokenizer>, device: &Device) -> Result<Self> {
-        let checkpoint = Checkpoint::open(weights)?;
-        let config = config.or(checkpoint.metadata(metadata::CONFIG)).ok_or(ClipError::InvalidCheckpoint {
-            message: "expected a config beside the weights or in their metadata, got none".into(),
-        })?;
-        let config = ClipConfig::from_json(config)?;
-        let tokenizer = match (tokenizer, checkpoint.metadata(metadata::MERGES)) {
-            (Some(tokenizer), _) => Some(tokenizer),
-            (None, Some(merges)) => {
-                let reference = checkpoint.metadata(metadata::REFERENCE).unwrap_or(Reference::default().name());
-                Some(Tokenizer::from_merges(merges, Reference::from_name(reference)?)?)
-            }
-            (None, None) => None,
-        };
-        if let Some(tokenizer) = tokenizer.as_ref().filter(|t| t.vocab_size() > config.text.vocab_size) {
-            return Err(ClipError::InvalidTokenizer {
-                message: format!(
-                    "expected at most the model's {} tokens, got {}",
-                    config.text.vocab_size,
-                    tokenizer.vocab_size()
-                ),
-            });
-        }
-        Ok(Self { model: load(&checkpoint, &config, device)?, config, tokenizer })
-    }
-
     /// Safetensors in the layout `hf` or `open_clip`, complete in itself.
     ///
     /// # Errors
     /// `invalid-option`, `device-failed`.
     pub async fn save(&self, layout: &str) -> Result<Vec<u8>> {
         let layout = Layout::from_name(layout)?;
-        let mut entries = HashMap::from([(metadata::CONFIG.into(), self.config.to_json())]);
+        let mut entries = HashMap::from([
+            (metadata::CONFIG.into(), self.config.to_json()),
+            (metadata::PREPROCESS.into(), self.preprocess.to_json()),
+        ]);
         if let Some(tokenizer) = &self.tokenizer {
             entries.insert(metadata::MERGES.into(), tokenizer.merges());
             entries.insert(metadata::REFERENCE.into(), tokenizer.reference().name().into());
+            entries.insert(metadata::PADDING.into(), tokenizer.padding.name().into());
         }
-        save(&self.model, layout, entries).await
-    }
-
-    /// The transform of this model's images.
-    pub fn preprocess(&self) -> Preprocess {
-        Preprocess::clip(self.config.vision.image_size)
+        save(&self.model, &self.config, layout, entries).await
     }
 
     /// # Shapes
@@ -105,7 +184,7 @@ impl Bundle {
         embed_ids(&self.model, &self.config.text, ids).await
     }
 
-    /// `exp(logit_scale) * cosine`.
+    /// `exp(logit_scale) * cosine`, plus SigLIP's bias.
     ///
     /// # Shapes
     /// - images: `[m, embed_dim]`; texts: `[n, embed_dim]`; rows of length one
@@ -114,7 +193,7 @@ impl Bundle {
     /// # Errors
     /// `empty-batch`, `shape-mismatch`, `device-failed`.
     pub async fn logits_per_image(&self, images: &[f32], texts: &[f32]) -> Result<Vec<f32>> {
-        let device = self.model.logit_scale.val().device();
+        let device = self.model.device();
         let dim = self.config.embed_dim;
         let rows = |values: &[f32], what: &str| -> Result<Tensor<2>> {
             if values.is_empty() {
@@ -135,7 +214,7 @@ impl Bundle {
     /// The same, able to learn.
     #[must_use]
     pub fn into_trainable(self) -> Self {
-        let device = self.model.logit_scale.val().device().autodiff();
+        let device = self.model.device().autodiff();
         Self { model: self.model.to_device(&device).train(), ..self }
     }
 }

@@ -14,14 +14,14 @@ const CHUNK: usize = 64;
 /// - output: `[count, embed_dim]`, rows of length one
 ///
 /// # Errors
-/// `empty-batch`, `shape-mismatch` where the values are no whole number of images, `device-failed`.
+/// `empty-batch`, `shape-mismatch` where the values are no whole number of images, `missing-tower`, `device-failed`.
 pub async fn embed_pixels(model: &Clip, config: &ClipConfig, pixels: &[f32]) -> Result<Vec<f32>> {
-    let device = model.logit_scale.val().device();
+    let device = model.device();
     // refuses all before any is encoded
     let each = pixels.len() / image_count(pixels, &config.vision)?;
     let mut out = Vec::new();
     for chunk in pixels.chunks(CHUNK * each) {
-        out.extend(read(model.encode_image(pixel_batch(chunk, &config.vision, &device)?)).await?);
+        out.extend(read(model.encode_image(pixel_batch(chunk, &config.vision, &device)?)?).await?);
     }
     Ok(out)
 }
@@ -31,14 +31,14 @@ pub async fn embed_pixels(model: &Clip, config: &ClipConfig, pixels: &[f32]) -> 
 /// - output: `[count, embed_dim]`, rows of length one
 ///
 /// # Errors
-/// `empty-batch`, `shape-mismatch`, `token-out-of-range`, `device-failed`.
+/// `empty-batch`, `shape-mismatch`, `token-out-of-range`, `missing-tower`, `device-failed`.
 pub async fn embed_ids(model: &Clip, config: &TextConfig, ids: &[i32]) -> Result<Vec<f32>> {
     // refuses all before any is computed
     TextBatch::new(ids, ids.len().div_ceil(config.context_length), config)?;
     let mut out = Vec::new();
     for chunk in ids.chunks(CHUNK * config.context_length) {
         let batch = TextBatch::new(chunk, chunk.len() / config.context_length, config)?;
-        out.extend(read(model.encode_text(&batch)).await?);
+        out.extend(read(model.encode_text(&batch)?).await?);
     }
     Ok(out)
 }
@@ -51,13 +51,13 @@ pub async fn embed_ids(model: &Clip, config: &TextConfig, ids: &[i32]) -> Result
 /// # Errors
 /// `empty-batch`, `device-failed`.
 pub async fn embed_pairs(model: &Clip, pairs: &PairDataset) -> Result<(Vec<f32>, Vec<f32>)> {
-    let device = model.logit_scale.val().device();
+    let device = model.device();
     let all: Vec<usize> = (0..pairs.len()).collect();
     let (mut images, mut texts) = (Vec::new(), Vec::new());
     for chunk in all.chunks(CHUNK) {
         let (pixels, captions) = pairs.batch(chunk, &device)?;
-        images.extend(read(model.encode_image(pixels)).await?);
-        texts.extend(read(model.encode_text(&captions)).await?);
+        images.extend(read(model.encode_image(pixels)?).await?);
+        texts.extend(read(model.encode_text(&captions)?).await?);
     }
     Ok((images, texts))
 }

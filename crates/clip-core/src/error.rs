@@ -86,9 +86,19 @@ pub enum ClipError {
         message: String,
     },
     /// Image bytes that no decoder takes.
-    #[error("undecodable image: expected PNG, JPEG or WebP, got {got}")]
+    #[error("undecodable image: expected PNG, JPEG, WebP, GIF or BMP, got {got}")]
     UndecodableImage {
         /// What was found, in the decoder's words.
+        got: String,
+    },
+    /// An image of more pixels than a photograph has.
+    #[error("image too large: expected at most {most_side} pixels on a side and {most_bytes} bytes decoded, got {got}")]
+    ImageTooLarge {
+        /// Pixels on the longest side that are decoded.
+        most_side: u32,
+        /// Bytes that its pixels may take.
+        most_bytes: u64,
+        /// What the file claims.
         got: String,
     },
     /// An image of one pixel, which shows nothing.
@@ -110,6 +120,12 @@ pub enum ClipError {
     MissingTensor {
         /// Key in the checkpoint's own layout.
         name: String,
+    },
+    /// A tower that the model was loaded without.
+    #[error("no {tower} tower: expected the model to be loaded with it, got one loaded without")]
+    MissingTower {
+        /// `image` or `text`.
+        tower: String,
     },
     /// A trainer asked for its model before its vocabulary, and with it its shape, is known.
     #[error("no weights yet: expected a fit() before this, or text.vocabSize in the config, got neither")]
@@ -149,6 +165,11 @@ impl ClipError {
         Self::InvalidOption { option: option.into(), expected: expected.into(), got: format!("{got:?}") }
     }
 
+    /// A model that transformers has no class for.
+    pub(crate) fn no_hf_layout() -> Self {
+        Self::unknown_name("layout", "open_clip: transformers has no such model", "hf")
+    }
+
     /// A text for a model that came without a tokenizer.
     pub(crate) fn no_tokenizer() -> Self {
         Self::InvalidTokenizer { message: "expected the tokenizer's merges with the checkpoint, got none".into() }
@@ -167,9 +188,11 @@ impl ClipError {
             Self::TokenOutOfRange { .. } => "token-out-of-range",
             Self::InvalidTokenizer { .. } => "invalid-tokenizer",
             Self::UndecodableImage { .. } => "undecodable-image",
+            Self::ImageTooLarge { .. } => "image-too-large",
             Self::ImageTooSmall { .. } => "image-too-small",
             Self::InvalidCheckpoint { .. } => "invalid-checkpoint",
             Self::MissingTensor { .. } => "missing-tensor",
+            Self::MissingTower { .. } => "missing-tower",
             Self::NoWeights => "no-weights",
             Self::AlreadyTraining => "already-training",
             Self::LossNotFinite { .. } => "loss-not-finite",

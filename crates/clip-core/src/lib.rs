@@ -7,6 +7,7 @@ pub mod checkpoint;
 pub mod config;
 pub mod data;
 pub mod device;
+pub mod digest;
 pub mod embed;
 mod error;
 pub mod eval;

@@ -26,7 +26,7 @@ impl ImageBatch {
 
 #[wasm_bindgen]
 impl ImageBatch {
-    /// Adds an encoded image (PNG, JPEG, WebP).
+    /// Adds an encoded image (PNG, JPEG, WebP, GIF, BMP).
     #[wasm_bindgen(js_name = pushEncoded)]
     pub fn push_encoded(&mut self, bytes: &[u8]) -> JsResult<()> {
         self.push(&js(decode(bytes))?)

@@ -1,5 +1,6 @@
 //! Bindings of clip-core for JavaScript: decode arguments, call, encode the result. No mathematics here.
 
+mod checkpoint;
 mod error;
 mod images;
 mod model;

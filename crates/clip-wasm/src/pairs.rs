@@ -22,7 +22,7 @@ impl Pairs {
 
 #[wasm_bindgen]
 impl Pairs {
-    /// Adds an encoded image (PNG, JPEG, WebP) and its caption.
+    /// Adds an encoded image (PNG, JPEG, WebP, GIF, BMP) and its caption.
     #[wasm_bindgen(js_name = pushEncoded)]
     pub fn push_encoded(&mut self, bytes: &[u8], caption: &str, truncate: bool) -> JsResult<()> {
         js(decode(bytes).and_then(|image| self.dataset.push(&image, caption, &self.tokenizer, truncate)))

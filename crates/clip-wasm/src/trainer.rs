@@ -104,13 +104,13 @@ impl Trainer {
     }
 
     /// Goes on from a model's weights, which it takes over.
-    pub fn from(model: ClipModel) -> Self {
-        Self(TrainingSession::from_bundle(model.0))
+    pub fn from(model: ClipModel) -> JsResult<Self> {
+        js(TrainingSession::from_bundle(model.bundle)).map(Self)
     }
 
     /// The model as it is now.
     pub fn model(&self) -> JsResult<ClipModel> {
-        js(self.0.bundle()).map(ClipModel)
+        js(self.0.bundle()).map(|bundle| ClipModel { bundle, warning: None })
     }
 
     /// An empty data set for this model.

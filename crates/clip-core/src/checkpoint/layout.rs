@@ -1,62 +1,96 @@
-//! Our parameter paths against the published names: one table per layout.
+//! Our parameter paths against the published names.
 
+use crate::config::{ClipConfig, Objective, VisionConfig};
 use crate::error::{ClipError, Result};
 
 /// Naming scheme of a checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Layout {
-    /// `CLIPModel` of Hugging Face transformers: query, key and value apart, linear weights `[out, in]`.
+    /// `CLIPModel` and `SiglipModel` of Hugging Face transformers: query, key and value apart, linear weights `[out, in]`.
     Hf,
-    /// `CLIP` of OpenCLIP: query, key and value in one, linear weights `[out, in]`, both projections `[in, out]`.
+    /// OpenCLIP and OpenAI: query, key and value in one, linear weights `[out, in]`, both projections `[in, out]`;
+    /// SigLIP's image tower under timm's names.
     OpenClip,
 }
 
 /// Where a parameter of ours lives in a checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Place {
-    /// One key, or three (query, key, value) whose rows follow one another.
-    pub(crate) keys: Vec<String>,
+    /// One key, or several whose rows follow one another, with the share of the rows that each has.
+    pub(crate) keys: Vec<(String, usize)>,
     /// Whether the checkpoint holds the transpose of ours.
     pub(crate) transposed: bool,
+    /// How many sides of 1 the checkpoint puts before ours; -1 for a scalar where we have `[1]`.
+    pub(crate) extra_sides: i8,
 }
 
-/// Outside the blocks: (ours, HF, OpenCLIP, transposed in HF). OpenCLIP transposes none of these.
-const TOP: &[(&str, &str, &str, bool)] = &[
-    ("logit_scale", "logit_scale", "logit_scale", false),
-    ("visual.conv1.weight", "vision_model.embeddings.patch_embedding.weight", "visual.conv1.weight", false),
-    ("visual.class_embedding", "vision_model.embeddings.class_embedding", "visual.class_embedding", false),
-    (
-        "visual.positional_embedding",
-        "vision_model.embeddings.position_embedding.weight",
-        "visual.positional_embedding",
-        false,
-    ),
-    ("visual.ln_pre.weight", "vision_model.pre_layrnorm.weight", "visual.ln_pre.weight", false),
-    ("visual.ln_pre.bias", "vision_model.pre_layrnorm.bias", "visual.ln_pre.bias", false),
-    ("visual.ln_post.weight", "vision_model.post_layernorm.weight", "visual.ln_post.weight", false),
-    ("visual.ln_post.bias", "vision_model.post_layernorm.bias", "visual.ln_post.bias", false),
-    ("visual.proj", "visual_projection.weight", "visual.proj", true),
-    ("text.token_embedding.weight", "text_model.embeddings.token_embedding.weight", "token_embedding.weight", false),
-    ("text.positional_embedding", "text_model.embeddings.position_embedding.weight", "positional_embedding", false),
-    ("text.ln_final.weight", "text_model.final_layer_norm.weight", "ln_final.weight", false),
-    ("text.ln_final.bias", "text_model.final_layer_norm.bias", "ln_final.bias", false),
-    ("text.text_projection", "text_projection.weight", "text_projection", true),
+/// (ours, Hugging Face, OpenCLIP). `ᵀ` after a name: the checkpoint holds the transpose; `·` before a name: with a side of
+/// 1 in front. `{q,k,v}`: one key for each.
+type Row = (&'static str, &'static str, &'static str);
+
+const VIT: &[Row] = &[
+    ("conv1.weight", "vision_model.embeddings.patch_embedding.weight", "visual.conv1.weight"),
+    ("class_embedding", "vision_model.embeddings.class_embedding", "visual.class_embedding"),
+    ("positional_embedding", "vision_model.embeddings.position_embedding.weight", "visual.positional_embedding"),
+    ("ln_pre.", "vision_model.pre_layrnorm.", "visual.ln_pre."),
+    ("ln_post.", "vision_model.post_layernorm.", "visual.ln_post."),
+    ("proj", "visual_projection.weightᵀ", "visual.proj"),
 ];
 
-/// Inside a block: (ours and OpenCLIP's, HF, transposed in both). `in_proj_*` become three keys in HF.
-const BLOCK: &[(&str, &str, bool)] = &[
-    ("ln_1.weight", "layer_norm1.weight", false),
-    ("ln_1.bias", "layer_norm1.bias", false),
-    ("attn.in_proj_weight", "self_attn.{}_proj.weight", true),
-    ("attn.in_proj_bias", "self_attn.{}_proj.bias", false),
-    ("attn.out_proj.weight", "self_attn.out_proj.weight", true),
-    ("attn.out_proj.bias", "self_attn.out_proj.bias", false),
-    ("ln_2.weight", "layer_norm2.weight", false),
-    ("ln_2.bias", "layer_norm2.bias", false),
-    ("mlp.c_fc.weight", "mlp.fc1.weight", true),
-    ("mlp.c_fc.bias", "mlp.fc1.bias", false),
-    ("mlp.c_proj.weight", "mlp.fc2.weight", true),
-    ("mlp.c_proj.bias", "mlp.fc2.bias", false),
+const SIGLIP: &[Row] = &[
+    ("conv1.", "vision_model.embeddings.patch_embedding.", "visual.trunk.patch_embed.proj."),
+    ("positional_embedding", "vision_model.embeddings.position_embedding.weight", "·visual.trunk.pos_embed"),
+    ("ln_post.", "vision_model.post_layernorm.", "visual.trunk.norm."),
+    ("head.probe", "··vision_model.head.probe", "··visual.trunk.attn_pool.latent"),
+    ("head.in_proj_weight", "vision_model.head.attention.in_proj_weightᵀ", "visual.trunk.attn_pool.{q,kv}.weightᵀ"),
+    ("head.in_proj_bias", "vision_model.head.attention.in_proj_bias", "visual.trunk.attn_pool.{q,kv}.bias"),
+    ("head.out_proj.weight", "vision_model.head.attention.out_proj.weightᵀ", "visual.trunk.attn_pool.proj.weightᵀ"),
+    ("head.out_proj.bias", "vision_model.head.attention.out_proj.bias", "visual.trunk.attn_pool.proj.bias"),
+    ("head.layernorm.", "vision_model.head.layernorm.", "visual.trunk.attn_pool.norm."),
+    ("head.mlp.c_fc.weight", "vision_model.head.mlp.fc1.weightᵀ", "visual.trunk.attn_pool.mlp.fc1.weightᵀ"),
+    ("head.mlp.c_fc.bias", "vision_model.head.mlp.fc1.bias", "visual.trunk.attn_pool.mlp.fc1.bias"),
+    ("head.mlp.c_proj.weight", "vision_model.head.mlp.fc2.weightᵀ", "visual.trunk.attn_pool.mlp.fc2.weightᵀ"),
+    ("head.mlp.c_proj.bias", "vision_model.head.mlp.fc2.bias", "visual.trunk.attn_pool.mlp.fc2.bias"),
+];
+
+/// transformers has no such tower; in the others its names are ours.
+const RESNET: &[Row] = &[
+    ("attnpool.k_proj.weight", "", "visual.attnpool.k_proj.weightᵀ"),
+    ("attnpool.q_proj.weight", "", "visual.attnpool.q_proj.weightᵀ"),
+    ("attnpool.v_proj.weight", "", "visual.attnpool.v_proj.weightᵀ"),
+    ("attnpool.c_proj.weight", "", "visual.attnpool.c_proj.weightᵀ"),
+    ("", "", "visual."),
+];
+
+const TEXT: &[Row] = &[
+    ("token_embedding.", "text_model.embeddings.token_embedding.", "token_embedding."),
+    ("positional_embedding", "text_model.embeddings.position_embedding.weight", "positional_embedding"),
+    ("ln_final.", "text_model.final_layer_norm.", "ln_final."),
+    ("text_projection", "text_projection.weightᵀ", "text_projection"),
+];
+
+const SIGLIP_TEXT: &[Row] = &[
+    ("token_embedding.", "text_model.embeddings.token_embedding.", "token_embedding."),
+    ("positional_embedding", "text_model.embeddings.position_embedding.weight", "positional_embedding"),
+    ("ln_final.", "text_model.final_layer_norm.", "ln_final."),
+    ("text_projection_bias", "text_model.head.bias", "text_projection.bias"),
+    ("text_projection", "text_model.head.weightᵀ", "text_projection.weightᵀ"),
+];
+
+/// Inside a block: (ours and OpenCLIP's, Hugging Face, timm); `ᵀ` holds for all three columns.
+const BLOCK: &[Row] = &[
+    ("ln_1.weight", "layer_norm1.weight", "norm1.weight"),
+    ("ln_1.bias", "layer_norm1.bias", "norm1.bias"),
+    ("attn.in_proj_weight", "self_attn.{q,k,v}_proj.weightᵀ", "attn.qkv.weightᵀ"),
+    ("attn.in_proj_bias", "self_attn.{q,k,v}_proj.bias", "attn.qkv.bias"),
+    ("attn.out_proj.weight", "self_attn.out_proj.weightᵀ", "attn.proj.weightᵀ"),
+    ("attn.out_proj.bias", "self_attn.out_proj.bias", "attn.proj.bias"),
+    ("ln_2.weight", "layer_norm2.weight", "norm2.weight"),
+    ("ln_2.bias", "layer_norm2.bias", "norm2.bias"),
+    ("mlp.c_fc.weight", "mlp.fc1.weightᵀ", "mlp.fc1.weightᵀ"),
+    ("mlp.c_fc.bias", "mlp.fc1.bias", "mlp.fc1.bias"),
+    ("mlp.c_proj.weight", "mlp.fc2.weightᵀ", "mlp.fc2.weightᵀ"),
+    ("mlp.c_proj.bias", "mlp.fc2.bias", "mlp.fc2.bias"),
 ];
 
 impl Layout {
@@ -71,52 +105,166 @@ impl Layout {
             got => Err(ClipError::unknown_name("layout", "hf or open_clip", got)),
         }
     }
+}
 
-    /// Tells the layout from one key that only it has.
+/// Names of one checkpoint: its layout, and what of it depends on the model.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Naming<'a> {
+    layout: Layout,
+    config: &'a ClipConfig,
+    /// Where OpenCLIP keeps the text tower: `text.` in its `CustomTextCLIP`, nothing in its `CLIP`.
+    text_prefix: &'static str,
+}
+
+impl<'a> Naming<'a> {
+    /// How a model is written.
     ///
     /// # Errors
-    /// `invalid-checkpoint` for names of neither.
-    pub fn detect<'a>(names: impl Iterator<Item = &'a str>) -> Result<Self> {
-        let mut first = None;
-        for name in names {
-            match name {
-                "vision_model.embeddings.patch_embedding.weight" => return Ok(Self::Hf),
-                "visual.conv1.weight" => return Ok(Self::OpenClip),
-                _ => first = first.or(Some(name)),
-            }
+    /// `invalid-option` for a model that the layout does not have.
+    pub(crate) fn new(layout: Layout, config: &'a ClipConfig) -> Result<Self> {
+        if layout == Layout::Hf {
+            config.to_hf_json()?; // refuses what transformers has no class for
         }
-        Err(ClipError::InvalidCheckpoint {
-            message: format!(
-                "expected the tensor names of a Hugging Face CLIPModel or an OpenCLIP ViT, got {}",
-                first.map_or("no tensors".into(), |name| format!("{name:?} and the like"))
-            ),
-        })
+        let custom = matches!(config.vision, VisionConfig::Siglip(_));
+        Ok(Self { layout, config, text_prefix: if custom { "text." } else { "" } })
+    }
+
+    /// Tells the layout of a checkpoint from names that only it has.
+    ///
+    /// # Errors
+    /// `invalid-checkpoint` for names of no layout.
+    pub(crate) fn detect<'b>(config: &'a ClipConfig, names: impl Iterator<Item = &'b str>) -> Result<Self> {
+        let mut first: Option<&str> = None;
+        let mut layout = None;
+        let mut text_prefix = "";
+        for name in names {
+            if name.starts_with("vision_model.") || name.starts_with("text_model.") {
+                layout = Some(Layout::Hf);
+            } else if name.starts_with("visual.") || name.starts_with("transformer.resblocks.") {
+                layout = layout.or(Some(Layout::OpenClip));
+            } else if name.starts_with("text.") {
+                (layout, text_prefix) = (layout.or(Some(Layout::OpenClip)), "text.");
+            }
+            // the smallest, so that the message does not depend on the order of a map
+            first = Some(first.map_or(name, |f| f.min(name)));
+        }
+        let Some(layout) = layout else {
+            return Err(ClipError::InvalidCheckpoint {
+                message: format!(
+                    "expected the tensor names of a Hugging Face CLIPModel or SiglipModel, or of OpenCLIP or OpenAI, got {}",
+                    first.map_or("no tensors".into(), |name| format!("{name:?} and the like"))
+                ),
+            });
+        };
+        Ok(Self { layout, config, text_prefix })
     }
 
     /// Place of one of our parameters.
-    pub(crate) fn place(self, path: &str) -> Place {
-        if let Some((_, hf, open_clip, transposed)) = TOP.iter().find(|row| row.0 == path) {
-            return match self {
-                Self::Hf => Place { keys: vec![(*hf).into()], transposed: *transposed },
-                Self::OpenClip => Place { keys: vec![(*open_clip).into()], transposed: false },
-            };
+    pub(crate) fn place(&self, path: &str) -> Place {
+        match path.split_once('.') {
+            Some(("visual", rest)) => {
+                // the name of the architecture's variant is a step of the path
+                let rest = rest.split_once('.').map_or(rest, |(_, rest)| rest);
+                let (top, hf, open_clip): (&[Row], _, _) = match self.config.vision {
+                    VisionConfig::Vit(_) => (VIT, "vision_model.encoder.layers", "visual.transformer.resblocks"),
+                    VisionConfig::Siglip(_) => (SIGLIP, "vision_model.encoder.layers", "visual.trunk.blocks"),
+                    VisionConfig::Resnet(_) => (RESNET, "", ""),
+                };
+                self.tower_place(rest, top, [hf, open_clip], "")
+            }
+            Some(("text", rest)) => {
+                let top = if self.config.text.projection_bias { SIGLIP_TEXT } else { TEXT };
+                self.tower_place(rest, top, ["text_model.encoder.layers", "transformer.resblocks"], self.text_prefix)
+            }
+            _ => {
+                // [1] in SiglipModel, [] elsewhere
+                let scalar = self.layout == Layout::OpenClip || self.config.objective == Objective::Softmax;
+                Place { keys: vec![(path.into(), 1)], transposed: false, extra_sides: if scalar { -1 } else { 0 } }
+            }
         }
-        let (tower, rest) = path.split_once(".transformer.resblocks.").unwrap_or(("", path));
-        let (block, name) = rest.split_once('.').unwrap_or(("", rest));
-        let row = BLOCK.iter().find(|row| row.0 == name);
-        debug_assert!(row.is_some(), "a parameter without a published name: {path}");
-        let (_, hf, transposed) = *row.unwrap_or(&BLOCK[0]);
-        let keys = match self {
-            Self::OpenClip => {
-                let prefix = if tower == "visual" { "visual." } else { "" };
-                vec![format!("{prefix}transformer.resblocks.{block}.{name}")]
+    }
+
+    fn tower_place(&self, path: &str, top: &[Row], [hf_blocks, open_clip_blocks]: [&str; 2], prefix: &str) -> Place {
+        let hf = self.layout == Layout::Hf;
+        if let Some((block, name)) = path.strip_prefix("transformer.resblocks.").and_then(|p| p.split_once('.')) {
+            let row = BLOCK.iter().find(|row| row.0 == name);
+            debug_assert!(row.is_some(), "a parameter without a published name: {path}");
+            let (ours, hf_name, timm) = *row.unwrap_or(&BLOCK[0]);
+            let in_timm = open_clip_blocks.contains("trunk");
+            let named = if hf { hf_name } else { timm };
+            let place = expand(named);
+            if hf || in_timm {
+                let blocks = if hf { hf_blocks } else { open_clip_blocks };
+                return place.prefixed(&format!("{blocks}.{block}."));
             }
-            Self::Hf => {
-                let prefix = if tower == "visual" { "vision_model" } else { "text_model" };
-                let parts: &[&str] = if hf.contains("{}") { &["q", "k", "v"] } else { &[""] };
-                parts.iter().map(|p| format!("{prefix}.encoder.layers.{block}.{}", hf.replace("{}", p))).collect()
-            }
+            return Place { keys: vec![(format!("{prefix}{open_clip_blocks}.{block}.{ours}"), 1)], ..place };
+        }
+        // a row whose name ends with a dot, or is empty, stands for all that start so
+        let of_row = |row: &Row| -> Option<String> {
+            let name = if hf { row.1 } else { row.2 };
+            let rest = path.strip_prefix(row.0)?;
+            let open = row.0.is_empty() || row.0.ends_with('.');
+            (rest.is_empty() || open).then(|| format!("{name}{rest}"))
         };
-        Place { keys, transposed }
+        let name = top.iter().find_map(of_row);
+        debug_assert!(name.is_some(), "a parameter without a published name: {path}");
+        let name = name
+            .unwrap_or_default()
+            .replace(".downsample.conv.", ".downsample.0.")
+            .replace(".downsample.bn.", ".downsample.1.");
+        expand(&name).prefixed(if hf { "" } else { prefix })
+    }
+}
+
+impl Place {
+    fn prefixed(mut self, prefix: &str) -> Self {
+        for (key, _) in &mut self.keys {
+            key.insert_str(0, prefix);
+        }
+        self
+    }
+
+    /// The checkpoint's shape of key `index`, for a parameter of ours of `shape`.
+    pub(crate) fn expected_shape(&self, index: usize, shape: &[usize]) -> Vec<usize> {
+        let mut expected = shape.to_vec();
+        if self.transposed {
+            expected.reverse();
+        }
+        let parts: usize = self.keys.iter().map(|(_, share)| share).sum();
+        expected[0] = expected[0] / parts * self.keys[index].1;
+        match usize::try_from(self.extra_sides) {
+            Ok(sides) => expected.splice(0..0, vec![1; sides]).for_each(drop),
+            Err(_scalar) => expected.clear(),
+        }
+        expected
+    }
+}
+
+/// Reads a name of the tables.
+fn expand(name: &str) -> Place {
+    let extra_sides = name.chars().take_while(|&c| c == '·').count();
+    let name = name.trim_start_matches('·');
+    let transposed = name.ends_with('ᵀ');
+    let name = name.trim_end_matches('ᵀ');
+    let keys = match name.split_once('{').and_then(|(a, rest)| rest.split_once('}').map(|(list, b)| (a, list, b))) {
+        // `kv` has the rows of two
+        Some((before, list, after)) => {
+            list.split(',').map(|part| (format!("{before}{part}{after}"), part.len())).collect()
+        }
+        None => vec![(name.to_owned(), 1)],
+    };
+    Place { keys, transposed, extra_sides: extra_sides as i8 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_of_the_tables_is_read() {
+        let place = expand("a.{q,kv}.weightᵀ");
+        assert_eq!(place.keys, [("a.q.weight".into(), 1), ("a.kv.weight".into(), 2)]);
+        assert_eq!((place.expected_shape(0, &[4, 12]), place.expected_shape(1, &[4, 12])), (vec![4, 4], vec![8, 4]));
+        assert_eq!(expand("··latent").expected_shape(0, &[5]), [1, 1, 5]);
     }
 }

@@ -1,11 +1,13 @@
 //! Safetensors in and out, in the layouts that PyTorch users publish.
 
+mod header;
 mod layout;
-mod load;
+mod loading;
 mod save;
 
+pub use header::{Header, TensorInfo};
 pub use layout::Layout;
-pub use load::{Checkpoint, load};
+pub use loading::{Loaded, Loading, Part, load};
 pub use save::{save, save_gradients};
 
 /// Keys under `__metadata__` of our own files: with them one file is a whole model. PyTorch readers ignore them.
@@ -16,4 +18,8 @@ pub mod metadata {
     pub const MERGES: &str = "clipwright.merges";
     /// [`Reference`](crate::tokenizer::Reference) that the tokenizer follows.
     pub const REFERENCE: &str = "clipwright.tokenizer_reference";
+    /// [`Padding`](crate::tokenizer::Padding) of the tokenizer.
+    pub const PADDING: &str = "clipwright.tokenizer_padding";
+    /// [`Preprocess`](crate::preprocess::Preprocess) as JSON.
+    pub const PREPROCESS: &str = "clipwright.preprocess";
 }

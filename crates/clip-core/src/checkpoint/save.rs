@@ -7,8 +7,9 @@ use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 use safetensors::tensor::{Dtype, TensorView};
 
-use super::layout::Layout;
-use super::load::transpose;
+use super::layout::{Layout, Naming};
+use super::loading::transpose;
+use crate::config::ClipConfig;
 use crate::device::read;
 use crate::error::{ClipError, Result};
 use crate::model::Clip;
@@ -17,21 +18,33 @@ use crate::model::Clip;
 /// `format: pt`, which transformers insists on.
 ///
 /// # Errors
-/// `device-failed`.
-pub async fn save(model: &Clip, layout: Layout, metadata: HashMap<String, String>) -> Result<Vec<u8>> {
+/// `invalid-option` for a layout without such a model, `device-failed`.
+pub async fn save(
+    model: &Clip,
+    config: &ClipConfig,
+    layout: Layout,
+    metadata: HashMap<String, String>,
+) -> Result<Vec<u8>> {
+    let naming = Naming::new(layout, config)?;
     let mut collector = Collector { path: Vec::new(), tensors: Vec::new(), gradients: None };
     model.visit(&mut collector);
-    write(collector.tensors, layout, metadata).await
+    write(collector.tensors, &naming, metadata).await
 }
 
 /// As [`save`], with each parameter's gradient in its place; parameters without one are left out.
 ///
 /// # Errors
-/// `device-failed`.
-pub async fn save_gradients(model: &Clip, gradients: &GradientsParams, layout: Layout) -> Result<Vec<u8>> {
+/// As [`save`].
+pub async fn save_gradients(
+    model: &Clip,
+    config: &ClipConfig,
+    gradients: &GradientsParams,
+    layout: Layout,
+) -> Result<Vec<u8>> {
+    let naming = Naming::new(layout, config)?;
     let mut collector = Collector { path: Vec::new(), tensors: Vec::new(), gradients: Some(gradients) };
     model.visit(&mut collector);
-    write(collector.tensors, layout, HashMap::new()).await
+    write(collector.tensors, &naming, HashMap::new()).await
 }
 
 struct Named {
@@ -68,22 +81,20 @@ impl ModuleVisitor for Collector<'_> {
     }
 }
 
-async fn write(tensors: Vec<Named>, layout: Layout, mut metadata: HashMap<String, String>) -> Result<Vec<u8>> {
+async fn write(tensors: Vec<Named>, naming: &Naming<'_>, mut metadata: HashMap<String, String>) -> Result<Vec<u8>> {
     let mut entries: Vec<(String, Vec<usize>, Vec<u8>)> = Vec::new();
-    for Named { path, mut shape, values } in tensors {
+    for Named { path, shape, values } in tensors {
         let mut values = read(values).await?;
-        let place = layout.place(&path);
+        let place = naming.place(&path);
         if place.transposed {
             values = transpose(&values, shape[0], shape[1]);
-            shape.reverse();
         }
-        shape[0] /= place.keys.len();
-        if path == "logit_scale" {
-            shape.clear(); // a scalar in both layouts
-        }
-        let count = values.len() / place.keys.len();
-        for (key, part) in place.keys.into_iter().zip(values.chunks_exact(count)) {
-            entries.push((key, shape.clone(), part.iter().flat_map(|x| x.to_le_bytes()).collect()));
+        let mut rest = values.as_slice();
+        for (index, (key, _)) in place.keys.iter().enumerate() {
+            let shape = place.expected_shape(index, &shape);
+            let (part, others) = rest.split_at(shape.iter().product());
+            rest = others;
+            entries.push((key.clone(), shape, part.iter().flat_map(|x| x.to_le_bytes()).collect()));
         }
     }
     metadata.insert("format".into(), "pt".into());

@@ -23,14 +23,8 @@ pub struct PairDataset {
 
 impl PairDataset {
     /// An empty data set for a model.
-    pub fn new(config: &ClipConfig) -> Self {
-        Self {
-            preprocess: Preprocess::clip(config.vision.image_size),
-            text: config.text.clone(),
-            squares: Vec::new(),
-            ids: Vec::new(),
-            count: 0,
-        }
+    pub fn new(config: &ClipConfig, preprocess: Preprocess) -> Self {
+        Self { preprocess, text: config.text.clone(), squares: Vec::new(), ids: Vec::new(), count: 0 }
     }
 
     /// Number of pairs.

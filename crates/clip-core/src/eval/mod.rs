@@ -2,6 +2,8 @@
 
 mod evaluate;
 mod retrieval;
+mod zero_shot;
 
 pub use evaluate::{Evaluation, evaluate};
 pub use retrieval::{Recall, rank_of, recall, top_k};
+pub use zero_shot::{label_embeddings, probabilities};

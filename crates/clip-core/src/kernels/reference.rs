@@ -37,6 +37,11 @@ pub fn gelu(x: Tensor<3>) -> Tensor<3> {
     activation::gelu(x)
 }
 
+/// `0.5 x (1 + tanh(√(2/π) (x + 0.044715 x³)))`: PyTorch's `gelu(approximate="tanh")`.
+pub fn gelu_tanh(x: Tensor<3>) -> Tensor<3> {
+    activation::gelu_approximate(x)
+}
+
 /// Scaled dot-product attention (arXiv 1706.03762, section 3.2.1) over all heads.
 ///
 /// # Shapes

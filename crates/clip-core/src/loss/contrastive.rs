@@ -2,8 +2,6 @@
 
 use burn::tensor::{Tensor, TensorData, activation::log_softmax};
 
-use crate::model::logits;
-
 /// The mean of the cross-entropies over the rows and over the columns of the N×N matrix of scaled similarities, whose
 /// diagonal holds the matching pairs: `ClipLoss` of
 /// <https://github.com/mlfoundations/open_clip/blob/v3.3.0/src/open_clip/loss.py>.
@@ -11,14 +9,6 @@ use crate::model::logits;
 pub struct ContrastiveLoss;
 
 impl ContrastiveLoss {
-    /// # Shapes
-    /// - image_features, text_features: `[batch, embed_dim]`, of length one, row i of each a pair
-    /// - logit_scale: `[1]`, a logarithm
-    /// - output: `[1]`
-    pub fn forward(&self, image_features: Tensor<2>, text_features: Tensor<2>, logit_scale: Tensor<1>) -> Tensor<1> {
-        Self::of_logits(logits(image_features, text_features, logit_scale))
-    }
-
     /// # Shapes
     /// - logits_per_image: `[batch, batch]`
     /// - output: `[1]`
@@ -35,7 +25,7 @@ impl ContrastiveLoss {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::normalize;
+    use crate::model::{logits, normalize};
     use burn::tensor::Device;
 
     fn features(rows: [[f32; 3]; 3]) -> Tensor<2> {
@@ -44,7 +34,7 @@ mod tests {
 
     fn loss(a: Tensor<2>, b: Tensor<2>, scale: f32) -> f32 {
         let scale = Tensor::from_data([scale], &Device::flex());
-        ContrastiveLoss.forward(a, b, scale).into_data().try_to_vec().unwrap()[0]
+        ContrastiveLoss::of_logits(logits(a, b, scale)).into_data().try_to_vec().unwrap()[0]
     }
 
     #[test]

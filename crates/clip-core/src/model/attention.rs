@@ -2,7 +2,7 @@
 
 use burn::module::{Module, Param};
 use burn::nn::Linear;
-use burn::tensor::Tensor;
+use burn::tensor::{Tensor, activation::softmax};
 
 use super::init::{BlockInit, ParamInit};
 use crate::kernels;
@@ -53,4 +53,20 @@ impl Attention {
         let mixed = kernels::attention(qkv, self.heads, self.causal);
         kernels::linear(mixed, self.out_proj.weight.val(), self.out_proj.bias.as_ref().map(Param::val))
     }
+}
+
+/// A few queries look at many keys: the poolings.
+///
+/// # Shapes
+/// - query: `[batch, queries, width]`; keys_values: `[batch, length, 2 * width]`, side by side
+/// - output: `[batch, queries, width]`
+pub(super) fn attend(query: Tensor<3>, keys_values: Tensor<3>, heads: usize) -> Tensor<3> {
+    let [batch, queries, width] = query.dims();
+    let [_, length, _] = keys_values.dims();
+    let head_dim = width / heads;
+    let query = query.reshape([batch, queries, heads, head_dim]).swap_dims(1, 2); // [n, h, q, d]
+    let keys_values = keys_values.reshape([batch, length, 2, heads, head_dim]).permute([2, 0, 3, 1, 4]); // [2, n, h, l, d]
+    let part = |i: usize| keys_values.clone().narrow(0, i, 1).reshape([batch, heads, length, head_dim]); // [n, h, l, d]
+    let scores = query.matmul(part(0).swap_dims(2, 3)) * (head_dim as f64).powf(-0.5); // [n, h, q, l]
+    softmax(scores, 3).matmul(part(1)).swap_dims(1, 2).reshape([batch, queries, width]) // [n, q, w]
 }

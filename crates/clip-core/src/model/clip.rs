@@ -3,64 +3,115 @@
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 
+use super::image_tower::ImageTower;
 use super::init::ParamInit;
 use super::text_transformer::{TextBatch, TextTransformer};
-use super::vision_transformer::VisionTransformer;
-use crate::config::{ClipConfig, LOGIT_SCALE_INIT};
+use crate::config::{ClipConfig, LOGIT_SCALE_INIT, Objective};
+use crate::error::{ClipError, Result};
+
+/// Where SigLIP's bias starts (arXiv 2303.15343, section 3.2).
+const LOGIT_BIAS_INIT: f32 = -10.0;
+
+/// Which towers a model has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Towers {
+    /// Both.
+    #[default]
+    Both,
+    /// The image tower alone.
+    Image,
+    /// The text tower alone.
+    Text,
+}
+
+impl Towers {
+    /// `both`, `image` or `text`.
+    ///
+    /// # Errors
+    /// `invalid-option` for any other name.
+    pub fn from_name(name: &str) -> Result<Self> {
+        match name {
+            "both" => Ok(Self::Both),
+            "image" => Ok(Self::Image),
+            "text" => Ok(Self::Text),
+            got => Err(ClipError::unknown_name("towers", "both, image or text", got)),
+        }
+    }
+}
 
 /// CLIP (arXiv 2103.00020): images and captions mapped into one space.
 #[derive(Module, Debug)]
 pub struct Clip {
-    /// Image tower.
-    pub visual: VisionTransformer,
-    /// Text tower.
-    pub text: TextTransformer,
+    /// Image tower; none where the model was loaded without.
+    pub visual: Option<ImageTower>,
+    /// Text tower; none where the model was loaded without.
+    pub text: Option<TextTransformer>,
     /// Logarithm of the inverse temperature, `[1]`.
     pub logit_scale: Param<Tensor<1>>,
+    /// Added to the scaled similarities, `[1]`: SigLIP.
+    pub logit_bias: Option<Param<Tensor<1>>>,
 }
 
 impl ClipConfig {
     /// A model with fresh parameters; the same `seed` gives the same numbers on every device.
     pub fn init(&self, seed: u64, device: &Device) -> Clip {
-        self.build(&mut ParamInit::new(seed, device))
+        self.build(&mut ParamInit::new(seed, device), Towers::Both)
     }
 
-    /// A model of zeros, to be filled from a checkpoint.
-    pub fn blank(&self, device: &Device) -> Clip {
-        self.build(&mut ParamInit::blank(device))
+    /// A model without values, to be filled from a checkpoint.
+    pub fn blank(&self, towers: Towers, device: &Device) -> Clip {
+        self.build(&mut ParamInit::blank(device), towers)
     }
 
-    fn build(&self, init: &mut ParamInit<'_>) -> Clip {
+    fn build(&self, init: &mut ParamInit<'_>, towers: Towers) -> Clip {
         Clip {
-            visual: VisionTransformer::init(&self.vision, self.embed_dim, init),
-            text: TextTransformer::init(&self.text, self.embed_dim, init),
+            visual: (towers != Towers::Text).then(|| ImageTower::init(&self.vision, self.embed_dim, init)),
+            text: (towers != Towers::Image).then(|| TextTransformer::init(&self.text, self.embed_dim, init)),
             logit_scale: init.constant([1], LOGIT_SCALE_INIT as f32),
+            logit_bias: (self.objective == Objective::Sigmoid).then(|| init.constant([1], LOGIT_BIAS_INIT)),
         }
     }
 }
 
 impl Clip {
+    /// Device of the parameters.
+    pub fn device(&self) -> Device {
+        self.logit_scale.val().device()
+    }
+
     /// # Shapes
     /// - pixels: `[batch, 3, size, size]`, normalised
     /// - output: `[batch, embed_dim]`, of length one
-    pub fn encode_image(&self, pixels: Tensor<4>) -> Tensor<2> {
-        normalize(self.visual.forward(pixels))
+    ///
+    /// # Errors
+    /// `missing-tower`.
+    pub fn encode_image(&self, pixels: Tensor<4>) -> Result<Tensor<2>> {
+        let tower = self.visual.as_ref().ok_or(ClipError::MissingTower { tower: "image".into() })?;
+        Ok(normalize(tower.forward(pixels)))
     }
 
     /// # Shapes
     /// - output: `[batch, embed_dim]`, of length one
-    pub fn encode_text(&self, batch: &TextBatch) -> Tensor<2> {
-        normalize(self.text.forward(batch))
+    ///
+    /// # Errors
+    /// `missing-tower`.
+    pub fn encode_text(&self, batch: &TextBatch) -> Result<Tensor<2>> {
+        let tower = self.text.as_ref().ok_or(ClipError::MissingTower { tower: "text".into() })?;
+        Ok(normalize(tower.forward(batch)))
     }
 
-    /// `exp(logit_scale) * cosine`.
+    /// `exp(logit_scale) * cosine`, plus SigLIP's `logit_bias`.
     ///
     /// # Shapes
     /// - image_features: `[images, embed_dim]`, of length one
     /// - text_features: `[texts, embed_dim]`, of length one
     /// - output: `[images, texts]`
     pub fn logits_per_image(&self, image_features: Tensor<2>, text_features: Tensor<2>) -> Tensor<2> {
-        logits(image_features, text_features, self.logit_scale.val())
+        let logits = logits(image_features, text_features, self.logit_scale.val());
+        match &self.logit_bias {
+            Some(bias) => logits + bias.val().unsqueeze::<2>(),
+            None => logits,
+        }
     }
 }
 

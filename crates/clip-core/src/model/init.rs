@@ -1,6 +1,6 @@
 //! Seeded initial values. The numbers depend on the seed alone, not on the device or the platform.
 
-use burn::module::Param;
+use burn::module::{Param, ParamId};
 use burn::tensor::{Device, Tensor, TensorData};
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
@@ -18,7 +18,7 @@ impl<'a> ParamInit<'a> {
         Self { rng: Some(ChaCha8Rng::seed_from_u64(seed)), device }
     }
 
-    /// All zeros: for a model about to be filled from a checkpoint.
+    /// No values at all: for a model about to be filled from a checkpoint.
     pub fn blank(device: &'a Device) -> Self {
         Self { rng: None, device }
     }
@@ -33,11 +33,11 @@ impl<'a> ParamInit<'a> {
         shape: [usize; D],
         mut draw: impl FnMut(&mut ChaCha8Rng) -> f32,
     ) -> Param<Tensor<D>> {
-        let count = shape.iter().product();
-        let values: Vec<f32> = match &mut self.rng {
-            Some(rng) => (0..count).map(|_| draw(rng)).collect(),
-            None => vec![0.0; count],
+        let Some(rng) = &mut self.rng else {
+            let zeros = move |device: &Device, _| Tensor::zeros(shape, device);
+            return Param::uninitialized(ParamId::new(), zeros, self.device.clone(), false, shape.into());
         };
+        let values: Vec<f32> = (0..shape.iter().product()).map(|_| draw(rng)).collect();
         Param::from_data(TensorData::new(values, shape), self.device)
     }
 

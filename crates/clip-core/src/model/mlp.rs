@@ -55,6 +55,7 @@ impl Mlp {
         let hidden = match self.activation {
             Activation::QuickGelu => kernels::quick_gelu(hidden),
             Activation::Gelu => kernels::gelu(hidden),
+            Activation::GeluTanh => kernels::gelu_tanh(hidden),
         };
         kernels::linear(hidden, self.c_proj.weight.val(), self.c_proj.bias.as_ref().map(Param::val))
     }

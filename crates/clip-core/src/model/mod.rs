@@ -2,18 +2,24 @@
 
 mod attention;
 mod clip;
+mod image_tower;
 mod init;
 mod layer_norm;
 mod mlp;
+mod modified_resnet;
+mod siglip_vision;
 mod text_transformer;
 mod transformer;
 mod vision_transformer;
 
 pub use attention::Attention;
-pub use clip::{Clip, logits, normalize};
+pub use clip::{Clip, Towers, logits, normalize};
+pub use image_tower::{ImageTower, image_count, pixel_batch};
 pub use init::{BlockInit, ParamInit};
 pub use layer_norm::LayerNorm;
 pub use mlp::Mlp;
+pub use modified_resnet::ModifiedResNet;
+pub use siglip_vision::{AttentionPoolHead, SiglipVisionTransformer};
 pub use text_transformer::{TextBatch, TextTransformer, TokenEmbedding};
 pub use transformer::{ResidualAttentionBlock, Transformer, TransformerShape};
-pub use vision_transformer::{PatchEmbedding, VisionTransformer, image_count, pixel_batch};
+pub use vision_transformer::{PatchEmbedding, VisionTransformer};

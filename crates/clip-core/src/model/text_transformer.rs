@@ -1,4 +1,4 @@
-//! Text tower: a causal Transformer pooled at the end of the caption (arXiv 2103.00020, section 2.4).
+//! Text tower: a Transformer pooled at the end of the caption (arXiv 2103.00020, section 2.4), or of the context (SigLIP).
 
 use burn::module::{Module, Param};
 use burn::tensor::{Int, Tensor, TensorData};
@@ -16,9 +16,9 @@ pub struct TokenEmbedding {
     pub weight: Param<Tensor<2>>,
 }
 
-/// Tokens of a batch, checked against a text tower and cut to its longest caption.
+/// Tokens of a batch, checked against a text tower and, for a causal one, cut to its longest caption.
 ///
-/// The tower is causal and pooled at `ends`, so the tokens after the last end cannot change any answer or gradient.
+/// A causal tower is pooled at `ends`, so the tokens after the last end cannot change any answer or gradient.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TextBatch {
     ids: Vec<i32>,
@@ -47,7 +47,8 @@ impl TextBatch {
             return Err(ClipError::TokenOutOfRange { expected: config.vocab_size, got: i64::from(id) });
         }
         let ends: Vec<usize> = ids.chunks_exact(context).map(|row| end_position(row, config.pooling)).collect();
-        let length = 1 + ends.iter().copied().max().unwrap_or(0);
+        let last = if config.causal { ends.iter().copied().max().unwrap_or(0) } else { context - 1 };
+        let length = last + 1;
         Ok(Self {
             ids: ids.chunks_exact(context).flat_map(|row| row[..length].iter().copied()).collect(),
             length,
@@ -71,10 +72,11 @@ fn end_position(row: &[i32], pooling: TextPooling) -> usize {
     match pooling {
         TextPooling::Argmax => first_of(row.iter().copied().max().unwrap_or(0)),
         TextPooling::FirstOf(id) => first_of(i32::try_from(id).unwrap_or(-1)),
+        TextPooling::Last => row.len() - 1,
     }
 }
 
-/// Tokens through a causal Transformer; the end token's last state, projected, is the caption's embedding.
+/// Tokens through a Transformer; the pooled last state, projected, is the caption's embedding.
 #[derive(Module, Debug)]
 pub struct TextTransformer {
     /// Token embeddings.
@@ -87,6 +89,8 @@ pub struct TextTransformer {
     pub ln_final: LayerNorm,
     /// `[width, embed_dim]`
     pub text_projection: Param<Tensor<2>>,
+    /// `[embed_dim]`: SigLIP's towers have one.
+    pub text_projection_bias: Option<Param<Tensor<1>>>,
 }
 
 impl TextTransformer {
@@ -100,7 +104,7 @@ impl TextTransformer {
             mlp_width: config.mlp_width,
             activation: config.activation,
             layer_norm_eps: eps,
-            causal: true,
+            causal: config.causal,
         };
         Self {
             token_embedding: TokenEmbedding { weight: init.normal([config.vocab_size, width], 0.02) },
@@ -108,6 +112,7 @@ impl TextTransformer {
             transformer: Transformer::init(shape, BlockInit::Text { layers }, init),
             ln_final: LayerNorm::init(width, eps, init),
             text_projection: init.normal([width, embed_dim], (width as f64).powf(-0.5)),
+            text_projection_bias: config.projection_bias.then(|| init.constant([embed_dim], 0.0)),
         }
     }
 
@@ -138,10 +143,14 @@ impl TextTransformer {
     pub fn forward(&self, batch: &TextBatch) -> Tensor<2> {
         let x = self.transformer.forward(self.embeddings(batch));
         // a norm acts on each position alone: pool first, norm only what is kept
-        self.ln_final.forward(Self::pool(x, batch)).matmul(self.text_projection.val())
+        let projected = self.ln_final.forward(Self::pool(x, batch)).matmul(self.text_projection.val());
+        match &self.text_projection_bias {
+            Some(bias) => projected + bias.val().unsqueeze::<2>(),
+            None => projected,
+        }
     }
 
-    /// State at each caption's end.
+    /// State that stands for each caption.
     ///
     /// # Shapes
     /// - x: `[batch, length, width]`

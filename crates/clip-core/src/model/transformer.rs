@@ -7,7 +7,7 @@ use super::attention::Attention;
 use super::init::{BlockInit, ParamInit};
 use super::layer_norm::LayerNorm;
 use super::mlp::Mlp;
-use crate::config::Activation;
+use crate::config::{Activation, VitConfig};
 
 /// `x + attn(ln_1(x))`, then `x + mlp(ln_2(x))`.
 #[derive(Module, Debug)]
@@ -49,6 +49,21 @@ pub struct TransformerShape {
     pub layer_norm_eps: f64,
     /// Whether attention is causal.
     pub causal: bool,
+}
+
+impl TransformerShape {
+    /// The stack of an image tower.
+    pub fn of_vit(config: &VitConfig) -> Self {
+        Self {
+            width: config.width,
+            layers: config.layers,
+            heads: config.heads,
+            mlp_width: config.mlp_width,
+            activation: config.activation,
+            layer_norm_eps: config.layer_norm_eps,
+            causal: false,
+        }
+    }
 }
 
 /// The blocks, in order.

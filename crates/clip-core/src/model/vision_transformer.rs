@@ -1,55 +1,31 @@
 //! Image tower: a Vision Transformer (arXiv 2010.11929) as CLIP uses it.
 
 use burn::module::{Module, Param};
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::Tensor;
 
 use super::init::{BlockInit, ParamInit};
 use super::layer_norm::LayerNorm;
 use super::transformer::{Transformer, TransformerShape};
-use crate::config::VisionConfig;
-use crate::error::{ClipError, Result};
+use crate::config::VitConfig;
 use crate::kernels;
-
-/// Images as the tower takes them, checked against its size.
-///
-/// # Shapes
-/// - values, output: `[images, 3, size, size]`, normalised, row-major
-///
-/// # Errors
-/// `empty-batch`; `shape-mismatch` for values that are no whole number of images.
-pub fn pixel_batch(values: &[f32], config: &VisionConfig, device: &Device) -> Result<Tensor<4>> {
-    let (count, size) = (image_count(values, config)?, config.image_size);
-    Ok(Tensor::from_data(TensorData::new(values.to_vec(), [count, 3, size, size]), device))
-}
-
-/// Images in `[images, 3, size, size]`.
-///
-/// # Errors
-/// As [`pixel_batch`].
-pub fn image_count(values: &[f32], config: &VisionConfig) -> Result<usize> {
-    let size = config.image_size;
-    let each = 3 * size * size;
-    if values.is_empty() {
-        return Err(ClipError::EmptyBatch { what: "image".into() });
-    }
-    if !values.len().is_multiple_of(each) {
-        return Err(ClipError::ShapeMismatch {
-            what: "pixel_values".into(),
-            expected: format!("[n, 3, {size}, {size}]"),
-            got: format!("{} values", values.len()),
-        });
-    }
-    Ok(values.len() / each)
-}
 
 /// A convolution whose stride is its kernel: one linear map for every patch.
 #[derive(Module, Debug)]
 pub struct PatchEmbedding {
     /// `[width, 3, patch, patch]`, as PyTorch's `nn.Conv2d` stores it.
     pub weight: Param<Tensor<4>>,
+    /// `[width]`: SigLIP's towers have one.
+    pub bias: Option<Param<Tensor<1>>>,
 }
 
 impl PatchEmbedding {
+    /// Fresh parameters: nn.Conv2d's defaults.
+    pub fn init(config: &VitConfig, bias: bool, init: &mut ParamInit<'_>) -> Self {
+        let VitConfig { width, patch_size: patch, .. } = *config;
+        let bound = ((3 * patch * patch) as f64).powf(-0.5);
+        Self { weight: init.uniform([width, 3, patch, patch], bound), bias: bias.then(|| init.uniform([width], bound)) }
+    }
+
     /// # Shapes
     /// - pixels: `[batch, 3, size, size]`
     /// - output: `[batch, patches, width]`, row by row
@@ -58,12 +34,14 @@ impl PatchEmbedding {
         let [width, _, patch, _] = self.weight.shape().dims();
         let grid = size / patch;
         let dim = channels * patch * patch;
+        let whole = 0..grid * patch; // pixels after the last whole patch are left out
         let patches = pixels
+            .slice([0..batch, 0..channels, whole.clone(), whole])
             .reshape([batch, channels, grid, patch, grid, patch]) // [n, c, gy, py, gx, px]
             .permute([0, 2, 4, 1, 3, 5]) // [n, gy, gx, c, py, px]
             .reshape([batch, grid * grid, dim]); // [n, patches, c * py * px]
         let weight = self.weight.val().reshape([width, dim]).transpose(); // [dim, width]
-        kernels::linear(patches, weight, None)
+        kernels::linear(patches, weight, self.bias.as_ref().map(Param::val))
     }
 }
 
@@ -88,28 +66,16 @@ pub struct VisionTransformer {
 
 impl VisionTransformer {
     /// Fresh parameters: <https://github.com/openai/CLIP/blob/d05afc436d78/clip/model.py#L206-L221>.
-    pub fn init(config: &VisionConfig, embed_dim: usize, init: &mut ParamInit<'_>) -> Self {
-        let VisionConfig { width, patch_size: patch, layer_norm_eps: eps, .. } = *config;
+    pub fn init(config: &VitConfig, embed_dim: usize, init: &mut ParamInit<'_>) -> Self {
+        let VitConfig { width, patch_size: patch, layer_norm_eps: eps, .. } = *config;
         let scale = (width as f64).powf(-0.5);
         let patches = (config.image_size / patch).pow(2);
-        let shape = TransformerShape {
-            width,
-            layers: config.layers,
-            heads: config.heads,
-            mlp_width: config.mlp_width,
-            activation: config.activation,
-            layer_norm_eps: eps,
-            causal: false,
-        };
         Self {
-            // nn.Conv2d's default
-            conv1: PatchEmbedding {
-                weight: init.uniform([width, 3, patch, patch], ((3 * patch * patch) as f64).powf(-0.5)),
-            },
+            conv1: PatchEmbedding::init(config, false, init),
             class_embedding: init.normal([width], scale),
             positional_embedding: init.normal([1 + patches, width], scale),
             ln_pre: LayerNorm::init(width, eps, init),
-            transformer: Transformer::init(shape, BlockInit::PyTorch, init),
+            transformer: Transformer::init(TransformerShape::of_vit(config), BlockInit::PyTorch, init),
             ln_post: LayerNorm::init(width, eps, init),
             proj: init.normal([width, embed_dim], scale),
         }

@@ -11,22 +11,28 @@ use crate::error::{ClipError, Result};
 const MAX_SIDE: u32 = 16_384;
 const MAX_ALLOC: u64 = 512 << 20;
 
-/// Decodes PNG, JPEG or WebP as a browser would show it on a white page: first frame, EXIF orientation applied, 16 bit
+/// Decodes PNG, JPEG, WebP, GIF or BMP as a browser would show it on a white page: first frame, EXIF orientation applied, 16 bit
 /// scaled to 8, transparency over white.
 ///
 /// # Errors
-/// `undecodable-image`.
+/// `undecodable-image`; `image-too-large` for one that claims more pixels than a photograph has.
 pub fn decode(bytes: &[u8]) -> Result<RgbImage> {
     let undecodable = |got: String| ClipError::UndecodableImage { got };
     if bytes.is_empty() {
         return Err(undecodable("0 bytes".into()));
     }
-    let in_words = |e: image::ImageError| undecodable(format!("{} bytes: {e}", bytes.len()));
+    let too_large = |got: String| ClipError::ImageTooLarge { most_side: MAX_SIDE, most_bytes: MAX_ALLOC, got };
+    let in_words = |e: image::ImageError| match e {
+        image::ImageError::Limits(e) => too_large(e.to_string()),
+        e => undecodable(format!("{} bytes: {e}", bytes.len())),
+    };
     let mut reader = ImageReader::new(Cursor::new(bytes))
         .with_guessed_format()
         .map_err(|e| undecodable(format!("{} bytes: {e}", bytes.len())))?;
     if reader.format().is_none() {
-        return Err(undecodable(format!("{} bytes of an unknown format", bytes.len())));
+        let start = String::from_utf8_lossy(&bytes[..bytes.len().min(256)]);
+        let kind = if start.contains("<svg") { "SVG, which has no pixels" } else { "an unknown format" };
+        return Err(undecodable(format!("{} bytes of {kind}", bytes.len())));
     }
     let mut limits = Limits::default();
     limits.max_image_width = Some(MAX_SIDE);
@@ -34,6 +40,10 @@ pub fn decode(bytes: &[u8]) -> Result<RgbImage> {
     limits.max_alloc = Some(MAX_ALLOC);
     reader.limits(limits);
     let mut decoder = reader.into_decoder().map_err(in_words)?;
+    if decoder.total_bytes() > MAX_ALLOC {
+        let (width, height) = decoder.dimensions();
+        return Err(too_large(format!("{width}×{height}")));
+    }
     let orientation = decoder.orientation().map_err(in_words)?;
     let mut image = DynamicImage::from_decoder(decoder).map_err(in_words)?;
     image.apply_orientation(orientation);
@@ -72,9 +82,32 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_claims_a_huge_picture_is_refused_before_it_is_made() {
+        let mut bomb = png(&DynamicImage::new_rgb8(1, 1));
+        for (side, message) in [(20_000u32, "16384"), (16_000, "16000×16000")] {
+            bomb[16..20].copy_from_slice(&side.to_be_bytes());
+            bomb[20..24].copy_from_slice(&side.to_be_bytes());
+            // the chunk's own check sum
+            let crc = crc32(&bomb[12..29]);
+            bomb[29..33].copy_from_slice(&crc.to_be_bytes());
+            let error = decode(&bomb).unwrap_err();
+            assert!(error.code() == "image-too-large" && error.to_string().contains(message), "{error}");
+        }
+    }
+
+    /// As PNG has it.
+    fn crc32(bytes: &[u8]) -> u32 {
+        !bytes.iter().fold(u32::MAX, |crc, &byte| {
+            (0..8).fold(crc ^ u32::from(byte), |crc, _| if crc & 1 == 1 { crc >> 1 ^ 0xedb8_8320 } else { crc >> 1 })
+        })
+    }
+
+    #[test]
     fn what_is_no_image_is_refused_in_words() {
         let whole = png(&DynamicImage::new_rgb8(20, 20));
-        for bytes in [&b""[..], b"not an image", &whole[..whole.len() / 2], &[0x89, b'P', b'N', b'G']] {
+        for bytes in
+            [&b""[..], b"not an image", &whole[..whole.len() / 2], &[0x89, b'P', b'N', b'G'], b"<svg xmlns='x'/>"]
+        {
             let error = decode(bytes).unwrap_err();
             assert_eq!(error.code(), "undecodable-image");
             assert!(error.to_string().contains("bytes"), "{error}");

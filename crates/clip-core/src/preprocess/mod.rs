@@ -1,9 +1,10 @@
 //! Encoded image to the numbers that the image tower takes: decode, resize as Pillow does, crop, normalise.
 
+mod config;
 mod decode;
 mod resize;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 pub use decode::decode;
 use decode::over_white;
@@ -69,7 +70,7 @@ impl RgbImage {
 }
 
 /// How an image of any shape becomes a square.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ResizeMode {
     /// The shortest side to the size, then the centre cut out.
@@ -77,10 +78,12 @@ pub enum ResizeMode {
     Shortest,
     /// Both sides to the size, whatever becomes of the proportions.
     Squash,
+    /// The longest side to the size, then the rest filled, half on each side.
+    Longest,
 }
 
 /// Where a crop starts when it cannot be centred.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CropRounding {
     /// torchvision, which OpenAI and OpenCLIP use: half a pixel goes to the even side.
@@ -91,11 +94,14 @@ pub enum CropRounding {
 }
 
 /// The transform of a checkpoint.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Preprocess {
     /// Side of the output.
     pub size: usize,
+    /// Side that is resized to, before a crop to `size`; 0 in JSON means `size`.
+    #[serde(default)]
+    pub resize: usize,
     /// How the square is made.
     #[serde(default)]
     pub mode: ResizeMode,
@@ -105,6 +111,9 @@ pub struct Preprocess {
     /// Whose crop.
     #[serde(default)]
     pub crop: CropRounding,
+    /// Level that the longest mode fills with.
+    #[serde(default)]
+    pub fill: u8,
     /// Mean of each channel, of values from 0 to 1.
     #[serde(default = "clip_mean")]
     pub mean: [f32; 3],
@@ -126,12 +135,19 @@ impl Preprocess {
     pub fn clip(size: usize) -> Self {
         Self {
             size,
+            resize: size,
             mode: ResizeMode::default(),
             filter: Filter::default(),
             crop: CropRounding::default(),
+            fill: 0,
             mean: clip_mean(),
             std: clip_std(),
         }
+    }
+
+    /// Our own JSON.
+    pub fn to_json(&self) -> String {
+        serde_json::json!(self).to_string()
     }
 
     /// Refuses what is no picture: an image of one pixel is a tracking pixel or a failed download.
@@ -150,26 +166,36 @@ impl Preprocess {
     /// # Shapes
     /// - output: `[3, size, size]`
     pub fn square(&self, image: &RgbImage) -> Vec<u8> {
-        let size = self.size;
+        let (size, resized) = (self.size, self.resize);
         let (width, height) = match self.mode {
-            ResizeMode::Squash => (size, size),
+            ResizeMode::Squash => (resized, resized),
             // the long side is truncated, not rounded
-            ResizeMode::Shortest if image.width <= image.height => (size, size * image.height / image.width),
-            ResizeMode::Shortest => (size * image.width / image.height, size),
+            ResizeMode::Shortest if image.width <= image.height => (resized, resized * image.height / image.width),
+            ResizeMode::Shortest => (resized * image.width / image.height, resized),
+            ResizeMode::Longest => {
+                let ratio = image.width.max(image.height) as f64 / resized as f64;
+                let side = |from: usize| ((from as f64 / ratio).round_ties_even() as usize).clamp(1, size);
+                (side(image.width), side(image.height))
+            }
         };
-        let kept = |side: usize| self.crop_offset(side)..self.crop_offset(side) + size;
-        let square = resize(image, width, height, self.filter, &Crop { x: kept(width), y: kept(height) });
-        let mut out = vec![0; 3 * size * size];
-        for (i, pixel) in square.data.chunks_exact(3).enumerate() {
+        let kept = |side: usize| {
+            let first = self.crop_offset(side);
+            first..side.min(first + size)
+        };
+        let part = resize(image, width, height, self.filter, &Crop { x: kept(width), y: kept(height) });
+        let (left, top) = ((size - part.width) / 2, (size - part.height) / 2);
+        let mut out = vec![self.fill; 3 * size * size];
+        for (i, pixel) in part.data.chunks_exact(3).enumerate() {
+            let (x, y) = (left + i % part.width, top + i / part.width);
             for (channel, &level) in pixel.iter().enumerate() {
-                out[channel * size * size + i] = level;
+                out[(channel * size + y) * size + x] = level;
             }
         }
         out
     }
 
     fn crop_offset(&self, side: usize) -> usize {
-        let free = side - self.size;
+        let free = side.saturating_sub(self.size);
         match self.crop {
             // round((side - size) / 2), ties to even
             CropRounding::Torchvision if free % 4 == 3 => free / 2 + 1,

@@ -78,17 +78,23 @@ impl Bpe {
         (self.vocab_size() - 1) as i32
     }
 
-    pub(super) fn merges(&self) -> String {
+    /// Spelling of every symbol but start and end, in the order of the ids: bytes as their stand-ins.
+    pub(super) fn symbols(&self) -> Vec<String> {
         let alphabet = byte_alphabet();
         let mut names: Vec<String> = alphabet.iter().map(|(_, c)| c.to_string()).collect();
         names.extend(alphabet.iter().map(|(_, c)| format!("{c}{WORD_END}")));
-        let mut lines = String::new();
         for &(left, right) in &self.pairs {
-            let (left, right) = (names[left as usize].clone(), names[right as usize].clone());
-            lines.push_str(&format!("{left} {right}\n"));
-            names.push(left + &right);
+            names.push([names[left as usize].as_str(), names[right as usize].as_str()].concat());
         }
-        lines
+        names
+    }
+
+    pub(super) fn merges(&self) -> String {
+        let names = self.symbols();
+        self.pairs
+            .iter()
+            .map(|&(left, right)| format!("{} {}\n", names[left as usize], names[right as usize]))
+            .collect()
     }
 
     /// Appends the ids of one word.

@@ -3,6 +3,7 @@
 mod bpe;
 mod ftfy;
 mod ftfy_tables;
+mod hf;
 mod html;
 mod words;
 
@@ -12,6 +13,9 @@ use crate::error::{ClipError, Result};
 
 /// Merges of the published vocabulary; the rest of OpenAI's file is unused.
 pub const PUBLISHED_MERGES: usize = 49_152 - 256 - 2;
+
+/// Tokens of the published vocabulary.
+pub const PUBLISHED_VOCAB_SIZE: usize = 512 + PUBLISHED_MERGES + 2;
 
 /// Which reference implementation's answers are given. They differ on text that needs mending, on special tokens
 /// spelled out in it, and in the padding.
@@ -24,18 +28,21 @@ pub enum Reference {
     OpenAi,
     /// Hugging Face's `CLIPTokenizer`: NFC and lower case only; pads with the end token.
     Hf,
+    /// As [`Hf`](Self::Hf), with special tokens looked for after lower-casing: `tokenizer.json` files that say
+    /// `"normalized": true` of them.
+    HfNormalized,
 }
 
 impl Reference {
-    /// `open_clip`, `openai` or `hf`.
+    /// `open_clip`, `openai`, `hf` or `hf_normalized`.
     ///
     /// # Errors
     /// `invalid-option` for any other name.
     pub fn from_name(name: &str) -> Result<Self> {
-        [Self::OpenClip, Self::OpenAi, Self::Hf]
+        [Self::OpenClip, Self::OpenAi, Self::Hf, Self::HfNormalized]
             .into_iter()
             .find(|reference| reference.name() == name)
-            .ok_or_else(|| ClipError::unknown_name("tokenizer", "open_clip, openai or hf", name))
+            .ok_or_else(|| ClipError::unknown_name("tokenizer", "open_clip, openai, hf or hf_normalized", name))
     }
 
     /// Name of the reference.
@@ -44,6 +51,46 @@ impl Reference {
             Self::OpenClip => "open_clip",
             Self::OpenAi => "openai",
             Self::Hf => "hf",
+            Self::HfNormalized => "hf_normalized",
+        }
+    }
+}
+
+/// What follows the end token up to the context's length.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Padding {
+    /// Id 0.
+    Zero,
+    /// The end token.
+    End,
+}
+
+impl Padding {
+    /// `zero` or `end`.
+    ///
+    /// # Errors
+    /// `invalid-option` for any other name.
+    pub fn from_name(name: &str) -> Result<Self> {
+        match name {
+            "zero" => Ok(Self::Zero),
+            "end" => Ok(Self::End),
+            got => Err(ClipError::unknown_name("padding", "zero or end", got)),
+        }
+    }
+
+    /// Name of the padding.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Zero => "zero",
+            Self::End => "end",
+        }
+    }
+
+    /// As each reference pads by default.
+    fn of(reference: Reference) -> Self {
+        match reference {
+            Reference::OpenClip | Reference::OpenAi => Self::Zero,
+            Reference::Hf | Reference::HfNormalized => Self::End,
         }
     }
 }
@@ -53,6 +100,8 @@ impl Reference {
 pub struct Tokenizer {
     bpe: Bpe,
     reference: Reference,
+    /// What follows the end token.
+    pub padding: Padding,
 }
 
 impl Tokenizer {
@@ -62,7 +111,7 @@ impl Tokenizer {
     /// # Errors
     /// `invalid-tokenizer` with the line number.
     pub fn from_merges(merges: &str, reference: Reference) -> Result<Self> {
-        Ok(Self { bpe: Bpe::from_merges(merges)?, reference })
+        Ok(Self { bpe: Bpe::from_merges(merges)?, reference, padding: Padding::of(reference) })
     }
 
     /// Size of the vocabulary: 512 bytes, the merges, start and end.
@@ -85,7 +134,7 @@ impl Tokenizer {
     #[must_use]
     pub fn cut_to(&self, ids: &[i32]) -> (Self, Vec<i32>) {
         let (bpe, renumbered) = self.bpe.cut_to(ids);
-        (Self { bpe, reference: self.reference }, renumbered)
+        (Self { bpe, ..*self }, renumbered)
     }
 
     /// Ids of a text, start and end included, of any length.
@@ -115,7 +164,10 @@ impl Tokenizer {
         context_length: usize,
         truncate: bool,
     ) -> Result<Vec<i32>> {
-        let pad = if self.reference == Reference::Hf { self.bpe.end() } else { 0 };
+        let pad = match self.padding {
+            Padding::Zero => 0,
+            Padding::End => self.bpe.end(),
+        };
         let mut out = Vec::new();
         for text in texts {
             let mut ids = self.encode(text);
@@ -168,7 +220,7 @@ mod tests {
 
     #[test]
     fn padding_follows_the_reference() {
-        let hf = Tokenizer { reference: Reference::Hf, ..tiny() };
+        let hf = Tokenizer { padding: Padding::of(Reference::Hf), ..tiny() };
         let end = hf.encode("")[1];
         assert_eq!(hf.tokenize([""], 3, false).unwrap()[2], end);
         assert_eq!(tiny().tokenize([""], 3, false).unwrap()[2], 0);

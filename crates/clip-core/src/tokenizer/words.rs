@@ -31,19 +31,22 @@ pub(super) fn split(text: &str, reference: Reference) -> Vec<Word> {
     match reference {
         Reference::OpenClip => cut(&clean(text), &OPEN_CLIP),
         Reference::OpenAi => cut(&clean(text), &OPEN_AI),
-        Reference::Hf => {
-            // special tokens are taken out before the text is normalised, so only this spelling counts
-            let mut words = Vec::new();
-            let mut from = 0;
-            for special in HF_SPECIAL.find_iter(text) {
-                words.extend(cut(&normalize_hf(&text[from..special.start()]), &HF));
-                words.push(word(special.as_str()));
-                from = special.end();
-            }
-            words.extend(cut(&normalize_hf(&text[from..]), &HF));
-            words
-        }
+        // special tokens are taken out before the text is normalised, so only this spelling counts
+        Reference::Hf => around_specials(text, normalize_hf),
+        Reference::HfNormalized => around_specials(&normalize_hf(text), str::to_owned),
     }
+}
+
+fn around_specials(text: &str, normalize: impl Fn(&str) -> String) -> Vec<Word> {
+    let mut words = Vec::new();
+    let mut from = 0;
+    for special in HF_SPECIAL.find_iter(text) {
+        words.extend(cut(&normalize(&text[from..special.start()]), &HF));
+        words.push(word(special.as_str()));
+        from = special.end();
+    }
+    words.extend(cut(&normalize(&text[from..]), &HF));
+    words
 }
 
 fn cut(text: &str, words: &Regex) -> Vec<Word> {
@@ -93,5 +96,6 @@ mod tests {
         assert_eq!(texts(text, Reference::OpenClip), ["a", "<|", "endoftext", "|>", "b", "End"]);
         assert_eq!(texts(text, Reference::OpenAi), ["a", "End", "b", "<", "end", "_", "of", "_", "text", ">"]);
         assert_eq!(texts("A<|ENDOFTEXT|>", Reference::Hf), ["a", "<|", "endoftext", "|>"]);
+        assert_eq!(texts("A<|ENDOFTEXT|>", Reference::HfNormalized), ["a", "End"]);
     }
 }

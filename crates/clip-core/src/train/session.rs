@@ -7,11 +7,12 @@ use super::schedule::{Decay, Schedule};
 use super::trainer::Trainer;
 use crate::bundle::Bundle;
 use crate::checkpoint::{Layout, save_gradients};
-use crate::config::ClipConfig;
+use crate::config::{ClipConfig, VisionConfig, invalid};
 use crate::data::PairDataset;
 use crate::error::{ClipError, Result};
 use crate::eval::{Evaluation, evaluate};
 use crate::model::{TextBatch, pixel_batch};
+use crate::preprocess::Preprocess;
 use crate::tokenizer::Tokenizer;
 
 /// A model being trained. It has no weights until its vocabulary is known: at once where the configuration says its
@@ -19,6 +20,7 @@ use crate::tokenizer::Tokenizer;
 pub struct TrainingSession {
     config: ClipConfig,
     tokenizer: Option<Tokenizer>,
+    preprocess: Preprocess,
     seed: u64,
     device: Device,
     trainer: Option<Trainer>,
@@ -30,10 +32,10 @@ impl TrainingSession {
     /// first run.
     ///
     /// # Errors
-    /// `invalid-config`; `invalid-tokenizer` where a given size is not the tokenizer's.
+    /// `invalid-config`, also for a ResNet, whose statistics are not trained here; `invalid-tokenizer` where a given size is not the tokenizer's.
     pub fn create(config: &str, tokenizer: Tokenizer, seed: u64, device: &Device) -> Result<Self> {
-        let config = ClipConfig::from_json(config)?;
-        let (wanted, has) = (config.text.vocab_size, tokenizer.vocab_size());
+        let parsed = ClipConfig::from_json(config)?;
+        let (wanted, has) = (parsed.text.vocab_size, tokenizer.vocab_size());
         if wanted != 0 && wanted != has {
             return Err(ClipError::InvalidTokenizer {
                 message: format!(
@@ -43,7 +45,12 @@ impl TrainingSession {
             });
         }
         let device = device.clone().autodiff();
-        let mut session = Self { config, tokenizer: Some(tokenizer), seed, device, trainer: None, run: None };
+        if matches!(parsed.vision, VisionConfig::Resnet(_)) {
+            return Err(no_resnet());
+        }
+        let preprocess = Preprocess::for_model(None, config, &parsed)?;
+        let (config, tokenizer) = (parsed, Some(tokenizer));
+        let mut session = Self { config, tokenizer, preprocess, seed, device, trainer: None, run: None };
         if wanted != 0 {
             session.init();
         }
@@ -51,17 +58,29 @@ impl TrainingSession {
     }
 
     /// Goes on from a model's weights. Without a tokenizer it learns from token ids alone.
-    pub fn from_bundle(bundle: Bundle) -> Self {
+    ///
+    /// # Errors
+    /// `invalid-config` for a ResNet; `missing-tower` for a model loaded without one.
+    pub fn from_bundle(bundle: Bundle) -> Result<Self> {
+        if matches!(bundle.config.vision, VisionConfig::Resnet(_)) {
+            return Err(no_resnet());
+        }
+        for (tower, there) in [("image", bundle.model.visual.is_some()), ("text", bundle.model.text.is_some())] {
+            if !there {
+                return Err(ClipError::MissingTower { tower: tower.into() });
+            }
+        }
         let bundle = bundle.into_trainable();
         let trainer = Trainer::new(bundle.model);
-        Self {
+        Ok(Self {
             config: bundle.config,
             tokenizer: bundle.tokenizer,
+            preprocess: bundle.preprocess,
             seed: 0,
             device: trainer.device(),
             trainer: Some(trainer),
             run: None,
-        }
+        })
     }
 
     fn init(&mut self) {
@@ -89,12 +108,13 @@ impl TrainingSession {
             model: self.trainer()?.inference_model(),
             config: self.config.clone(),
             tokenizer: self.tokenizer.clone(),
+            preprocess: self.preprocess.clone(),
         })
     }
 
     /// An empty data set for this model.
     pub fn new_dataset(&self) -> PairDataset {
-        PairDataset::new(&self.config)
+        PairDataset::new(&self.config, self.preprocess.clone())
     }
 
     /// Starts a run; returns its number of steps. Nothing is changed where it is refused.
@@ -165,7 +185,7 @@ impl TrainingSession {
         let trainer = self.trainer()?;
         let (images, texts) = self.batch(pixels, ids)?;
         let (loss, gradients) = trainer.gradients(images, &texts).await?;
-        Ok((loss, save_gradients(trainer.model(), &gradients, layout).await?))
+        Ok((loss, save_gradients(trainer.model(), &self.config, &gradients, layout).await?))
     }
 
     /// One step on a batch given as numbers, outside any run; returns the loss before it.
@@ -184,4 +204,8 @@ impl TrainingSession {
         let trainer = self.trainer.as_mut().ok_or(ClipError::NoWeights)?;
         Ok(trainer.train_step(images, &texts, lr).await?.loss)
     }
+}
+
+fn no_resnet() -> ClipError {
+    invalid("vision.architecture", "vit or siglip for training", "resnet")
 }

@@ -7,7 +7,7 @@ use burn::tensor::{Device, Tensor};
 use super::optimizer::{AdamWOptions, adamw};
 use crate::device::read;
 use crate::error::{ClipError, Result};
-use crate::loss::ContrastiveLoss;
+use crate::loss::{ContrastiveLoss, SigmoidLoss};
 use crate::model::{Clip, TextBatch};
 
 /// ln 100: exp(logit_scale) is capped at 100 (arXiv 2103.00020, section 2.5).
@@ -56,7 +56,7 @@ impl Trainer {
 
     /// The device trained on.
     pub fn device(&self) -> Device {
-        self.model.logit_scale.val().device()
+        self.model.device()
     }
 
     /// Changes the optimiser's settings; its moments start anew if they differ from the present ones.
@@ -85,9 +85,11 @@ impl Trainer {
         if images < 2 {
             return Err(ClipError::BatchTooSmall { got: images });
         }
-        let image_features = self.model.encode_image(pixels);
-        let text_features = self.model.encode_text(texts);
-        Ok(ContrastiveLoss.forward(image_features, text_features, self.model.logit_scale.val()))
+        let logits = self.model.logits_per_image(self.model.encode_image(pixels)?, self.model.encode_text(texts)?);
+        Ok(match self.model.logit_bias {
+            Some(_) => SigmoidLoss::of_logits(logits),
+            None => ContrastiveLoss::of_logits(logits),
+        })
     }
 
     /// Loss of a batch and the gradient of every parameter, as a module whose values are the gradients.

@@ -1,0 +1,81 @@
+//! Reading a published config: fields of the right type, blamed by their path.
+
+use serde_json::Value;
+
+use super::invalid;
+use crate::error::Result;
+
+/// One object of a config.
+pub(crate) struct Fields<'a> {
+    value: &'a Value,
+    path: String,
+}
+
+impl<'a> Fields<'a> {
+    pub(crate) fn root(value: &'a Value) -> Self {
+        Self { value, path: String::new() }
+    }
+
+    /// Path of one of its fields.
+    pub(crate) fn path(&self, key: &str) -> String {
+        if self.path.is_empty() { key.into() } else { format!("{}.{key}", self.path) }
+    }
+
+    /// A field; `null` counts as left out.
+    pub(crate) fn get(&self, key: &str) -> Option<&'a Value> {
+        self.value.get(key).filter(|v| !v.is_null())
+    }
+
+    fn typed<T>(&self, key: &str, expected: &str, read: impl FnOnce(&'a Value) -> Option<T>) -> Result<Option<T>> {
+        let Some(value) = self.get(key) else { return Ok(None) };
+        read(value).map(Some).ok_or_else(|| invalid(&self.path(key), expected, short(value)))
+    }
+
+    /// A nested object; empty where it is left out.
+    pub(crate) fn object(&self, key: &str) -> Result<Self> {
+        const EMPTY: &Value = &Value::Null;
+        let value = self.typed(key, "an object", |v| v.is_object().then_some(v))?.unwrap_or(EMPTY);
+        Ok(Self { value, path: self.path(key) })
+    }
+
+    pub(crate) fn str(&self, key: &str) -> Result<Option<&'a str>> {
+        self.typed(key, "a string", Value::as_str)
+    }
+
+    pub(crate) fn bool(&self, key: &str, default: bool) -> Result<bool> {
+        Ok(self.typed(key, "true or false", Value::as_bool)?.unwrap_or(default))
+    }
+
+    pub(crate) fn usize(&self, key: &str, default: usize) -> Result<usize> {
+        let whole = |v: &Value| v.as_u64().and_then(|n| usize::try_from(n).ok());
+        Ok(self.typed(key, "a whole number", whole)?.unwrap_or(default))
+    }
+
+    pub(crate) fn f64(&self, key: &str, default: f64) -> Result<f64> {
+        Ok(self.typed(key, "a number", Value::as_f64)?.unwrap_or(default))
+    }
+
+    /// Three numbers, one a channel.
+    pub(crate) fn channels(&self, key: &str, default: [f32; 3]) -> Result<[f32; 3]> {
+        let three = |v: &Value| {
+            let numbers: Option<Vec<f32>> = v.as_array()?.iter().map(|x| x.as_f64().map(|x| x as f32)).collect();
+            <[f32; 3]>::try_from(numbers?).ok()
+        };
+        Ok(self.typed(key, "three numbers", three)?.unwrap_or(default))
+    }
+
+    /// Refuses any value but this one.
+    pub(crate) fn only(&self, key: &str, wanted: impl Into<Value>) -> Result<()> {
+        let wanted = wanted.into();
+        match self.get(key) {
+            Some(value) if *value != wanted => Err(invalid(&self.path(key), wanted.to_string(), short(value))),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A value as a message can hold it.
+fn short(value: &Value) -> String {
+    let text = value.to_string();
+    if text.chars().count() <= 60 { text } else { text.chars().take(60).collect::<String>() + "…" }
+}

@@ -1,0 +1,167 @@
+//! `config.json` as Hugging Face transformers writes it, for `CLIPModel` and `SiglipModel`.
+
+use serde_json::{Value, json};
+
+use super::fields::Fields;
+use super::{
+    Activation, ClipConfig, LOGIT_SCALE_INIT, Objective, TextConfig, TextPooling, VisionConfig, VitConfig, invalid,
+};
+use crate::error::{ClipError, Result};
+
+/// Reads a config; what is left out has the default of transformers' `CLIPConfig` or `SiglipConfig`.
+pub(super) fn read(value: &Value) -> Result<ClipConfig> {
+    let root = Fields::root(value);
+    let (vision, text) = (root.object("vision_config")?, root.object("text_config")?);
+    match root.str("model_type")?.unwrap_or("clip") {
+        "clip" => clip(&root, &vision, &text),
+        "siglip" => siglip(&vision, &text),
+        other => Err(invalid("model_type", "\"clip\" or \"siglip\"", format!("{other:?}"))),
+    }
+}
+
+fn activation(tower: &Fields<'_>, default: Activation) -> Result<Activation> {
+    match tower.str("hidden_act")? {
+        None => Ok(default),
+        Some("quick_gelu") => Ok(Activation::QuickGelu),
+        Some("gelu") => Ok(Activation::Gelu),
+        Some("gelu_pytorch_tanh") => Ok(Activation::GeluTanh),
+        Some(other) => {
+            let expected = "\"quick_gelu\", \"gelu\" or \"gelu_pytorch_tanh\"";
+            Err(invalid(&tower.path("hidden_act"), expected, format!("{other:?}")))
+        }
+    }
+}
+
+fn vit(vision: &Fields<'_>, defaults: (usize, Activation, f64)) -> Result<VitConfig> {
+    let (patch_size, activate, eps) = defaults;
+    vision.only("num_channels", 3)?;
+    Ok(VitConfig {
+        image_size: vision.usize("image_size", 224)?,
+        patch_size: vision.usize("patch_size", patch_size)?,
+        width: vision.usize("hidden_size", 768)?,
+        layers: vision.usize("num_hidden_layers", 12)?,
+        heads: vision.usize("num_attention_heads", 12)?,
+        mlp_width: vision.usize("intermediate_size", 3_072)?,
+        activation: activation(vision, activate)?,
+        layer_norm_eps: vision.f64("layer_norm_eps", eps)?,
+    })
+}
+
+fn clip(root: &Fields<'_>, vision: &Fields<'_>, text: &Fields<'_>) -> Result<ClipConfig> {
+    let eos = text.usize("eos_token_id", 49_407)?;
+    Ok(ClipConfig {
+        embed_dim: root.usize("projection_dim", 512)?,
+        objective: Objective::Softmax,
+        vision: VisionConfig::Vit(vit(vision, (32, Activation::QuickGelu, 1e-5))?),
+        text: TextConfig {
+            context_length: text.usize("max_position_embeddings", 77)?,
+            vocab_size: text.usize("vocab_size", 49_408)?,
+            width: text.usize("hidden_size", 512)?,
+            layers: text.usize("num_hidden_layers", 12)?,
+            heads: text.usize("num_attention_heads", 8)?,
+            mlp_width: text.usize("intermediate_size", 2_048)?,
+            activation: activation(text, Activation::QuickGelu)?,
+            layer_norm_eps: text.f64("layer_norm_eps", 1e-5)?,
+            // Early configs say 2 whatever the vocabulary; transformers then pools at argmax:
+            // https://github.com/huggingface/transformers/blob/v4.46.0/src/transformers/models/clip/modeling_clip.py#L1030
+            pooling: match eos {
+                2 => TextPooling::Argmax,
+                id => TextPooling::FirstOf(
+                    u32::try_from(id).map_err(|_too_large| invalid("text_config.eos_token_id", "a token id", id))?,
+                ),
+            },
+            causal: true,
+            projection_bias: false,
+        },
+    })
+}
+
+/// <https://github.com/huggingface/transformers/blob/v4.46.0/src/transformers/models/siglip/configuration_siglip.py>
+fn siglip(vision: &Fields<'_>, text: &Fields<'_>) -> Result<ClipConfig> {
+    if vision.bool("vision_use_head", true)? {
+        let vision = vit(vision, (16, Activation::GeluTanh, 1e-6))?;
+        let width = text.usize("hidden_size", 768)?;
+        let config = ClipConfig {
+            // the image tower has no projection: its width is the width of the shared space
+            embed_dim: vision.width,
+            objective: Objective::Sigmoid,
+            text: TextConfig {
+                context_length: text.usize("max_position_embeddings", 64)?,
+                vocab_size: text.usize("vocab_size", 32_000)?,
+                width,
+                layers: text.usize("num_hidden_layers", 12)?,
+                heads: text.usize("num_attention_heads", 12)?,
+                mlp_width: text.usize("intermediate_size", 3_072)?,
+                activation: activation(text, Activation::GeluTanh)?,
+                layer_norm_eps: text.f64("layer_norm_eps", 1e-6)?,
+                pooling: TextPooling::Last,
+                causal: false,
+                projection_bias: true,
+            },
+            vision: VisionConfig::Siglip(vision),
+        };
+        let projection = text.usize("projection_size", width)?;
+        if projection != config.embed_dim {
+            let expected = format!("the image tower's width {}", config.embed_dim);
+            return Err(invalid("text_config.projection_size", expected, projection));
+        }
+        return Ok(config);
+    }
+    Err(invalid("vision_config.vision_use_head", "true", false))
+}
+
+/// `config.json` from which transformers builds the same model.
+///
+/// # Errors
+/// `invalid-option` for a tower that transformers does not have.
+pub(super) fn write(config: &ClipConfig) -> Result<String> {
+    let activation = |a| match a {
+        Activation::QuickGelu => "quick_gelu",
+        Activation::Gelu => "gelu",
+        Activation::GeluTanh => "gelu_pytorch_tanh",
+    };
+    let t = &config.text;
+    let (family, v) = match &config.vision {
+        VisionConfig::Vit(v) if t.causal && config.objective == Objective::Softmax => ("clip", v),
+        VisionConfig::Siglip(v) if !t.causal && config.objective == Objective::Sigmoid => ("siglip", v),
+        _ => return Err(ClipError::no_hf_layout()),
+    };
+    let end = t.vocab_size.saturating_sub(1);
+    let eos = match t.pooling {
+        TextPooling::Argmax => 2,
+        TextPooling::FirstOf(id) => id,
+        TextPooling::Last => 1,
+    };
+    let clip = family == "clip";
+    let mut json = json!({
+        "architectures": [if clip { "CLIPModel" } else { "SiglipModel" }],
+        "model_type": family,
+        "torch_dtype": "float32",
+        "vision_config": {
+            "model_type": format!("{family}_vision_model"), "image_size": v.image_size, "patch_size": v.patch_size,
+            "num_channels": 3, "hidden_size": v.width, "num_hidden_layers": v.layers,
+            "num_attention_heads": v.heads, "intermediate_size": v.mlp_width,
+            "hidden_act": activation(v.activation), "layer_norm_eps": v.layer_norm_eps, "attention_dropout": 0.0,
+        },
+        "text_config": {
+            "model_type": format!("{family}_text_model"), "max_position_embeddings": t.context_length,
+            "vocab_size": t.vocab_size, "hidden_size": t.width, "num_hidden_layers": t.layers,
+            "num_attention_heads": t.heads, "intermediate_size": t.mlp_width,
+            "hidden_act": activation(t.activation), "layer_norm_eps": t.layer_norm_eps, "attention_dropout": 0.0,
+            "eos_token_id": eos,
+        },
+    });
+    if clip {
+        json["projection_dim"] = config.embed_dim.into();
+        json["logit_scale_init_value"] = LOGIT_SCALE_INIT.into();
+        for tower in ["vision_config", "text_config"] {
+            json[tower]["projection_dim"] = config.embed_dim.into();
+        }
+        json["text_config"]["bos_token_id"] = end.saturating_sub(1).into();
+        json["text_config"]["pad_token_id"] = end.into();
+    } else {
+        json["text_config"]["projection_size"] = config.embed_dim.into();
+        json["text_config"]["pad_token_id"] = 1.into();
+    }
+    Ok(format!("{json:#}\n"))
+}

@@ -1,0 +1,403 @@
+//! Shape of a CLIP: what a model is built from, read from our own JSON, Hugging Face's or OpenCLIP's.
+
+mod fields;
+mod hf;
+mod open_clip;
+
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value};
+
+pub(crate) use fields::Fields;
+
+use crate::error::{ClipError, Result};
+
+/// ln(1 / 0.07), where CLIP's learned temperature starts (arXiv 2103.00020, section 2.5).
+pub const LOGIT_SCALE_INIT: f64 = 2.659_260_036_932_778;
+
+/// Non-linearity of the MLPs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum Activation {
+    /// `x * sigmoid(1.702 x)`: OpenAI's models.
+    #[default]
+    QuickGelu,
+    /// `x * Φ(x)`, exact: LAION's and newer models.
+    Gelu,
+    /// `x * Φ(x)` by a hyperbolic tangent: SigLIP.
+    GeluTanh,
+}
+
+/// Which position of the text Transformer stands for the caption.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum TextPooling {
+    /// The position of the highest id (the end token is the last of CLIP's vocabulary); the first one of several.
+    #[default]
+    Argmax,
+    /// The first position that holds this id.
+    FirstOf(u32),
+    /// The last position of the context, whatever it holds: SigLIP.
+    Last,
+}
+
+/// What the similarities become, and with it what the model was trained on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "snake_case")]
+pub enum Objective {
+    /// Each image chooses among the captions and each caption among the images: CLIP.
+    #[default]
+    Softmax,
+    /// Each pair is judged alone, with a learned bias: SigLIP (arXiv 2303.15343).
+    Sigmoid,
+}
+
+/// Image tower, by architecture. In JSON the field `architecture` tells which; `vit` where it is left out.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "architecture", rename_all = "snake_case")]
+pub enum VisionConfig {
+    /// CLIP's Vision Transformer.
+    Vit(VitConfig),
+    /// SigLIP's: no class token, attention pooling.
+    Siglip(VitConfig),
+    /// CLIP's ResNet.
+    Resnet(ResNetConfig),
+}
+
+impl<'de> Deserialize<'de> for VisionConfig {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> core::result::Result<Self, D::Error> {
+        use serde::de::Error;
+        let mut fields = Map::<String, Value>::deserialize(deserializer)?;
+        let architecture = fields.remove("architecture").unwrap_or_else(|| "vit".into());
+        let fields = Value::Object(fields);
+        match architecture.as_str() {
+            Some("vit") => serde_json::from_value(fields).map(Self::Vit),
+            Some("siglip") => serde_json::from_value(fields).map(Self::Siglip),
+            Some("resnet") => serde_json::from_value(fields).map(Self::Resnet),
+            _ => return Err(D::Error::custom(format!("architecture is {architecture}, not vit, siglip or resnet"))),
+        }
+        .map_err(D::Error::custom)
+    }
+}
+
+impl VisionConfig {
+    /// Side of the square input, in pixels.
+    pub fn image_size(&self) -> usize {
+        match self {
+            Self::Vit(c) | Self::Siglip(c) => c.image_size,
+            Self::Resnet(c) => c.image_size,
+        }
+    }
+}
+
+/// CLIP's ResNet (arXiv 2103.00020, section 2.4): three convolutions before the stages, attention pooling after.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ResNetConfig {
+    /// Side of the square input, in pixels; a multiple of 32.
+    pub image_size: usize,
+    /// Channels of the first stage; the last has 32 times as many after its blocks.
+    pub width: usize,
+    /// Blocks of each stage.
+    pub layers: [usize; 4],
+    /// Heads of the attention pooling.
+    pub heads: usize,
+}
+
+/// A Vision Transformer (arXiv 2010.11929).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct VitConfig {
+    /// Side of the square input, in pixels.
+    pub image_size: usize,
+    /// Side of a patch, in pixels.
+    pub patch_size: usize,
+    /// Width of the residual stream.
+    pub width: usize,
+    /// Number of blocks.
+    pub layers: usize,
+    /// Attention heads.
+    pub heads: usize,
+    /// Width of the MLP's hidden layer; 0 in JSON means four times `width`.
+    #[serde(default)]
+    pub mlp_width: usize,
+    /// Non-linearity of the MLPs.
+    #[serde(default)]
+    pub activation: Activation,
+    /// Epsilon of the layer norms.
+    #[serde(default = "layer_norm_eps")]
+    pub layer_norm_eps: f64,
+}
+
+/// Text tower: a Transformer, causal in CLIP (arXiv 2103.00020, section 2.4) and not in SigLIP.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TextConfig {
+    /// Tokens of a caption, start and end included.
+    pub context_length: usize,
+    /// Size of the vocabulary; 0 in JSON means: as many as the tokenizer has.
+    #[serde(default)]
+    pub vocab_size: usize,
+    /// Width of the residual stream.
+    pub width: usize,
+    /// Number of blocks.
+    pub layers: usize,
+    /// Attention heads.
+    pub heads: usize,
+    /// Width of the MLP's hidden layer; 0 in JSON means four times `width`.
+    #[serde(default)]
+    pub mlp_width: usize,
+    /// Non-linearity of the MLPs.
+    #[serde(default)]
+    pub activation: Activation,
+    /// Epsilon of the layer norms.
+    #[serde(default = "layer_norm_eps")]
+    pub layer_norm_eps: f64,
+    /// How a caption becomes one vector.
+    #[serde(default)]
+    pub pooling: TextPooling,
+    /// Whether a token sees only itself and those before it.
+    #[serde(default = "yes")]
+    pub causal: bool,
+    /// Whether the projection has a bias.
+    #[serde(default)]
+    pub projection_bias: bool,
+}
+
+/// A whole CLIP.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ClipConfig {
+    /// Width of the space that both towers map into.
+    pub embed_dim: usize,
+    /// What the similarities become.
+    #[serde(default)]
+    pub objective: Objective,
+    /// Image tower.
+    pub vision: VisionConfig,
+    /// Text tower.
+    pub text: TextConfig,
+}
+
+fn layer_norm_eps() -> f64 {
+    1e-5
+}
+
+fn yes() -> bool {
+    true
+}
+
+pub(crate) fn invalid(field: &str, expected: impl Into<String>, got: impl core::fmt::Display) -> ClipError {
+    ClipError::InvalidConfig { field: field.into(), expected: expected.into(), got: got.to_string() }
+}
+
+impl ClipConfig {
+    /// Reads our own JSON, Hugging Face's `config.json` (told by `vision_config`) or OpenCLIP's (told by `model_cfg` or
+    /// `vision_cfg`).
+    ///
+    /// # Errors
+    /// `invalid-config` where a field is missing, of another type, or makes no model that is known here.
+    pub fn from_json(json: &str) -> Result<Self> {
+        let value: Value = serde_json::from_str(json).map_err(|e| invalid("(root)", "a JSON object", e))?;
+        let has = |key: &str| value.get(key).is_some();
+        let mut config = if has("vision_config") {
+            hf::read(&value)?
+        } else if has("model_cfg") || has("vision_cfg") {
+            open_clip::read(&value)?
+        } else {
+            serde_json::from_value(value).map_err(|e| invalid("(root)", "the fields of ClipConfig", e))?
+        };
+        config.fill_defaults();
+        config.validate()?;
+        Ok(config)
+    }
+
+    fn fill_defaults(&mut self) {
+        if let VisionConfig::Vit(v) | VisionConfig::Siglip(v) = &mut self.vision
+            && v.mlp_width == 0
+        {
+            v.mlp_width = v.width.saturating_mul(4);
+        }
+        if self.text.mlp_width == 0 {
+            self.text.mlp_width = self.text.width.saturating_mul(4);
+        }
+    }
+
+    /// `config.json` from which `transformers` builds the same `CLIPModel` or `SiglipModel`.
+    ///
+    /// # Errors
+    /// `invalid-option` for towers that transformers does not have.
+    pub fn to_hf_json(&self) -> Result<String> {
+        hf::write(self)
+    }
+
+    /// Our own JSON.
+    pub fn to_json(&self) -> String {
+        serde_json::json!(self).to_string()
+    }
+
+    fn validate(&self) -> Result<()> {
+        range("embed_dim", self.embed_dim, 1 << 16)?;
+        match &self.vision {
+            VisionConfig::Vit(v) => v.validate()?,
+            VisionConfig::Siglip(v) => {
+                v.validate()?;
+                if v.width != self.embed_dim {
+                    return Err(invalid("embed_dim", format!("the image tower's width {}", v.width), self.embed_dim));
+                }
+            }
+            VisionConfig::Resnet(v) => v.validate()?,
+        }
+        self.text.validate()
+    }
+}
+
+fn range(field: &str, value: usize, most: usize) -> Result<()> {
+    if value == 0 || value > most {
+        return Err(invalid(field, format!("1 to {most}"), value));
+    }
+    Ok(())
+}
+
+fn divides(field: &str, part: usize, whole: usize, of: &str) -> Result<()> {
+    if !whole.is_multiple_of(part) {
+        return Err(invalid(field, format!("a divisor of the {of} {whole}"), part));
+    }
+    Ok(())
+}
+
+fn epsilon(field: &str, eps: f64) -> Result<()> {
+    if !(eps > 0.0 && eps < 1.0) {
+        return Err(invalid(field, "a number between 0 and 1", eps));
+    }
+    Ok(())
+}
+
+/// 2 GiB of f32: half of what a 32-bit Wasm memory can be.
+const MOST_VALUES: usize = 1 << 29;
+
+/// The largest tensor of a tower of this shape.
+fn size(field: &str, sides: [usize; 2]) -> Result<()> {
+    match sides[0].checked_mul(sides[1]) {
+        Some(values) if values < MOST_VALUES => Ok(()),
+        _ => Err(invalid(field, format!("a tensor of fewer than {MOST_VALUES} values"), format!("{sides:?}"))),
+    }
+}
+
+impl VitConfig {
+    fn validate(&self) -> Result<()> {
+        range("vision.image_size", self.image_size, 1 << 13)?;
+        range("vision.patch_size", self.patch_size, 1 << 13)?;
+        range("vision.width", self.width, 1 << 16)?;
+        range("vision.layers", self.layers, 1 << 10)?;
+        range("vision.heads", self.heads, 1 << 10)?;
+        range("vision.mlp_width", self.mlp_width, 1 << 18)?;
+        size("vision.mlp_width", [self.width, self.mlp_width])?;
+        size("vision.width", [self.width, 3 * self.width])?;
+        size("vision.patch_size", [self.width, 3 * self.patch_size * self.patch_size])?;
+        divides("vision.heads", self.heads, self.width, "width")?;
+        // the last pixels of an image that is no multiple of the patch are left out, as a convolution does
+        if self.patch_size > self.image_size {
+            let expected = format!("at most the image size {}", self.image_size);
+            return Err(invalid("vision.patch_size", expected, self.patch_size));
+        }
+        size("vision.image_size", [(self.image_size / self.patch_size).pow(2) + 1, self.width])?;
+        epsilon("vision.layer_norm_eps", self.layer_norm_eps)
+    }
+}
+
+impl ResNetConfig {
+    /// Channels after the last stage.
+    pub fn out_width(&self) -> usize {
+        self.width * 32
+    }
+
+    fn validate(&self) -> Result<()> {
+        range("vision.image_size", self.image_size, 1 << 13)?;
+        range("vision.width", self.width, 1 << 11)?;
+        divides("vision.width", 2, self.width, "width")?;
+        for layers in self.layers {
+            range("vision.layers", layers, 1 << 10)?;
+        }
+        range("vision.heads", self.heads, 1 << 10)?;
+        divides("vision.heads", self.heads, self.out_width(), "last stage's width")?;
+        divides("vision.image_size", 32, self.image_size, "image size")
+    }
+}
+
+impl TextConfig {
+    fn validate(&self) -> Result<()> {
+        range("text.context_length", self.context_length, 1 << 16)?;
+        range("text.width", self.width, 1 << 16)?;
+        range("text.layers", self.layers, 1 << 10)?;
+        range("text.heads", self.heads, 1 << 10)?;
+        range("text.mlp_width", self.mlp_width, 1 << 18)?;
+        size("text.vocab_size", [self.vocab_size, self.width])?;
+        size("text.mlp_width", [self.width, self.mlp_width])?;
+        size("text.width", [self.width, 3 * self.width])?;
+        size("text.context_length", [self.context_length, self.width])?;
+        if let TextPooling::FirstOf(id) = self.pooling
+            && id as usize >= self.vocab_size
+        {
+            // without a size the vocabulary is cut, and every id with it
+            let expected = format!("\"argmax\", or an id below text.vocab_size {}", self.vocab_size);
+            return Err(invalid("text.pooling", expected, id));
+        }
+        if self.context_length < 3 {
+            return Err(invalid("text.context_length", "3 or more: start, a token, end", self.context_length));
+        }
+        divides("text.heads", self.heads, self.width, "width")?;
+        epsilon("text.layer_norm_eps", self.layer_norm_eps)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TINY: &str = r#"{"embedDim": 8, "vision": {"imageSize": 16, "patchSize": 8, "width": 12, "layers": 1, "heads": 3},
+        "text": {"contextLength": 6, "vocabSize": 20, "width": 8, "layers": 1, "heads": 2}}"#;
+
+    #[test]
+    fn own_json_fills_defaults_and_round_trips() {
+        let config = ClipConfig::from_json(TINY).unwrap();
+        let VisionConfig::Vit(vision) = &config.vision else { panic!("{config:?}") };
+        assert_eq!((vision.mlp_width, config.text.mlp_width), (48, 32));
+        assert_eq!(ClipConfig::from_json(&config.to_json()).unwrap(), config);
+    }
+
+    #[test]
+    fn hf_json_round_trips() {
+        let mut config = ClipConfig::from_json(TINY).unwrap();
+        let again = |config: &ClipConfig| ClipConfig::from_json(&config.to_hf_json().unwrap()).unwrap();
+        assert_eq!(again(&config), config);
+        config.text.pooling = TextPooling::FirstOf(19);
+        let VisionConfig::Vit(vision) = config.vision.clone() else { panic!("{config:?}") };
+        config.vision = VisionConfig::Vit(VitConfig { activation: Activation::Gelu, ..vision.clone() });
+        assert_eq!(again(&config), config);
+        config.vision =
+            VisionConfig::Siglip(VitConfig { activation: Activation::GeluTanh, layer_norm_eps: 1e-6, ..vision });
+        config.text = TextConfig { pooling: TextPooling::Last, causal: false, projection_bias: true, ..config.text };
+        (config.objective, config.embed_dim) = (Objective::Sigmoid, 12);
+        assert_eq!(again(&config), config);
+        assert_eq!(ClipConfig::from_json(&config.to_json()).unwrap(), config);
+    }
+
+    #[test]
+    fn what_makes_no_model_is_refused_by_field() {
+        for (from, to, field) in [
+            ("\"heads\": 3", "\"heads\": 5", "vision.heads"),
+            ("\"patchSize\": 8", "\"patchSize\": 17", "vision.patch_size"),
+            ("\"embedDim\": 8", "\"embedDim\": 0", "embed_dim"),
+            ("\"contextLength\": 6", "\"contextLength\": 2", "text.context_length"),
+            ("\"heads\": 2", "\"heads\": 2, \"pooling\": {\"first_of\": 20}", "text.pooling"),
+            ("\"width\": 12", "\"widht\": 12", "(root)"),
+            ("\"width\": 12", "\"width\": 12, \"architecture\": \"vgg\"", "(root)"),
+            ("\"vocabSize\": 20", "\"vocabSize\": 18446744073709551615", "text.vocab_size"),
+            ("\"embedDim\": 8", "\"embedDim\": -8", "(root)"),
+        ] {
+            let error = ClipConfig::from_json(&TINY.replace(from, to)).unwrap_err();
+            assert!(matches!(&error, ClipError::InvalidConfig { field: f, .. } if f == field), "{to}: {error}");
+        }
+        assert_eq!(ClipConfig::from_json("{").unwrap_err().code(), "invalid-config");
+    }
+}

@@ -1,0 +1,38 @@
+//! SigLIP's pairwise sigmoid loss (arXiv 2303.15343, algorithm 1).
+
+use burn::tensor::{Tensor, TensorData, activation::log_sigmoid};
+
+/// Every pair judged alone, matching or not: `-Σ log σ(z (t x·y + b)) / N` with z = 1 on the diagonal and -1 off it, as
+/// `SigLipLoss` of <https://github.com/mlfoundations/open_clip/blob/v3.3.0/src/open_clip/loss.py>.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SigmoidLoss;
+
+impl SigmoidLoss {
+    /// # Shapes
+    /// - logits_per_image: `[batch, batch]`, bias included
+    /// - output: `[1]`
+    pub fn of_logits(logits_per_image: Tensor<2>) -> Tensor<1> {
+        let [n, _] = logits_per_image.dims();
+        let mut labels = vec![-1.0f32; n * n];
+        labels.iter_mut().step_by(n + 1).for_each(|x| *x = 1.0);
+        let labels = Tensor::<2>::from_data(TensorData::new(labels, [n, n]), &logits_per_image.device());
+        log_sigmoid(logits_per_image * labels).sum() * (-1.0 / n as f64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::tensor::Device;
+
+    #[test]
+    fn certain_and_right_costs_nothing_and_wrong_costs_the_logit() {
+        let loss = |rows: [[f32; 2]; 2]| -> f32 {
+            let logits = Tensor::<2>::from_data(rows, &Device::flex());
+            SigmoidLoss::of_logits(logits).into_data().try_to_vec().unwrap()[0]
+        };
+        assert!(loss([[90.0, -90.0], [-90.0, 90.0]]).abs() < 1e-6);
+        assert!((loss([[0.0; 2]; 2]) - 2.0 * 2f32.ln()).abs() < 1e-6);
+        assert!((loss([[-90.0, -90.0], [-90.0, -90.0]]) - 90.0).abs() < 1e-4);
+    }
+}

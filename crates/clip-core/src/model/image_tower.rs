@@ -1,0 +1,77 @@
+//! The image encoder, whichever architecture it has.
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor, TensorData};
+
+use super::init::ParamInit;
+use super::modified_resnet::ModifiedResNet;
+use super::siglip_vision::SiglipVisionTransformer;
+use super::vision_transformer::VisionTransformer;
+use crate::config::VisionConfig;
+use crate::error::{ClipError, Result};
+
+/// An image encoder.
+#[derive(Module, Debug)]
+#[expect(clippy::large_enum_variant, reason = "one of them a model, never in a list")]
+pub enum ImageTower {
+    /// CLIP's Vision Transformer.
+    Vit(VisionTransformer),
+    /// SigLIP's.
+    Siglip(SiglipVisionTransformer),
+    /// CLIP's ResNet.
+    Resnet(ModifiedResNet),
+}
+
+impl ImageTower {
+    /// Fresh parameters.
+    pub fn init(config: &VisionConfig, embed_dim: usize, init: &mut ParamInit<'_>) -> Self {
+        match config {
+            VisionConfig::Vit(config) => Self::Vit(VisionTransformer::init(config, embed_dim, init)),
+            VisionConfig::Siglip(config) => Self::Siglip(SiglipVisionTransformer::init(config, init)),
+            VisionConfig::Resnet(config) => Self::Resnet(ModifiedResNet::init(config, embed_dim, init)),
+        }
+    }
+
+    /// # Shapes
+    /// - pixels: `[batch, 3, size, size]`, normalised
+    /// - output: `[batch, embed_dim]`, not of length one
+    pub fn forward(&self, pixels: Tensor<4>) -> Tensor<2> {
+        match self {
+            Self::Vit(tower) => tower.forward(pixels),
+            Self::Siglip(tower) => tower.forward(pixels),
+            Self::Resnet(tower) => tower.forward(pixels),
+        }
+    }
+}
+
+/// Images as a tower takes them, checked against its size.
+///
+/// # Shapes
+/// - values, output: `[images, 3, size, size]`, normalised, row-major
+///
+/// # Errors
+/// `empty-batch`; `shape-mismatch` for values that are no whole number of images.
+pub fn pixel_batch(values: &[f32], config: &VisionConfig, device: &Device) -> Result<Tensor<4>> {
+    let (count, size) = (image_count(values, config)?, config.image_size());
+    Ok(Tensor::from_data(TensorData::new(values.to_vec(), [count, 3, size, size]), device))
+}
+
+/// Images in `[images, 3, size, size]`.
+///
+/// # Errors
+/// As [`pixel_batch`].
+pub fn image_count(values: &[f32], config: &VisionConfig) -> Result<usize> {
+    let size = config.image_size();
+    let each = 3 * size * size;
+    if values.is_empty() {
+        return Err(ClipError::EmptyBatch { what: "image".into() });
+    }
+    if !values.len().is_multiple_of(each) {
+        return Err(ClipError::ShapeMismatch {
+            what: "pixel_values".into(),
+            expected: format!("[n, 3, {size}, {size}]"),
+            got: format!("{} values", values.len()),
+        });
+    }
+    Ok(values.len() / each)
+}

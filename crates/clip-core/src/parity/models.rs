@@ -1,0 +1,355 @@
+//! Embeddings, logits and losses of PyTorch, in every layout.
+
+use burn::tensor::TensorData;
+
+use super::*;
+use crate::bundle::{Bundle, Files, Opening};
+use crate::checkpoint::{Layout, load, save};
+use crate::config::{ClipConfig, VisionConfig, VitConfig};
+use crate::device::cpu;
+use crate::loss::{ContrastiveLoss, SigmoidLoss};
+use crate::model::{Clip, ImageTower, TextBatch, TextTransformer, Towers, logits};
+
+fn config(path: &str) -> ClipConfig {
+    ClipConfig::from_json(&text(&format!("models/{path}"))).unwrap()
+}
+
+/// OpenCLIP's config of the SigLIP fixture, whose trunk timm does not know: its numbers put beside the name.
+fn siglip_open_clip_config() -> String {
+    let mut config = json("models/siglip-p16/open_clip/open_clip_config.json");
+    let trunk = config["fixture_trunk"].take();
+    let vision = &mut config["model_cfg"]["vision_cfg"];
+    for key in ["patch_size", "width", "layers", "mlp_ratio"] {
+        vision[key] = trunk[key].clone();
+    }
+    vision["head_width"] = (trunk["width"].as_u64().unwrap() / trunk["heads"].as_u64().unwrap()).into();
+    config.to_string()
+}
+
+/// A model from the files of a checkpoint, pushed in pieces of an odd size.
+fn open(files: &[&str], config: &str, towers: Towers) -> crate::Result<Bundle> {
+    let bytes: Vec<Vec<u8>> = files.iter().map(|file| fixture(&format!("models/{file}"))).collect();
+    let headers: Vec<Header> = bytes.iter().map(|b| Header::parse(b, b.len() as u64).unwrap()).collect();
+    let files = Files { config: Some(config), ..Files::default() };
+    let mut opening = Opening::new(&headers, &files, towers, &cpu())?;
+    for part in opening.loading.parts().to_vec() {
+        for piece in bytes[part.file][part.begin as usize..part.end as usize].chunks(1_001) {
+            opening.loading.push(piece)?;
+        }
+    }
+    let (bundle, warning) = opening.finish()?;
+    assert_eq!(warning, None);
+    Ok(bundle)
+}
+
+/// Compares tensors with golden ones, and knows which it compared.
+struct Comparison {
+    golden: Golden,
+    notes: Value,
+    folder: String,
+    checked: Vec<String>,
+}
+
+impl Comparison {
+    fn new(folder: &str) -> Self {
+        let golden = Golden::open(&format!("models/{folder}/golden.safetensors"));
+        Self {
+            golden,
+            notes: json(&format!("models/{folder}/golden.json")),
+            folder: folder.into(),
+            checked: Vec::new(),
+        }
+    }
+
+    /// Nothing where the folder has no such golden tensor; `finish` sees that none is left over.
+    fn compare(&mut self, name: &str, got: Vec<f32>) {
+        if self.golden.header.tensor(name).is_none() {
+            return;
+        }
+        let (_, expected) = self.golden.tensor(name);
+        let atol = self.notes["tensors"][name]["atol"].as_f64().unwrap() as f32;
+        let error = max_error(&got, &expected);
+        assert!(error <= atol, "{} {name}: {error} > {atol}", self.folder);
+        self.checked.push(name.into());
+    }
+
+    fn outputs(&mut self, model: &Clip, pixels: Tensor<4>, batch: &TextBatch) {
+        let raw = model.visual.as_ref().unwrap().forward(pixels.clone());
+        self.compare("image_embeds_raw", values(raw));
+        self.compare("text_embeds_raw", values(model.text.as_ref().unwrap().forward(batch)));
+        let (images, texts) = (model.encode_image(pixels).unwrap(), model.encode_text(batch).unwrap());
+        self.compare("image_embeds", values(images.clone()));
+        self.compare("text_embeds", values(texts.clone()));
+        let per_image = model.logits_per_image(images, texts);
+        self.compare("logits_per_image", values(per_image.clone()));
+        self.compare("logits_per_text", values(per_image.clone().transpose()));
+        let loss = match model.logit_bias {
+            Some(_) => SigmoidLoss::of_logits(per_image),
+            None => ContrastiveLoss::of_logits(per_image),
+        };
+        self.compare("loss", values(loss));
+    }
+
+    fn finish(mut self) {
+        let inputs = ["pixel_values", "input_ids"];
+        let all: Vec<&str> = self.golden.names().into_iter().filter(|n| !inputs.contains(n)).collect();
+        self.checked.sort_unstable();
+        assert_eq!(self.checked, all, "every golden tensor is compared");
+    }
+}
+
+/// Inputs of a folder.
+fn inputs(folder: &str, config: &ClipConfig) -> (Tensor<4>, TextBatch) {
+    let golden = Golden::open(&format!("models/{folder}/golden.safetensors"));
+    let (shape, pixels) = golden.tensor("pixel_values");
+    let ids = golden.ids("input_ids");
+    let batch = TextBatch::new(&ids, ids.len() / config.text.context_length, &config.text).unwrap();
+    (Tensor::from_data(TensorData::new(pixels, shape), &cpu()), batch)
+}
+
+/// Every layer of both towers, and what comes out.
+fn check_layers(folder: &str, files: &[&str], json: &str) {
+    let bundle = open(files, json, Towers::Both).unwrap();
+    let (model, config) = (bundle.model, bundle.config);
+    let (pixels, batch) = inputs(folder, &config);
+    let mut golden = Comparison::new(folder);
+    match model.visual.as_ref().unwrap() {
+        ImageTower::Vit(tower) => {
+            let mut x = tower.embeddings(pixels.clone());
+            golden.compare("vision_embeddings", values(x.clone()));
+            x = tower.ln_pre.forward(x);
+            for (i, block) in tower.transformer.resblocks.iter().enumerate() {
+                x = block.forward(x);
+                golden.compare(&format!("vision_layer_{i}"), values(x.clone()));
+            }
+            golden.compare("vision_last_hidden_state", values(x.clone()));
+            let [n, _, width] = x.dims();
+            let class = x.slice([0..n, 0..1]).reshape([n, width]);
+            golden.compare("vision_pooler_output", values(tower.ln_post.forward(class)));
+        }
+        ImageTower::Siglip(tower) => {
+            let mut x = tower.embeddings(pixels.clone());
+            golden.compare("vision_embeddings", values(x.clone()));
+            for (i, block) in tower.transformer.resblocks.iter().enumerate() {
+                x = block.forward(x);
+                golden.compare(&format!("vision_layer_{i}"), values(x.clone()));
+            }
+            x = tower.ln_post.forward(x);
+            golden.compare("vision_last_hidden_state", values(x.clone()));
+            golden.compare("vision_pooler_output", values(tower.head.forward(x)));
+        }
+        ImageTower::Resnet(_) => {}
+    }
+    if golden.golden.header.tensor("text_embeddings").is_some() {
+        let tower = model.text.as_ref().unwrap();
+        let mut x = tower.embeddings(&batch);
+        golden.compare("text_embeddings", values(x.clone()));
+        for (i, block) in tower.transformer.resblocks.iter().enumerate() {
+            x = block.forward(x);
+            golden.compare(&format!("text_layer_{i}"), values(x.clone()));
+        }
+        let last = tower.last_hidden_state(&batch);
+        golden.compare("text_last_hidden_state", values(last.clone()));
+        let pooled = TextTransformer::pool(last, &batch);
+        // SiglipModel's pooler output is after the head
+        let pooled = if model.logit_bias.is_some() { tower.forward(&batch) } else { pooled };
+        golden.compare("text_pooler_output", values(pooled));
+    }
+    golden.outputs(&model, pixels, &batch);
+    golden.finish();
+}
+
+/// What comes out of a layout, against the golden outputs of `golden`.
+fn check_outputs(golden: &str, inputs_of: &str, files: &[&str], json: &str) {
+    let bundle = open(files, json, Towers::Both).unwrap();
+    let (pixels, batch) = inputs(inputs_of, &bundle.config);
+    let mut comparison = Comparison::new(golden);
+    comparison.outputs(&bundle.model, pixels, &batch);
+    assert!(comparison.checked.len() >= 4, "{:?}", comparison.checked);
+}
+
+#[test]
+fn quick_gelu_pooled_at_argmax() {
+    let folder = "clip-quickgelu-p8";
+    let config = text(&format!("models/{folder}/hf/config.json"));
+    check_layers(folder, &[&format!("{folder}/hf/model.safetensors")], &config);
+    let config = text(&format!("models/{folder}/open_clip/open_clip_config.json"));
+    check_outputs(folder, folder, &[&format!("{folder}/open_clip/open_clip_model.safetensors")], &config);
+    let openai = format!("{folder}/openai");
+    check_outputs(&openai, folder, &[&format!("{openai}/model.fp16.safetensors")], &config);
+}
+
+#[test]
+fn gelu_pooled_at_the_end_token() {
+    let folder = "clip-gelu-p16-eos";
+    let config = text(&format!("models/{folder}/hf/config.json"));
+    check_layers(folder, &[&format!("{folder}/hf/model.safetensors")], &config);
+    let config = text(&format!("models/{folder}/open_clip/open_clip_config.json"));
+    check_outputs(folder, folder, &[&format!("{folder}/open_clip/open_clip_model.safetensors")], &config);
+}
+
+#[test]
+fn laion_in_shards_and_half_precisions() {
+    let folder = "clip-gelu-p32-laion";
+    let shards = [1, 2].map(|i| format!("{folder}/hf-sharded/model-0000{i}-of-00002.safetensors"));
+    let config = text(&format!("models/{folder}/hf-sharded/config.json"));
+    check_layers(folder, &[&shards[0], &shards[1]], &config);
+    let config = text(&format!("models/{folder}/open_clip/open_clip_config.json"));
+    check_outputs(folder, folder, &[&format!("{folder}/open_clip/open_clip_model.safetensors")], &config);
+    for half in ["hf-fp16", "hf-bf16"] {
+        let inner = format!("{folder}/{half}");
+        let config = text(&format!("models/{inner}/config.json"));
+        check_outputs(&inner, folder, &[&format!("{inner}/model.safetensors")], &config);
+    }
+}
+
+#[test]
+fn siglip() {
+    let folder = "siglip-p16";
+    let config = text(&format!("models/{folder}/hf/config.json"));
+    check_layers(folder, &[&format!("{folder}/hf/model.safetensors")], &config);
+    let inner = format!("{folder}/open_clip");
+    let file = format!("{inner}/open_clip_model.safetensors");
+    check_outputs(&inner, folder, &[&file], &siglip_open_clip_config());
+}
+
+#[test]
+fn resnet() {
+    let folder = "clip-resnet";
+    let config = text(&format!("models/{folder}/open_clip/open_clip_config.json"));
+    check_layers(folder, &[&format!("{folder}/open_clip/open_clip_model.safetensors")], &config);
+}
+
+#[test]
+fn one_tower_alone_needs_only_its_bytes() {
+    let file = "clip-quickgelu-p8/hf/model.safetensors";
+    let json = text("models/clip-quickgelu-p8/hf/config.json");
+    let whole = open(&[file], &json, Towers::Both).unwrap();
+    let (pixels, batch) = inputs("clip-quickgelu-p8", &whole.config);
+    for towers in [Towers::Image, Towers::Text] {
+        let one = open(&[file], &json, towers).unwrap().model;
+        let (image, words) = (one.encode_image(pixels.clone()), one.encode_text(&batch));
+        let (there, missing) = if towers == Towers::Image { (image, words) } else { (words, image) };
+        let expected = match towers {
+            Towers::Image => whole.model.encode_image(pixels.clone()),
+            _ => whole.model.encode_text(&batch),
+        };
+        assert_eq!(values(there.unwrap()), values(expected.unwrap()));
+        assert_eq!(missing.unwrap_err().code(), "missing-tower");
+    }
+    let header = Golden::open(&format!("models/{file}")).header;
+    let bytes = |towers| -> u64 {
+        let loading = crate::checkpoint::Loading::new(&[header.clone()], &whole.config, towers, &cpu()).unwrap();
+        loading.parts().iter().map(|part| part.end - part.begin).sum()
+    };
+    // both hold the temperature, 4 bytes
+    assert_eq!(bytes(Towers::Image) + bytes(Towers::Text), bytes(Towers::Both) + 4);
+}
+
+#[test]
+fn what_is_saved_loads_the_same_in_both_layouts() {
+    for (file, json) in [
+        ("clip-quickgelu-p8/hf/model.safetensors", text("models/clip-quickgelu-p8/hf/config.json")),
+        ("siglip-p16/hf/model.safetensors", text("models/siglip-p16/hf/config.json")),
+        ("siglip-p16/open_clip/open_clip_model.safetensors", siglip_open_clip_config()),
+        (
+            "clip-resnet/open_clip/open_clip_model.safetensors",
+            text("models/clip-resnet/open_clip/open_clip_config.json"),
+        ),
+    ] {
+        let original = Golden::open(&format!("models/{file}"));
+        let Bundle { model, config, .. } = open(&[file], &json, Towers::Both).unwrap();
+        let own = if file.contains("/hf/") { Layout::Hf } else { Layout::OpenClip };
+        for layout in [Layout::Hf, Layout::OpenClip] {
+            if matches!(config.vision, VisionConfig::Resnet(_)) && layout == Layout::Hf {
+                let error = now(save(&model, &config, layout, Default::default())).unwrap_err();
+                assert!(error.to_string().contains("transformers has no such model"), "{error}");
+                continue;
+            }
+            let saved = now(save(&model, &config, layout, Default::default())).unwrap();
+            let again = load(&saved, &config, &cpu()).unwrap();
+            let back = Golden::new(now(save(&again, &config, own, Default::default())).unwrap());
+            let integers = ["position_ids", "num_batches_tracked"];
+            let names = original.names();
+            let names: Vec<&&str> = names.iter().filter(|n| !integers.iter().any(|i| n.ends_with(i))).collect();
+            assert_eq!(back.names().len(), names.len());
+            for name in names {
+                assert_eq!(back.tensor(name), original.tensor(name), "{file} {name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_does_not_fit_is_refused_by_name() {
+    let file = "clip-quickgelu-p8/hf/model.safetensors";
+    let config = config("clip-quickgelu-p8/hf/config.json");
+    let VisionConfig::Vit(vit) = config.vision.clone() else { panic!("{config:?}") };
+    let refuse = |config: ClipConfig, code: &str, message: &str| {
+        let error = open(&[file], &config.to_json(), Towers::Both).unwrap_err();
+        assert!(error.code() == code && error.to_string().contains(message), "{error}");
+    };
+    let deeper = VisionConfig::Vit(VitConfig { layers: 9, ..vit });
+    refuse(ClipConfig { vision: deeper, ..config.clone() }, "missing-tensor", "vision_model.encoder.layers.2.");
+    refuse(
+        ClipConfig { embed_dim: 41, ..config },
+        "shape-mismatch",
+        "visual_projection.weight: expected [41, 64], got [40, 64]",
+    );
+    let twice = open(&[file, file], &text("models/clip-quickgelu-p8/hf/config.json"), Towers::Both).unwrap_err();
+    assert!(twice.to_string().contains("got it in two"), "{twice}");
+}
+
+#[test]
+fn values_that_are_no_numbers_are_told_of() {
+    let bytes = fixture("models/clip-quickgelu-p8/hf/model.safetensors");
+    let header = Header::parse(&bytes, bytes.len() as u64).unwrap();
+    let json = text("models/clip-quickgelu-p8/hf/config.json");
+    let files = Files { config: Some(&json), ..Files::default() };
+    let mut opening = Opening::new(&[header], &files, Towers::Both, &cpu()).unwrap();
+    for part in opening.loading.parts().to_vec() {
+        let mut piece = bytes[part.begin as usize..part.end as usize].to_vec();
+        if part.name == "visual_projection.weight" {
+            piece[4..8].copy_from_slice(&f32::NAN.to_le_bytes());
+        }
+        opening.loading.push(&piece).unwrap();
+    }
+    let (_, warning) = opening.finish().unwrap();
+    assert!(warning.unwrap().starts_with("visual_projection.weight holds NaN"));
+}
+
+#[test]
+fn losses_and_their_gradients() {
+    let golden = Golden::open("models/losses.safetensors");
+    let device = cpu().autodiff();
+    for (kind, n) in [("clip", "n8"), ("clip", "n3"), ("siglip", "n8"), ("siglip", "n3")] {
+        let get = |name: &str| golden.tensor(&name.replace("{n}", n).replace("{kind}", kind));
+        let features = |name| {
+            let (shape, values) = get(name);
+            Tensor::<2>::from_data(TensorData::new(values, shape), &device).require_grad()
+        };
+        let scalar = |name: &str| Tensor::<1>::from_data(TensorData::new(get(name).1, [1]), &device).require_grad();
+        let (image, text) = (features("{n}.image_embeds"), features("{n}.text_embeds"));
+        let (scale, bias) = (scalar("{n}.logit_scale"), scalar("{n}.logit_bias"));
+        let plain = logits(image.clone(), text.clone(), scale.clone());
+        let loss = match kind {
+            "clip" => ContrastiveLoss::of_logits(plain),
+            _ => SigmoidLoss::of_logits(plain + bias.clone().unsqueeze::<2>()),
+        };
+        assert!(max_error(&values(loss.clone().inner()), &get("{kind}.{n}.loss").1) < 1e-5, "{kind} {n}");
+        let grads = loss.backward();
+        let mut pairs = vec![
+            ("{kind}.{n}.grad_image", values(image.grad(&grads).unwrap())),
+            ("{kind}.{n}.grad_text", values(text.grad(&grads).unwrap())),
+            ("{kind}.{n}.grad_logit_scale", values(scale.grad(&grads).unwrap())),
+        ];
+        if kind == "siglip" {
+            pairs.push(("{kind}.{n}.grad_logit_bias", values(bias.grad(&grads).unwrap())));
+        }
+        for (name, got) in pairs {
+            let (_, expected) = get(name);
+            let largest = expected.iter().fold(0f32, |m, x| m.max(x.abs()));
+            assert!(max_error(&got, &expected) <= 1e-4 * largest, "{kind} {n} {name}");
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Gradients, AdamW steps and learning rates of PyTorch.
+
+use burn::tensor::TensorData;
+
+use super::*;
+use crate::checkpoint::{Layout, load, save, save_gradients};
+use crate::config::ClipConfig;
+use crate::device::cpu;
+use crate::model::TextBatch;
+use crate::train::{Decay, Schedule, Trainer};
+
+fn trainer(logit_scale: Option<f32>) -> (Trainer, ClipConfig) {
+    let config = ClipConfig::from_json(&text("training/hf_config.json")).unwrap();
+    let bytes = fixture("training/init.hf.safetensors");
+    let mut model = load(&bytes, &config, &cpu().autodiff()).unwrap();
+    if let Some(value) = logit_scale {
+        model.logit_scale = model.logit_scale.map(|x| (x * 0.0 + value).detach().require_grad());
+    }
+    (Trainer::new(model), config)
+}
+
+fn batch(config: &ClipConfig) -> (Tensor<4>, TextBatch) {
+    let golden = Golden::open("training/batch8.safetensors");
+    let (shape, pixels) = golden.tensor("pixel_values");
+    let pixels = Tensor::from_data(TensorData::new(pixels, shape), &cpu().autodiff());
+    (pixels, TextBatch::new(&golden.ids("input_ids"), 8, &config.text).unwrap())
+}
+
+#[test]
+fn gradient_of_every_parameter() {
+    let (trainer, config) = trainer(None);
+    let (pixels, texts) = batch(&config);
+    let (loss, grads) = now(trainer.gradients(pixels, &texts)).unwrap();
+    let expected_loss = json("training/training.json")["grads"]["loss"].as_f64().unwrap();
+    assert!((f64::from(loss) - expected_loss).abs() < 1e-5, "{loss}");
+    let got = now(save_gradients(trainer.model(), &config, &grads, Layout::OpenClip)).unwrap();
+    let got = Golden::new(got);
+    let golden = fixture("training/grads.safetensors");
+    let golden = Golden::new(golden);
+    assert_eq!(got.names().len(), golden.names().len());
+    for name in golden.names() {
+        let (shape, expected) = golden.tensor(name);
+        let (got_shape, got) = got.tensor(name);
+        assert_eq!(got_shape, shape, "{name}");
+        let largest = expected.iter().fold(0f32, |m, x| m.max(x.abs()));
+        let error = max_error(&got, &expected) / largest;
+        assert!(error <= 1e-4, "{name}: {error}");
+    }
+}
+
+#[test]
+fn parameters_after_1_2_and_10_steps() {
+    let (mut trainer, config) = trainer(None);
+    let (pixels, texts) = batch(&config);
+    let notes = json("training/training.json");
+    let start = fixture("training/init.hf.safetensors");
+    let start = load(&start, &config, &cpu()).unwrap();
+    let start = now(save(&start, &config, Layout::OpenClip, Default::default())).unwrap();
+    let start = Golden::new(start);
+    for step in 1..=10 {
+        let report = now(trainer.train_step(pixels.clone(), &texts, 5e-4)).unwrap();
+        let expected = notes["trace"][step - 1]["loss_before"].as_f64().unwrap();
+        assert!((f64::from(report.loss) - expected).abs() <= 1e-3 * expected, "step {step}: {}", report.loss);
+        let Some(golden) =
+            [1, 2, 10].contains(&step).then(|| fixture(&format!("training/params.step{step}.safetensors")))
+        else {
+            continue;
+        };
+        let golden = Golden::new(golden);
+        let got = now(save(&trainer.inference_model(), &config, Layout::OpenClip, Default::default())).unwrap();
+        let got = Golden::new(got);
+        for name in golden.names() {
+            let (mut expected, mut got) = (golden.tensor(name).1, got.tensor(name).1);
+            let mut start = start.tensor(name).1;
+            if name.ends_with("in_proj_bias") {
+                // key biases: their gradient is zero but for rounding
+                let third = got.len() / 3;
+                for values in [&mut expected, &mut got, &mut start] {
+                    values.drain(third..2 * third);
+                }
+            }
+            let error = max_error(&got, &expected);
+            assert!(error <= 5e-5, "step {step} {name}: {error}");
+            let norm = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f32>().sqrt();
+            let relative = norm(&got, &expected) / norm(&expected, &start);
+            assert!(relative <= 3e-3, "step {step} {name}: {relative}");
+        }
+    }
+}
+
+#[test]
+fn logit_scale_is_clamped_after_each_step() {
+    for run in json("training/training.json")["clamp"].as_array().unwrap() {
+        let (mut trainer, config) = trainer(Some(run["logit_scale_start"].as_f64().unwrap() as f32));
+        let (pixels, texts) = batch(&config);
+        for expected in run["trace"].as_array().unwrap() {
+            let Some(after) = expected["logit_scale_after"].as_f64() else { continue };
+            let report = now(trainer.train_step(pixels.clone(), &texts, 5e-4)).unwrap();
+            let loss = expected["loss_before"].as_f64().unwrap();
+            assert!((f64::from(report.loss) - loss).abs() <= 1e-3 * loss.abs(), "{report:?} {expected}");
+            let got = values(trainer.model().logit_scale.val().inner())[0];
+            assert!((f64::from(got) - after).abs() < 5e-5, "{got} {after}");
+        }
+    }
+}
+
+#[test]
+fn learning_rates() {
+    for run in json("training/training.json")["lr_schedule"].as_array().unwrap() {
+        let of = |key: &str| run[key].as_u64().unwrap() as usize;
+        let base = run["base_lr"].as_f64().unwrap();
+        let schedule = Schedule::new(base, of("warmup"), of("total_steps"), Decay::Cosine).unwrap();
+        let rates: Vec<(usize, f64)> = match run["at"].as_object() {
+            Some(at) => at.iter().map(|(step, rate)| (step.parse().unwrap(), rate.as_f64().unwrap())).collect(),
+            None => run["lr"].as_array().unwrap().iter().map(|rate| rate.as_f64().unwrap()).enumerate().collect(),
+        };
+        for (step, expected) in rates {
+            let got = schedule.at(step);
+            assert!((got - expected).abs() <= 1e-12 * expected.abs().max(1e-300), "step {step}: {got} {expected}");
+        }
+    }
+}
+
+#[test]
+fn a_batch_of_one_and_a_loss_that_is_no_number_change_nothing() {
+    let (mut trainer, config) = trainer(None);
+    let (pixels, _) = batch(&config);
+    let one = TextBatch::new(&[3; 16], 1, &config.text).unwrap();
+    let single = pixels.clone().narrow(0, 0, 1);
+    assert_eq!(now(trainer.train_step(single, &one, 1e-3)).unwrap_err().code(), "batch-too-small");
+    assert_eq!(now(trainer.train_step(pixels.clone(), &one, 1e-3)).unwrap_err().code(), "count-mismatch");
+    let (_, texts) = batch(&config);
+    let before = now(save(&trainer.inference_model(), &config, Layout::Hf, Default::default())).unwrap();
+    let error = now(trainer.train_step(pixels * f32::NAN, &texts, 1e-3)).unwrap_err();
+    assert_eq!(error.code(), "loss-not-finite");
+    let after = now(save(&trainer.inference_model(), &config, Layout::Hf, Default::default())).unwrap();
+    assert_eq!((trainer.step(), before == after), (0, true));
+}

@@ -1,0 +1,137 @@
+/** What counts as a checkpoint, and how it crosses to the worker. */
+
+import { ClipError } from "../workers/error.js";
+import type { NamedFile, WireSource } from "../workers/protocol.js";
+import { describe } from "./describe.js";
+
+/** Bytes of a file. */
+export type Bytes = Uint8Array | ArrayBuffer | Blob;
+
+/** The files of a checkpoint, by what they are. JSON is given as text or parsed. */
+export interface CheckpointParts {
+  /** Safetensors: one file, or shards. */
+  weights: Bytes | readonly Bytes[];
+  /** `config.json`, `open_clip_config.json`, or a `ClipConfig`. */
+  config?: string | object;
+  /** `preprocessor_config.json`. */
+  preprocess?: string | object;
+  /** `tokenizer.json`. */
+  tokenizer?: string | object;
+  /** `tokenizer_config.json`. */
+  tokenizerConfig?: string | object;
+  /** `merges.txt`, where there is no `tokenizer.json`. */
+  merges?: string;
+}
+
+/**
+ * Where a checkpoint is:
+ * - a Hub id (`"openai/clip-vit-base-patch32"`);
+ * - the address of a folder with its files (`"https://…/"`, `"/models/clip/"`, a `URL`);
+ * - in Node, the path of a folder or of one file (`"./model"`);
+ * - files that were picked or dropped, or a directory handle;
+ * - the bytes of one safetensors file that clipwright wrote, which carries everything;
+ * - the files one by one.
+ */
+export type ClipSource = string | URL | Bytes | readonly File[] | FileSystemDirectoryHandle | CheckpointParts;
+
+/** How a server is asked. */
+export interface ServerOptions {
+  /** Where Hub ids are resolved. @default "https://huggingface.co" */
+  endpoint?: string;
+  /** Branch, tag or commit of a Hub id. @default "main" */
+  revision?: string;
+  /** Sent with every request, such as an `Authorization`. */
+  headers?: Record<string, string>;
+}
+
+const HUB_ID = /^[A-Za-z0-9][\w.-]*\/[A-Za-z0-9][\w.-]*$/;
+
+/** A directory handle's method that TypeScript's library lacks in some of its versions. */
+type Entries = AsyncIterable<FileSystemHandle>;
+
+const isBytes = (value: unknown): value is Bytes =>
+  value instanceof Uint8Array || value instanceof ArrayBuffer || value instanceof Blob;
+
+const data = (bytes: Bytes): Blob | Uint8Array => (bytes instanceof ArrayBuffer ? new Uint8Array(bytes) : bytes);
+
+const json = (value: string | object) => new Blob([typeof value === "string" ? value : JSON.stringify(value)]);
+
+function ofParts(parts: CheckpointParts): NamedFile[] {
+  const { weights, config, preprocess, tokenizer, tokenizerConfig, merges } = parts;
+  const list = Array.isArray(weights) ? (weights as readonly Bytes[]) : [weights as Bytes];
+  const wrong = list.find((bytes) => !isBytes(bytes));
+  if (list.length === 0 || wrong !== undefined) {
+    throw new ClipError("invalid-source", `expected safetensors bytes or a Blob of them, got ${describe(wrong)}`);
+  }
+  const files: NamedFile[] = [];
+  const shard = (i: number) => `model-${i + 1}-of-${list.length}.safetensors`;
+  if (list.length === 1) files.push({ name: "model.safetensors", data: data(list[0] as Bytes) });
+  else {
+    for (const [i, bytes] of list.entries()) files.push({ name: shard(i), data: data(bytes) });
+    const weight_map = Object.fromEntries(list.map((_, i) => [`shard ${i}`, shard(i)]));
+    files.push({ name: "model.safetensors.index.json", data: json({ weight_map }) });
+  }
+  const named: [string, string | object | undefined][] = [
+    ["config.json", config],
+    ["preprocessor_config.json", preprocess],
+    ["tokenizer.json", tokenizer],
+    ["tokenizer_config.json", tokenizerConfig],
+    ["merges.txt", merges],
+  ];
+  for (const [name, value] of named) if (value !== undefined) files.push({ name, data: json(value) });
+  return files;
+}
+
+function ofText(text: string, options: ServerOptions): WireSource {
+  const headers = options.headers ?? {};
+  if (HUB_ID.test(text)) {
+    const { endpoint = "https://huggingface.co", revision = "main" } = options;
+    const base = `${endpoint.replace(/\/+$/, "")}/${text}/resolve/${encodeURIComponent(revision)}/`;
+    return { kind: "url", base: resolve(base), headers };
+  }
+  if (/^file:/i.test(text)) return { kind: "path", path: pathOf(new URL(text)) };
+  if (/^[a-z][a-z0-9+.-]+:\/\//i.test(text)) return { kind: "url", base: resolve(text), headers };
+  if (text === "") throw new ClipError("invalid-source", 'expected a Hub id, an address or a path, got ""');
+  return typeof location === "undefined" ? { kind: "path", path: text } : { kind: "url", base: resolve(text), headers };
+}
+
+/** Address as the worker needs it: it lives elsewhere than the page. */
+function resolve(address: string): string {
+  try {
+    return new URL(address, typeof document === "undefined" ? undefined : document.baseURI).href;
+  } catch {
+    throw new ClipError("invalid-source", `expected an address, got ${JSON.stringify(address)}`);
+  }
+}
+
+/** Path of a `file:` address, on POSIX and on Windows. */
+export function pathOf(url: URL): string {
+  return decodeURIComponent(url.pathname).replace(/^\/([A-Za-z]:)/, "$1");
+}
+
+/** A source as the worker takes it. */
+export async function toWireSource(source: ClipSource, options: ServerOptions): Promise<WireSource> {
+  if (typeof source === "string") return ofText(source, options);
+  if (source instanceof URL) return ofText(source.href, options);
+  if (isBytes(source)) return { kind: "files", files: [{ name: "model.safetensors", data: data(source) }] };
+  if (typeof source === "object" && source !== null) {
+    if ("weights" in source) return { kind: "files", files: ofParts(source) };
+    if ("kind" in source && source.kind === "directory") {
+      const files: NamedFile[] = [];
+      for await (const entry of (source as unknown as { values(): Entries }).values()) {
+        if (entry.kind === "file") {
+          files.push({ name: entry.name, data: await (entry as FileSystemFileHandle).getFile() });
+        }
+      }
+      return { kind: "files", files };
+    }
+    const list = Array.from(source as Iterable<File>);
+    if (list.length > 0 && list.every((file) => file instanceof Blob && typeof file.name === "string")) {
+      return { kind: "files", files: list.map((file) => ({ name: file.name, data: file })) };
+    }
+  }
+  throw new ClipError(
+    "invalid-source",
+    `expected a Hub id, an address, files, or safetensors bytes or a Blob of them, got ${describe(source)}`,
+  );
+}

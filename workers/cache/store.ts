@@ -1,0 +1,31 @@
+/** A flat folder that outlives the worker: OPFS in a browser, a directory in Node. */
+export interface Store {
+  /** Bytes of a file; nothing where there is none. */
+  size(name: string): Promise<number | undefined>;
+  stream(name: string, begin: number, end: number): AsyncIterable<Uint8Array>;
+  /** Opens a file at its end, made where it is not there. */
+  append(name: string): Promise<Appender>;
+  readText(name: string): Promise<string | undefined>;
+  /** Whole or not at all. */
+  writeText(name: string, text: string): Promise<void>;
+  rename(from: string, to: string): Promise<void>;
+  /** Removing what is not there does nothing. */
+  remove(name: string): Promise<void>;
+  list(): Promise<string[]>;
+  /** Runs `use` while no other tab or process does so under this name; nothing where another one is at it (Node). */
+  exclusively<T>(name: string, use: () => Promise<T>): Promise<T | undefined>;
+}
+
+/** A file that grows. */
+export interface Appender {
+  /** Bytes so far. */
+  readonly size: number;
+  write(bytes: Uint8Array): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Whether an error says that the disk or the origin's share of it is full. */
+export function isFull(error: unknown): boolean {
+  const { name, code } = error as { name?: string; code?: string };
+  return name === "QuotaExceededError" || code === "ENOSPC" || code === "EDQUOT";
+}

@@ -1,0 +1,215 @@
+/** Finds a checkpoint's files in a source and pours the weights into the core, piece by piece. */
+
+import { ClipError } from "./error.js";
+import { ForeignTokenizer, isClipTokenizer } from "./foreign-tokenizer.js";
+import type { LoadRequest } from "./protocol.js";
+import { type ReadContext, readAll, type Source, type SourceFile } from "./sources/source.js";
+import type { ClipModel, Device, Opening, Wasm } from "./wasm.js";
+
+/** Bytes read for a header before its length is known; most are smaller. */
+const HEADER_GUESS = 1 << 16;
+/** Bytes between two wanted tensors that cost less than another request. */
+const GAP = 1 << 16;
+
+/** A checkpoint's small files. */
+interface SideFiles {
+  config?: string;
+  preprocess?: string;
+  merges?: string;
+  tokenizer?: string;
+  tokenizerConfig?: string;
+}
+
+/** A model, and the tokenizer that the core does not have. */
+export interface OpenedModel {
+  model: ClipModel;
+  tokenizer: ForeignTokenizer | undefined;
+}
+
+function missing(source: Source, expected: string, names: string[] | undefined): ClipError {
+  const got = names === undefined ? "none of them" : names.length > 0 ? names.slice(0, 8).join(", ") : "no files";
+  const pickle = names?.find((name) => /\.(bin|pt|pth|ckpt)$/.test(name));
+  const hint = pickle ? `; ${pickle} is a pickle, which can run code: convert it to safetensors` : "";
+  return new ClipError("invalid-source", `${source.label}: expected ${expected}, got ${got}${hint}`);
+}
+
+/** Keys that only a CLIP's config has: other libraries use the same file names. */
+function isModelConfig(text: string): boolean {
+  try {
+    const config = JSON.parse(text) ?? {};
+    return ["vision_config", "model_cfg", "vision_cfg", "embedDim"].some((key) => key in config);
+  } catch {
+    return true; // the core says what is wrong with it
+  }
+}
+
+async function readSideFiles(source: Source, towers: LoadRequest["towers"]): Promise<SideFiles> {
+  const found = await source.text("config.json");
+  const config =
+    found !== undefined && isModelConfig(found) ? found : ((await source.text("open_clip_config.json")) ?? found);
+  const texts = towers !== "image";
+  const [preprocess, tokenizer, tokenizerConfig] = await Promise.all([
+    source.text("preprocessor_config.json"),
+    texts ? source.text("tokenizer.json") : undefined,
+    texts ? source.text("tokenizer_config.json") : undefined,
+  ]);
+  const merges = texts && tokenizer === undefined ? await source.text("merges.txt") : undefined;
+  return {
+    ...(config !== undefined && { config }),
+    ...(preprocess !== undefined && { preprocess }),
+    ...(merges !== undefined && { merges }),
+    ...(tokenizer !== undefined && { tokenizer }),
+    ...(tokenizerConfig !== undefined && { tokenizerConfig }),
+  };
+}
+
+/** Names of the shards that an index lists. */
+function shardNames(index: string, name: string): string[] {
+  let map: unknown;
+  try {
+    map = JSON.parse(index).weight_map;
+  } catch {
+    map = undefined;
+  }
+  const names = typeof map === "object" && map !== null ? [...new Set(Object.values(map))].sort() : [];
+  // a name is a name, not a path or an address
+  const bad = names.find((shard) => typeof shard !== "string" || !/^[\w.-]+\.safetensors$/.test(shard));
+  if (names.length === 0 || bad !== undefined) {
+    const got = bad === undefined ? "no weight_map" : JSON.stringify(bad);
+    throw new ClipError("invalid-checkpoint", `${name}: expected a weight_map to .safetensors files, got ${got}`);
+  }
+  return names as string[];
+}
+
+async function openWeights(source: Source, config: string | undefined): Promise<SourceFile[]> {
+  const names = await source.list();
+  const openClip = config !== undefined && !config.includes('"vision_config"');
+  const wanted = openClip
+    ? ["open_clip_model.safetensors", "model.safetensors"]
+    : ["model.safetensors", "open_clip_model.safetensors"];
+  for (const name of wanted) {
+    const index = names === undefined || names.includes(name) ? undefined : `${name}.index.json`;
+    if (index === undefined) {
+      const file = await source.open(name);
+      if (file) return [file];
+    }
+    const text = await source.text(index ?? `${name}.index.json`);
+    if (text === undefined) continue;
+    return Promise.all(
+      shardNames(text, `${name}.index.json`).map(async (shard) => {
+        const file = await source.open(shard);
+        if (!file) throw missing(source, `the shard ${shard}`, names);
+        return file;
+      }),
+    );
+  }
+  const others = names?.filter((name) => name.endsWith(".safetensors")) ?? [];
+  const only = others.length === 1 && others[0] !== undefined ? await source.open(others[0]) : undefined;
+  if (only) return [only];
+  throw missing(source, `${wanted[0]}, or one .safetensors file`, names);
+}
+
+async function readHeader(file: SourceFile, wasm: Wasm): Promise<Uint8Array> {
+  const start = await readAll(file, 0, Math.min(file.size, HEADER_GUESS));
+  const length = Math.min(file.size, wasm.Headers.length(start));
+  if (length <= start.length) return start;
+  const header = new Uint8Array(length);
+  header.set(start);
+  header.set(await readAll(file, start.length, length), start.length);
+  return header;
+}
+
+/** Bytes that are fetched at one go, and what of them is wanted. */
+interface Run {
+  file: number;
+  begin: number;
+  end: number;
+  parts: { begin: number; end: number }[];
+}
+
+function runsOf(parts: Float64Array): Run[] {
+  const runs: Run[] = [];
+  for (let i = 0; i < parts.length; i += 3) {
+    const [file = 0, begin = 0, end = 0] = parts.subarray(i, i + 3);
+    const last = runs.at(-1);
+    if (last && last.file === file && begin - last.end <= GAP) {
+      last.end = end;
+      last.parts.push({ begin, end });
+    } else {
+      runs.push({ file, begin, end, parts: [{ begin, end }] });
+    }
+  }
+  return runs;
+}
+
+async function pour(opening: Opening, files: SourceFile[], context: ReadContext): Promise<void> {
+  const runs = runsOf(opening.parts());
+  const totalBytes = runs.reduce((sum, { begin, end }) => sum + end - begin, 0);
+  let loadedBytes = 0;
+  for (const run of runs) {
+    const parts = run.parts[Symbol.iterator]();
+    let part = parts.next().value;
+    let at = run.begin;
+    for await (const piece of (files[run.file] as SourceFile).stream(run.begin, run.end)) {
+      context.signal.throwIfAborted();
+      let from = 0;
+      while (part && from < piece.length) {
+        from = Math.max(from, part.begin - at);
+        const to = Math.min(piece.length, part.end - at);
+        if (to > from) opening.push(piece.subarray(from, to));
+        if (at + to < part.end) break;
+        from = to;
+        part = parts.next().value;
+      }
+      at += piece.length;
+      loadedBytes += piece.length;
+      context.progress({ phase: "load", loadedBytes, totalBytes });
+    }
+  }
+}
+
+/** Loads a model; nothing of it is left where it fails. */
+export async function openModel(
+  wasm: Wasm,
+  device: Device,
+  source: Source,
+  request: Pick<LoadRequest, "towers" | "reference">,
+  context: ReadContext,
+  merges: () => Promise<string>,
+): Promise<OpenedModel> {
+  const side = await readSideFiles(source, request.towers);
+  const files = await openWeights(source, side.config);
+  const headers = new wasm.Headers();
+  for (const file of files) headers.add(await readHeader(file, wasm), file.size);
+  const foreign = side.tokenizer !== undefined && !isClipTokenizer(side.tokenizer);
+  const opening = wasm.Opening.open(
+    headers,
+    side.config,
+    side.preprocess,
+    side.merges,
+    foreign ? undefined : side.tokenizer,
+    side.tokenizerConfig,
+    request.reference,
+    request.towers,
+    device,
+  );
+  try {
+    const reference = foreign ? undefined : opening.wantsPublishedMerges();
+    if (reference !== undefined) opening.setMerges(await merges(), reference);
+    const tokenizer = foreign ? await ForeignTokenizer.open(side.tokenizer ?? "", side.tokenizerConfig) : undefined;
+    await pour(opening, files, context);
+    return { model: opening.finish(), tokenizer };
+  } catch (error) {
+    // finish takes it over even where it fails
+    if (!(error instanceof WebAssembly.RuntimeError)) freeQuietly(opening);
+    throw error;
+  }
+}
+
+function freeQuietly(opening: Opening): void {
+  try {
+    opening.free();
+  } catch {
+    // already taken over
+  }
+}

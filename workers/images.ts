@@ -1,0 +1,73 @@
+/** Images as they arrive in the worker, to bytes that the core decodes or pixels that it takes. */
+
+import { ClipError } from "./error.js";
+import type { WireImage } from "./protocol.js";
+
+/** No photograph is larger; a stream without end would fill the memory. */
+const MOST_BYTES = 256 << 20;
+
+/** An image that the core takes. */
+export type ReadyImage = { encoded: Uint8Array } | { data: Uint8Array; width: number; height: number };
+
+/** Fetches, reads or draws what is not in memory yet. */
+export async function readImage(
+  image: WireImage,
+  readPath: ((path: string) => Promise<Uint8Array>) | undefined,
+): Promise<ReadyImage> {
+  if ("encoded" in image) {
+    const { encoded } = image;
+    return { encoded: encoded instanceof Uint8Array ? encoded : new Uint8Array(await encoded.arrayBuffer()) };
+  }
+  if ("url" in image) return { encoded: await fetchImage(image.url) };
+  if ("bitmap" in image) return drawn(image.bitmap);
+  if ("path" in image) {
+    if (!readPath) throw new ClipError("invalid-image", `expected an address, got the path ${image.path}`);
+    return { encoded: await readPath(image.path) };
+  }
+  return image;
+}
+
+async function fetchImage(url: string): Promise<Uint8Array> {
+  const short = url.length > 200 ? `${url.slice(0, 200)}…` : url;
+  const unreadable = (got: string, cause?: unknown) =>
+    new ClipError("source-unreadable", `${short}: expected an image, got ${got}`, { cause });
+  let response: Response;
+  try {
+    response = await fetch(url);
+  } catch (error) {
+    throw unreadable(`: ${(error as Error).message}`, error);
+  }
+  if (!response.ok) throw unreadable(`HTTP ${response.status}`);
+  const pieces: Uint8Array[] = [];
+  let length = 0;
+  const reader = response.body?.getReader();
+  for (let next = await reader?.read(); next && !next.done; next = await reader?.read()) {
+    pieces.push(next.value);
+    length += next.value.length;
+    if (length > MOST_BYTES) {
+      await reader?.cancel();
+      throw unreadable(`more than ${MOST_BYTES} bytes`);
+    }
+  }
+  const bytes = new Uint8Array(length);
+  let at = 0;
+  for (const piece of pieces) {
+    bytes.set(piece, at);
+    at += piece.length;
+  }
+  return bytes;
+}
+
+/** Pixels of what the platform has already decoded, not resized. */
+function drawn(bitmap: ImageBitmap): ReadyImage {
+  const { width, height } = bitmap;
+  if (width === 0 || height === 0)
+    throw new ClipError("invalid-image", "expected a bitmap with pixels, got a closed one");
+  const canvas = new OffscreenCanvas(width, height);
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  if (!context) throw new ClipError("invalid-image", `expected a canvas of ${width}×${height}, got none: too large?`);
+  context.drawImage(bitmap, 0, 0);
+  bitmap.close();
+  const { data } = context.getImageData(0, 0, width, height);
+  return { data: new Uint8Array(data.buffer), width, height };
+}
