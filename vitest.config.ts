@@ -2,6 +2,7 @@ import { fileURLToPath } from "node:url";
 import { playwright } from "@vitest/browser-playwright";
 import { defineConfig } from "vitest/config";
 import { CHROMIUM_FLAGS } from "./scripts/chromium.mjs";
+import { modelServer } from "./test/model-server.mjs";
 
 const path = (relative: string) => fileURLToPath(new URL(relative, import.meta.url));
 
@@ -24,7 +25,8 @@ export default defineConfig({
       },
       {
         resolve,
-        optimizeDeps: { include: ["comlink", "modern-tar"] },
+        plugins: [{ name: "model-server", configureServer: (server) => void server.middlewares.use(modelServer) }],
+        optimizeDeps: { include: ["comlink", "modern-tar", "@huggingface/tokenizers"] },
         server: {
           headers: {
             "Cross-Origin-Opener-Policy": "same-origin",

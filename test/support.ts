@@ -95,3 +95,27 @@ export function colourPairs(count: number) {
     };
   });
 }
+
+/** The server of `model-server.mjs`: of its own in Node, Vite's in the browser. The cache is a fresh one. */
+export async function startModelServer(): Promise<{ base: string; stop(): Promise<void> }> {
+  if (inBrowser) return { base: `${location.origin}/__models/`, stop: async () => undefined };
+  const { createServer } = await import("node:http");
+  const { mkdtemp, rm } = await import("node:fs/promises");
+  const { tmpdir } = await import("node:os");
+  const { join } = await import("node:path");
+  const { modelServer } = await import("./model-server.mjs");
+  const folder = await mkdtemp(join(tmpdir(), "clipwright-cache-"));
+  process.env.XDG_CACHE_HOME = folder;
+  const server = createServer((request, response) => modelServer(request, response));
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const address = server.address();
+  const port = typeof address === "object" && address ? address.port : 0;
+  return {
+    base: `http://127.0.0.1:${port}/__models/`,
+    async stop() {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}

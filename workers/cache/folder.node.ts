@@ -1,10 +1,16 @@
 /** The cache in Node: a directory under `$XDG_CACHE_HOME`. */
 
-import { mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { mkdir, open, readdir, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import { readPieces } from "../sources/folder.node.js";
 import type { Appender, Store } from "./store.js";
+
+/** Milliseconds between a lock holder's signs of life, after which it counts as dead, and between looks at it. */
+const BEAT = 1_000;
+const STALE = 5_000;
+const POLL = 200;
 
 const isMissing = (error: unknown) => (error as NodeJS.ErrnoException).code === "ENOENT";
 
@@ -87,30 +93,32 @@ class FolderStore implements Store {
     return readdir(this.#folder);
   }
 
-  async exclusively<T>(name: string, use: () => Promise<T>): Promise<T | undefined> {
+  async exclusively<T>(name: string, use: () => Promise<T>): Promise<T> {
     const lock = this.#path(`${name}.lock`);
-    try {
-      await writeFile(lock, String(process.pid), { flag: "wx" });
-    } catch {
-      const holder = Number(await readFile(lock, "utf8").catch(() => "0"));
-      if (isAlive(holder)) return undefined;
-      // left by a process that was killed
-      await writeFile(lock, String(process.pid));
-    }
+    while (!(await taken(lock))) await setTimeout(POLL);
+    const beat = setInterval(() => {
+      const now = new Date();
+      // a lock that somebody removed is none
+      utimes(lock, now, now).catch(() => undefined);
+    }, BEAT);
     try {
       return await use();
     } finally {
+      clearInterval(beat);
       await rm(lock, { force: true });
     }
   }
 }
 
-function isAlive(pid: number): boolean {
-  if (!(pid > 0)) return false;
+/** Takes a lock that is free, or whose holder no longer shows a sign of life: it was killed. */
+async function taken(lock: string): Promise<boolean> {
   try {
-    process.kill(pid, 0);
+    await writeFile(lock, String(process.pid), { flag: "wx" });
     return true;
   } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "EPERM";
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+    const last = await stat(lock).catch(() => undefined);
+    if (last && Date.now() - last.mtimeMs > STALE) await rm(lock, { force: true });
+    return false;
   }
 }

@@ -109,7 +109,7 @@ export class ModelCache {
     file: RemoteFile,
     [begin, end]: [number, number],
     context: ReadContext,
-  ): Promise<CachedObject | undefined> {
+  ): Promise<CachedObject> {
     const key = this.objectKey(file.url, begin, end);
     return this.#store.exclusively(`part-${key}`, async () => {
       // another tab may have done it in the meantime

@@ -97,7 +97,7 @@ class OpfsStore implements Store {
     return names;
   }
 
-  exclusively<T>(name: string, use: () => Promise<T>): Promise<T | undefined> {
+  exclusively<T>(name: string, use: () => Promise<T>): Promise<T> {
     return navigator.locks.request(`clipwright ${name}`, use);
   }
 }

@@ -12,8 +12,8 @@ export interface Store {
   /** Removing what is not there does nothing. */
   remove(name: string): Promise<void>;
   list(): Promise<string[]>;
-  /** Runs `use` while no other tab or process does so under this name; nothing where another one is at it (Node). */
-  exclusively<T>(name: string, use: () => Promise<T>): Promise<T | undefined>;
+  /** Runs `use` when no other tab or process is running something under this name. */
+  exclusively<T>(name: string, use: () => Promise<T>): Promise<T>;
 }
 
 /** A file that grows. */

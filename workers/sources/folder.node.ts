@@ -61,6 +61,7 @@ export async function* readPieces(
   begin: number,
   end: number,
 ): AsyncGenerator<Uint8Array, void, undefined> {
+  if (begin >= end) return;
   const handle = await open(path);
   try {
     const buffer = new Uint8Array(Math.min(PIECE, end - begin));

@@ -1,0 +1,104 @@
+/**
+ * A server of the fixtures that misbehaves on request, for Node and, as Vite's middleware, for the browser.
+ *
+ * `/__models/<session>/set?…` sets how the session's files are served from then on:
+ * - `mode`: `plain`; `no-ranges`; `cut` (every connection breaks after `bytes`); `slow` (`bytes` every 50 ms); `busy`
+ *   (503, twice, then plain); `error` (500); `missing` (404); `html`; `loop` (redirects to itself); `down` (no answer);
+ *   `short` (files end half-way, and say so); `wrong-sum` (promises another SHA-256).
+ *
+ * `/__models/<session>/stats` tells what was sent. All else is a path below `test/fixtures`.
+ */
+
+import { readFileSync } from "node:fs";
+import { join, normalize } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const FIXTURES = fileURLToPath(new URL("./fixtures", import.meta.url));
+const PREFIX = "/__models/";
+
+const sessions = new Map();
+
+function session(name) {
+  if (!sessions.has(name)) sessions.set(name, { mode: "plain", bytes: 0, sent: 0, requests: [], closed: 0, busy: 2 });
+  return sessions.get(name);
+}
+
+/** Answers what is its own, hands on what is not. */
+export function modelServer(request, response, next) {
+  const url = new URL(request.url, "http://server");
+  if (!url.pathname.startsWith(PREFIX)) return next?.();
+  response.setHeader("Access-Control-Allow-Origin", "*");
+  response.setHeader("Cross-Origin-Resource-Policy", "cross-origin");
+  const [name, ...rest] = url.pathname.slice(PREFIX.length).split("/");
+  const state = session(name);
+  const path = rest.join("/");
+  const text = (status, body, type = "text/plain") => {
+    response.writeHead(status, { "content-type": type });
+    response.end(body);
+  };
+  if (path === "set") {
+    for (const [key, value] of url.searchParams) state[key] = key === "mode" ? value : Number(value);
+    return text(200, "ok");
+  }
+  if (path === "stats") {
+    const { sent, requests, closed } = state;
+    return text(200, JSON.stringify({ sent, requests, closed }), "application/json");
+  }
+  state.requests.push(path);
+  if (state.mode === "down") return request.socket.destroy();
+  if (state.mode === "error") return text(500, "broken");
+  if (state.mode === "busy" && state.busy-- > 0) return text(503, "busy");
+  if (state.mode === "missing") return text(404, "nothing here");
+  if (state.mode === "html") return text(200, "<!doctype html><title>App</title>", "text/html; charset=utf-8");
+  if (state.mode === "loop") {
+    response.writeHead(302, { location: url.pathname });
+    return response.end();
+  }
+  // a Hub's address of a file: <folder>/resolve/<revision>/<file>
+  const file = join(FIXTURES, normalize(`/${path.replace(/resolve\/[^/]+\//, "")}`));
+  let bytes;
+  try {
+    bytes = readFileSync(file);
+  } catch {
+    return text(404, "nothing here");
+  }
+  serve(request, response, state, bytes);
+}
+
+function serve(request, response, state, whole) {
+  const bytes = state.mode === "short" ? whole.subarray(0, Math.floor(whole.length / 2)) : whole;
+  const range = state.mode === "no-ranges" ? null : /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? "");
+  const [from, to] = range ? [Number(range[1]), Math.min(bytes.length, Number(range[2]) + 1)] : [0, bytes.length];
+  response.writeHead(range ? 206 : 200, {
+    "content-type": "application/octet-stream",
+    "content-length": to - from,
+    etag: `"${whole.length}"`,
+    ...(range && { "content-range": `bytes ${from}-${to - 1}/${bytes.length}` }),
+    ...(state.mode === "wrong-sum" && { "x-linked-etag": `"${"0".repeat(64)}"` }),
+  });
+  const body = bytes.subarray(from, to);
+  response.on("close", () => {
+    if (!response.writableFinished) state.closed++;
+  });
+  if (state.mode === "cut" && body.length > state.bytes) {
+    state.sent += state.bytes;
+    return response.write(body.subarray(0, state.bytes), () => request.socket.destroy());
+  }
+  if (state.mode === "slow") {
+    let at = 0;
+    const timer = setInterval(() => {
+      if (response.destroyed) return clearInterval(timer);
+      const piece = body.subarray(at, at + state.bytes);
+      at += piece.length;
+      state.sent += piece.length;
+      response.write(piece);
+      if (at >= body.length) {
+        clearInterval(timer);
+        response.end();
+      }
+    }, 50);
+    return;
+  }
+  state.sent += body.length;
+  response.end(body);
+}

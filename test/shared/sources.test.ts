@@ -1,0 +1,249 @@
+/** Checkpoints from servers that behave and servers that do not, through the cache and without it. */
+
+import { Clip, type ClipError, type ClipSource, isClipError, type LoadOptions, type LoadProgress } from "clipwright";
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { fixture, get, inBrowser, maxError, parseSafetensors, startModelServer, text } from "../support";
+
+const FOLDER = "models/clip-quickgelu-p8/hf/";
+const SHARDS = "models/clip-gelu-p32-laion/hf-sharded/";
+
+let server: { base: string; stop(): Promise<void> };
+let count = 0;
+let base: string;
+
+beforeAll(async () => {
+  server = await startModelServer();
+});
+afterAll(() => server.stop());
+beforeEach(() => {
+  base = `${server.base}${Date.now()}-${count++}/`;
+});
+
+const set = async (mode: string, bytes = 0) => {
+  await fetch(`${base}set?mode=${mode}&bytes=${bytes}`);
+};
+const stats = async (): Promise<{ sent: number; requests: string[]; closed: number }> =>
+  (await fetch(`${base}stats`)).json();
+const load = (source: ClipSource, options: LoadOptions = {}) => Clip.load(source, { device: "cpu", ...options });
+
+async function failure(promise: Promise<Clip>): Promise<ClipError> {
+  try {
+    (await promise).dispose();
+  } catch (error) {
+    if (isClipError(error)) return error;
+    throw error;
+  }
+  throw new Error("expected an error, got none");
+}
+
+/** That a model is the fixture's. */
+async function isRight(clip: Clip, folder = "clip-quickgelu-p8"): Promise<void> {
+  const { tensors } = parseSafetensors(await fixture(`models/${folder}/golden.safetensors`));
+  const { data } = await clip.encodeText({ inputIds: get(tensors, "input_ids").data as Int32Array });
+  expect(maxError(data, get(tensors, "text_embeds").data)).toBeLessThan(1e-4);
+}
+
+test("a folder on a server is kept, and loads when the server is gone", async () => {
+  const progress: LoadProgress[] = [];
+  const clip = await load(base + FOLDER, { onProgress: (event) => progress.push(event) });
+  await isRight(clip);
+  const { length } = await fixture(`${FOLDER}model.safetensors`);
+  const downloads = progress.filter(({ phase }) => phase === "download");
+  expect(downloads.length).toBeGreaterThan(0);
+  expect(downloads.every(({ totalBytes }) => totalBytes === length)).toBe(true);
+  const last = progress.at(-1);
+  expect(last).toMatchObject({ phase: "load", loadedBytes: last?.totalBytes });
+  const [kept] = await clip.cache.list();
+  expect(kept).toMatchObject({ url: base + FOLDER, towers: "both", bytes: length });
+  // the files' own tokenizer and transform
+  const [ids] = [await clip.tokenize("a cat")];
+  expect(ids.at(-1)).toBe(1023);
+  expect(clip.info.preprocess).toMatchObject({ crop: "hf", size: 32 });
+  clip.dispose();
+
+  await set("down");
+  const offline = await load(base + FOLDER);
+  await isRight(offline);
+  expect(await offline.tokenize("a cat")).toEqual(ids);
+  expect((await stats()).requests.length).toBeGreaterThan(0);
+  expect((await failure(load(base + FOLDER, { cache: false }))).code).toBe("source-unreadable");
+  expect(await offline.cache.delete(base + FOLDER)).toBe(1);
+  expect((await offline.cache.list()).some(({ url }) => url === base + FOLDER)).toBe(false);
+  expect((await failure(load(base + FOLDER))).code).toBe("source-unreadable");
+  offline.dispose();
+});
+
+test("refresh asks the server anew", async () => {
+  (await load(base + FOLDER)).dispose();
+  const { sent } = await stats();
+  (await load(base + FOLDER)).dispose();
+  expect((await stats()).sent).toBe(sent);
+  (await load(base + FOLDER, { cache: "refresh" })).dispose();
+  expect((await stats()).sent).toBe(2 * sent);
+});
+
+test("a Hub id is looked for under the endpoint, at the revision", async () => {
+  const clip = await load("clip-quickgelu-p8/hf", { endpoint: `${base}models`, revision: "v1", cache: false });
+  await isRight(clip);
+  clip.dispose();
+  expect((await stats()).requests).toContain("models/clip-quickgelu-p8/hf/resolve/v1/model.safetensors");
+});
+
+test("shards are found by their index", async () => {
+  const clip = await load(base + SHARDS);
+  await isRight(clip, "clip-gelu-p32-laion");
+  clip.dispose();
+});
+
+describe("one tower", () => {
+  test.each([true, false])("fetches its bytes alone, cache %s", async (cache) => {
+    const bytes = { both: 0, image: 0, text: 0 };
+    for (const towers of ["image", "text", "both"] as const) {
+      const before = (await stats()).sent;
+      const clip = await load(base + FOLDER, {
+        towers,
+        cache,
+        onProgress: ({ phase, totalBytes }) => {
+          if (phase === "load") bytes[towers] = totalBytes;
+        },
+      });
+      const sent = (await stats()).sent - before;
+      // a header, small files, and the bytes of the tower
+      expect(sent).toBeLessThan(bytes[towers] + 160_000);
+      const pixelValues = new Float32Array(3 * 32 * 32);
+      const inputIds = new Int32Array(77).fill(1);
+      const other = towers === "image" ? clip.encodeText({ inputIds }) : clip.encodeImage({ pixelValues });
+      const code = await other.then(
+        () => "none",
+        (error) => error.code,
+      );
+      expect(code).toBe(towers === "both" ? "none" : "missing-tower");
+      if (towers === "text") await isRight(clip);
+      clip.dispose();
+    }
+    expect(bytes.image + bytes.text).toBeLessThanOrEqual(bytes.both + 8);
+    // again, without the server
+    if (!cache) return;
+    await set("down");
+    const clip = await load(base + FOLDER, { towers: "text" });
+    await isRight(clip);
+    clip.dispose();
+  });
+});
+
+describe("a server that", () => {
+  test.each([
+    ["sends whole files only", "no-ranges", 0],
+    ["is busy at first", "busy", 0],
+    ["breaks every connection", "cut", 100_000],
+  ])("%s is dealt with", async (_, mode, bytes) => {
+    for (const towers of ["both", "text"] as const) {
+      for (const cache of [true, false]) {
+        // a server without ranges cannot go on in the middle
+        await set(mode, bytes);
+        const clip = await load(base + FOLDER, { towers, cache });
+        await isRight(clip);
+        clip.dispose();
+      }
+    }
+  });
+
+  test("is slow is left at once when asked to, and taken up where it was left", async () => {
+    await set("slow", 40_000);
+    const stop = new AbortController();
+    let loaded = 0;
+    const error = await failure(
+      load(base + FOLDER, {
+        signal: stop.signal,
+        onProgress: ({ loadedBytes }) => {
+          loaded = loadedBytes;
+          if (loadedBytes > 100_000) stop.abort();
+        },
+      }),
+    );
+    expect(error.code).toBe("aborted");
+    await expect.poll(async () => (await stats()).closed, { timeout: 5_000 }).toBe(1);
+    const { sent } = await stats();
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    expect((await stats()).sent).toBe(sent);
+    await set("plain");
+    const clip = await load(base + FOLDER);
+    await isRight(clip);
+    clip.dispose();
+    const { length } = await fixture(`${FOLDER}model.safetensors`);
+    // small files come twice; what was loaded of the weights does not
+    const small = 2 * 60_000;
+    expect((await stats()).sent - sent).toBeLessThan(length - loaded + small);
+  });
+
+  test.each([
+    ["has nothing", "missing", "invalid-source", /expected model\.safetensors.*got none of them/],
+    ["answers with a page", "html", "source-unreadable", /expected a file of a model, got a web page/],
+    ["is broken", "error", "source-unreadable", /got HTTP 500/],
+    ["redirects in a circle", "loop", "source-unreadable", /expected an answer, got/],
+    ["is not there", "down", "source-unreadable", /expected an answer, got/],
+    ["cuts files short", "short", "invalid-c", /./],
+  ])("%s is told of, and leaves nothing behind", async (_, mode, code, message) => {
+    await set(mode);
+    const error = await failure(load(base + FOLDER));
+    expect(error.code).toContain(code);
+    expect(error.message).toMatch(message);
+    await set("plain");
+    const clip = await load(base + FOLDER);
+    await isRight(clip);
+    expect((await clip.cache.list()).filter(({ url }) => url === base + FOLDER)).toHaveLength(1);
+    clip.dispose();
+  });
+
+  test("promises another sum is not believed, and nothing is kept", async () => {
+    await set("wrong-sum");
+    const error = await failure(load(base + FOLDER));
+    expect(error.code).toBe("checksum-mismatch");
+    expect(error.message).toMatch(/expected bytes with the SHA-256 0{64}, got [0-9a-f]{64}/);
+    await set("plain");
+    const clip = await load(base + FOLDER);
+    await isRight(clip);
+    clip.dispose();
+  });
+});
+
+test("files that were picked, with a folder in their names, load as a folder does", async () => {
+  const names = ["config.json", "model.safetensors", "merges.txt", "preprocessor_config.json"];
+  const files = await Promise.all(names.map(async (name) => new File([await fixture(FOLDER + name)], name)));
+  const clip = await load(files);
+  await isRight(clip);
+  expect(await clip.tokenize("a cat")).toHaveLength(77);
+  clip.dispose();
+  const pickle = await failure(
+    load([new File([await text(`${FOLDER}config.json`)], "config.json"), new File(["x"], "pytorch_model.bin")]),
+  );
+  expect(pickle.code).toBe("invalid-source");
+  expect(pickle.message).toMatch(/pytorch_model\.bin is a pickle/);
+});
+
+test("a picked directory loads as a folder does", async () => {
+  if (!inBrowser) return;
+  const root = await navigator.storage.getDirectory();
+  const folder = await root.getDirectoryHandle("picked", { create: true });
+  for (const name of ["config.json", "model.safetensors", "tokenizer.json"]) {
+    const writable = await (await folder.getFileHandle(name, { create: true })).createWritable();
+    await writable.write(await fixture(FOLDER + name));
+    await writable.close();
+  }
+  const clip = await load(folder);
+  await isRight(clip);
+  clip.dispose();
+  await root.removeEntry("picked", { recursive: true });
+});
+
+test("what is no address, or an index that points elsewhere", async () => {
+  expect((await failure(load(""))).code).toBe("invalid-source");
+  const weight_map = { a: "../../etc/passwd.safetensors" };
+  const files = [
+    new File([await fixture(`${FOLDER}config.json`)], "config.json"),
+    new File([JSON.stringify({ weight_map })], "model.safetensors.index.json"),
+  ];
+  const error = await failure(load(files));
+  expect(error.code).toBe("invalid-checkpoint");
+  expect(error.message).toMatch(/expected a weight_map to .safetensors files, got "..\/..\/etc/);
+});
