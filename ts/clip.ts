@@ -29,6 +29,13 @@ export interface LoadOptions extends ServerOptions {
   device?: DeviceChoice;
   /** Which towers; only their bytes are fetched. @default "both" */
   towers?: Towers;
+  /**
+   * `"auto"` keeps half-precision weights as they are stored, where the device can, and widens them at each use: half the
+   * memory. `"f32"` widens them once: faster. @default "auto"
+   */
+  dtype?: "auto" | "f32";
+  /** Bytes that one tensor may have; larger token tables are cut. @default the device's limit */
+  maxTensorBytes?: number;
   /** Whose tokenization is given where the references differ. @default that of whoever published the checkpoint */
   tokenizer?: TokenizerReference;
   /** Whether what is downloaded is kept for the next time; `"refresh"` downloads it anew. @default true */
@@ -61,6 +68,8 @@ export async function loadRequest(source: ClipSource, options: LoadOptions): Pro
     source: await toWireSource(source, options),
     ...(options.tokenizer !== undefined && { reference: options.tokenizer }),
     towers: options.towers ?? "both",
+    dtype: options.dtype ?? "auto",
+    ...(options.maxTensorBytes !== undefined && { maxTensorBytes: options.maxTensorBytes }),
     device: options.device ?? "auto",
     cache: options.cache ?? true,
   };

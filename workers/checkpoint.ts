@@ -173,7 +173,7 @@ export async function openModel(
   wasm: Wasm,
   device: Device,
   source: Source,
-  request: Pick<LoadRequest, "towers" | "reference">,
+  request: Pick<LoadRequest, "towers" | "reference" | "dtype" | "maxTensorBytes">,
   context: ReadContext,
   merges: () => Promise<string>,
 ): Promise<OpenedModel> {
@@ -191,6 +191,8 @@ export async function openModel(
     side.tokenizerConfig,
     request.reference,
     request.towers,
+    request.dtype === "f32",
+    request.maxTensorBytes,
     device,
   );
   try {

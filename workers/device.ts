@@ -27,7 +27,7 @@ function describe({ info }: GPUAdapter): string {
   return info.isFallbackAdapter ? `${name} (software)` : name;
 }
 
-/** The device asked for, or for `auto` the better one. */
+/** The device asked for; for `auto` a GPU that is one and computes as the CPU does, or else the CPU. */
 export async function openDevice(choice: DeviceChoice, wasm: Wasm): Promise<{ device: Device; info: DeviceInfo }> {
   const cpu = (reason: string) => ({ device: wasm.Device.cpu(), info: { kind: "cpu" as const, reason } });
   if (choice === "cpu") return cpu("as asked for");
@@ -44,7 +44,11 @@ export async function openDevice(choice: DeviceChoice, wasm: Wasm): Promise<{ de
   try {
     // one device per instance of the module: a second initialisation is an error
     webgpu ??= wasm.Device.webgpu();
-    return { device: await webgpu, info: { kind: "webgpu", reason: describe(adapter) } };
+    const device = await webgpu;
+    // who asked for this GPU gets it; who left the choice to us gets one that computes rightly
+    if (choice === "auto") await device.selfTest();
+    const maxTensorBytes = Math.min(adapter.limits.maxStorageBufferBindingSize, adapter.limits.maxBufferSize);
+    return { device, info: { kind: "webgpu", reason: describe(adapter), maxTensorBytes } };
   } catch (error) {
     webgpu = undefined;
     if (choice === "auto") return cpu(`WebGPU failed: ${error instanceof Error ? error.message : String(error)}`);

@@ -21,6 +21,7 @@ export const CORE_CODES = [
   "already-training",
   "loss-not-finite",
   "device-unavailable",
+  "out-of-memory",
   "device-failed",
 ] as const;
 

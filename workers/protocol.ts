@@ -8,6 +8,8 @@ export interface DeviceInfo {
   kind: "webgpu" | "cpu";
   /** In words, for people: the adapter's name, or why there is none. */
   reason: string;
+  /** Bytes that one tensor may have on it; larger token tables are cut. */
+  maxTensorBytes?: number;
 }
 
 /** Non-linearity of the MLPs: OpenAI's models use `quick_gelu`, newer ones `gelu`, SigLIP `gelu_tanh`. */
@@ -140,6 +142,10 @@ export interface LoadRequest {
   /** Left out: that of whoever published the checkpoint. */
   reference?: TokenizerReference;
   towers: Towers;
+  /** `auto` keeps half precision as it is stored, where the device can; `f32` widens it. */
+  dtype: "auto" | "f32";
+  /** Left out: the adapter's limit. */
+  maxTensorBytes?: number;
   device: DeviceChoice;
   /** Whether what is downloaded is kept; `refresh` downloads it anew. */
   cache: boolean | "refresh";
@@ -177,6 +183,8 @@ export interface CreateRequest {
 export interface ModelInfo {
   config: ClipConfig;
   device: DeviceInfo;
+  /** Element type that the weights are kept in. */
+  dtype: "f32" | "f16";
   /** Nothing while a trainer's vocabulary is not known yet. */
   preprocess?: PreprocessConfig;
   /** What its user should know, in words: weights that are no numbers, a cache that is full. */

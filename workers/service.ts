@@ -134,13 +134,14 @@ export class ClipService implements ClipWorkerApi {
     try {
       return await this.#withModel((model) => ({
         config: JSON.parse(model.config),
+        dtype: model.dtype as ModelInfo["dtype"],
         preprocess: JSON.parse(model.preprocess),
         device,
         warnings,
       }));
     } catch {
       // a trainer whose vocabulary is not yet known has no model to ask
-      return { config: JSON.parse(this.#configJson), device, warnings };
+      return { config: JSON.parse(this.#configJson), dtype: "f32", device, warnings };
     }
   }
 
@@ -186,7 +187,9 @@ export class ClipService implements ClipWorkerApi {
   }
 
   async #openSource(request: LoadRequest, wasm: Wasm, device: Device, context: ReadContext): Promise<OpenedModel> {
-    const open = (source: Source) => openModel(wasm, device, source, request, context, () => this.#assets.merges());
+    const limit = request.maxTensorBytes ?? this.#deviceInfo.maxTensorBytes;
+    const options = { ...request, ...(limit !== undefined && { maxTensorBytes: limit }) };
+    const open = (source: Source) => openModel(wasm, device, source, options, context, () => this.#assets.merges());
     const { source, cache: wanted } = request;
     if (source.kind === "files") return open(new FileListSource(source.files));
     if (source.kind === "path") {

@@ -1,8 +1,8 @@
 /** WebGPU through the API: which device is taken, and that it learns as the CPU does. */
 
-import { ClipTrainer } from "clipwright";
+import { Clip, ClipTrainer } from "clipwright";
 import { expect, test } from "vitest";
-import { colourPairs, maxError, tinyConfig } from "../support";
+import { colourPairs, fixture, get, json, maxError, parseSafetensors, text, tinyConfig } from "../support";
 
 test("auto passes over a GPU that is only software, and says so", async () => {
   const trainer = await ClipTrainer.create({ config: tinyConfig, device: "auto" });
@@ -30,4 +30,30 @@ test("fit on WebGPU follows the CPU step by step", async () => {
   expect(gpu?.losses).toHaveLength(4);
   expect(maxError(gpu?.losses ?? [], cpu?.losses ?? [])).toBeLessThan(1e-3);
   expect(maxError(gpu?.data ?? [], cpu?.data ?? [])).toBeLessThan(1e-2);
+});
+
+test("the self-test agrees with the CPU on a device that computes rightly", async () => {
+  const worker = new Worker(new URL("./self-test.worker.ts", import.meta.url), { type: "module" });
+  const answer = await new Promise((resolve) => worker.addEventListener("message", ({ data }) => resolve(data)));
+  worker.terminate();
+  expect(answer).toEqual({ cpu: "agrees", webgpu: "agrees" });
+});
+
+test("a token table above the limit is cut, and answers alike", async () => {
+  const folder = "models/clip-quickgelu-p8/hf";
+  const source = {
+    weights: await fixture(`${folder}/model.safetensors`),
+    config: await text(`${folder}/config.json`),
+  };
+  const { tensors } = parseSafetensors(await fixture("models/clip-quickgelu-p8/golden.safetensors"));
+  const inputIds = get(tensors, "input_ids").data as Int32Array;
+  const notes = (await json("models/clip-quickgelu-p8/golden.json")).tensors;
+  // 1,024 rows of 48 values in tables of 300
+  const clip = await Clip.load(source, { device: "webgpu", towers: "text", maxTensorBytes: 300 * 48 * 4 });
+  const { data } = await clip.encodeText({ inputIds });
+  expect(maxError(data, get(tensors, "text_embeds").data)).toBeLessThanOrEqual(10 * notes.text_embeds.atol);
+  clip.dispose();
+  const whole = await Clip.load(source, { device: "webgpu", towers: "text" });
+  expect(whole.info.device.maxTensorBytes).toBeGreaterThanOrEqual(128 << 20);
+  whole.dispose();
 });

@@ -93,8 +93,9 @@ describe.each(devices)("on %s", (device) => {
     expect(maxError(probabilities.subarray(0, columns), says)).toBeLessThan(1e-5);
     clip.dispose();
 
-    // a ResNet encodes, it is not trained
-    if (folder !== "clip-resnet" && tensors.has("loss")) {
+    // a ResNet encodes, it is not trained; on software WebGPU a backward pass takes long: once for each model
+    const backward = device === "cpu" || config === cases.find((one) => one.folder === folder)?.config;
+    if (folder !== "clip-resnet" && tensors.has("loss") && backward) {
       const trainer = await ClipTrainer.create({ from: source, device });
       const { loss } = await trainer.gradients({ pixelValues, inputIds });
       check("loss", [loss]);

@@ -2,14 +2,15 @@
 
 use std::collections::HashMap;
 
-use burn::module::Module;
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::tensor::{DType, Device, Tensor, TensorData};
 
-use crate::checkpoint::{Header, Layout, Loading, metadata, save};
+use crate::checkpoint::{Header, Layout, LoadOptions, Loading, metadata, save};
 use crate::config::{ClipConfig, invalid};
 use crate::device::read;
 use crate::embed::{embed_ids, embed_pixels};
 use crate::error::{ClipError, Result};
+use crate::kernels::widen;
 use crate::model::{Clip, Towers};
 use crate::preprocess::Preprocess;
 use crate::tokenizer::{PUBLISHED_VOCAB_SIZE, Padding, Reference, Tokenizer};
@@ -62,7 +63,7 @@ impl Opening {
     /// `invalid-checkpoint` where there is no configuration; those of [`ClipConfig::from_json`], [`Preprocess::for_model`],
     /// [`Tokenizer::from_json`], [`Tokenizer::from_merges`] and [`Loading::new`]; `invalid-tokenizer` for one whose ids the
     /// model does not have.
-    pub fn new(headers: &[Header], files: &Files<'_>, towers: Towers, device: &Device) -> Result<Self> {
+    pub fn new(headers: &[Header], files: &Files<'_>, options: LoadOptions, device: &Device) -> Result<Self> {
         let in_metadata = |key: &str| headers.iter().find_map(|header| header.metadata(key));
         let config_json = files.config.or(in_metadata(metadata::CONFIG)).ok_or(ClipError::InvalidCheckpoint {
             message: "expected a config beside the weights or in their metadata, got none".into(),
@@ -95,8 +96,8 @@ impl Opening {
         if let (Some(tokenizer), Some(padding)) = (&mut tokenizer, padding) {
             tokenizer.padding = padding;
         }
-        let loading = Loading::new(headers, &config, towers, device)?;
-        let mut opening = Self { config, tokenizer: None, reference, preprocess, towers, loading };
+        let loading = Loading::new(headers, &config, options, device)?;
+        let mut opening = Self { config, tokenizer: None, reference, preprocess, towers: options.towers, loading };
         if let Some(tokenizer) = tokenizer {
             opening.set_tokenizer(tokenizer)?;
         }
@@ -211,10 +212,35 @@ impl Bundle {
         read(self.model.logits_per_image(rows(images, "image")?, rows(texts, "text")?)).await
     }
 
+    /// Element type of the weights: `f16` where any is kept so, else `f32`.
+    pub fn dtype(&self) -> &'static str {
+        let mut half = AnyHalf(false);
+        self.model.visit(&mut half);
+        if half.0 { "f16" } else { "f32" }
+    }
+
     /// The same, able to learn.
     #[must_use]
     pub fn into_trainable(self) -> Self {
         let device = self.model.device().autodiff();
-        Self { model: self.model.to_device(&device).train(), ..self }
+        let model = self.model.map(&mut Widen);
+        Self { model: model.to_device(&device).train(), ..self }
+    }
+}
+
+struct AnyHalf(bool);
+
+impl ModuleVisitor for AnyHalf {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        self.0 |= param.val().dtype() == DType::F16;
+    }
+}
+
+/// Training computes with what it keeps.
+struct Widen;
+
+impl ModuleMapper for Widen {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        param.map(widen)
     }
 }

@@ -1,7 +1,7 @@
 //! The one place that picks a Burn device and reads from it.
 
 pub use burn::tensor::Device;
-use burn::tensor::Tensor;
+use burn::tensor::{FloatDType, Tensor};
 
 use crate::error::{ClipError, Result};
 
@@ -33,6 +33,6 @@ pub fn reserved_bytes(device: &Device) -> Option<u64> {
 /// `device-failed`.
 pub async fn read<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>> {
     let failed = |message: String| ClipError::DeviceFailed { message };
-    let data = tensor.into_data_async().await.map_err(|e| failed(e.to_string()))?;
+    let data = tensor.cast(FloatDType::F32).into_data_async().await.map_err(|e| failed(e.to_string()))?;
     data.try_into_vec::<f32>().map_err(|e| failed(format!("{e:?}")))
 }

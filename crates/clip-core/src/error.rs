@@ -151,6 +151,12 @@ pub enum ClipError {
         /// Why.
         reason: String,
     },
+    /// No room for a tensor.
+    #[error("out of memory: expected room for a tensor of {bytes} bytes, got none")]
+    OutOfMemory {
+        /// Its size.
+        bytes: usize,
+    },
     /// Reading a result back from the device failed.
     #[error("device failed: {message}")]
     DeviceFailed {
@@ -197,6 +203,7 @@ impl ClipError {
             Self::AlreadyTraining => "already-training",
             Self::LossNotFinite { .. } => "loss-not-finite",
             Self::DeviceUnavailable { .. } => "device-unavailable",
+            Self::OutOfMemory { .. } => "out-of-memory",
             Self::DeviceFailed { .. } => "device-failed",
         }
     }

@@ -15,6 +15,7 @@ pub mod kernels;
 pub mod loss;
 pub mod model;
 pub mod preprocess;
+pub mod self_test;
 pub mod tokenizer;
 pub mod train;
 

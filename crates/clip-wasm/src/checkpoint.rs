@@ -1,7 +1,7 @@
 //! A checkpoint on its way in: headers first, then the bytes that the model needs, in any pieces.
 
 use clip_core::bundle::{Files, Opening};
-use clip_core::checkpoint::Header;
+use clip_core::checkpoint::{Header, LoadOptions};
 use clip_core::digest;
 use clip_core::model::Towers;
 use clip_core::tokenizer::{Reference, Tokenizer};
@@ -53,6 +53,8 @@ impl JsOpening {
         tokenizer_config: Option<String>,
         reference: Option<String>,
         towers: &str,
+        widen: bool,
+        most_tensor_bytes: Option<f64>,
         device: &Device,
     ) -> JsResult<Self> {
         let files = Files {
@@ -63,7 +65,12 @@ impl JsOpening {
             tokenizer_config: tokenizer_config.as_deref(),
             reference: js(reference.as_deref().map(Reference::from_name).transpose())?,
         };
-        Ok(Self(js(Opening::new(&headers.0, &files, js(Towers::from_name(towers))?, &device.0))?))
+        let options = LoadOptions {
+            towers: js(Towers::from_name(towers))?,
+            widen,
+            most_tensor_bytes: most_tensor_bytes.map(|bytes| bytes as u64),
+        };
+        Ok(Self(js(Opening::new(&headers.0, &files, options, &device.0))?))
     }
 
     /// What must be pushed, in this order: file, first byte and the one after the last, for each.

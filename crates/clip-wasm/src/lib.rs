@@ -9,6 +9,7 @@ mod tokenizer;
 mod trainer;
 
 use clip_core::device;
+use clip_core::self_test::self_test;
 use wasm_bindgen::prelude::*;
 
 use error::{JsResult, js};
@@ -33,6 +34,12 @@ impl Device {
     /// The browser's GPU; once per instance of this module.
     pub async fn webgpu() -> JsResult<Self> {
         Ok(Self(js(device::webgpu().await)?))
+    }
+
+    /// Computes a tiny model on this device and on the CPU; rejects where they differ.
+    #[wasm_bindgen(js_name = selfTest)]
+    pub async fn self_test(&self) -> JsResult<()> {
+        js(self_test(&self.0).await)
     }
 
     /// Bytes that a GPU's allocator holds; nothing on the CPU.

@@ -22,6 +22,12 @@ impl ClipModel {
         self.warning.clone()
     }
 
+    /// Element type of the weights: `f32` or `f16`.
+    #[wasm_bindgen(getter)]
+    pub fn dtype(&self) -> String {
+        self.bundle.dtype().into()
+    }
+
     /// Transform of its images, as JSON.
     #[wasm_bindgen(getter)]
     pub fn preprocess(&self) -> String {

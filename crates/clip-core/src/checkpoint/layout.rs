@@ -173,6 +173,8 @@ impl<'a> Naming<'a> {
                 self.tower_place(rest, top, [hf, open_clip], "")
             }
             Some(("text", rest)) => {
+                // tables that were cut are one in the checkpoint
+                let rest = if rest.starts_with("token_embedding.rest.") { "token_embedding.weight" } else { rest };
                 let top = if self.config.text.projection_bias { SIGLIP_TEXT } else { TEXT };
                 self.tower_place(rest, top, ["text_model.encoder.layers", "transformer.resblocks"], self.text_prefix)
             }

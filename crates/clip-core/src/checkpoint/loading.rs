@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
-use burn::tensor::{Device, Tensor, TensorData, bf16, f16};
+use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData, bf16, f16};
 
 use super::header::Header;
 use super::layout::Naming;
@@ -22,20 +22,32 @@ pub struct Part {
     pub end: u64,
     /// Key of the tensor.
     pub name: String,
-    dtype: Dtype,
+    dtype: Stored,
     /// Which parameter it belongs to, and from which value on.
     target: usize,
     offset: usize,
 }
 
+/// How a model is loaded.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LoadOptions {
+    /// With which towers.
+    pub towers: Towers,
+    /// Whether half precision is widened at once, and not at each use.
+    pub widen: bool,
+    /// Bytes that a tensor on the device may have; the token table is cut where it has more.
+    pub most_tensor_bytes: Option<u64>,
+}
+
+/// Element type in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Dtype {
+enum Stored {
     F32,
     F16,
     Bf16,
 }
 
-impl Dtype {
+impl Stored {
     fn bytes(self) -> usize {
         if self == Self::F32 { 4 } else { 2 }
     }
@@ -49,15 +61,65 @@ impl Dtype {
     }
 }
 
+/// Values on their way, as the device will keep them.
+enum Values {
+    F32(Vec<f32>),
+    F16(Vec<f16>),
+}
+
+impl Values {
+    fn new(half: bool, count: usize) -> Result<Self> {
+        fn filled<T: Copy>(value: T, count: usize) -> Result<Vec<T>> {
+            let mut values = Vec::new();
+            let bytes = count * size_of::<T>();
+            values.try_reserve_exact(count).map_err(|_full| ClipError::OutOfMemory { bytes })?;
+            values.resize(count, value);
+            Ok(values)
+        }
+        Ok(if half { Self::F16(filled(f16::ZERO, count)?) } else { Self::F32(filled(0.0, count)?) })
+    }
+
+    fn put(&mut self, index: usize, stored: Stored, bytes: &[u8]) -> bool {
+        let value = stored.value(bytes);
+        match self {
+            Self::F32(values) => values[index] = value,
+            // only where the file has the same type: nothing is rounded
+            Self::F16(values) => values[index] = f16::from_f32(value),
+        }
+        value.is_finite()
+    }
+
+    fn transposed(self, rows: usize, columns: usize) -> Self {
+        match self {
+            Self::F32(values) => Self::F32(transpose(&values, rows, columns)),
+            Self::F16(values) => Self::F16(transpose(&values, rows, columns)),
+        }
+    }
+
+    fn into_tensor(self, device: &Device) -> Tensor<1> {
+        match self {
+            Self::F32(values) => {
+                let count = values.len();
+                Tensor::from_data(TensorData::new(values, [count]), device)
+            }
+            Self::F16(values) => {
+                let count = values.len();
+                Tensor::from_data(TensorData::new(values, [count]), (device, DType::F16))
+            }
+        }
+    }
+}
+
 /// A parameter on its way.
 struct Target {
     path: String,
     shape: Vec<usize>,
     transposed: bool,
+    half: bool,
     /// Parts that are still to come.
     missing: usize,
-    /// In the checkpoint's order; empty before the first part and after the last.
-    values: Vec<f32>,
+    /// In the checkpoint's order; none before the first part and after the last.
+    values: Option<Values>,
 }
 
 /// A model being filled.
@@ -82,7 +144,7 @@ impl Loading {
     ///
     /// # Errors
     /// `invalid-checkpoint`, `missing-tensor`, and `shape-mismatch` naming the tensor.
-    pub fn new(files: &[Header], config: &ClipConfig, towers: Towers, device: &Device) -> Result<Self> {
+    pub fn new(files: &[Header], config: &ClipConfig, options: LoadOptions, device: &Device) -> Result<Self> {
         let mut home: HashMap<&str, usize> = HashMap::new();
         for (file, header) in files.iter().enumerate() {
             for name in header.names() {
@@ -94,42 +156,51 @@ impl Loading {
             }
         }
         let naming = Naming::detect(config, home.keys().copied())?;
-        let blank = config.blank(towers, device);
+        // training computes with what it keeps
+        let keep_half = !options.widen && !device.is_autodiff() && device.supports_dtype(FloatDType::F16);
+        let most_values = options.most_tensor_bytes.map(|bytes| usize::try_from(bytes / 4).unwrap_or(usize::MAX));
+        let blank = config.blank(options.towers, most_values, device);
         let mut specs = Specs::default();
         blank.visit(&mut specs);
-        let (mut parts, mut targets) = (Vec::new(), Vec::new());
+        let (mut parts, mut targets): (Vec<Part>, Vec<Target>) = (Vec::new(), Vec::new());
+        // rows of the token table that are placed already
+        let mut table_rows = 0;
         for (path, shape) in specs.found {
             let place = naming.place(&path);
+            let is_table = path.starts_with("text.token_embedding.");
             let mut offset = 0;
+            let mut half = keep_half && shape.len() >= 2;
             for (index, (key, _)) in place.keys.iter().enumerate() {
-                let expected = place.expected_shape(index, &shape);
                 let file = *home.get(key.as_str()).ok_or_else(|| ClipError::MissingTensor { name: key.clone() })?;
                 let info = files[file].tensor(key).ok_or_else(|| ClipError::MissingTensor { name: key.clone() })?;
-                // sides of 1 are the layouts' whims: [1] for [], [1, n, w] for [n, w]
-                let sides = |shape: &mut dyn Iterator<Item = u64>| shape.filter(|&s| s != 1).collect::<Vec<_>>();
-                if sides(&mut info.shape.iter().copied()) != sides(&mut expected.iter().map(|&s| s as u64)) {
-                    return Err(ClipError::ShapeMismatch {
-                        what: key.clone(),
-                        expected: format!("{expected:?}"),
-                        got: format!("{:?}", info.shape),
-                    });
+                let mut expected = place.expected_shape(index, &shape);
+                let values = expected.iter().product::<usize>();
+                if is_table {
+                    expected[0] = config.text.vocab_size;
                 }
+                check_shape(key, &info.shape, &expected)?;
                 let dtype = match info.dtype.as_str() {
-                    "F32" => Dtype::F32,
-                    "F16" => Dtype::F16,
-                    "BF16" => Dtype::Bf16,
+                    "F32" => Stored::F32,
+                    "F16" => Stored::F16,
+                    "BF16" => Stored::Bf16,
                     other => {
                         return Err(ClipError::InvalidCheckpoint {
                             message: format!("{key}: expected F32, F16 or BF16, got {other}"),
                         });
                     }
                 };
-                let (begin, end) = files[file].bytes_of(info);
+                half &= dtype == Stored::F16;
+                let (mut begin, mut end) = files[file].bytes_of(info);
+                if is_table {
+                    begin += (table_rows * shape[1] * dtype.bytes()) as u64;
+                    end = begin + (values * dtype.bytes()) as u64;
+                    table_rows += shape[0];
+                }
                 parts.push(Part { file, begin, end, name: key.clone(), dtype, target: targets.len(), offset });
-                offset += expected.iter().product::<usize>();
+                offset += values;
             }
             let missing = place.keys.len();
-            targets.push(Target { path, shape, transposed: place.transposed, missing, values: Vec::new() });
+            targets.push(Target { path, shape, transposed: place.transposed, half, missing, values: None });
         }
         parts.sort_by_key(|part| (part.file, part.begin));
         Ok(Self {
@@ -153,7 +224,7 @@ impl Loading {
     /// Takes the next bytes of the present part. After its last byte the next part is due.
     ///
     /// # Errors
-    /// `invalid-checkpoint` for more bytes than the part has, or after the last part.
+    /// `invalid-checkpoint` for more bytes than the part has, or after the last part; `out-of-memory`.
     pub fn push(&mut self, bytes: &[u8]) -> Result<()> {
         let too_many =
             |name: &str| ClipError::InvalidCheckpoint { message: format!("{name}: got more bytes than it has") };
@@ -164,25 +235,20 @@ impl Loading {
         }
         let each = part.dtype.bytes();
         let target = &mut self.targets[part.target];
-        if target.values.is_empty() {
-            target.values = vec![0.0; target.shape.iter().product()];
-        }
-        let first = part.offset + (self.pushed as usize - self.rest.len()) / each;
+        let values = match &mut target.values {
+            Some(values) => values,
+            None => target.values.insert(Values::new(target.half, target.shape.iter().product())?),
+        };
+        let mut index = part.offset + (self.pushed as usize - self.rest.len()) / each;
         self.pushed += bytes.len() as u64;
         let mut finite = true;
-        let mut put = |index: usize, b: &[u8]| {
-            let value = part.dtype.value(b);
-            finite &= value.is_finite();
-            target.values[index] = value;
-        };
-        let mut index = first;
         let mut bytes = bytes;
         if !self.rest.is_empty() {
             let (head, tail) = bytes.split_at(bytes.len().min(each - self.rest.len()));
             self.rest.extend(head);
             bytes = tail;
             if self.rest.len() == each {
-                put(index, &self.rest);
+                finite &= values.put(index, part.dtype, &self.rest);
                 index += 1;
                 self.rest.clear();
             }
@@ -190,7 +256,7 @@ impl Loading {
         let whole = bytes.chunks_exact(each);
         self.rest.extend(whole.remainder());
         for b in whole {
-            put(index, b);
+            finite &= values.put(index, part.dtype, b);
             index += 1;
         }
         if !finite && self.not_finite.is_none() {
@@ -210,24 +276,18 @@ impl Loading {
         if target.missing > 0 {
             return;
         }
-        let mut values = core::mem::take(&mut target.values);
+        let Some(mut values) = target.values.take() else { return };
         if target.transposed {
-            values = transpose(&values, target.shape[1], target.shape[0]);
+            values = values.transposed(target.shape[1], target.shape[0]);
         }
-        let count = values.len();
-        let tensor = Tensor::from_data(TensorData::new(values, [count]), &self.device);
-        self.done.insert(target.path.clone(), tensor);
+        self.done.insert(target.path.clone(), values.into_tensor(&self.device));
     }
 
     /// The model.
     ///
     /// # Errors
     /// `invalid-checkpoint` where bytes are still missing.
-    pub fn finish(mut self) -> Result<Loaded> {
-        // tensors without a value have no bytes to wait for
-        while self.parts.get(self.part).is_some_and(|part| part.begin == part.end) {
-            self.push(&[])?;
-        }
+    pub fn finish(self) -> Result<Loaded> {
         if let Some(part) = self.parts.get(self.part) {
             return Err(ClipError::InvalidCheckpoint {
                 message: format!("{}: expected {} bytes, got {}", part.name, part.end - part.begin, self.pushed),
@@ -253,11 +313,24 @@ pub struct Loaded {
 /// Those of [`Loading::new`].
 pub fn load(bytes: &[u8], config: &ClipConfig, device: &Device) -> Result<Clip> {
     let header = Header::parse(bytes, bytes.len() as u64)?;
-    let mut loading = Loading::new(&[header], config, Towers::Both, device)?;
+    let mut loading = Loading::new(&[header], config, LoadOptions::default(), device)?;
     for part in loading.parts().to_vec() {
         loading.push(&bytes[part.begin as usize..part.end as usize])?;
     }
     Ok(loading.finish()?.model)
+}
+
+fn check_shape(key: &str, got: &[u64], expected: &[usize]) -> Result<()> {
+    // sides of 1 are the layouts' whims: [1] for [], [1, n, w] for [n, w]
+    let got_sides = got.iter().copied().filter(|&side| side != 1);
+    if !got_sides.eq(expected.iter().map(|&side| side as u64).filter(|&side| side != 1)) {
+        return Err(ClipError::ShapeMismatch {
+            what: key.into(),
+            expected: format!("{expected:?}"),
+            got: format!("{got:?}"),
+        });
+    }
+    Ok(())
 }
 
 /// Paths and shapes of all parameters.
@@ -304,9 +377,9 @@ impl ModuleMapper for Filler {
 }
 
 /// `[rows, columns]` to `[columns, rows]`, row-major both, in tiles that fit a cache.
-pub(super) fn transpose(values: &[f32], rows: usize, columns: usize) -> Vec<f32> {
+pub(super) fn transpose<T: Copy + Default>(values: &[T], rows: usize, columns: usize) -> Vec<T> {
     const TILE: usize = 32;
-    let mut out = vec![0.0; values.len()];
+    let mut out = vec![T::default(); values.len()];
     for r in (0..rows).step_by(TILE) {
         for c in (0..columns).step_by(TILE) {
             for row in r..rows.min(r + TILE) {

@@ -94,7 +94,15 @@ async fn write(tensors: Vec<Named>, naming: &Naming<'_>, mut metadata: HashMap<S
             let shape = place.expected_shape(index, &shape);
             let (part, others) = rest.split_at(shape.iter().product());
             rest = others;
-            entries.push((key.clone(), shape, part.iter().flat_map(|x| x.to_le_bytes()).collect()));
+            let bytes = part.iter().flat_map(|x| x.to_le_bytes());
+            match entries.last_mut() {
+                // the next rows of a table that was cut
+                Some((last, rows, table)) if last == key => {
+                    rows[0] += shape[0];
+                    table.extend(bytes);
+                }
+                _ => entries.push((key.clone(), shape, bytes.collect())),
+            }
         }
     }
     metadata.insert("format".into(), "pt".into());

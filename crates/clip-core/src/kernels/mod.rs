@@ -9,7 +9,7 @@ pub mod reference;
 use burn::backend::DispatchDevice;
 use burn::tensor::Tensor;
 
-pub use reference::{gelu, gelu_tanh, linear};
+pub use reference::{gelu, gelu_tanh, linear, widen};
 
 /// Layer normalisation over the last dimension, biased variance.
 ///

@@ -1,6 +1,11 @@
 //! The towers' operations as Burn composes them: what the GPU runs, and what the fused ones are held against.
 
-use burn::tensor::{Tensor, TensorData, activation, module};
+use burn::tensor::{FloatDType, Tensor, TensorData, activation, module};
+
+/// A weight as it is computed with: what is kept in half precision is widened for the moment of its use.
+pub fn widen<const D: usize>(weight: Tensor<D>) -> Tensor<D> {
+    weight.cast(FloatDType::F32)
+}
 
 /// `x W + b`.
 ///
@@ -10,7 +15,7 @@ use burn::tensor::{Tensor, TensorData, activation, module};
 pub fn linear(x: Tensor<3>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<3> {
     let [batch, length, width] = x.dims();
     let [_, out] = weight.dims();
-    let y = x.reshape([batch * length, width]).matmul(weight); // [n * l, out]
+    let y = x.reshape([batch * length, width]).matmul(widen(weight)); // [n * l, out]
     let y = match bias {
         Some(bias) => y + bias.unsqueeze::<2>(),
         None => y,

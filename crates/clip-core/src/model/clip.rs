@@ -58,9 +58,9 @@ impl ClipConfig {
         self.build(&mut ParamInit::new(seed, device), Towers::Both)
     }
 
-    /// A model without values, to be filled from a checkpoint.
-    pub fn blank(&self, towers: Towers, device: &Device) -> Clip {
-        self.build(&mut ParamInit::blank(device), towers)
+    /// A model without values, to be filled from a checkpoint; see [`ParamInit::blank`].
+    pub fn blank(&self, towers: Towers, most_values: Option<usize>, device: &Device) -> Clip {
+        self.build(&mut ParamInit::blank(device, most_values), towers)
     }
 
     fn build(&self, init: &mut ParamInit<'_>, towers: Towers) -> Clip {

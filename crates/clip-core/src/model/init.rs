@@ -10,17 +10,23 @@ use rand_distr::{Distribution, StandardNormal};
 pub struct ParamInit<'a> {
     rng: Option<ChaCha8Rng>,
     device: &'a Device,
+    most_values: Option<usize>,
 }
 
 impl<'a> ParamInit<'a> {
     /// A stream that gives the same numbers for the same `seed` everywhere.
     pub fn new(seed: u64, device: &'a Device) -> Self {
-        Self { rng: Some(ChaCha8Rng::seed_from_u64(seed)), device }
+        Self { rng: Some(ChaCha8Rng::seed_from_u64(seed)), device, most_values: None }
     }
 
-    /// No values at all: for a model about to be filled from a checkpoint.
-    pub fn blank(device: &'a Device) -> Self {
-        Self { rng: None, device }
+    /// No values at all: for a model about to be filled from a checkpoint. Tables of more than `most_values` are cut.
+    pub fn blank(device: &'a Device, most_values: Option<usize>) -> Self {
+        Self { rng: None, device, most_values }
+    }
+
+    /// Values that a tensor may have, where the device sets a limit.
+    pub fn most_values(&self) -> Option<usize> {
+        self.most_values
     }
 
     /// Device of the parameters.

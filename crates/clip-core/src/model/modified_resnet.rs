@@ -41,7 +41,7 @@ impl Conv2d {
         let [out, input, kernel, _] = self.weight.shape().dims();
         let [batch, _, height, width] = x.dims();
         let (height, width) = (height.div_ceil(self.stride), width.div_ceil(self.stride));
-        let weight = self.weight.val().reshape([1, out, input * kernel * kernel]); // [1, out, in k k]
+        let weight = kernels::widen(self.weight.val()).reshape([1, out, input * kernel * kernel]); // [1, out, in k k]
         // every pixel's neighbourhood as a column: then one matrix does for all, and the GPU needs no kernel of its own
         let columns = if kernel == 1 {
             x.reshape([batch, input, height * width]) // [n, in, h w]
@@ -204,7 +204,7 @@ impl AttentionPool2d {
         let [batch, channels, height, width] = x.dims();
         let pixels = x.reshape([batch, channels, height * width]).swap_dims(1, 2); // [n, h w, c]
         let tokens = Tensor::cat(vec![pixels.clone().mean_dim(1), pixels], 1); // [n, 1 + h w, c]
-        let tokens = tokens + self.positional_embedding.val().unsqueeze::<3>();
+        let tokens = tokens + kernels::widen(self.positional_embedding.val()).unsqueeze::<3>();
         let project = |x: Tensor<3>, by: &Linear| kernels::linear(x, by.weight.val(), by.bias.as_ref().map(Param::val));
         let query = project(tokens.clone().narrow(1, 0, 1), &self.q_proj); // [n, 1, c]
         let keys_values = Tensor::cat(vec![project(tokens.clone(), &self.k_proj), project(tokens, &self.v_proj)], 2); // [n, 1 + h w, 2 c]

@@ -1,19 +1,57 @@
 //! Text tower: a Transformer pooled at the end of the caption (arXiv 2103.00020, section 2.4), or of the context (SigLIP).
 
 use burn::module::{Module, Param};
-use burn::tensor::{Int, Tensor, TensorData};
+use burn::tensor::{Bool, Int, Tensor, TensorData};
 
 use super::init::{BlockInit, ParamInit};
 use super::layer_norm::LayerNorm;
 use super::transformer::{Transformer, TransformerShape};
 use crate::config::{TextConfig, TextPooling};
 use crate::error::{ClipError, Result};
+use crate::kernels;
 
-/// Token embeddings.
+/// Token embeddings. A table that is larger than a GPU's buffer may be is cut into tables of some rows each.
 #[derive(Module, Debug)]
 pub struct TokenEmbedding {
-    /// `[vocab_size, width]`
+    /// `[rows, width]`: the first rows, which is all of them where nothing had to be cut.
     pub weight: Param<Tensor<2>>,
+    /// `[rows, width]` each: the rows that follow.
+    pub rest: Vec<Param<Tensor<2>>>,
+}
+
+impl TokenEmbedding {
+    fn init(config: &TextConfig, init: &mut ParamInit<'_>) -> Self {
+        let (vocab, width) = (config.vocab_size, config.width);
+        let rows = init.most_values().map_or(vocab, |most| (most / width).clamp(1, vocab.max(1)));
+        let mut table = |from: usize| init.normal([rows.min(vocab - from), width], 0.02);
+        Self { weight: table(0), rest: (rows..vocab).step_by(rows.max(1)).map(table).collect() }
+    }
+
+    /// # Shapes
+    /// - ids: `n` of them, all in the vocabulary
+    /// - output: `[n, width]`
+    pub fn forward(&self, ids: &[i32]) -> Tensor<2> {
+        let device = self.weight.val().device();
+        let count = ids.len();
+        let select = |table: &Param<Tensor<2>>, ids: Vec<i32>| {
+            let ids = Tensor::<1, Int>::from_data(TensorData::new(ids, [count]), &device);
+            kernels::widen(table.val().select(0, ids)) // [n, width]
+        };
+        let mut from = self.weight.shape().dims::<2>()[0] as i32;
+        let first = ids.iter().map(|&id| if id < from { id } else { 0 }).collect();
+        let mut out = select(&self.weight, first);
+        for table in &self.rest {
+            let rows = table.shape().dims::<2>()[0] as i32;
+            let here = |id: i32| (from..from + rows).contains(&id);
+            let local = ids.iter().map(|&id| if here(id) { id - from } else { 0 }).collect();
+            let mask: Vec<bool> = ids.iter().map(|&id| here(id)).collect();
+            let mask = Tensor::<2, Bool>::from_data(TensorData::new(mask, [count, 1]), &device);
+            let [_, width] = out.dims();
+            out = out.mask_where(mask.expand([count, width]), select(table, local));
+            from += rows;
+        }
+        out
+    }
 }
 
 /// Tokens of a batch, checked against a text tower and, for a causal one, cut to its longest caption.
@@ -107,7 +145,7 @@ impl TextTransformer {
             causal: config.causal,
         };
         Self {
-            token_embedding: TokenEmbedding { weight: init.normal([config.vocab_size, width], 0.02) },
+            token_embedding: TokenEmbedding::init(config, init),
             positional_embedding: init.normal([config.context_length, width], 0.01),
             transformer: Transformer::init(shape, BlockInit::Text { layers }, init),
             ln_final: LayerNorm::init(width, eps, init),
@@ -121,13 +159,11 @@ impl TextTransformer {
     /// # Shapes
     /// - output: `[batch, length, width]`
     pub fn embeddings(&self, batch: &TextBatch) -> Tensor<3> {
-        let table = self.token_embedding.weight.val();
-        let device = table.device();
-        let [_, width] = table.dims();
         let (count, length) = (batch.len(), batch.length);
-        let ids = Tensor::<1, Int>::from_data(TensorData::new(batch.ids.clone(), [count * length]), &device);
-        let tokens = table.select(0, ids).reshape([count, length, width]); // [n, l, width]
-        tokens + self.positional_embedding.val().narrow(0, 0, length).unsqueeze::<3>()
+        let tokens = self.token_embedding.forward(&batch.ids); // [n * l, width]
+        let [_, width] = tokens.dims();
+        let positions = kernels::widen(self.positional_embedding.val()).narrow(0, 0, length);
+        tokens.reshape([count, length, width]) + positions.unsqueeze::<3>() // [n, l, width]
     }
 
     /// Last states of all positions, after `ln_final`.
@@ -143,7 +179,7 @@ impl TextTransformer {
     pub fn forward(&self, batch: &TextBatch) -> Tensor<2> {
         let x = self.transformer.forward(self.embeddings(batch));
         // a norm acts on each position alone: pool first, norm only what is kept
-        let projected = self.ln_final.forward(Self::pool(x, batch)).matmul(self.text_projection.val());
+        let projected = self.ln_final.forward(Self::pool(x, batch)).matmul(kernels::widen(self.text_projection.val()));
         match &self.text_projection_bias {
             Some(bias) => projected + bias.val().unsqueeze::<2>(),
             None => projected,

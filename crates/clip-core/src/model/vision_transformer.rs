@@ -90,7 +90,7 @@ impl VisionTransformer {
         let patches = self.conv1.forward(pixels);
         let [batch, _, width] = patches.dims();
         let class = self.class_embedding.val().reshape([1, 1, width]).expand([batch, 1, width]);
-        Tensor::cat(vec![class, patches], 1) + self.positional_embedding.val().unsqueeze::<3>()
+        Tensor::cat(vec![class, patches], 1) + kernels::widen(self.positional_embedding.val()).unsqueeze::<3>()
     }
 
     /// # Shapes
@@ -101,6 +101,6 @@ impl VisionTransformer {
         let x = self.transformer.forward(x);
         let [batch, _, width] = x.dims();
         let class = x.slice([0..batch, 0..1]).reshape([batch, width]);
-        self.ln_post.forward(class).matmul(self.proj.val())
+        self.ln_post.forward(class).matmul(kernels::widen(self.proj.val()))
     }
 }

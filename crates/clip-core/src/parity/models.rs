@@ -4,7 +4,7 @@ use burn::tensor::TensorData;
 
 use super::*;
 use crate::bundle::{Bundle, Files, Opening};
-use crate::checkpoint::{Layout, load, save};
+use crate::checkpoint::{Layout, LoadOptions, Loading, load, save};
 use crate::config::{ClipConfig, VisionConfig, VitConfig};
 use crate::device::cpu;
 use crate::loss::{ContrastiveLoss, SigmoidLoss};
@@ -26,12 +26,16 @@ fn siglip_open_clip_config() -> String {
     config.to_string()
 }
 
-/// A model from the files of a checkpoint, pushed in pieces of an odd size.
 fn open(files: &[&str], config: &str, towers: Towers) -> crate::Result<Bundle> {
+    open_with(files, config, LoadOptions { towers, ..LoadOptions::default() })
+}
+
+/// A model from the files of a checkpoint, pushed in pieces of an odd size.
+fn open_with(files: &[&str], config: &str, options: LoadOptions) -> crate::Result<Bundle> {
     let bytes: Vec<Vec<u8>> = files.iter().map(|file| fixture(&format!("models/{file}"))).collect();
     let headers: Vec<Header> = bytes.iter().map(|b| Header::parse(b, b.len() as u64).unwrap()).collect();
     let files = Files { config: Some(config), ..Files::default() };
-    let mut opening = Opening::new(&headers, &files, towers, &cpu())?;
+    let mut opening = Opening::new(&headers, &files, options, &cpu())?;
     for part in opening.loading.parts().to_vec() {
         for piece in bytes[part.file][part.begin as usize..part.end as usize].chunks(1_001) {
             opening.loading.push(piece)?;
@@ -239,11 +243,55 @@ fn one_tower_alone_needs_only_its_bytes() {
     }
     let header = Golden::open(&format!("models/{file}")).header;
     let bytes = |towers| -> u64 {
-        let loading = crate::checkpoint::Loading::new(&[header.clone()], &whole.config, towers, &cpu()).unwrap();
+        let loading =
+            Loading::new(&[header.clone()], &whole.config, LoadOptions { towers, ..LoadOptions::default() }, &cpu())
+                .unwrap();
         loading.parts().iter().map(|part| part.end - part.begin).sum()
     };
     // both hold the temperature, 4 bytes
     assert_eq!(bytes(Towers::Image) + bytes(Towers::Text), bytes(Towers::Both) + 4);
+}
+
+#[test]
+fn half_precision_stays_half_unless_widened() {
+    let folder = "clip-gelu-p32-laion/hf-fp16";
+    let (file, json) = (format!("{folder}/model.safetensors"), text(&format!("models/{folder}/config.json")));
+    let kept = open(&[&file], &json, Towers::Both).unwrap();
+    let wide = open_with(&[&file], &json, LoadOptions { widen: true, ..LoadOptions::default() }).unwrap();
+    assert_eq!((kept.dtype(), wide.dtype()), ("f16", "f32"));
+    let (pixels, batch) = inputs("clip-gelu-p32-laion", &kept.config);
+    let embed = |bundle: &Bundle| values(bundle.model.encode_image(pixels.clone()).unwrap());
+    assert_eq!(embed(&kept), embed(&wide), "widened at use or at once");
+    let learned = kept.clone().into_trainable();
+    assert_eq!(
+        (learned.dtype(), values(learned.model.encode_text(&batch).unwrap().inner())),
+        ("f32", values(wide.model.encode_text(&batch).unwrap()))
+    );
+    let saved = |bundle: &Bundle| now(save(&bundle.model, &bundle.config, Layout::Hf, Default::default())).unwrap();
+    assert!(saved(&kept) == saved(&wide));
+}
+
+/// ViT-L/14's table takes 152 MB, a WebGPU buffer 128 MiB: here the same with smaller numbers.
+#[test]
+fn a_table_above_the_devices_limit_is_cut_and_answers_alike() {
+    for (folder, layout) in [("clip-quickgelu-p8", "hf"), ("clip-gelu-p32-laion/hf-fp16", "")] {
+        let folder_of = format!("{folder}/{layout}").trim_end_matches('/').to_owned();
+        let (file, json) = (format!("{folder_of}/model.safetensors"), text(&format!("models/{folder_of}/config.json")));
+        let whole = open(&[&file], &json, Towers::Both).unwrap();
+        let width = whole.config.text.width as u64;
+        for rows in [1_023, 400, 100] {
+            let options = LoadOptions { most_tensor_bytes: Some(rows * width * 4), ..LoadOptions::default() };
+            let cut = open_with(&[&file], &json, options).unwrap();
+            let tables = 1 + cut.model.text.as_ref().unwrap().token_embedding.rest.len() as u64;
+            assert_eq!(tables, 1_024u64.div_ceil(rows));
+            let (_, batch) = inputs(folder.split('/').next().unwrap(), &cut.config);
+            let embed = |bundle: &Bundle| values(bundle.model.encode_text(&batch).unwrap());
+            assert_eq!(embed(&cut), embed(&whole), "{folder} {rows}");
+            let saved =
+                |bundle: &Bundle| now(save(&bundle.model, &bundle.config, Layout::Hf, Default::default())).unwrap();
+            assert!(saved(&cut) == saved(&whole), "{folder} {rows}");
+        }
+    }
 }
 
 #[test]
@@ -306,7 +354,7 @@ fn values_that_are_no_numbers_are_told_of() {
     let header = Header::parse(&bytes, bytes.len() as u64).unwrap();
     let json = text("models/clip-quickgelu-p8/hf/config.json");
     let files = Files { config: Some(&json), ..Files::default() };
-    let mut opening = Opening::new(&[header], &files, Towers::Both, &cpu()).unwrap();
+    let mut opening = Opening::new(&[header], &files, LoadOptions::default(), &cpu()).unwrap();
     for part in opening.loading.parts().to_vec() {
         let mut piece = bytes[part.begin as usize..part.end as usize].to_vec();
         if part.name == "visual_projection.weight" {

@@ -1,0 +1,172 @@
+/** Answers: streams of images, probabilities, zero-shot classification. */
+
+import { Clip, type ImageInput, TEMPLATES } from "clipwright";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { colourPairs, fixture, json, maxError, text } from "../support";
+
+let clip: Clip;
+let siglip: Clip;
+
+beforeAll(async () => {
+  const folder = "models/clip-quickgelu-p8/hf";
+  clip = await Clip.load(
+    {
+      weights: await fixture(`${folder}/model.safetensors`),
+      config: await json(`${folder}/config.json`),
+      tokenizer: await json(`${folder}/tokenizer.json`),
+    },
+    { device: "cpu" },
+  );
+  siglip = await Clip.load(
+    {
+      weights: await fixture("models/siglip-p16/hf/model.safetensors"),
+      config: await text("models/siglip-p16/hf/config.json"),
+    },
+    { device: "cpu" },
+  );
+});
+afterAll(() => {
+  clip.dispose();
+  siglip.dispose();
+});
+
+const images: ImageInput[] = colourPairs(9).map(({ image }) => image);
+
+describe("a stream of images", () => {
+  test("is embedded in its order, and no faster than it is taken", async () => {
+    const whole = await clip.encodeImage(images);
+    const dim = whole.shape[1];
+    let asked = 0;
+    async function* source() {
+      for (const image of images) {
+        asked++;
+        yield image;
+      }
+    }
+    let taken = 0;
+    for await (const { index, embedding } of clip.encodeImages(source(), { batchSize: 2 })) {
+      expect(index).toBe(taken++);
+      expect(maxError(embedding, whole.data.subarray(index * dim, (index + 1) * dim))).toBeLessThan(1e-6);
+      // two batches ahead of what was taken, and no more
+      expect(asked).toBeLessThanOrEqual(taken + 2 * 2);
+    }
+    expect(taken).toBe(images.length);
+  });
+
+  test("that is left early is closed, and one of nothing gives nothing", async () => {
+    let closed = false;
+    async function* endless() {
+      try {
+        for (;;) yield images[0] as ImageInput;
+      } finally {
+        closed = true;
+      }
+    }
+    for await (const { index } of clip.encodeImages(endless(), { batchSize: 3 })) if (index === 4) break;
+    expect(closed).toBe(true);
+    for await (const _ of clip.encodeImages([])) throw new Error("expected nothing");
+  });
+
+  test("names the image that is bad, after the good ones before its batch", async () => {
+    const seen: number[] = [];
+    const bad = [...images.slice(0, 5), new Uint8Array([1, 2, 3])];
+    const reading = async () => {
+      for await (const { index } of clip.encodeImages(bad, { batchSize: 2 })) seen.push(index);
+    };
+    await expect(reading()).rejects.toMatchObject({
+      code: "undecodable-image",
+      message: expect.stringMatching(/^image 5: /),
+    });
+    expect(seen).toEqual([0, 1, 2, 3]);
+    await expect(clip.encodeImages(images, { batchSize: 0 }).next()).rejects.toMatchObject({ code: "invalid-option" });
+    await expect(clip.encodeImages(7 as never).next()).rejects.toMatchObject({ code: "invalid-source" });
+  });
+});
+
+describe("zero-shot classification", () => {
+  const labels = ["cat", "dog", "bird"];
+
+  test("is the softmax over the labels' captions, best first", async () => {
+    const classifier = await clip.zeroShotClassifier(labels);
+    const predictions = await classifier.classify(images[0] as ImageInput);
+    expect(predictions.map(({ label }) => label).sort()).toEqual([...labels].sort());
+    const { probabilities } = await clip.logits(
+      images[0] as ImageInput,
+      labels.map((label) => `a photo of a ${label}.`),
+    );
+    for (const { index, label, score } of predictions) {
+      expect(label).toBe(labels[index]);
+      expect(score).toBeCloseTo(probabilities[index] as number, 5);
+    }
+    expect(predictions.reduce((sum, { score }) => sum + score, 0)).toBeCloseTo(1, 5);
+    const scores = predictions.map(({ score }) => score);
+    expect(scores).toEqual([...scores].sort((a, b) => b - a));
+    expect(await classifier.classify(images[0] as ImageInput, { topK: 1 })).toEqual(predictions.slice(0, 1));
+  });
+
+  test("takes many images, or embeddings, for a list each", async () => {
+    const classifier = await clip.zeroShotClassifier(labels);
+    const lists = await classifier.classify(images.slice(0, 3), { topK: 2 });
+    expect(lists.map((list) => list.length)).toEqual([2, 2, 2]);
+    expect(await classifier.classify(await clip.encodeImage(images.slice(0, 3)), { topK: 2 })).toEqual(lists);
+  });
+
+  test("averages the captions of all templates", async () => {
+    expect(TEMPLATES.openai).toHaveLength(80);
+    expect(new Set(TEMPLATES.openai).size).toBe(80);
+    const classifier = await clip.zeroShotClassifier(labels, { templates: "openai" });
+    const dim = classifier.embeddings.shape[1];
+    const captions = TEMPLATES.openai.map((template) => template.replace("{}", "dog"));
+    const { data } = await clip.encodeText(captions);
+    const mean = Array.from({ length: dim }, (_, i) =>
+      captions.reduce((sum, _, j) => sum + (data[j * dim + i] ?? 0), 0),
+    );
+    const norm = Math.hypot(...mean);
+    const dog = classifier.embeddings.data.subarray(dim, 2 * dim);
+    expect(
+      maxError(
+        dog,
+        mean.map((x) => x / norm),
+      ),
+    ).toBeLessThan(1e-6);
+    const own = await clip.zeroShotClassifier(labels, { templates: [(label) => `my ${label}`, "the {}"] });
+    expect(own.embeddings.shape).toEqual([3, dim]);
+  });
+
+  test("judges each label by itself where the model does", async () => {
+    const texts = { inputIds: new Int32Array(3 * 16).map((_, i) => (7 * i) % 512) };
+    const { logitsPerImage, probabilities } = await siglip.logits(images[0] as ImageInput, texts);
+    const expected = logitsPerImage.map((x) => 1 / (1 + Math.exp(-x)));
+    expect(maxError(probabilities, expected)).toBeLessThan(1e-6);
+  });
+
+  test.each([
+    [
+      "labels",
+      () => clip.zeroShotClassifier([7 as never]),
+      "invalid-option",
+      /labels: expected strings, got number at 0/,
+    ],
+    ["no labels", () => clip.zeroShotClassifier([]), "empty-batch", /at least 1 text/],
+    [
+      "a template without a place",
+      () => clip.zeroShotClassifier(labels, { templates: "a photo" }),
+      "invalid-option",
+      /templates/,
+    ],
+    [
+      "no templates",
+      () => clip.zeroShotClassifier(labels, { templates: [] }),
+      "invalid-option",
+      /at least 1 caption, got 0/,
+    ],
+    [
+      "topK",
+      async () => (await clip.zeroShotClassifier(labels)).classify(images[0] as ImageInput, { topK: 0 }),
+      "invalid-option",
+      /topK: expected a whole number above 0, got 0/,
+    ],
+  ])("refuses %s", async (_, call, code, message) => {
+    await expect(call()).rejects.toMatchObject({ code, message: expect.stringMatching(message) });
+  });
+});
