@@ -66,9 +66,14 @@ fn difference(got: &Answers, expected: &Answers) -> Option<String> {
     for ((name, got), (_, expected)) in all(got).into_iter().zip(all(expected)) {
         // a key's bias has no gradient but for rounding; the others' scale is the whole tensor's
         let largest = expected.iter().fold(1e-3f32, |m, x| m.max(x.abs()));
-        let error =
-            got.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, |m: f32, e| if e <= m { m } else { e });
-        if got.len() != expected.len() || !error.is_finite() || error > TOLERANCE * largest {
+        if got.len() != expected.len() {
+            return Some(format!("{name} has {} values instead of {}", got.len(), expected.len()));
+        }
+        let wrong = |(a, b): (&f32, &f32)| {
+            let error = (a - b).abs();
+            (error.is_nan() || error > TOLERANCE * largest).then_some(error)
+        };
+        if let Some(error) = got.iter().zip(&expected).find_map(wrong) {
             return Some(format!("{name} differs by {error:e} of {largest:e}"));
         }
     }

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 mod models;
+mod mutation;
 mod preprocess;
 mod tokenizer;
 mod training;
