@@ -82,7 +82,8 @@ function serve(request, response, state, whole) {
   });
   if (state.mode === "cut" && body.length > state.bytes) {
     state.sent += state.bytes;
-    return response.write(body.subarray(0, state.bytes), () => request.socket.destroy());
+    // not at once: what the network has, the reader may not have yet, and a browser throws that away
+    return response.write(body.subarray(0, state.bytes), () => setTimeout(() => request.socket.destroy(), 100));
   }
   if (state.mode === "slow") {
     let at = 0;

@@ -1,6 +1,9 @@
 /** What the specs of both runtimes share: where they run, files, golden tensors, tolerances. */
 
 import type { ClipConfig, DeviceChoice } from "clipwright";
+import type { GoldenTensor } from "./safetensors.mjs";
+
+export { parseSafetensors } from "./safetensors.mjs";
 
 export const inBrowser = typeof window !== "undefined";
 
@@ -24,36 +27,6 @@ export async function read(path: string): Promise<Uint8Array<ArrayBuffer>> {
 export const fixture = (path: string) => read(`test/fixtures/${path}`);
 export const text = async (path: string) => new TextDecoder().decode(await fixture(path));
 export const json = async (path: string) => JSON.parse(await text(path));
-
-/** A tensor of a safetensors file. */
-export interface GoldenTensor {
-  shape: number[];
-  data: Float32Array | Int32Array;
-}
-
-/** Reads the F32 and I32 tensors of a safetensors file, by a reader that shares nothing with the one under test. */
-export function parseSafetensors(bytes: Uint8Array): {
-  tensors: Map<string, GoldenTensor>;
-  metadata: Record<string, string>;
-} {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const headerLength = Number(view.getBigUint64(0, true));
-  const { __metadata__: metadata = {}, ...entries } = JSON.parse(
-    new TextDecoder().decode(bytes.subarray(8, 8 + headerLength)),
-  );
-  const tensors = new Map<string, GoldenTensor>();
-  for (const [name, entry] of Object.entries(entries)) {
-    const {
-      dtype,
-      shape,
-      data_offsets: [from, to],
-    } = entry as { dtype: string; shape: number[]; data_offsets: [number, number] };
-    const data = bytes.slice(8 + headerLength + from, 8 + headerLength + to).buffer;
-    if (dtype === "F32") tensors.set(name, { shape, data: new Float32Array(data) });
-    if (dtype === "I32") tensors.set(name, { shape, data: new Int32Array(data) });
-  }
-  return { tensors, metadata };
-}
 
 /** A tensor that must be there. */
 export function get(tensors: Map<string, GoldenTensor>, name: string): GoldenTensor {

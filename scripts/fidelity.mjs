@@ -1,0 +1,176 @@
+/**
+ * `npm run fidelity`: models of real size, with random weights made by PyTorch, against the same models here: natively, in
+ * Node, in Chromium on the CPU and on WebGPU. Writes `benchmarks/results/fidelity.json` and the table of
+ * `docs/fidelity.md`. About 4 GB of models and an hour; `-- vit-b-32` takes one model, `--no-webgpu` leaves the GPU out.
+ */
+
+import { execFileSync, spawnSync } from "node:child_process";
+import { createReadStream, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { cpus } from "node:os";
+import { join, normalize } from "node:path";
+import { build } from "./build.mjs";
+import { CHROMIUM_FLAGS } from "./chromium.mjs";
+import { CACHE, fail, ROOT, run, say, setUpChromium } from "./setup.mjs";
+
+const MODELS = ["vit-b-32", "vit-b-16", "vit-l-14", "rn50", "siglip-b-16"];
+/** On a software rasteriser a tower takes minutes: the smallest model whole, and the one whose token table must be cut. */
+const ON_WEBGPU = { "vit-b-32": "both", "vit-l-14": "text" };
+const PICTURES = "test/fixtures/preprocess/decoded";
+
+const options = process.argv.slice(2);
+const webgpu = !options.includes("--no-webgpu");
+const named = options.filter((option) => !option.startsWith("--"));
+const models = named.length > 0 ? named : MODELS;
+const unknown = models.find((name) => !MODELS.includes(name));
+if (unknown) fail(`unknown model ${unknown}: expected ${MODELS.join(", ")}`);
+
+const folder = join(CACHE, "fidelity");
+
+/** Files of the models' folder, by range, beside what Vite serves. */
+function serveModels(request, response, next) {
+  const { pathname } = new URL(request.url, "http://server");
+  if (!pathname.startsWith("/fidelity/")) return next();
+  const path = join(folder, normalize(pathname.slice("/fidelity".length)));
+  const size = statSync(path, { throwIfNoEntry: false })?.size;
+  if (size === undefined) {
+    response.writeHead(404);
+    return response.end();
+  }
+  const range = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? "");
+  const [start, end] = range ? [Number(range[1]), Math.min(size - 1, Number(range[2]))] : [0, size - 1];
+  response.writeHead(range ? 206 : 200, {
+    "content-type": "application/octet-stream",
+    "content-length": end - start + 1,
+    ...(range && { "content-range": `bytes ${start}-${end}/${size}` }),
+  });
+  createReadStream(path, { start, end }).pipe(response);
+}
+
+async function openPage() {
+  const { createServer } = await import("vite");
+  const { chromium } = await import("playwright");
+  const server = await createServer({
+    root: ROOT,
+    configFile: false,
+    logLevel: "error",
+    resolve: { alias: { clipwright: join(ROOT, "dist/ts/index.js") } },
+    plugins: [{ name: "models", configureServer: (vite) => void vite.middlewares.use(serveModels) }],
+    server: { host: "127.0.0.1", port: 0, watch: null, hmr: false },
+  });
+  await server.listen();
+  const browser = await chromium.launch({ executablePath: setUpChromium(), args: CHROMIUM_FLAGS });
+  const page = await browser.newPage();
+  page.setDefaultTimeout(0);
+  const origin = `http://127.0.0.1:${server.httpServer.address().port}`;
+  await page.goto(`${origin}/benchmarks/fidelity/page.html`);
+  await page.waitForFunction(() => window.measure);
+  return {
+    version: browser.version(),
+    measure: (name, device, towers) =>
+      page.evaluate((request) => window.measure(request), {
+        base: `${origin}/fidelity/${name}/`,
+        pictures: `${origin}/${PICTURES}/`,
+        device,
+        towers,
+      }),
+    async close() {
+      await browser.close();
+      await server.close();
+    },
+  };
+}
+
+function native(name) {
+  const args = [
+    "run",
+    "--locked",
+    "--quiet",
+    "--package",
+    "clip-core",
+    "--example",
+    "fidelity",
+    "--",
+    join(folder, name),
+  ];
+  const { status, stdout, stderr } = spawnSync("cargo", args, { cwd: ROOT, encoding: "utf8" });
+  if (status !== 0) fail(`the native half failed: ${stderr.trim().split("\n").at(-1)}`);
+  return JSON.parse(stdout);
+}
+
+function tell(where, result) {
+  const part = (name) =>
+    result[name] ? `${name} max ${result[name].max.toExponential(1)} cosine ${result[name].cosine.toFixed(7)}` : "";
+  const load = result.load
+    ? `load ${result.load.seconds.toFixed(1)} s, Wasm ${(result.load.wasmBytes / 1e6).toFixed(0)} MB`
+    : "";
+  console.log(`  ${where.padEnd(18)} ${[part("image"), part("text"), load].filter(Boolean).join("; ")}`);
+}
+
+/** The table of docs/fidelity.md, between its marks. */
+function writeTable(results) {
+  const e = (n) => (n === undefined ? "–" : n.toExponential(1));
+  const lines = [
+    "| model | where | images: max, mean | texts: max, mean | smallest cosine | pixels off by | tokens wrong |",
+    "| --- | --- | --- | --- | --- | --- | --- |",
+  ];
+  for (const { model, where, result } of results) {
+    const { image, text, pixels, tokens } = result;
+    const cosine = Math.min(image?.cosine ?? 1, text?.cosine ?? 1);
+    const pair = (part) => (part ? `${e(part.max)}, ${e(part.mean)}` : "–");
+    const off = pixels ? `${pixels.levels} levels` : "–";
+    lines.push(
+      `| ${model} | ${where} | ${pair(image)} | ${pair(text)} | ${cosine.toFixed(7)} | ${off} | ${tokens ?? "–"} |`,
+    );
+  }
+  const file = join(ROOT, "docs", "fidelity.md");
+  const page = readFileSync(file, "utf8");
+  const marked = /(<!-- table -->\n)[\s\S]*?(\n<!-- \/table -->)/;
+  writeFileSync(
+    file,
+    page.replace(marked, (_, before, after) => `${before}\n${lines.join("\n")}\n${after}`),
+  );
+}
+
+build();
+say("models, by PyTorch (about 4 GB, kept in the cache folder)");
+run(process.env.PYTHON ?? "python3", ["benchmarks/fidelity/make-models.py", folder, ...models], {
+  orElse:
+    "PyTorch and its friends are needed: see benchmarks/fidelity/make-models.py, and PYTHON=… to name an interpreter",
+});
+const { Clip } = await import("../dist/ts/index.js");
+const { measure } = await import("../benchmarks/fidelity/measure.mjs");
+const page = await openPage();
+const results = [];
+for (const model of models) {
+  say(model);
+  const add = (where, result) => {
+    results.push({ model, where, result });
+    tell(where, result);
+  };
+  add("native CPU", native(model));
+  const here = join(folder, model);
+  const file = (path) => new Uint8Array(readFileSync(path));
+  add(
+    "Node, Wasm CPU",
+    await measure(Clip, {
+      source: here,
+      device: "cpu",
+      read: async (name) => file(join(here, name)),
+      picture: async (name) => file(join(ROOT, PICTURES, `${name}.png`)),
+    }),
+  );
+  add("Chromium, Wasm CPU", await page.measure(model, "cpu", "both"));
+  const towers = webgpu && ON_WEBGPU[model];
+  if (towers) add("Chromium, WebGPU", await page.measure(model, "webgpu", towers));
+}
+const { version } = page;
+await page.close();
+const commit = execFileSync("git", ["rev-parse", "--short", "HEAD"], { cwd: ROOT, encoding: "utf8" }).trim();
+const machine = { cpu: cpus()[0]?.model, cores: cpus().length, node: process.version, chromium: version };
+mkdirSync(join(ROOT, "benchmarks", "results"), { recursive: true });
+writeFileSync(
+  join(ROOT, "benchmarks", "results", "fidelity.json"),
+  `${JSON.stringify({ date: new Date().toISOString(), commit, machine, results }, null, 2)}\n`,
+);
+if (named.length === 0) writeTable(results);
+process.exit(0);
