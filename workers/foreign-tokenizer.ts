@@ -17,10 +17,12 @@ export function isClipTokenizer(json: string): boolean {
 export class ForeignTokenizer {
   readonly #tokenizer: Tokenizer;
   readonly #padId: number;
+  readonly #lowercases: boolean;
 
-  private constructor(tokenizer: Tokenizer, padId: number) {
+  private constructor(tokenizer: Tokenizer, padId: number, lowercases: boolean) {
     this.#tokenizer = tokenizer;
     this.#padId = padId;
+    this.#lowercases = lowercases;
   }
 
   /** Reads `tokenizer.json` and `tokenizer_config.json`. */
@@ -34,7 +36,7 @@ export class ForeignTokenizer {
       const named = config.pad_token?.content ?? config.pad_token;
       const padId = file.padding?.pad_id ?? (typeof named === "string" ? tokenizer.token_to_id(named) : undefined);
       if (!Number.isInteger(padId)) throw new Error("expected a pad_token of the vocabulary, got none");
-      return new ForeignTokenizer(tokenizer, padId);
+      return new ForeignTokenizer(tokenizer, padId, JSON.stringify(file.normalizer ?? {}).includes('"Lowercase"'));
     } catch (error) {
       throw new ClipError("invalid-tokenizer", `invalid tokenizer: tokenizer.json: ${(error as Error).message}`, {
         cause: error,
@@ -46,7 +48,9 @@ export class ForeignTokenizer {
   tokenize(texts: readonly string[], contextLength: number, truncate: boolean): Int32Array {
     const out = new Int32Array(texts.length * contextLength).fill(this.#padId);
     texts.forEach((text, row) => {
-      let { ids } = this.#tokenizer.encode(text);
+      // letter by letter, as Rust's library does: JavaScript knows a sigma at the end of a word
+      const ready = this.#lowercases ? Array.from(text, (letter) => letter.toLowerCase()).join("") : text;
+      let { ids } = this.#tokenizer.encode(ready);
       if (ids.length > contextLength) {
         if (!truncate) {
           throw new ClipError(
