@@ -1,0 +1,2 @@
+/** Flags of a headless Chromium with WebGPU. */
+export const CHROMIUM_FLAGS: string[];

@@ -1,0 +1,73 @@
+/** A page of a strict Content Security Policy: no CDN, no eval, nothing inline. */
+
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { createServer, type Server } from "node:http";
+import { tmpdir } from "node:os";
+import { extname, join, normalize } from "node:path";
+import { fileURLToPath } from "node:url";
+import { chromium } from "playwright";
+import { build } from "vite";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { CHROMIUM_FLAGS } from "../../scripts/chromium.mjs";
+import { modelServer } from "../model-server.mjs";
+
+const root = fileURLToPath(new URL("../..", import.meta.url));
+const folder = mkdtempSync(join(tmpdir(), "clipwright-csp-"));
+const TYPES: Record<string, string> = { ".html": "text/html", ".js": "text/javascript", ".wasm": "application/wasm" };
+const POLICY = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; connect-src 'self'";
+
+let server: Server;
+let origin: string;
+
+beforeAll(async () => {
+  await build({
+    configFile: false,
+    logLevel: "error",
+    root: join(root, "test/csp"),
+    resolve: { alias: { clipwright: join(root, "dist/ts/index.js") } },
+    worker: { format: "es" },
+    build: { outDir: folder, emptyOutDir: true, target: "esnext", modulePreload: false },
+  });
+  server = createServer((request, response) =>
+    modelServer(request, response, () => {
+      const { pathname } = new URL(request.url ?? "/", "http://server");
+      const path = pathname === "/" ? "/index.html" : normalize(pathname);
+      try {
+        const body = readFileSync(join(folder, path));
+        const type = TYPES[extname(path)] ?? "application/octet-stream";
+        // a worker has the policy of its own answer
+        response.writeHead(200, { "content-type": type, "content-security-policy": POLICY });
+        response.end(body);
+      } catch {
+        response.writeHead(404).end();
+      }
+    }),
+  );
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const address = server.address();
+  origin = `http://127.0.0.1:${typeof address === "object" && address ? address.port : 0}`;
+});
+afterAll(() => {
+  server.closeAllConnections();
+  server.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+test("script-src 'self' 'wasm-unsafe-eval' is enough", async () => {
+  const { CHROMIUM_PATH } = process.env;
+  const browser = await chromium.launch({
+    ...(CHROMIUM_PATH && { executablePath: CHROMIUM_PATH }),
+    args: CHROMIUM_FLAGS,
+  });
+  const page = await browser.newPage();
+  const elsewhere: string[] = [];
+  page.on("request", (request) => {
+    if (!request.url().startsWith(origin) && !/^(data|blob):/.test(request.url())) elsewhere.push(request.url());
+  });
+  await page.goto(origin);
+  await page.waitForFunction(() => document.title === "done");
+  const said = JSON.parse((await page.locator("#answer").textContent()) ?? "");
+  await browser.close();
+  expect(said).toEqual({ answer: { best: "number", kept: 1, ids: 16 }, violations: [], evil: "refused" });
+  expect(elsewhere).toEqual([]);
+});
