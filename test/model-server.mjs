@@ -55,7 +55,10 @@ export function modelServer(request, response, next) {
     return response.end();
   }
   // a Hub's address of a file: <folder>/resolve/<revision>/<file>
-  const file = join(FIXTURES, normalize(`/${path.replace(/resolve\/[^/]+\//, "")}`));
+  const plain = path
+    .replace(/resolve\/[^/]+\//, "")
+    .replace(/^openai\/clip-vit-base-patch32/, "models/clip-quickgelu-p8/hf");
+  const file = join(FIXTURES, normalize(`/${plain}`));
   let bytes;
   try {
     bytes = readFileSync(file);

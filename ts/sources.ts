@@ -36,7 +36,7 @@ export type ClipSource = string | URL | Bytes | readonly File[] | FileSystemDire
 
 /** How a server is asked. */
 export interface ServerOptions {
-  /** Where Hub ids are resolved. @default "https://huggingface.co" */
+  /** Where Hub ids are resolved. @default "https://huggingface.co", or in Node what `HF_ENDPOINT` says */
   endpoint?: string;
   /** Branch, tag or commit of a Hub id. @default "main" */
   revision?: string;
@@ -85,7 +85,7 @@ function ofParts(parts: CheckpointParts): NamedFile[] {
 function ofText(text: string, options: ServerOptions): WireSource {
   const headers = options.headers ?? {};
   if (HUB_ID.test(text)) {
-    const { endpoint = "https://huggingface.co", revision = "main" } = options;
+    const { endpoint = hubEndpoint(), revision = "main" } = options;
     const base = `${endpoint.replace(/\/+$/, "")}/${text}/resolve/${encodeURIComponent(revision)}/`;
     return { kind: "url", base: resolve(base), headers };
   }
@@ -93,6 +93,11 @@ function ofText(text: string, options: ServerOptions): WireSource {
   if (/^[a-z][a-z0-9+.-]+:\/\//i.test(text)) return { kind: "url", base: resolve(text), headers };
   if (text === "") throw new ClipError("invalid-source", 'expected a Hub id, an address or a path, got ""');
   return typeof location === "undefined" ? { kind: "path", path: text } : { kind: "url", base: resolve(text), headers };
+}
+
+function hubEndpoint(): string {
+  const env = (globalThis as { process?: { env?: Record<string, string | undefined> } }).process?.env;
+  return env?.HF_ENDPOINT || "https://huggingface.co";
 }
 
 /** Address as the worker needs it: it lives elsewhere than the page. */

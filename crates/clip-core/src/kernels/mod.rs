@@ -91,6 +91,17 @@ mod tests {
     }
 
     #[test]
+    fn half_precision_keeps_the_direction() {
+        let (x, weight) = (input([7, 96], 1).inner(), input([96, 33], 2).inner() * 0.1);
+        let half = values(reference::half_matmul(x.clone(), weight.clone().cast(burn::tensor::FloatDType::F16)));
+        let whole = values(x.matmul(weight));
+        for (a, b) in half.chunks(33).zip(whole.chunks(33)) {
+            let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
+            assert!(dot(a, b) / (dot(a, a) * dot(b, b)).sqrt() > 0.99999);
+        }
+    }
+
+    #[test]
     fn quick_gelu_is_the_reference() {
         for shape in [[1, 1, 1], [2, 3, 7], [1, 5, 64], [3, 17, 33]] {
             let what = format!("quick_gelu {shape:?}");

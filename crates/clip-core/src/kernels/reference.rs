@@ -1,6 +1,8 @@
 //! The towers' operations as Burn composes them: what the GPU runs, and what the fused ones are held against.
 
-use burn::tensor::{FloatDType, Tensor, TensorData, activation, module};
+use burn::tensor::{DType, FloatDType, Tensor, TensorData, activation, module};
+
+use super::on_cpu;
 
 /// A weight as it is computed with: what is kept in half precision is widened for the moment of its use.
 pub fn widen<const D: usize>(weight: Tensor<D>) -> Tensor<D> {
@@ -15,12 +17,22 @@ pub fn widen<const D: usize>(weight: Tensor<D>) -> Tensor<D> {
 pub fn linear(x: Tensor<3>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<3> {
     let [batch, length, width] = x.dims();
     let [_, out] = weight.dims();
-    let y = x.reshape([batch * length, width]).matmul(widen(weight)); // [n * l, out]
+    let x = x.reshape([batch * length, width]); // [n * l, in]
+    let y = if weight.dtype() == DType::F16 && !on_cpu(&x) { half_matmul(x, weight) } else { x.matmul(widen(weight)) };
     let y = match bias {
         Some(bias) => y + bias.unsqueeze::<2>(),
         None => y,
     };
     y.reshape([batch, length, out])
+}
+
+/// `x W` in half precision, where a GPU keeps its weights so: twice the speed on hardware that has it.
+///
+/// # Shapes
+/// - x: `[n, in]`, f32; weight: `[in, out]`, f16
+/// - output: `[n, out]`, f32
+pub fn half_matmul(x: Tensor<2>, weight: Tensor<2>) -> Tensor<2> {
+    widen(x.cast(FloatDType::F16).matmul(weight))
 }
 
 /// Layer normalisation over the last dimension, biased variance.
