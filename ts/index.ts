@@ -12,6 +12,7 @@ export type {
   Evaluation,
   GradientResult,
   LoadProgress,
+  MciConfig,
   MemoryInfo,
   ModelInfo,
   PreprocessConfig,

@@ -53,8 +53,29 @@ export interface ResNetConfig {
   heads: number;
 }
 
+/** MobileCLIP's image towers. They encode; they are not trained here. */
+export interface MciConfig {
+  architecture: "mci";
+  /** Side of the square input, in pixels. */
+  imageSize: number;
+  /** Blocks of each stage. */
+  layers: number[];
+  /** Channels of each stage. */
+  widths: number[];
+  /** Width of the MLPs over that of the stage. */
+  mlpRatio: number;
+  /** How many of the last stages attend. */
+  attentionStages: number;
+  /** How many of the last stages are entered by a squeeze-and-excite. */
+  squeezeStages: number;
+  /** Whether attention follows a layer norm, and not a batch norm. @default false */
+  layerNorm?: boolean;
+  /** Whether the stem has branches of one pixel. @default true */
+  stemScale?: boolean;
+}
+
 /** Image tower. */
-export type VisionConfig = VitConfig | ResNetConfig;
+export type VisionConfig = VitConfig | ResNetConfig | MciConfig;
 
 /** Text tower: a Transformer, causal in CLIP. */
 export interface TextConfig extends TowerConfig {

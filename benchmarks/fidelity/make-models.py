@@ -46,6 +46,8 @@ def widen(model, seed):
             value = (1.0 if name.endswith("weight") else 0.0) + 0.1 * u
         elif name.endswith("bias") or name.endswith("running_mean"):
             value = 0.1 * u
+        elif name.endswith("gamma"):
+            value = 0.5 + 0.2 * u
         elif "token_embedding" in name or "class_embedding" in name or "probe" in name:
             value = 0.7 * u
         elif "position" in name:
@@ -73,15 +75,24 @@ MODELS = {
     "vit-l-14": lambda: ("hf", hf_clip(**L14)),
     "vit-b-16": lambda: ("open_clip", "ViT-B-16"),
     "rn50": lambda: ("open_clip", "RN50"),
+    "mobileclip2-s0": lambda: ("open_clip", "MobileCLIP2-S0"),
     "siglip-b-16": lambda: ("siglip", SiglipModel(SiglipConfig())),
 }
 
 
-def pixels(size, layout, folder):
+CLIP_TRANSFORM = {"mean": CLIP_MEAN, "std": CLIP_STD, "interpolation": "bicubic", "resize_mode": "shortest"}
+PREPROCESS = {
+    "vit-b-16": CLIP_TRANSFORM,
+    "rn50": CLIP_TRANSFORM,
+    "mobileclip2-s0": {"mean": (0.0,) * 3, "std": (1.0,) * 3, "interpolation": "bilinear", "resize_mode": "shortest"},
+}
+
+
+def pixels(size, layout, folder, preprocess=None):
     """The publishers' own transforms; both of Hugging Face's by Pillow, as its numbers differ from torchvision's."""
     pictures = [Image.open(FIXTURES / "preprocess" / "decoded" / f"{name}.png").convert("RGB") for name in PICTURES]
     if layout == "open_clip":
-        transform = image_transform(size, is_train=False, mean=CLIP_MEAN, std=CLIP_STD, interpolation="bicubic")
+        transform = image_transform(size, is_train=False, **preprocess)
         return torch.stack([transform(picture) for picture in pictures])
     square = {"height": size, "width": size}
     processor = (
@@ -101,12 +112,12 @@ def make(name, folder):
         model = widen(open_clip.create_model(model), seed=1)
         state = {k: v.contiguous() for k, v in model.state_dict().items()}
         save_file(state, folder / "open_clip_model.safetensors", {"format": "pt"})
-        preprocess = {"mean": CLIP_MEAN, "std": CLIP_STD, "interpolation": "bicubic", "resize_mode": "shortest"}
+        preprocess = PREPROCESS[name]
         text = json.dumps({"model_cfg": config, "preprocess_cfg": preprocess}, indent=2)
         (folder / "open_clip_config.json").write_text(text + "\n")
         size = config["vision_cfg"]["image_size"]
         ids = open_clip.tokenize(CAPTIONS)
-        values = pixels(size, layout, folder)
+        values = pixels(size, layout, folder, preprocess)
         image, text = model.encode_image(values), model.encode_text(ids)
     else:
         model = widen(model, seed=1)

@@ -30,12 +30,12 @@ function rows({ data, shape }, expected) {
  * Loads a model and compares. `read(name)` gives the bytes of a file of the model's folder, `picture(name)` those of a
  * picture; `towers` may leave out one that would take too long.
  */
-export async function measure(Clip, { source, device, read, picture, towers = "both" }) {
+export async function measure(Clip, { source, device, read, picture, towers = "both", ...options }) {
   const { tensors } = parseSafetensors(await read("golden.safetensors"));
   const notes = JSON.parse(new TextDecoder().decode(await read("golden.json")));
   const golden = (name) => tensors.get(name).data;
   const started = performance.now();
-  const clip = await Clip.load(source, { device, towers, cache: false });
+  const clip = await Clip.load(source, { ...options, device, towers, cache: false });
   const seconds = (performance.now() - started) / 1000;
   const { wasmBytes } = await clip.memory();
   const result = { load: { seconds, wasmBytes } };

@@ -62,6 +62,19 @@ const RESNET: &[Row] = &[
     ("", "", "visual."),
 ];
 
+/// Steps of our paths that are named otherwise: PyTorch numbers what we name, and knows no variants of an enum.
+const PARTS: &[(&str, &str)] = &[
+    (".downsample.conv.", ".downsample.0."),
+    (".downsample.bn.", ".downsample.1."),
+    (".RepMixer.", "."),
+    (".Attention.", "."),
+    (".Batch.", "."),
+    (".Layer.", "."),
+];
+
+/// The same, in timm's trunk.
+const MCI: &[Row] = &[("", "", "visual.trunk.")];
+
 const TEXT: &[Row] = &[
     ("token_embedding.", "text_model.embeddings.token_embedding.", "token_embedding."),
     ("positional_embedding", "text_model.embeddings.position_embedding.weight", "positional_embedding"),
@@ -125,7 +138,7 @@ impl<'a> Naming<'a> {
         if layout == Layout::Hf {
             config.to_hf_json()?; // refuses what transformers has no class for
         }
-        let custom = matches!(config.vision, VisionConfig::Siglip(_));
+        let custom = matches!(config.vision, VisionConfig::Siglip(_) | VisionConfig::Mci(_));
         Ok(Self { layout, config, text_prefix: if custom { "text." } else { "" } })
     }
 
@@ -169,6 +182,7 @@ impl<'a> Naming<'a> {
                     VisionConfig::Vit(_) => (VIT, "vision_model.encoder.layers", "visual.transformer.resblocks"),
                     VisionConfig::Siglip(_) => (SIGLIP, "vision_model.encoder.layers", "visual.trunk.blocks"),
                     VisionConfig::Resnet(_) => (RESNET, "", ""),
+                    VisionConfig::Mci(_) => (MCI, "", ""),
                 };
                 self.tower_place(rest, top, [hf, open_clip], "")
             }
@@ -210,10 +224,10 @@ impl<'a> Naming<'a> {
         };
         let name = top.iter().find_map(of_row);
         debug_assert!(name.is_some(), "a parameter without a published name: {path}");
-        let name = name
-            .unwrap_or_default()
-            .replace(".downsample.conv.", ".downsample.0.")
-            .replace(".downsample.bn.", ".downsample.1.");
+        let mut name = name.unwrap_or_default();
+        for (ours, published) in PARTS {
+            name = name.replace(ours, published);
+        }
         expand(&name).prefixed(if hf { "" } else { prefix })
     }
 }

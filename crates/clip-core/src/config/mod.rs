@@ -61,6 +61,8 @@ pub enum VisionConfig {
     Siglip(VitConfig),
     /// CLIP's ResNet.
     Resnet(ResNetConfig),
+    /// MobileCLIP's convolutions and attention.
+    Mci(MciConfig),
 }
 
 impl<'de> Deserialize<'de> for VisionConfig {
@@ -73,7 +75,11 @@ impl<'de> Deserialize<'de> for VisionConfig {
             Some("vit") => serde_json::from_value(fields).map(Self::Vit),
             Some("siglip") => serde_json::from_value(fields).map(Self::Siglip),
             Some("resnet") => serde_json::from_value(fields).map(Self::Resnet),
-            _ => return Err(D::Error::custom(format!("architecture is {architecture}, not vit, siglip or resnet"))),
+            Some("mci") => serde_json::from_value(fields).map(Self::Mci),
+            _ => {
+                let message = format!("architecture is {architecture}, not vit, siglip, resnet or mci");
+                return Err(D::Error::custom(message));
+            }
         }
         .map_err(D::Error::custom)
     }
@@ -85,7 +91,13 @@ impl VisionConfig {
         match self {
             Self::Vit(c) | Self::Siglip(c) => c.image_size,
             Self::Resnet(c) => c.image_size,
+            Self::Mci(c) => c.image_size,
         }
+    }
+
+    /// Whether the tower can be trained: the statistics of batch norms are only read here.
+    pub fn is_trainable(&self) -> bool {
+        matches!(self, Self::Vit(_) | Self::Siglip(_))
     }
 }
 
@@ -101,6 +113,30 @@ pub struct ResNetConfig {
     pub layers: [usize; 4],
     /// Heads of the attention pooling.
     pub heads: usize,
+}
+
+/// MobileCLIP's MCi towers (arXiv 2311.17049).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct MciConfig {
+    /// Side of the square input, in pixels.
+    pub image_size: usize,
+    /// Blocks of each stage.
+    pub layers: Vec<usize>,
+    /// Channels of each stage; twice as many as the stage before.
+    pub widths: Vec<usize>,
+    /// Width of the MLPs over that of the stage.
+    pub mlp_ratio: usize,
+    /// How many of the last stages attend.
+    pub attention_stages: usize,
+    /// How many of the last stages are entered by a squeeze-and-excite.
+    pub squeeze_stages: usize,
+    /// Whether attention follows a layer norm, and not a batch norm.
+    #[serde(default)]
+    pub layer_norm: bool,
+    /// Whether the stem has branches of one pixel.
+    #[serde(default = "yes")]
+    pub stem_scale: bool,
 }
 
 /// A Vision Transformer (arXiv 2010.11929).
@@ -246,6 +282,7 @@ impl ClipConfig {
                 }
             }
             VisionConfig::Resnet(v) => v.validate()?,
+            VisionConfig::Mci(v) => v.validate()?,
         }
         self.text.validate()
     }
@@ -321,6 +358,28 @@ impl ResNetConfig {
         range("vision.heads", self.heads, 1 << 10)?;
         divides("vision.heads", self.heads, self.out_width(), "last stage's width")?;
         divides("vision.image_size", 32, self.image_size, "image size")
+    }
+}
+
+impl MciConfig {
+    fn validate(&self) -> Result<()> {
+        range("vision.image_size", self.image_size, 1 << 13)?;
+        range("vision.layers", self.layers.len(), 8)?;
+        if self.widths.len() != self.layers.len() {
+            let expected = format!("{}, as many as layers", self.layers.len());
+            return Err(invalid("vision.widths", expected, self.widths.len()));
+        }
+        for (i, (&layers, &width)) in self.layers.iter().zip(&self.widths).enumerate() {
+            range("vision.layers", layers, 1 << 10)?;
+            range("vision.widths", width, 1 << 13)?;
+            divides("vision.widths", if i == 0 { 1 } else { self.widths[i - 1] }, width, "next width")?;
+            if i + self.attention_stages >= self.layers.len() {
+                divides("vision.widths", 32, width, "attention's width")?;
+            }
+        }
+        range("vision.mlp_ratio", self.mlp_ratio, 16)?;
+        range("vision.attention_stages", self.attention_stages + 1, self.layers.len() + 1)?;
+        range("vision.squeeze_stages", self.squeeze_stages + 1, self.layers.len())
     }
 }
 

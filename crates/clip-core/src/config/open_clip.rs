@@ -4,7 +4,8 @@ use serde_json::Value;
 
 use super::fields::Fields;
 use super::{
-    Activation, ClipConfig, Objective, ResNetConfig, TextConfig, TextPooling, VisionConfig, VitConfig, invalid,
+    Activation, ClipConfig, MciConfig, Objective, ResNetConfig, TextConfig, TextPooling, VisionConfig, VitConfig,
+    invalid,
 };
 use crate::error::Result;
 
@@ -97,6 +98,11 @@ fn read_vision(vision: &Fields<'_>, activation: Activation) -> Result<VisionConf
         None => vision.usize("image_size", 224)?,
     };
     if let Some(name) = vision.str("timm_model_name")? {
+        if let Some(mci) = mci(name, image_size) {
+            vision.only("timm_pool", "avg")?;
+            vision.only("timm_proj", "")?;
+            return Ok(VisionConfig::Mci(mci));
+        }
         return read_timm(vision, name, image_size).map(VisionConfig::Siglip);
     }
     refuse_variants(vision)?;
@@ -131,6 +137,29 @@ fn read_vision(vision: &Fields<'_>, activation: Activation) -> Result<VisionConf
     }))
 }
 
+/// MobileCLIP's image towers as timm registers them
+/// (<https://github.com/huggingface/pytorch-image-models/blob/v1.0.31/timm/models/fastvit.py>).
+fn mci(name: &str, image_size: usize) -> Option<MciConfig> {
+    let (layers, first, large): (&[usize], usize, bool) = match name {
+        "fastvit_mci0" => (&[2, 6, 10, 2], 64, false),
+        "fastvit_mci1" => (&[4, 12, 20, 4], 64, false),
+        "fastvit_mci2" => (&[4, 12, 24, 4], 80, false),
+        "fastvit_mci3" => (&[2, 12, 24, 4, 2], 96, true),
+        "fastvit_mci4" => (&[2, 12, 24, 4, 4], 128, true),
+        _ => return None,
+    };
+    Some(MciConfig {
+        image_size,
+        layers: layers.to_vec(),
+        widths: (0..layers.len()).map(|stage| first << stage).collect(),
+        mlp_ratio: if large { 4 } else { 3 },
+        attention_stages: if large { 2 } else { 1 },
+        squeeze_stages: if large { 0 } else { 2 },
+        layer_norm: large,
+        stem_scale: !large,
+    })
+}
+
 /// A SigLIP trunk: by its registered name, or by the numbers beside a name that timm does not know.
 fn read_timm(vision: &Fields<'_>, name: &str, image_size: usize) -> Result<VitConfig> {
     vision.only("timm_pool", "map")?;
@@ -152,7 +181,8 @@ fn read_timm(vision: &Fields<'_>, name: &str, image_size: usize) -> Result<VitCo
         });
     }
     if vision.get("width").is_none() || vision.get("head_width").is_none() {
-        let expected = "the name of a SigLIP tower, or patch_size, width, layers, head_width and mlp_ratio beside it";
+        let expected =
+            "the name of a SigLIP or MCi tower, or patch_size, width, layers, head_width and mlp_ratio beside it";
         return Err(invalid(&vision.path("timm_model_name"), expected, format!("{name:?}")));
     }
     let width = vision.usize("width", 0)?;

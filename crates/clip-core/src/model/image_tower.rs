@@ -4,6 +4,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 
 use super::init::ParamInit;
+use super::mci::Mci;
 use super::modified_resnet::ModifiedResNet;
 use super::siglip_vision::SiglipVisionTransformer;
 use super::vision_transformer::VisionTransformer;
@@ -20,6 +21,8 @@ pub enum ImageTower {
     Siglip(SiglipVisionTransformer),
     /// CLIP's ResNet.
     Resnet(ModifiedResNet),
+    /// MobileCLIP's.
+    Mci(Mci),
 }
 
 impl ImageTower {
@@ -29,6 +32,7 @@ impl ImageTower {
             VisionConfig::Vit(config) => Self::Vit(VisionTransformer::init(config, embed_dim, init)),
             VisionConfig::Siglip(config) => Self::Siglip(SiglipVisionTransformer::init(config, init)),
             VisionConfig::Resnet(config) => Self::Resnet(ModifiedResNet::init(config, embed_dim, init)),
+            VisionConfig::Mci(config) => Self::Mci(Mci::init(config, embed_dim, init)),
         }
     }
 
@@ -40,6 +44,7 @@ impl ImageTower {
             Self::Vit(tower) => tower.forward(pixels),
             Self::Siglip(tower) => tower.forward(pixels),
             Self::Resnet(tower) => tower.forward(pixels),
+            Self::Mci(tower) => tower.forward(pixels),
         }
     }
 }

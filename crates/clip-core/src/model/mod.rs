@@ -2,9 +2,11 @@
 
 mod attention;
 mod clip;
+mod conv;
 mod image_tower;
 mod init;
 mod layer_norm;
+mod mci;
 mod mlp;
 mod modified_resnet;
 mod siglip_vision;
@@ -17,6 +19,7 @@ pub use clip::{Clip, Towers, logits, normalize};
 pub use image_tower::{ImageTower, image_count, pixel_batch};
 pub use init::{BlockInit, ParamInit};
 pub use layer_norm::LayerNorm;
+pub use mci::Mci;
 pub use mlp::Mlp;
 pub use modified_resnet::ModifiedResNet;
 pub use siglip_vision::{AttentionPoolHead, SiglipVisionTransformer};

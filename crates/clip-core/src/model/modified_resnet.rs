@@ -5,93 +5,16 @@
 
 use burn::module::{Module, Param};
 use burn::nn::Linear;
-use burn::tensor::ops::PadMode;
-use burn::tensor::{Tensor, activation::relu, s};
+use burn::tensor::{Tensor, activation::relu};
 
 use super::attention::attend;
+use super::conv::{BatchNorm2d, Conv2d};
 use super::init::ParamInit;
 use crate::config::ResNetConfig;
 use crate::kernels;
 
 /// Width of a block's output over that of its middle.
 const EXPANSION: usize = 4;
-
-/// PyTorch's default, which no published model changes.
-const BATCH_NORM_EPS: f64 = 1e-5;
-
-/// A convolution without bias.
-#[derive(Module, Debug)]
-pub struct Conv2d {
-    /// `[out, in, kernel, kernel]`
-    pub weight: Param<Tensor<4>>,
-    /// Pixels from one output to the next.
-    pub stride: usize,
-}
-
-impl Conv2d {
-    fn init([out, input, kernel]: [usize; 3], stride: usize, init: &mut ParamInit<'_>) -> Self {
-        let bound = ((input * kernel * kernel) as f64).powf(-0.5);
-        Self { weight: init.uniform([out, input, kernel, kernel], bound), stride }
-    }
-
-    /// # Shapes
-    /// - x: `[batch, in, height, width]`
-    /// - output: `[batch, out, height / stride, width / stride]`
-    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let [out, input, kernel, _] = self.weight.shape().dims();
-        let [batch, _, height, width] = x.dims();
-        let (height, width) = (height.div_ceil(self.stride), width.div_ceil(self.stride));
-        let weight = kernels::widen(self.weight.val()).reshape([1, out, input * kernel * kernel]); // [1, out, in k k]
-        // every pixel's neighbourhood as a column: then one matrix does for all, and the GPU needs no kernel of its own
-        let columns = if kernel == 1 {
-            x.reshape([batch, input, height * width]) // [n, in, h w]
-        } else {
-            let (edge, step) = (kernel / 2, self.stride as isize);
-            let x = x.pad((edge, edge, edge, edge), PadMode::Constant(0.0));
-            let shifted = (0..kernel * kernel).map(|i| {
-                let (top, left) = (i / kernel, i % kernel);
-                let rows = (top..top + (height - 1) * self.stride + 1, left..left + (width - 1) * self.stride + 1);
-                x.clone().slice(s![.., .., rows.0;step, rows.1;step]).reshape([batch, input, 1, height * width])
-            });
-            Tensor::cat(shifted.collect(), 2) // [n, in, k k, h w]
-                .reshape([batch, input * kernel * kernel, height * width]) // [n, in k k, h w]
-        };
-        weight.matmul(columns).reshape([batch, out, height, width])
-    }
-}
-
-/// Batch norm (arXiv 1502.03167) with the statistics of the checkpoint.
-#[derive(Module, Debug)]
-pub struct BatchNorm2d {
-    /// Gain, `[channels]`.
-    pub weight: Param<Tensor<1>>,
-    /// Bias, `[channels]`.
-    pub bias: Param<Tensor<1>>,
-    /// Mean of each channel.
-    pub running_mean: Param<Tensor<1>>,
-    /// Variance of each channel.
-    pub running_var: Param<Tensor<1>>,
-}
-
-impl BatchNorm2d {
-    fn init(channels: usize, init: &mut ParamInit<'_>) -> Self {
-        Self {
-            weight: init.constant([channels], 1.0),
-            bias: init.constant([channels], 0.0),
-            running_mean: init.constant([channels], 0.0),
-            running_var: init.constant([channels], 1.0),
-        }
-    }
-
-    /// # Shapes
-    /// - x, output: `[batch, channels, height, width]`
-    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let [channels] = self.weight.shape().dims();
-        let scale = self.weight.val() / (self.running_var.val() + BATCH_NORM_EPS).sqrt(); // [c]
-        let shift = self.bias.val() - self.running_mean.val() * scale.clone(); // [c]
-        x * scale.reshape([1, channels, 1, 1]) + shift.reshape([1, channels, 1, 1])
-    }
-}
 
 /// Means of squares of `size` pixels.
 fn average_pool(x: Tensor<4>, size: usize) -> Tensor<4> {

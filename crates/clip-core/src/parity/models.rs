@@ -5,7 +5,7 @@ use burn::tensor::TensorData;
 use super::*;
 use crate::bundle::{Bundle, Files, Opening};
 use crate::checkpoint::{Layout, LoadOptions, Loading, load, save};
-use crate::config::{ClipConfig, VisionConfig, VitConfig};
+use crate::config::{ClipConfig, MciConfig, VisionConfig, VitConfig};
 use crate::device::cpu;
 use crate::loss::{ContrastiveLoss, SigmoidLoss};
 use crate::model::{Clip, ImageTower, TextBatch, TextTransformer, Towers, logits};
@@ -142,7 +142,7 @@ fn check_layers(folder: &str, files: &[&str], json: &str) {
             golden.compare("vision_last_hidden_state", values(x.clone()));
             golden.compare("vision_pooler_output", values(tower.head.forward(x)));
         }
-        ImageTower::Resnet(_) => {}
+        ImageTower::Resnet(_) | ImageTower::Mci(_) => {}
     }
     if golden.golden.header.tensor("text_embeddings").is_some() {
         let tower = model.text.as_ref().unwrap();
@@ -222,6 +222,40 @@ fn resnet() {
     let folder = "clip-resnet";
     let config = text(&format!("models/{folder}/open_clip/open_clip_config.json"));
     check_layers(folder, &[&format!("{folder}/open_clip/open_clip_model.safetensors")], &config);
+}
+
+/// Config of an MCi fixture: OpenCLIP's own names a tower that only the fixture's script registers.
+fn mci_config(folder: &str) -> String {
+    let published = text(&format!("models/{folder}/open_clip/open_clip_config.json"));
+    let large = folder.ends_with("large");
+    let known =
+        published.replace(if large { "fastvit_fixture_large" } else { "fastvit_fixture_small" }, "fastvit_mci0");
+    let mut config = ClipConfig::from_json(&known).unwrap();
+    config.vision = VisionConfig::Mci(MciConfig {
+        image_size: 64,
+        layers: if large { vec![1; 5] } else { vec![1, 2, 1, 1] },
+        widths: if large { vec![8, 16, 32, 64, 128] } else { vec![16, 32, 64, 128] },
+        mlp_ratio: if large { 4 } else { 3 },
+        attention_stages: if large { 2 } else { 1 },
+        squeeze_stages: if large { 0 } else { 2 },
+        layer_norm: large,
+        stem_scale: !large,
+    });
+    config.to_json()
+}
+
+#[test]
+fn mobileclip() {
+    for folder in ["clip-mci-small", "clip-mci-large"] {
+        check_layers(folder, &[&format!("{folder}/open_clip/open_clip_model.safetensors")], &mci_config(folder));
+    }
+    let published = text("models/clip-mci-small/open_clip/open_clip_config.json");
+    for (name, stages) in [("fastvit_mci1", 4), ("fastvit_mci4", 5)] {
+        let config = ClipConfig::from_json(&published.replace("fastvit_fixture_small", name)).unwrap();
+        let VisionConfig::Mci(vision) = &config.vision else { panic!("{config:?}") };
+        assert_eq!((vision.layers.len(), vision.widths.len()), (stages, stages));
+        assert_eq!(ClipConfig::from_json(&config.to_json()).unwrap(), config);
+    }
 }
 
 #[test]
@@ -304,12 +338,14 @@ fn what_is_saved_loads_the_same_in_both_layouts() {
             "clip-resnet/open_clip/open_clip_model.safetensors",
             text("models/clip-resnet/open_clip/open_clip_config.json"),
         ),
+        ("clip-mci-small/open_clip/open_clip_model.safetensors", mci_config("clip-mci-small")),
+        ("clip-mci-large/open_clip/open_clip_model.safetensors", mci_config("clip-mci-large")),
     ] {
         let original = Golden::open(&format!("models/{file}"));
         let Bundle { model, config, .. } = open(&[file], &json, Towers::Both).unwrap();
         let own = if file.contains("/hf/") { Layout::Hf } else { Layout::OpenClip };
         for layout in [Layout::Hf, Layout::OpenClip] {
-            if matches!(config.vision, VisionConfig::Resnet(_)) && layout == Layout::Hf {
+            if !config.vision.is_trainable() && layout == Layout::Hf {
                 let error = now(save(&model, &config, layout, Default::default())).unwrap_err();
                 assert!(error.to_string().contains("transformers has no such model"), "{error}");
                 continue;

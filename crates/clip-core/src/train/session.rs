@@ -7,7 +7,7 @@ use super::schedule::{Decay, Schedule};
 use super::trainer::Trainer;
 use crate::bundle::Bundle;
 use crate::checkpoint::{Layout, save_gradients};
-use crate::config::{ClipConfig, VisionConfig, invalid};
+use crate::config::{ClipConfig, invalid};
 use crate::data::PairDataset;
 use crate::error::{ClipError, Result};
 use crate::eval::{Evaluation, evaluate};
@@ -32,7 +32,7 @@ impl TrainingSession {
     /// first run.
     ///
     /// # Errors
-    /// `invalid-config`, also for a ResNet, whose statistics are not trained here; `invalid-tokenizer` where a given size is not the tokenizer's.
+    /// `invalid-config`, also for a tower with batch norms, whose statistics are not trained here; `invalid-tokenizer` where a given size is not the tokenizer's.
     pub fn create(config: &str, tokenizer: Tokenizer, seed: u64, device: &Device) -> Result<Self> {
         let parsed = ClipConfig::from_json(config)?;
         let (wanted, has) = (parsed.text.vocab_size, tokenizer.vocab_size());
@@ -45,8 +45,8 @@ impl TrainingSession {
             });
         }
         let device = device.clone().autodiff();
-        if matches!(parsed.vision, VisionConfig::Resnet(_)) {
-            return Err(no_resnet());
+        if !parsed.vision.is_trainable() {
+            return Err(not_trainable());
         }
         let preprocess = Preprocess::for_model(None, config, &parsed)?;
         let (config, tokenizer) = (parsed, Some(tokenizer));
@@ -60,10 +60,10 @@ impl TrainingSession {
     /// Goes on from a model's weights. Without a tokenizer it learns from token ids alone.
     ///
     /// # Errors
-    /// `invalid-config` for a ResNet; `missing-tower` for a model loaded without one.
+    /// `invalid-config` for a tower with batch norms; `missing-tower` for a model loaded without one.
     pub fn from_bundle(bundle: Bundle) -> Result<Self> {
-        if matches!(bundle.config.vision, VisionConfig::Resnet(_)) {
-            return Err(no_resnet());
+        if !bundle.config.vision.is_trainable() {
+            return Err(not_trainable());
         }
         for (tower, there) in [("image", bundle.model.visual.is_some()), ("text", bundle.model.text.is_some())] {
             if !there {
@@ -206,6 +206,6 @@ impl TrainingSession {
     }
 }
 
-fn no_resnet() -> ClipError {
-    invalid("vision.architecture", "vit or siglip for training", "resnet")
+fn not_trainable() -> ClipError {
+    invalid("vision.architecture", "vit or siglip for training", "one with batch norms")
 }

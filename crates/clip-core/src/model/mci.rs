@@ -1,0 +1,545 @@
+//! MobileCLIP's image towers (arXiv 2311.17049): FastViT (arXiv 2303.14189) with branches that become one kernel.
+//!
+//! Source: <https://github.com/huggingface/pytorch-image-models/blob/v1.0.31/timm/models/fastvit.py>, whose state-dict keys
+//! the fields are. Batch norm uses the statistics of the checkpoint: the tower encodes, it is not trained here.
+
+use burn::module::{Module, Param};
+use burn::tensor::ops::PadMode;
+use burn::tensor::{Tensor, activation};
+
+use super::conv::{BatchNorm2d, Conv2d, depthwise};
+use super::init::ParamInit;
+use super::layer_norm::LayerNorm;
+use crate::config::MciConfig;
+use crate::kernels;
+
+/// Channels of an attention head.
+const HEAD_WIDTH: usize = 32;
+/// Side of the large kernels: downsampling, the MLPs' mixing, positions.
+const LARGE: usize = 7;
+/// Side of the token mixers' kernels.
+const SMALL: usize = 3;
+
+fn gelu(x: Tensor<4>) -> Tensor<4> {
+    activation::gelu(x)
+}
+
+/// A convolution and its norm.
+#[derive(Module, Debug)]
+pub struct ConvNorm {
+    /// Without bias.
+    pub conv: Conv2d,
+    /// Its norm.
+    pub bn: BatchNorm2d,
+}
+
+impl ConvNorm {
+    fn init(sides: [usize; 3], stride: usize, init: &mut ParamInit<'_>) -> Self {
+        Self { conv: Conv2d::init(sides, stride, init), bn: BatchNorm2d::init(sides[0], init) }
+    }
+
+    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        self.bn.forward(self.conv.forward(x))
+    }
+
+    /// Both as one kernel of side `side` and a bias.
+    ///
+    /// # Shapes
+    /// - output: `[out, in, side, side]` and `[out]`
+    fn fused(&self, side: usize) -> (Tensor<4>, Tensor<1>) {
+        let [out, _, kernel, _] = self.conv.weight.shape().dims();
+        let (scale, shift) = self.bn.scale_and_shift();
+        let weight = kernels::widen(self.conv.weight.val()) * scale.reshape([out, 1, 1, 1]);
+        let edge = (side - kernel) / 2;
+        (weight.pad((edge, edge, edge, edge), PadMode::Constant(0.0)), shift)
+    }
+}
+
+/// Channels weighed by what the whole image shows (arXiv 1709.01507).
+#[derive(Module, Debug)]
+pub struct SqueezeExcite {
+    /// To fewer channels.
+    pub fc1: PointConv,
+    /// And back.
+    pub fc2: PointConv,
+}
+
+impl SqueezeExcite {
+    fn init(channels: usize, reduced: usize, init: &mut ParamInit<'_>) -> Self {
+        Self { fc1: PointConv::init(reduced, channels, init), fc2: PointConv::init(channels, reduced, init) }
+    }
+
+    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let mean = x.clone().mean_dim(3).mean_dim(2); // [n, c, 1, 1]
+        let gate = self.fc2.forward(activation::relu(self.fc1.forward(mean)));
+        x * activation::sigmoid(gate)
+    }
+}
+
+/// A 1×1 convolution with bias.
+#[derive(Module, Debug)]
+pub struct PointConv {
+    /// `[out, in, 1, 1]`
+    pub weight: Param<Tensor<4>>,
+    /// `[out]`
+    pub bias: Param<Tensor<1>>,
+}
+
+impl PointConv {
+    fn init(out: usize, input: usize, init: &mut ParamInit<'_>) -> Self {
+        let bound = (input as f64).powf(-0.5);
+        Self { weight: init.uniform([out, input, 1, 1], bound), bias: init.constant([out], 0.0) }
+    }
+
+    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let [out, input, ..] = self.weight.shape().dims::<4>();
+        let [batch, _, height, width] = x.dims();
+        let weight = kernels::widen(self.weight.val()).reshape([1, out, input]); // [1, out, in]
+        let y = weight.matmul(x.reshape([batch, input, height * width])); // [n, out, h w]
+        (y + self.bias.val().reshape([1, out, 1])).reshape([batch, out, height, width])
+    }
+}
+
+/// Convolutions side by side, as MobileOne trains them (arXiv 2206.04040).
+#[derive(Module, Debug)]
+pub struct MobileOneBlock {
+    /// The norm alone, where input and output have the same shape.
+    pub identity: Option<BatchNorm2d>,
+    /// Branches of the full kernel.
+    pub conv_kxk: Vec<ConvNorm>,
+    /// A branch of one pixel.
+    pub conv_scale: Option<ConvNorm>,
+    /// After the sum.
+    pub se: Option<SqueezeExcite>,
+    /// Side of the kernel.
+    pub kernel: usize,
+    /// Pixels from one output to the next.
+    pub stride: usize,
+    /// Whether channels are kept apart.
+    pub apart: bool,
+    /// Whether a GELU follows.
+    pub activated: bool,
+}
+
+/// Shape of a [`MobileOneBlock`].
+#[derive(Clone, Copy)]
+struct BlockShape {
+    input: usize,
+    out: usize,
+    kernel: usize,
+    stride: usize,
+    apart: bool,
+}
+
+impl MobileOneBlock {
+    fn init(shape: BlockShape, scale_branch: bool, init: &mut ParamInit<'_>) -> Self {
+        let BlockShape { input, out, kernel, stride, apart } = shape;
+        let sides = |kernel| [out, if apart { 1 } else { input }, kernel];
+        Self {
+            identity: (out == input && stride == 1).then(|| BatchNorm2d::init(input, init)),
+            conv_kxk: vec![ConvNorm::init(sides(kernel), stride, init)],
+            conv_scale: (kernel > 1 && scale_branch).then(|| ConvNorm::init(sides(1), stride, init)),
+            se: None,
+            kernel,
+            stride,
+            apart,
+            activated: true,
+        }
+    }
+
+    /// The sum of the branches as one kernel that keeps channels apart.
+    ///
+    /// # Shapes
+    /// - output: `[out, 1, kernel, kernel]` and `[out]`
+    fn fused(&self) -> Option<(Tensor<4>, Tensor<1>)> {
+        let branches = self.conv_kxk.iter().chain(&self.conv_scale).map(|branch| branch.fused(self.kernel));
+        let identity = self.identity.as_ref().map(|bn| {
+            let (scale, shift) = bn.scale_and_shift();
+            let [channels] = scale.dims();
+            let edge = self.kernel / 2;
+            let center = scale.reshape([channels, 1, 1, 1]);
+            (center.pad((edge, edge, edge, edge), PadMode::Constant(0.0)), shift)
+        });
+        branches.chain(identity).reduce(|(a, b), (c, d)| (a + c, b + d))
+    }
+
+    /// # Shapes
+    /// - x: `[batch, in, height, width]`
+    /// - output: `[batch, out, height / stride, width / stride]`
+    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let y = match self.fused().filter(|_| self.apart) {
+            Some((kernel, bias)) => depthwise(x, kernel, bias, self.stride),
+            None => {
+                let branches = self.conv_kxk.iter().chain(&self.conv_scale).map(|branch| branch.forward(x.clone()));
+                let identity = self.identity.as_ref().map(|bn| bn.forward(x.clone()));
+                branches.chain(identity).reduce(|a, b| a + b).unwrap_or(x)
+            }
+        };
+        let y = match &self.se {
+            Some(se) => se.forward(y),
+            None => y,
+        };
+        if self.activated { gelu(y) } else { y }
+    }
+}
+
+/// A large and a small kernel side by side, half as high and wide after them.
+#[derive(Module, Debug)]
+pub struct ReparamLargeKernelConv {
+    /// 7×7.
+    pub large_conv: ConvNorm,
+    /// 3×3.
+    pub small_conv: ConvNorm,
+    /// After the sum.
+    pub se: Option<SqueezeExcite>,
+}
+
+impl ReparamLargeKernelConv {
+    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let ((a, b), (c, d)) = (self.large_conv.fused(LARGE), self.small_conv.fused(LARGE));
+        let y = depthwise(x, a + c, b + d, 2);
+        gelu(match &self.se {
+            Some(se) => se.forward(y),
+            None => y,
+        })
+    }
+}
+
+/// Between two stages.
+#[derive(Module, Debug)]
+pub struct PatchEmbed {
+    /// To the next stage's size, then its channels among each other.
+    pub proj: (ReparamLargeKernelConv, MobileOneBlock),
+}
+
+/// A gain for each channel.
+#[derive(Module, Debug)]
+pub struct LayerScale2d {
+    /// `[channels, 1, 1]`
+    pub gamma: Param<Tensor<3>>,
+}
+
+impl LayerScale2d {
+    fn init(channels: usize, init: &mut ParamInit<'_>) -> Self {
+        Self { gamma: init.constant([channels, 1, 1], 1e-5) }
+    }
+
+    fn val(&self) -> Tensor<4> {
+        kernels::widen(self.gamma.val()).unsqueeze::<4>() // [1, c, 1, 1]
+    }
+}
+
+/// Mixes pixels without attention.
+#[derive(Module, Debug)]
+pub struct RepMixer {
+    /// A norm alone.
+    pub norm: MobileOneBlock,
+    /// Convolutions.
+    pub mixer: MobileOneBlock,
+    /// Gain of the difference.
+    pub layer_scale: LayerScale2d,
+}
+
+impl RepMixer {
+    /// `x + gain (mixer(x) - norm(x))`, as one kernel.
+    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let (Some((mixer, mixer_bias)), Some((norm, norm_bias))) = (self.mixer.fused(), self.norm.fused()) else {
+            return x;
+        };
+        let [channels, ..] = mixer.dims();
+        let gain = kernels::widen(self.layer_scale.gamma.val());
+        let kernel = (mixer - norm) * gain.clone().reshape([channels, 1, 1, 1]);
+        let bias = (mixer_bias - norm_bias) * gain.reshape([channels]);
+        x.clone() + depthwise(x, kernel, bias, 1)
+    }
+}
+
+/// An MLP over channels, after a convolution over pixels.
+#[derive(Module, Debug)]
+pub struct ConvMlp {
+    /// 7×7, channels apart.
+    pub conv: ConvNorm,
+    /// To more channels.
+    pub fc1: PointConv,
+    /// And back.
+    pub fc2: PointConv,
+}
+
+impl ConvMlp {
+    fn init(channels: usize, hidden: usize, init: &mut ParamInit<'_>) -> Self {
+        Self {
+            conv: ConvNorm::init([channels, 1, LARGE], 1, init),
+            fc1: PointConv::init(hidden, channels, init),
+            fc2: PointConv::init(channels, hidden, init),
+        }
+    }
+
+    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let (kernel, bias) = self.conv.fused(LARGE);
+        self.fc2.forward(gelu(self.fc1.forward(depthwise(x, kernel, bias, 1))))
+    }
+}
+
+/// Norm before the attention.
+#[derive(Module, Debug)]
+pub enum Norm2d {
+    /// Over the batch: MCi0 to MCi2.
+    Batch(BatchNorm2d),
+    /// Over the channels: MCi3 and MCi4.
+    Layer(LayerNorm),
+}
+
+impl Norm2d {
+    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        match self {
+            Self::Batch(norm) => norm.forward(x),
+            Self::Layer(norm) => {
+                let channels_last = x.permute([0, 2, 3, 1]); // [n, h, w, c]
+                norm.forward(channels_last).permute([0, 3, 1, 2])
+            }
+        }
+    }
+}
+
+/// Self-attention over pixels. Weights as PyTorch stores them.
+#[derive(Module, Debug)]
+pub struct PixelAttention {
+    /// `[3 * channels, channels]`, without bias.
+    pub qkv: OutIn,
+    /// `[channels, channels]`
+    pub proj: OutIn,
+}
+
+/// A linear map as nn.Linear stores it.
+#[derive(Module, Debug)]
+pub struct OutIn {
+    /// `[out, in]`
+    pub weight: Param<Tensor<2>>,
+    /// `[out]`
+    pub bias: Option<Param<Tensor<1>>>,
+}
+
+impl OutIn {
+    fn init(out: usize, input: usize, bias: bool, init: &mut ParamInit<'_>) -> Self {
+        Self { weight: init.normal([out, input], 0.02), bias: bias.then(|| init.constant([out], 0.0)) }
+    }
+
+    fn forward(&self, x: Tensor<3>) -> Tensor<3> {
+        kernels::linear(x, self.weight.val().transpose(), self.bias.as_ref().map(Param::val))
+    }
+}
+
+impl PixelAttention {
+    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let [batch, channels, height, width] = x.dims();
+        let tokens = x.reshape([batch, channels, height * width]).swap_dims(1, 2); // [n, h w, c]
+        let mixed = kernels::attention(self.qkv.forward(tokens), channels / HEAD_WIDTH, false);
+        self.proj.forward(mixed).swap_dims(1, 2).reshape([batch, channels, height, width])
+    }
+}
+
+/// A block of a stage.
+#[derive(Module, Debug)]
+pub enum MciBlock {
+    /// Convolutions mix the pixels.
+    RepMixer(RepMixerBlock),
+    /// Attention does.
+    Attention(AttentionBlock),
+}
+
+/// Convolutions, then an MLP.
+#[derive(Module, Debug)]
+pub struct RepMixerBlock {
+    /// Over pixels.
+    pub token_mixer: RepMixer,
+    /// Over channels.
+    pub mlp: ConvMlp,
+    /// Gain of the MLP.
+    pub layer_scale: LayerScale2d,
+}
+
+/// Attention, then an MLP.
+#[derive(Module, Debug)]
+pub struct AttentionBlock {
+    /// Before the attention.
+    pub norm: Norm2d,
+    /// Over pixels.
+    pub token_mixer: PixelAttention,
+    /// Gain of the attention.
+    pub layer_scale_1: LayerScale2d,
+    /// Over channels.
+    pub mlp: ConvMlp,
+    /// Gain of the MLP.
+    pub layer_scale_2: LayerScale2d,
+}
+
+impl MciBlock {
+    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        match self {
+            Self::RepMixer(block) => {
+                let x = block.token_mixer.forward(x);
+                x.clone() + block.mlp.forward(x) * block.layer_scale.val()
+            }
+            Self::Attention(block) => {
+                let mixed = block.token_mixer.forward(block.norm.forward(x.clone()));
+                let x = x + mixed * block.layer_scale_1.val();
+                x.clone() + block.mlp.forward(x) * block.layer_scale_2.val()
+            }
+        }
+    }
+}
+
+/// A depthwise convolution with bias that tells where a pixel is (arXiv 2102.10882).
+#[derive(Module, Debug)]
+pub struct RepConditionalPosEnc {
+    /// 7×7: `[channels, 1, 7, 7]` and `[channels]`.
+    pub pos_enc: PointConv,
+}
+
+/// Blocks of one size.
+#[derive(Module, Debug)]
+pub struct FastVitStage {
+    /// From the stage before; none for the first.
+    pub downsample: Option<PatchEmbed>,
+    /// Positions, where attention follows.
+    pub pos_emb: Option<RepConditionalPosEnc>,
+    /// Blocks, first to last.
+    pub blocks: Vec<MciBlock>,
+}
+
+impl FastVitStage {
+    fn forward(&self, mut x: Tensor<4>) -> Tensor<4> {
+        if let Some(PatchEmbed { proj: (large, point) }) = &self.downsample {
+            x = point.forward(large.forward(x));
+        }
+        if let Some(RepConditionalPosEnc { pos_enc }) = &self.pos_emb {
+            x = x.clone() + depthwise(x, kernels::widen(pos_enc.weight.val()), pos_enc.bias.val(), 1);
+        }
+        self.blocks.iter().fold(x, |x, block| block.forward(x))
+    }
+}
+
+/// The projection into the shared space.
+#[derive(Module, Debug)]
+pub struct ClassifierHead {
+    /// `[embed_dim, channels]` and `[embed_dim]`
+    pub fc: OutIn,
+}
+
+/// The tower.
+#[derive(Module, Debug)]
+pub struct Mci {
+    /// To a quarter of the height and width.
+    pub stem: Vec<MobileOneBlock>,
+    /// Stages, each half as high and wide as the one before.
+    pub stages: Vec<FastVitStage>,
+    /// To twice the channels.
+    pub final_conv: MobileOneBlock,
+    /// Mean and projection.
+    pub head: ClassifierHead,
+}
+
+/// Channels between the two layers of a squeeze: a share of all, rounded to a multiple of `unit`.
+fn reduced(channels: usize, share: usize, unit: usize) -> usize {
+    ((channels + share * unit / 2) / (share * unit) * unit).max(unit)
+}
+
+impl Mci {
+    /// Fresh parameters.
+    pub fn init(config: &MciConfig, embed_dim: usize, init: &mut ParamInit<'_>) -> Self {
+        let first = config.widths[0];
+        let shape = |input, out, kernel, stride, apart| BlockShape { input, out, kernel, stride, apart };
+        let stem =
+            [shape(3, first, SMALL, 2, false), shape(first, first, SMALL, 2, true), shape(first, first, 1, 1, false)];
+        let stem = stem.map(|shape| MobileOneBlock::init(shape, config.stem_scale, init)).into();
+        let stages = (0..config.layers.len()).map(|i| Self::stage(config, i, init)).collect();
+        let last = config.widths[config.widths.len() - 1];
+        let mut final_conv = MobileOneBlock::init(shape(last, 2 * last, SMALL, 1, true), true, init);
+        final_conv.se = Some(SqueezeExcite::init(2 * last, reduced(2 * last, 16, 1), init));
+        Self { stem, stages, final_conv, head: ClassifierHead { fc: OutIn::init(embed_dim, 2 * last, true, init) } }
+    }
+
+    fn stage(config: &MciConfig, index: usize, init: &mut ParamInit<'_>) -> FastVitStage {
+        let (stages, width) = (config.layers.len(), config.widths[index]);
+        let hidden = width * config.mlp_ratio;
+        let with_attention = index + config.attention_stages >= stages;
+        let downsample = (index > 0).then(|| {
+            let before = config.widths[index - 1];
+            let se = (index + config.squeeze_stages >= stages)
+                .then(|| SqueezeExcite::init(width, reduced(width, 4, 8), init));
+            let large_conv = ConvNorm::init([width, 1, LARGE], 2, init);
+            let small_conv = ConvNorm::init([width, 1, SMALL], 2, init);
+            debug_assert!(width.is_multiple_of(before));
+            let point = BlockShape { input: width, out: width, kernel: 1, stride: 1, apart: false };
+            let point = MobileOneBlock::init(point, true, init);
+            PatchEmbed { proj: (ReparamLargeKernelConv { large_conv, small_conv, se }, point) }
+        });
+        let pos_emb = with_attention.then(|| RepConditionalPosEnc {
+            pos_enc: PointConv {
+                weight: init.uniform([width, 1, LARGE, LARGE], 1.0 / LARGE as f64),
+                bias: init.constant([width], 0.0),
+            },
+        });
+        let mut block = || {
+            if with_attention {
+                return MciBlock::Attention(AttentionBlock {
+                    norm: match config.layer_norm {
+                        true => Norm2d::Layer(LayerNorm::init(width, 1e-5, init)),
+                        false => Norm2d::Batch(BatchNorm2d::init(width, init)),
+                    },
+                    token_mixer: PixelAttention {
+                        qkv: OutIn::init(3 * width, width, false, init),
+                        proj: OutIn::init(width, width, true, init),
+                    },
+                    layer_scale_1: LayerScale2d::init(width, init),
+                    mlp: ConvMlp::init(width, hidden, init),
+                    layer_scale_2: LayerScale2d::init(width, init),
+                });
+            }
+            let shape = BlockShape { input: width, out: width, kernel: SMALL, stride: 1, apart: true };
+            let mut norm = MobileOneBlock::init(shape, false, init);
+            norm.conv_kxk.clear();
+            MciBlock::RepMixer(RepMixerBlock {
+                token_mixer: RepMixer {
+                    norm,
+                    mixer: MobileOneBlock::init(shape, true, init),
+                    layer_scale: LayerScale2d::init(width, init),
+                },
+                mlp: ConvMlp::init(width, hidden, init),
+                layer_scale: LayerScale2d::init(width, init),
+            })
+        };
+        FastVitStage { downsample, pos_emb, blocks: (0..config.layers[index]).map(|_| block()).collect() }
+    }
+
+    /// # Shapes
+    /// - pixels: `[batch, 3, size, size]`, normalised
+    /// - output: `[batch, embed_dim]`, not normalised
+    pub fn forward(&self, pixels: Tensor<4>) -> Tensor<2> {
+        let x = self.stem.iter().fold(pixels, |x, block| block.forward(x));
+        let x = self.stages.iter().fold(x, |x, stage| stage.forward(x));
+        let x = self.final_conv.forward(x);
+        let [batch, channels, ..] = x.dims();
+        let pooled = x.mean_dim(3).mean_dim(2).reshape([batch, 1, channels]); // [n, 1, c]
+        let projected = self.head.fc.forward(pooled); // [n, 1, embed_dim]
+        let [_, _, embed_dim] = projected.dims();
+        projected.reshape([batch, embed_dim])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `make_divisible` of timm, for the widths that MCi has.
+    #[test]
+    fn squeezed_widths_are_timms() {
+        for (channels, expected) in [(256, 64), (512, 128), (320, 80), (640, 160), (32, 8), (64, 16), (40, 8), (48, 16)]
+        {
+            assert_eq!(reduced(channels, 4, 8), expected, "{channels}");
+        }
+        for (channels, expected) in [(1_024, 64), (1_280, 80), (128, 8), (72, 5)] {
+            assert_eq!(reduced(channels, 16, 1), expected, "{channels}");
+        }
+    }
+}
