@@ -9,8 +9,8 @@ import { gzipSync } from "node:zlib";
 import { build } from "./build.mjs";
 import { fail, ROOT, run, say, setUpLints } from "./setup.mjs";
 
-/** Megabytes of the module, gzip -9, before wasm-opt: measured 5.79 on 2026-11-23, and 5 %. */
-const MODULE_GZIP_LIMIT = 6.08;
+/** Megabytes of the module, gzip -9, before wasm-opt: measured 6.08 on 2026-11-23, and 5 %. */
+const MODULE_GZIP_LIMIT = 6.38;
 
 /** Lines that a file may have; tables may have more. */
 const LINE_LIMITS = [

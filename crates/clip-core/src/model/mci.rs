@@ -4,206 +4,21 @@
 //! the fields are. Batch norm uses the statistics of the checkpoint: the tower encodes, it is not trained here.
 
 use burn::module::{Module, Param};
-use burn::tensor::ops::PadMode;
-use burn::tensor::{Tensor, activation};
+use burn::tensor::Tensor;
 
-use super::conv::{BatchNorm2d, Conv2d, depthwise};
+use super::conv::{BatchNorm2d, depthwise};
 use super::init::ParamInit;
 use super::layer_norm::LayerNorm;
+use super::mobile_one::{
+    BlockShape, ConvNorm, LARGE, MobileOneBlock, PointConv, ReparamLargeKernelConv, SqueezeExcite, gelu, reduced,
+};
 use crate::config::MciConfig;
 use crate::kernels;
 
 /// Channels of an attention head.
 const HEAD_WIDTH: usize = 32;
-/// Side of the large kernels: downsampling, the MLPs' mixing, positions.
-const LARGE: usize = 7;
 /// Side of the token mixers' kernels.
 const SMALL: usize = 3;
-
-fn gelu(x: Tensor<4>) -> Tensor<4> {
-    activation::gelu(x)
-}
-
-/// A convolution and its norm.
-#[derive(Module, Debug)]
-pub struct ConvNorm {
-    /// Without bias.
-    pub conv: Conv2d,
-    /// Its norm.
-    pub bn: BatchNorm2d,
-}
-
-impl ConvNorm {
-    fn init(sides: [usize; 3], stride: usize, init: &mut ParamInit<'_>) -> Self {
-        Self { conv: Conv2d::init(sides, stride, init), bn: BatchNorm2d::init(sides[0], init) }
-    }
-
-    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        self.bn.forward(self.conv.forward(x))
-    }
-
-    /// Both as one kernel of side `side` and a bias.
-    ///
-    /// # Shapes
-    /// - output: `[out, in, side, side]` and `[out]`
-    fn fused(&self, side: usize) -> (Tensor<4>, Tensor<1>) {
-        let [out, _, kernel, _] = self.conv.weight.shape().dims();
-        let (scale, shift) = self.bn.scale_and_shift();
-        let weight = kernels::widen(self.conv.weight.val()) * scale.reshape([out, 1, 1, 1]);
-        let edge = (side - kernel) / 2;
-        (weight.pad((edge, edge, edge, edge), PadMode::Constant(0.0)), shift)
-    }
-}
-
-/// Channels weighed by what the whole image shows (arXiv 1709.01507).
-#[derive(Module, Debug)]
-pub struct SqueezeExcite {
-    /// To fewer channels.
-    pub fc1: PointConv,
-    /// And back.
-    pub fc2: PointConv,
-}
-
-impl SqueezeExcite {
-    fn init(channels: usize, reduced: usize, init: &mut ParamInit<'_>) -> Self {
-        Self { fc1: PointConv::init(reduced, channels, init), fc2: PointConv::init(channels, reduced, init) }
-    }
-
-    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let mean = x.clone().mean_dim(3).mean_dim(2); // [n, c, 1, 1]
-        let gate = self.fc2.forward(activation::relu(self.fc1.forward(mean)));
-        x * activation::sigmoid(gate)
-    }
-}
-
-/// A 1×1 convolution with bias.
-#[derive(Module, Debug)]
-pub struct PointConv {
-    /// `[out, in, 1, 1]`
-    pub weight: Param<Tensor<4>>,
-    /// `[out]`
-    pub bias: Param<Tensor<1>>,
-}
-
-impl PointConv {
-    fn init(out: usize, input: usize, init: &mut ParamInit<'_>) -> Self {
-        let bound = (input as f64).powf(-0.5);
-        Self { weight: init.uniform([out, input, 1, 1], bound), bias: init.constant([out], 0.0) }
-    }
-
-    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let [out, input, ..] = self.weight.shape().dims::<4>();
-        let [batch, _, height, width] = x.dims();
-        let weight = kernels::widen(self.weight.val()).reshape([1, out, input]); // [1, out, in]
-        let y = weight.matmul(x.reshape([batch, input, height * width])); // [n, out, h w]
-        (y + self.bias.val().reshape([1, out, 1])).reshape([batch, out, height, width])
-    }
-}
-
-/// Convolutions side by side, as MobileOne trains them (arXiv 2206.04040).
-#[derive(Module, Debug)]
-pub struct MobileOneBlock {
-    /// The norm alone, where input and output have the same shape.
-    pub identity: Option<BatchNorm2d>,
-    /// Branches of the full kernel.
-    pub conv_kxk: Vec<ConvNorm>,
-    /// A branch of one pixel.
-    pub conv_scale: Option<ConvNorm>,
-    /// After the sum.
-    pub se: Option<SqueezeExcite>,
-    /// Side of the kernel.
-    pub kernel: usize,
-    /// Pixels from one output to the next.
-    pub stride: usize,
-    /// Whether channels are kept apart.
-    pub apart: bool,
-    /// Whether a GELU follows.
-    pub activated: bool,
-}
-
-/// Shape of a [`MobileOneBlock`].
-#[derive(Clone, Copy)]
-struct BlockShape {
-    input: usize,
-    out: usize,
-    kernel: usize,
-    stride: usize,
-    apart: bool,
-}
-
-impl MobileOneBlock {
-    fn init(shape: BlockShape, scale_branch: bool, init: &mut ParamInit<'_>) -> Self {
-        let BlockShape { input, out, kernel, stride, apart } = shape;
-        let sides = |kernel| [out, if apart { 1 } else { input }, kernel];
-        Self {
-            identity: (out == input && stride == 1).then(|| BatchNorm2d::init(input, init)),
-            conv_kxk: vec![ConvNorm::init(sides(kernel), stride, init)],
-            conv_scale: (kernel > 1 && scale_branch).then(|| ConvNorm::init(sides(1), stride, init)),
-            se: None,
-            kernel,
-            stride,
-            apart,
-            activated: true,
-        }
-    }
-
-    /// The sum of the branches as one kernel that keeps channels apart.
-    ///
-    /// # Shapes
-    /// - output: `[out, 1, kernel, kernel]` and `[out]`
-    fn fused(&self) -> Option<(Tensor<4>, Tensor<1>)> {
-        let branches = self.conv_kxk.iter().chain(&self.conv_scale).map(|branch| branch.fused(self.kernel));
-        let identity = self.identity.as_ref().map(|bn| {
-            let (scale, shift) = bn.scale_and_shift();
-            let [channels] = scale.dims();
-            let edge = self.kernel / 2;
-            let center = scale.reshape([channels, 1, 1, 1]);
-            (center.pad((edge, edge, edge, edge), PadMode::Constant(0.0)), shift)
-        });
-        branches.chain(identity).reduce(|(a, b), (c, d)| (a + c, b + d))
-    }
-
-    /// # Shapes
-    /// - x: `[batch, in, height, width]`
-    /// - output: `[batch, out, height / stride, width / stride]`
-    pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let y = match self.fused().filter(|_| self.apart) {
-            Some((kernel, bias)) => depthwise(x, kernel, bias, self.stride),
-            None => {
-                let branches = self.conv_kxk.iter().chain(&self.conv_scale).map(|branch| branch.forward(x.clone()));
-                let identity = self.identity.as_ref().map(|bn| bn.forward(x.clone()));
-                branches.chain(identity).reduce(|a, b| a + b).unwrap_or(x)
-            }
-        };
-        let y = match &self.se {
-            Some(se) => se.forward(y),
-            None => y,
-        };
-        if self.activated { gelu(y) } else { y }
-    }
-}
-
-/// A large and a small kernel side by side, half as high and wide after them.
-#[derive(Module, Debug)]
-pub struct ReparamLargeKernelConv {
-    /// 7×7.
-    pub large_conv: ConvNorm,
-    /// 3×3.
-    pub small_conv: ConvNorm,
-    /// After the sum.
-    pub se: Option<SqueezeExcite>,
-}
-
-impl ReparamLargeKernelConv {
-    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let ((a, b), (c, d)) = (self.large_conv.fused(LARGE), self.small_conv.fused(LARGE));
-        let y = depthwise(x, a + c, b + d, 2);
-        gelu(match &self.se {
-            Some(se) => se.forward(y),
-            None => y,
-        })
-    }
-}
 
 /// Between two stages.
 #[derive(Module, Debug)]
@@ -340,6 +155,7 @@ impl PixelAttention {
 
 /// A block of a stage.
 #[derive(Module, Debug)]
+#[expect(clippy::large_enum_variant, reason = "a few dozen in a model")]
 pub enum MciBlock {
     /// Convolutions mix the pixels.
     RepMixer(RepMixerBlock),
@@ -439,11 +255,6 @@ pub struct Mci {
     pub head: ClassifierHead,
 }
 
-/// Channels between the two layers of a squeeze: a share of all, rounded to a multiple of `unit`.
-fn reduced(channels: usize, share: usize, unit: usize) -> usize {
-    ((channels + share * unit / 2) / (share * unit) * unit).max(unit)
-}
-
 impl Mci {
     /// Fresh parameters.
     pub fn init(config: &MciConfig, embed_dim: usize, init: &mut ParamInit<'_>) -> Self {
@@ -524,22 +335,5 @@ impl Mci {
         let projected = self.head.fc.forward(pooled); // [n, 1, embed_dim]
         let [_, _, embed_dim] = projected.dims();
         projected.reshape([batch, embed_dim])
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// `make_divisible` of timm, for the widths that MCi has.
-    #[test]
-    fn squeezed_widths_are_timms() {
-        for (channels, expected) in [(256, 64), (512, 128), (320, 80), (640, 160), (32, 8), (64, 16), (40, 8), (48, 16)]
-        {
-            assert_eq!(reduced(channels, 4, 8), expected, "{channels}");
-        }
-        for (channels, expected) in [(1_024, 64), (1_280, 80), (128, 8), (72, 5)] {
-            assert_eq!(reduced(channels, 16, 1), expected, "{channels}");
-        }
     }
 }

@@ -8,6 +8,7 @@ mod init;
 mod layer_norm;
 mod mci;
 mod mlp;
+mod mobile_one;
 mod modified_resnet;
 mod siglip_vision;
 mod text_transformer;

@@ -277,9 +277,13 @@ fn one_tower_alone_needs_only_its_bytes() {
     }
     let header = Golden::open(&format!("models/{file}")).header;
     let bytes = |towers| -> u64 {
-        let loading =
-            Loading::new(&[header.clone()], &whole.config, LoadOptions { towers, ..LoadOptions::default() }, &cpu())
-                .unwrap();
+        let loading = Loading::new(
+            core::slice::from_ref(&header),
+            &whole.config,
+            LoadOptions { towers, ..LoadOptions::default() },
+            &cpu(),
+        )
+        .unwrap();
         loading.parts().iter().map(|part| part.end - part.begin).sum()
     };
     // both hold the temperature, 4 bytes

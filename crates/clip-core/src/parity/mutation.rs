@@ -84,7 +84,7 @@ fn headers() {
         let claimed = Header::length(bytes).map_or(0, |length| length as u64);
         let Ok(header) = Header::parse(bytes, claimed.saturating_add(data)) else { return false };
         let files = Files { config: Some(&config), ..Files::default() };
-        if let Ok(opening) = Opening::new(&[header.clone()], &files, LoadOptions::default(), &cpu()) {
+        if let Ok(opening) = Opening::new(core::slice::from_ref(&header), &files, LoadOptions::default(), &cpu()) {
             let room = claimed + data;
             assert!(opening.loading.parts().iter().all(|part| part.begin <= part.end && part.end <= room));
         }
