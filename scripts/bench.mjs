@@ -5,8 +5,8 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { join } from "node:path";
 import { build } from "./build.mjs";
-import { CHROMIUM_FLAGS } from "./chromium.mjs";
-import { fail, ROOT, say, setUpChromium } from "./setup.mjs";
+import { openPage } from "./page.mjs";
+import { fail, ROOT, say } from "./setup.mjs";
 
 const ROUNDS = 3;
 const REPEATS = 5;
@@ -72,28 +72,11 @@ async function memory() {
   say("CPU, in Node");
   const cpu = await measureMemory("cpu", print);
   say("WebGPU, in headless Chromium (software rasteriser: slow)");
-  const { createServer } = await import("vite");
-  const { chromium } = await import("playwright");
-  const server = await createServer({
-    root: ROOT,
-    configFile: false,
-    logLevel: "error",
-    resolve: { alias: { clipwright: join(ROOT, "dist/ts/index.js") } },
-    // a file that changes meanwhile must not reload the page
-    server: { host: "127.0.0.1", port: 0, watch: null, hmr: false },
-  });
-  await server.listen();
-  const browser = await chromium.launch({
-    executablePath: setUpChromium(),
-    args: CHROMIUM_FLAGS,
-  });
-  const page = await browser.newPage();
+  const { page, close } = await openPage("benchmarks/memory.html");
   await page.exposeFunction("report", print);
-  await page.goto(`http://127.0.0.1:${server.httpServer.address().port}/benchmarks/memory.html`);
   await page.waitForFunction(() => window.measureMemory);
   const webgpu = await page.evaluate(() => window.measureMemory("webgpu", window.report));
-  await browser.close();
-  await server.close();
+  await close();
   const growth = (samples, key) => samples.at(-1)[key] - samples[0][key];
   console.log("\nGrowth from step 50 to step 500");
   console.log(`  CPU: Wasm ${mb(growth(cpu, "wasmBytes"))}`);

@@ -9,8 +9,8 @@ import { createReadStream, mkdirSync, readFileSync, statSync, writeFileSync } fr
 import { cpus } from "node:os";
 import { join, normalize } from "node:path";
 import { build } from "./build.mjs";
-import { CHROMIUM_FLAGS } from "./chromium.mjs";
-import { CACHE, fail, ROOT, run, say, setUpChromium } from "./setup.mjs";
+import { openPage } from "./page.mjs";
+import { CACHE, fail, ROOT, run, say } from "./setup.mjs";
 
 const MODELS = ["vit-b-32", "vit-b-16", "vit-l-14", "rn50", "mobileclip2-s0", "siglip-b-16"];
 /** On a software rasteriser a tower takes minutes: the smallest model whole, and the one whose token table must be cut. */
@@ -50,26 +50,13 @@ function serveModels(request, response, next) {
   createReadStream(path, { start, end }).pipe(response);
 }
 
-async function openPage() {
-  const { createServer } = await import("vite");
-  const { chromium } = await import("playwright");
-  const server = await createServer({
-    root: ROOT,
-    configFile: false,
-    logLevel: "error",
-    resolve: { alias: { clipwright: join(ROOT, "dist/ts/index.js") } },
-    plugins: [{ name: "models", configureServer: (vite) => void vite.middlewares.use(serveModels) }],
-    server: { host: "127.0.0.1", port: 0, watch: null, hmr: false },
-  });
-  await server.listen();
-  const browser = await chromium.launch({ executablePath: setUpChromium(), args: CHROMIUM_FLAGS });
-  const page = await browser.newPage();
-  page.setDefaultTimeout(0);
-  const origin = `http://127.0.0.1:${server.httpServer.address().port}`;
-  await page.goto(`${origin}/benchmarks/fidelity/page.html`);
+async function openModels() {
+  const models = { name: "models", configureServer: (vite) => void vite.middlewares.use(serveModels) };
+  const { page, origin, version, close } = await openPage("benchmarks/fidelity/page.html", [models]);
   await page.waitForFunction(() => window.measure);
   return {
-    version: browser.version(),
+    version,
+    close,
     measure: (name, device, options = {}) =>
       page.evaluate((request) => window.measure(request), {
         base: `${origin}/fidelity/${name}/`,
@@ -77,10 +64,6 @@ async function openPage() {
         device,
         ...options,
       }),
-    async close() {
-      await browser.close();
-      await server.close();
-    },
   };
 }
 
@@ -144,7 +127,7 @@ run(process.env.PYTHON ?? "python3", ["benchmarks/fidelity/make-models.py", fold
 });
 const { Clip } = await import("../dist/ts/index.js");
 const { measure } = await import("../benchmarks/fidelity/measure.mjs");
-const page = await openPage();
+const page = await openModels();
 const results = [];
 for (const model of models) {
   say(model);

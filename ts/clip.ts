@@ -257,7 +257,7 @@ export class Clip extends Encoder {
    * Loads a checkpoint into a worker of its own.
    *
    * @throws ClipError `invalid-source`, `source-unreadable`, `checksum-mismatch`, `invalid-checkpoint`, `invalid-config`,
-   * `missing-tensor`, `shape-mismatch`, `invalid-tokenizer`, `device-unavailable`, `aborted`
+   * `missing-tensor`, `extra-tensor`, `shape-mismatch`, `invalid-tokenizer`, `device-unavailable`, `aborted`
    *
    * @example
    * const clip = await Clip.load("openai/clip-vit-base-patch32");

@@ -43,14 +43,16 @@ export async function openDevice(choice: DeviceChoice, wasm: Wasm): Promise<{ de
   }
   try {
     // one device per instance of the module: a second initialisation is an error
-    webgpu ??= wasm.Device.webgpu();
+    webgpu ??= wasm.Device.webgpu().catch((error) => {
+      webgpu = undefined;
+      throw error;
+    });
     const device = await webgpu;
     // who asked for this GPU gets it; who left the choice to us gets one that computes rightly
     if (choice === "auto") await device.selfTest();
     const maxTensorBytes = Math.min(adapter.limits.maxStorageBufferBindingSize, adapter.limits.maxBufferSize);
     return { device, info: { kind: "webgpu", reason: describe(adapter), maxTensorBytes } };
   } catch (error) {
-    webgpu = undefined;
     if (choice === "auto") return cpu(`WebGPU failed: ${error instanceof Error ? error.message : String(error)}`);
     throw error;
   }

@@ -16,6 +16,7 @@ export const CORE_CODES = [
   "image-too-small",
   "invalid-checkpoint",
   "missing-tensor",
+  "extra-tensor",
   "missing-tower",
   "no-weights",
   "already-training",

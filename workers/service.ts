@@ -1,13 +1,12 @@
 /** Answers what `protocol.ts` asks: decodes arguments, calls the core, gives memory back. */
 
 import { transfer } from "comlink";
-import { CachedSource, ModelCache } from "./cache/model-cache.js";
-import type { Store } from "./cache/store.js";
-import { type OpenedModel, openModel } from "./checkpoint.js";
+import type { Assets } from "./assets.js";
+import { openModel } from "./checkpoint.js";
 import { openDevice } from "./device.js";
 import { ClipError, toClipError } from "./error.js";
 import type { ForeignTokenizer } from "./foreign-tokenizer.js";
-import { readImage } from "./images.js";
+import { type ReadyImage, readImage } from "./images.js";
 import type {
   CachedModel,
   CheckpointLayout,
@@ -28,9 +27,8 @@ import type {
   WireImage,
   WirePair,
 } from "./protocol.js";
-import { FileListSource } from "./sources/blobs.js";
-import { HttpSource } from "./sources/http.js";
-import type { ReadContext, Source } from "./sources/source.js";
+import { openCache, withSource } from "./sources/open.js";
+import type { ReadContext } from "./sources/source.js";
 import { Speedometer } from "./speedometer.js";
 import { Throttle } from "./throttle.js";
 import {
@@ -41,21 +39,7 @@ import {
   type Trainer,
   type Wasm,
   type FitSettings as WasmFitSettings,
-  type WasmSource,
 } from "./wasm.js";
-
-/** What the platform must bring along. */
-export interface Assets {
-  wasm(): Promise<WasmSource>;
-  /** Merges of the published vocabulary, one a line. */
-  merges(): Promise<string>;
-  /** Where models are kept; nothing where the platform has no such place. */
-  store(): Promise<Store | undefined>;
-  /** A folder or file on disk, where there are disks. */
-  folder?(path: string): Promise<Source>;
-  /** Bytes of a file on disk, where there are disks. */
-  readPath?(path: string): Promise<Uint8Array>;
-}
 
 interface Core {
   wasm: Wasm;
@@ -168,7 +152,14 @@ export class ClipService implements ClipWorkerApi {
     const context: ReadContext = { signal: abort.signal, progress: (event) => throttle.send(event) };
     return this.#queue(async ({ wasm }) => {
       const device = await this.#open(request.device, wasm);
-      const { model, tokenizer } = await this.#openSource(request, wasm, device, context);
+      const limit = request.maxTensorBytes ?? this.#deviceInfo.maxTensorBytes;
+      const options = { ...request, ...(limit !== undefined && { maxTensorBytes: limit }) };
+      const merges = () => this.#assets.merges();
+      const { result, warnings } = await withSource(request, wasm, this.#assets, context, (source) =>
+        openModel(wasm, device, source, options, context, merges),
+      );
+      const { model, tokenizer } = result;
+      this.#warnings.push(...warnings);
       this.#model = model;
       this.#tokenizer = tokenizer;
       if (model.warning) this.#warnings.push(model.warning);
@@ -181,50 +172,12 @@ export class ClipService implements ClipWorkerApi {
     this.#loading?.abort();
   }
 
-  async #cache(wasm: Wasm): Promise<ModelCache | undefined> {
-    const store = await this.#assets.store();
-    return store && new ModelCache(store, wasm);
-  }
-
-  async #openSource(request: LoadRequest, wasm: Wasm, device: Device, context: ReadContext): Promise<OpenedModel> {
-    const limit = request.maxTensorBytes ?? this.#deviceInfo.maxTensorBytes;
-    const options = { ...request, ...(limit !== undefined && { maxTensorBytes: limit }) };
-    const open = (source: Source) => openModel(wasm, device, source, options, context, () => this.#assets.merges());
-    const { source, cache: wanted } = request;
-    if (source.kind === "files") return open(new FileListSource(source.files));
-    if (source.kind === "path") {
-      if (this.#assets.folder) return open(await this.#assets.folder(source.path));
-      throw new ClipError("invalid-source", `expected an address, a Hub id or files, got the path ${source.path}`);
-    }
-    const remote = new HttpSource(source.base, source.headers, context);
-    const cache = wanted === false ? undefined : await this.#cache(wasm);
-    if (!cache) {
-      if (wanted !== false) this.#warnings.push("not kept for the next time: this page has no private file system");
-      return open(remote);
-    }
-    const cached = await CachedSource.open(remote, cache, context, {
-      towers: request.towers,
-      refresh: wanted === "refresh",
-    });
-    try {
-      const model = await open(cached);
-      await cached.commit();
-      if (cached.full) this.#warnings.push("not kept for the next time: the disk, or this page's share of it, is full");
-      return model;
-    } catch (error) {
-      // what was cut short is taken up again; what is no model is not worth keeping
-      const { code } = toClipError(error);
-      if (code !== "aborted" && code !== "source-unreadable" && code !== "panicked") await cached.discard();
-      throw error;
-    }
-  }
-
   cachedModels(): Promise<CachedModel[]> {
-    return this.#queue(async ({ wasm }) => (await this.#cache(wasm))?.list() ?? []);
+    return this.#queue(async ({ wasm }) => (await openCache(wasm, this.#assets))?.list() ?? []);
   }
 
   deleteCached(url?: string): Promise<number> {
-    return this.#queue(async ({ wasm }) => (await this.#cache(wasm))?.delete(url) ?? 0);
+    return this.#queue(async ({ wasm }) => (await openCache(wasm, this.#assets))?.delete(url) ?? 0);
   }
 
   create(request: CreateRequest): Promise<ModelInfo> {
@@ -258,24 +211,34 @@ export class ClipService implements ClipWorkerApi {
     });
   }
 
-  async #pixels(model: ClipModel, images: WireImage[]): Promise<Float32Array> {
+  /** Images that the core takes; those still to be fetched are fetched together, while other calls are answered. */
+  async #ready(images: WireImage[], name: (index: number) => string): Promise<ReadyImage[]> {
+    const read = await Promise.allSettled(images.map((image) => readImage(image, this.#assets.readPath)));
+    return read.map((result, index) => {
+      if (result.status === "fulfilled") return result.value;
+      const { code, message } = toClipError(result.reason);
+      throw new ClipError(code, `${name(index)}: ${message}`);
+    });
+  }
+
+  #pixels(model: ClipModel, images: ReadyImage[]): Float32Array {
     const batch = model.imageBatch();
     try {
-      for (const [index, image] of images.entries()) {
-        await inItem(`image ${index}`, async () => {
-          const ready = await readImage(image, this.#assets.readPath);
-          if ("encoded" in ready) batch.pushEncoded(ready.encoded);
-          else batch.pushRaw(ready.width, ready.height, ready.data);
+      images.forEach((image, index) => {
+        inItem(`image ${index}`, () => {
+          if ("encoded" in image) batch.pushEncoded(image.encoded);
+          else batch.pushRaw(image.width, image.height, image.data);
         });
-      }
+      });
       return batch.pixels();
     } finally {
       batch.free();
     }
   }
 
-  encodeImage(images: WireImage[]): Promise<Matrix> {
-    return this.#embed(async (model) => model.encodePixels(await this.#pixels(model, images)));
+  async encodeImage(images: WireImage[]): Promise<Matrix> {
+    const ready = await this.#ready(images, (index) => `image ${index}`);
+    return this.#embed((model) => model.encodePixels(this.#pixels(model, ready)));
   }
 
   encodeText(texts: string[], truncate: boolean): Promise<Matrix> {
@@ -307,8 +270,9 @@ export class ClipService implements ClipWorkerApi {
     return this.#embed(async (model) => model.labelEmbeddings(prompts, perLabel));
   }
 
-  preprocess(images: WireImage[]): Promise<Float32Array> {
-    return this.#queue(() => this.#withModel((model) => this.#pixels(model, images)));
+  async preprocess(images: WireImage[]): Promise<Float32Array> {
+    const ready = await this.#ready(images, (index) => `image ${index}`);
+    return this.#queue(() => this.#withModel((model) => this.#pixels(model, ready)));
   }
 
   logitsPerImage(images: Float32Array, texts: Float32Array): Promise<Matrix> {
@@ -337,16 +301,25 @@ export class ClipService implements ClipWorkerApi {
     });
   }
 
-  pushPairs(handle: PairsHandle, pairs: WirePair[], truncate: boolean): Promise<number> {
-    return this.#queue(async () => {
+  async pushPairs(handle: PairsHandle, pairs: WirePair[], truncate: boolean): Promise<number> {
+    const first = await this.#queue(() => this.#needPairs(handle).length);
+    const name = (index: number) => {
+      const key = pairs[index]?.key;
+      return key === undefined ? `pair ${first + index}` : `pair ${first + index} (${key})`;
+    };
+    const images = await this.#ready(
+      pairs.map(({ image }) => image),
+      name,
+    );
+    return this.#queue(() => {
       const target = this.#needPairs(handle);
-      for (const { image, text, key } of pairs) {
-        await inItem(key === undefined ? `pair ${target.length}` : `pair ${target.length} (${key})`, async () => {
-          const ready = await readImage(image, this.#assets.readPath);
-          if ("encoded" in ready) target.pushEncoded(ready.encoded, text, truncate);
-          else target.pushRaw(ready.width, ready.height, ready.data, text, truncate);
+      images.forEach((image, index) => {
+        const text = pairs[index]?.text ?? "";
+        inItem(name(index), () => {
+          if ("encoded" in image) target.pushEncoded(image.encoded, text, truncate);
+          else target.pushRaw(image.width, image.height, image.data, text, truncate);
         });
-      }
+      });
       return target.length;
     });
   }
@@ -446,9 +419,9 @@ function fitSettings(wasm: Wasm, s: FitSettings): WasmFitSettings {
 }
 
 /** Says in the message of what goes wrong which item of a list it was. */
-async function inItem(item: string, use: () => Promise<void>): Promise<void> {
+function inItem(item: string, use: () => void): void {
   try {
-    await use();
+    use();
   } catch (error) {
     const { code, message } = toClipError(error);
     if (code === "panicked") throw error;

@@ -4,17 +4,39 @@ import { Clip, ClipTrainer } from "clipwright";
 import { expect, test } from "vitest";
 import { fixture, json, maxError, text } from "../support";
 
-// layout, what lies beside the weights, key of the manifest
+const folder = "models/clip-quickgelu-p8";
+const openClip = {
+  weights: `${folder}/open_clip/open_clip_model.safetensors`,
+  config: `${folder}/open_clip/open_clip_config.json`,
+};
+
+// key of the manifest, the model's files, and a transform beside them
 const transforms = [
-  ["open_clip", "open_clip/open_clip_model.safetensors", "open_clip/open_clip_config.json", "rgb8/open_clip"],
-  ["hf", "hf/model.safetensors", "hf/config.json", "rgb8/hf"],
+  ["rgb8/open_clip", openClip, undefined],
+  ["rgb8/hf", { weights: `${folder}/hf/model.safetensors`, config: `${folder}/hf/config.json` }, undefined],
+  [
+    "rgb8/siglip",
+    openClip,
+    {
+      image_processor_type: "SiglipImageProcessor",
+      size: { height: 32, width: 32 },
+      do_center_crop: false,
+      resample: 3,
+      image_mean: [0.5, 0.5, 0.5],
+      image_std: [0.5, 0.5, 0.5],
+    },
+  ],
+  [
+    "rgb8/bilinear_unit",
+    openClip,
+    { interpolation: "bilinear", resize_mode: "shortest", mean: [0, 0, 0], std: [1, 1, 1] },
+  ],
 ] as const;
 
-test.each(transforms)("pictures become the tensors of %s's transform", async (_, weights, config, key) => {
-  const folder = "models/clip-quickgelu-p8";
+test.each(transforms)("pictures become the tensors of %s", async (key, { weights, config }, preprocess) => {
   const clip = await Clip.load(
-    { weights: await fixture(`${folder}/${weights}`), config: await text(`${folder}/${config}`) },
-    { device: "cpu" },
+    { weights: await fixture(weights), config: await text(config), ...(preprocess && { preprocess }) },
+    { device: "cpu", towers: "image" },
   );
   const { images } = await json("preprocess/manifest.json");
   let compared = 0;

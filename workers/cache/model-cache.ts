@@ -37,8 +37,15 @@ interface Manifest {
   time: number;
 }
 
-/** The disk is full: the model can still be loaded, only not be kept. */
-export class CacheFull extends Error {}
+/** The cache takes nothing: the model can still be loaded, only not be kept. */
+class CacheClosed extends Error {}
+
+/** What a failure of the store means; others are handed on. */
+function closed(error: unknown): CacheClosed | undefined {
+  if (error instanceof ClipError || (error as Error).name === "AbortError") return undefined;
+  const reason = isFull(error) ? "the disk, or this page's share of it, is full" : (error as Error).message;
+  return new CacheClosed(reason, { cause: error });
+}
 
 /** All that is kept. */
 export class ModelCache {
@@ -102,7 +109,7 @@ export class ModelCache {
   /**
    * Fetches bytes of an address into the cache, going on where an earlier fetch of the same file was broken off.
    *
-   * @throws CacheFull, and ClipError `source-unreadable`, `checksum-mismatch`
+   * @throws CacheClosed, and ClipError `source-unreadable`, `checksum-mismatch`
    */
   async fetch(
     source: HttpSource,
@@ -118,9 +125,10 @@ export class ModelCache {
       try {
         return await this.#fetch(source, file, [begin, end], key, context);
       } catch (error) {
-        if (!isFull(error)) throw error;
-        await this.#dropPart(key);
-        throw new CacheFull();
+        const reason = closed(error);
+        if (!reason) throw error;
+        await this.#dropPart(key).catch(() => undefined);
+        throw reason;
       }
     });
   }
@@ -235,8 +243,8 @@ export class CachedSource implements Source {
   readonly #towers: Towers;
   readonly #known: Manifest | undefined;
   readonly #manifest: Manifest;
-  /** Why the model is not kept. */
-  full = false;
+  /** Why the model is not kept, where it is not. */
+  notKept: string | undefined;
 
   private constructor(
     source: HttpSource,
@@ -291,18 +299,18 @@ export class CachedSource implements Source {
     return { name, size, stream: (begin, end) => range(name, file, begin, end) };
   }
 
-  /** The object that holds bytes of a file, fetched where it is not there; nothing where the disk is full. */
+  /** The object that holds bytes of a file, fetched where it is not there; nothing where the cache takes none. */
   async #object(name: string, file: RemoteFile, begin: number, end: number): Promise<CachedObject | undefined> {
     const key = this.#cache.objectKey(file.url, begin, end);
     let object = await this.#cache.find(file.url, begin, end);
-    if (!object && !this.full) {
+    if (!object && this.notKept === undefined) {
       // a manifest without its blob: somebody cleaned up
       const remote = file.etag === undefined ? ((await this.#source.stat(name)) ?? file) : file;
       try {
         object = await this.#cache.fetch(this.#source, remote, [begin, end], this.#context);
       } catch (error) {
-        if (!(error instanceof CacheFull)) throw error;
-        this.full = true;
+        if (!(error instanceof CacheClosed)) throw error;
+        this.notKept = error.message;
       }
     }
     if (object && !this.#manifest.objects.includes(key)) {
@@ -325,8 +333,13 @@ export class CachedSource implements Source {
 
   /** To be called when the model is loaded. */
   async commit(): Promise<void> {
-    if (this.full || this.#known) return;
-    await this.#cache.commit({ ...this.#manifest, time: Date.now() });
+    if (this.notKept !== undefined || this.#known) return;
+    try {
+      await this.#cache.commit({ ...this.#manifest, time: Date.now() });
+    } catch (error) {
+      this.notKept = closed(error)?.message;
+      if (this.notKept === undefined) throw error;
+    }
   }
 
   /** To be called when the files turned out to be no model: they are not worth keeping. */

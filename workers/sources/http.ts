@@ -115,7 +115,13 @@ export class HttpSource implements Source {
       await response.body?.cancel();
       throw new ClipError("source-unreadable", `${url}: expected at most ${MOST_TEXT_BYTES} bytes, got ${length}`);
     }
-    return response.text();
+    try {
+      return await response.text();
+    } catch (error) {
+      this.#context.signal.throwIfAborted();
+      const { message } = error as Error;
+      throw new ClipError("source-unreadable", `${url}: expected the whole file, got: ${message}`, { cause: error });
+    }
   }
 
   /** What the server says of a file; nothing where there is none. */
@@ -136,13 +142,14 @@ export class HttpSource implements Source {
         `${url}: expected the server to tell the file's size, got no Content-Length`,
       );
     }
-    const etag = headers.get("x-linked-etag") ?? headers.get("etag") ?? undefined;
+    // an ETag may be any number; this one of the Hub's is documented to be the sum
+    const linked = headers.get("x-linked-etag");
     return {
       url,
       size: Number(total),
       ranges: response.status === 206,
-      etag,
-      sha256: /^"?([0-9a-f]{64})"?$/.exec(etag ?? "")?.[1],
+      etag: linked ?? headers.get("etag") ?? undefined,
+      sha256: /^"?([0-9a-f]{64})"?$/.exec(linked ?? "")?.[1],
     };
   }
 

@@ -11,20 +11,11 @@ use std::path::PathBuf;
 
 use clip_core::bundle::{Bundle, Files, Opening};
 use clip_core::checkpoint::{Header, LoadOptions};
-use clip_core::device::cpu;
+use clip_core::device::{block_on_cpu, cpu};
 
 fn values(header: &Header, bytes: &[u8], name: &str) -> Vec<[u8; 4]> {
     let (begin, end) = header.bytes_of(header.tensor(name).unwrap());
     bytes[begin as usize..end as usize].chunks_exact(4).map(|b| b.try_into().unwrap()).collect()
-}
-
-fn now<T>(future: impl Future<Output = T>) -> T {
-    let mut future = core::pin::pin!(future);
-    let mut context = core::task::Context::from_waker(core::task::Waker::noop());
-    match future.as_mut().poll(&mut context) {
-        core::task::Poll::Ready(value) => value,
-        core::task::Poll::Pending => panic!("the CPU device made us wait"),
-    }
 }
 
 fn open(folder: &std::path::Path) -> Bundle {
@@ -59,8 +50,8 @@ fn main() {
     let ids: Vec<i32> = values(&header, &golden, "input_ids").into_iter().map(i32::from_le_bytes).collect();
     let bundle = open(&folder);
     let dim = bundle.config.embed_dim;
-    let image = now(bundle.encode_pixels(&floats("pixel_values"))).unwrap();
-    let text = now(bundle.encode_ids(&ids)).unwrap();
+    let image = block_on_cpu(bundle.encode_pixels(&floats("pixel_values"))).unwrap();
+    let text = block_on_cpu(bundle.encode_ids(&ids)).unwrap();
     println!(
         r#"{{"image":{},"text":{}}}"#,
         compare(&image, &floats("image_embeds"), dim),

@@ -6,7 +6,7 @@ use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
 use crate::checkpoint::{Header, Layout, LoadOptions, Loading, metadata, save};
-use crate::config::{ClipConfig, invalid};
+use crate::config::{ClipConfig, TextPooling, invalid};
 use crate::device::read;
 use crate::embed::{embed_ids, embed_pixels};
 use crate::error::{ClipError, Result};
@@ -106,7 +106,9 @@ impl Opening {
 
     /// Whose tokenization the checkpoint follows, where it has the published vocabulary and came without it.
     pub fn wants_published_merges(&self) -> Option<Reference> {
-        let published = self.config.text.vocab_size == PUBLISHED_VOCAB_SIZE && self.config.text.causal;
+        let text = &self.config.text;
+        // SigLIP pools the last position, and has a vocabulary of its own
+        let published = text.vocab_size == PUBLISHED_VOCAB_SIZE && text.pooling != TextPooling::Last;
         (self.tokenizer.is_none() && published && self.towers != Towers::Image).then_some(self.reference)
     }
 

@@ -36,3 +36,16 @@ pub async fn read<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>> {
     let data = tensor.cast(FloatDType::F32).into_data_async().await.map_err(|e| failed(e.to_string()))?;
     data.try_into_vec::<f32>().map_err(|e| failed(format!("{e:?}")))
 }
+
+/// Awaits what never waits on the CPU: for native programs and tests.
+///
+/// # Panics
+/// Where the future waits, as a GPU's does.
+pub fn block_on_cpu<T>(future: impl Future<Output = T>) -> T {
+    let mut future = core::pin::pin!(future);
+    let mut context = core::task::Context::from_waker(core::task::Waker::noop());
+    match future.as_mut().poll(&mut context) {
+        core::task::Poll::Ready(value) => value,
+        core::task::Poll::Pending => panic!("expected the CPU's answer at once, got a wait"),
+    }
+}

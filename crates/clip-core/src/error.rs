@@ -121,6 +121,12 @@ pub enum ClipError {
         /// Key in the checkpoint's own layout.
         name: String,
     },
+    /// A checkpoint with a tensor that the model has no place for: another model's weights, or another's config.
+    #[error("extra tensor: expected none beyond what the config describes, got {name}")]
+    ExtraTensor {
+        /// Key in the checkpoint's own layout.
+        name: String,
+    },
     /// A tower that the model was loaded without.
     #[error("no {tower} tower: expected the model to be loaded with it, got one loaded without")]
     MissingTower {
@@ -198,6 +204,7 @@ impl ClipError {
             Self::ImageTooSmall { .. } => "image-too-small",
             Self::InvalidCheckpoint { .. } => "invalid-checkpoint",
             Self::MissingTensor { .. } => "missing-tensor",
+            Self::ExtraTensor { .. } => "extra-tensor",
             Self::MissingTower { .. } => "missing-tower",
             Self::NoWeights => "no-weights",
             Self::AlreadyTraining => "already-training",

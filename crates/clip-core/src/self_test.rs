@@ -97,15 +97,7 @@ pub async fn self_test(device: &Device) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn now<T>(future: impl Future<Output = T>) -> T {
-        let mut future = core::pin::pin!(future);
-        let mut context = core::task::Context::from_waker(core::task::Waker::noop());
-        match future.as_mut().poll(&mut context) {
-            core::task::Poll::Ready(value) => value,
-            core::task::Poll::Pending => panic!("the CPU device made us wait"),
-        }
-    }
+    use crate::device::block_on_cpu as now;
 
     #[test]
     fn a_device_agrees_with_itself() {

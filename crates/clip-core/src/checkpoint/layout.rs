@@ -2,6 +2,7 @@
 
 use crate::config::{ClipConfig, Objective, VisionConfig};
 use crate::error::{ClipError, Result};
+use crate::model::Towers;
 
 /// Naming scheme of a checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -170,6 +171,18 @@ impl<'a> Naming<'a> {
             });
         };
         Ok(Self { layout, config, text_prefix })
+    }
+
+    /// Whether a name belongs to a tower that is loaded, and says something of its shape. The rest is nobody's business:
+    /// buffers, counters, another tower's tensors.
+    pub(crate) fn is_of(&self, name: &str, towers: Towers) -> bool {
+        const BUFFERS: [&str; 3] = ["position_ids", "num_batches_tracked", "attn_mask"];
+        if BUFFERS.iter().any(|buffer| name.ends_with(buffer)) {
+            return false;
+        }
+        let image = name.starts_with("vision_model.") || name.starts_with("visual.");
+        let text = ["text_model.", "text.", "transformer.resblocks."].iter().any(|prefix| name.starts_with(prefix));
+        (image && towers != Towers::Text) || (text && towers != Towers::Image)
     }
 
     /// Place of one of our parameters.

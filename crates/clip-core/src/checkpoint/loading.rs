@@ -1,6 +1,6 @@
 //! A model filled tensor by tensor, as the bytes arrive: never two copies of it, and no file as a whole.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData, bf16, f16};
@@ -143,7 +143,7 @@ impl Loading {
     /// headers of a checkpoint's files.
     ///
     /// # Errors
-    /// `invalid-checkpoint`, `missing-tensor`, and `shape-mismatch` naming the tensor.
+    /// `invalid-checkpoint`; `missing-tensor`, `extra-tensor` and `shape-mismatch` naming the tensor.
     pub fn new(files: &[Header], config: &ClipConfig, options: LoadOptions, device: &Device) -> Result<Self> {
         let mut home: HashMap<&str, usize> = HashMap::new();
         for (file, header) in files.iter().enumerate() {
@@ -201,6 +201,12 @@ impl Loading {
             }
             let missing = place.keys.len();
             targets.push(Target { path, shape, transposed: place.transposed, half, missing, values: None });
+        }
+        let used: HashSet<&str> = parts.iter().map(|part| part.name.as_str()).collect();
+        let extra = |name: &&&str| !used.contains(**name) && naming.is_of(name, options.towers);
+        // the smallest, so that the message does not depend on the order of a map
+        if let Some(name) = home.keys().filter(extra).min() {
+            return Err(ClipError::ExtraTensor { name: (*name).into() });
         }
         parts.sort_by_key(|part| (part.file, part.begin));
         Ok(Self {

@@ -13,6 +13,7 @@ use burn::tensor::Tensor;
 use serde_json::Value;
 
 use crate::checkpoint::Header;
+use crate::device::block_on_cpu as now;
 
 fn fixture(path: &str) -> Vec<u8> {
     let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../test/fixtures").join(path);
@@ -21,16 +22,6 @@ fn fixture(path: &str) -> Vec<u8> {
 
 fn json(path: &str) -> Value {
     serde_json::from_slice(&fixture(path)).unwrap()
-}
-
-/// Awaits what never waits on the CPU.
-fn now<T>(future: impl Future<Output = T>) -> T {
-    let mut future = core::pin::pin!(future);
-    let mut context = core::task::Context::from_waker(core::task::Waker::noop());
-    match future.as_mut().poll(&mut context) {
-        core::task::Poll::Ready(value) => value,
-        core::task::Poll::Pending => panic!("the CPU device made us wait"),
-    }
 }
 
 fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {

@@ -377,6 +377,8 @@ fn what_does_not_fit_is_refused_by_name() {
         let error = open(&[file], &config.to_json(), Towers::Both).unwrap_err();
         assert!(error.code() == code && error.to_string().contains(message), "{error}");
     };
+    let shallower = VisionConfig::Vit(VitConfig { layers: 1, ..vit.clone() });
+    refuse(ClipConfig { vision: shallower, ..config.clone() }, "extra-tensor", "got vision_model.encoder.layers.1.");
     let deeper = VisionConfig::Vit(VitConfig { layers: 9, ..vit });
     refuse(ClipConfig { vision: deeper, ..config.clone() }, "missing-tensor", "vision_model.encoder.layers.2.");
     refuse(

@@ -38,6 +38,22 @@ fn pixels_of_every_rgb8_key() {
     assert!(compared >= 12 * 2 * 2, "{compared}");
 }
 
+#[test]
+fn longest_fills_as_open_clip_does() {
+    let golden = Golden::open("preprocess/longest.safetensors");
+    let names = golden.names();
+    assert!(names.len() >= 20, "{}", names.len());
+    for name in names {
+        let parts: Vec<&str> = name.split('/').collect();
+        let [file, size, fill] = parts[..] else { panic!("{name}") };
+        let decoded = decode(&fixture(&format!("preprocess/decoded/{file}.png"))).unwrap();
+        let (mode, fill) = (ResizeMode::Longest, fill.parse().unwrap());
+        let transform = Preprocess { mode, fill, ..Preprocess::clip(size.parse().unwrap()) };
+        let error = max_error(&transform.normalize(&transform.square(&decoded)), &golden.tensor(name).1);
+        assert!(error <= 1e-6, "{name}: {error}");
+    }
+}
+
 /// Lossless files decode to exactly the pixels that the fixtures' own decoder gave; JPEG within a level on average.
 #[test]
 fn files_decode_as_a_browser_shows_them() {

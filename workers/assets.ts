@@ -1,0 +1,16 @@
+import type { Store } from "./cache/store.js";
+import type { Source } from "./sources/source.js";
+import type { WasmSource } from "./wasm.js";
+
+/** What the platform must bring along. */
+export interface Assets {
+  wasm(): Promise<WasmSource>;
+  /** Merges of the published vocabulary, one a line. */
+  merges(): Promise<string>;
+  /** Where models are kept; nothing where the platform has no such place. */
+  store(): Promise<Store | undefined>;
+  /** A folder or file on disk, where there are disks. */
+  folder?(path: string): Promise<Source>;
+  /** Bytes of a file on disk, where there are disks. */
+  readPath?(path: string): Promise<Uint8Array>;
+}

@@ -1,0 +1,50 @@
+/** Opens the place that a request names, through the cache where there is one. */
+
+import type { Assets } from "../assets.js";
+import { CachedSource, ModelCache } from "../cache/model-cache.js";
+import { ClipError, toClipError } from "../error.js";
+import type { LoadRequest } from "../protocol.js";
+import type { Wasm } from "../wasm.js";
+import { FileListSource } from "./blobs.js";
+import { HttpSource } from "./http.js";
+import type { ReadContext, Source } from "./source.js";
+
+/** What is kept on this platform; nothing where it keeps nothing. */
+export async function openCache(wasm: Wasm, assets: Assets): Promise<ModelCache | undefined> {
+  const store = await assets.store();
+  return store && new ModelCache(store, wasm);
+}
+
+/** Runs `use` on a request's source; says what its user should know. */
+export async function withSource<T>(
+  request: LoadRequest,
+  wasm: Wasm,
+  assets: Assets,
+  context: ReadContext,
+  use: (source: Source) => Promise<T>,
+): Promise<{ result: T; warnings: string[] }> {
+  const { source, cache: wanted } = request;
+  const plain = async (opened: Source, warnings: string[] = []) => ({ result: await use(opened), warnings });
+  if (source.kind === "files") return plain(new FileListSource(source.files));
+  if (source.kind === "path") {
+    if (assets.folder) return plain(await assets.folder(source.path));
+    throw new ClipError("invalid-source", `expected an address, a Hub id or files, got the path ${source.path}`);
+  }
+  const remote = new HttpSource(source.base, source.headers, context);
+  if (wanted === false) return plain(remote);
+  const cache = await openCache(wasm, assets);
+  if (!cache) return plain(remote, ["not kept for the next time: there is no place to keep it here"]);
+  const { towers } = request;
+  const cached = await CachedSource.open(remote, cache, context, { towers, refresh: wanted === "refresh" });
+  try {
+    const result = await use(cached);
+    await cached.commit();
+    const { notKept } = cached;
+    return { result, warnings: notKept === undefined ? [] : [`not kept for the next time: ${notKept}`] };
+  } catch (error) {
+    // what was cut short is taken up again; what is no model is not worth keeping
+    const { code } = toClipError(error);
+    if (code !== "aborted" && code !== "source-unreadable" && code !== "panicked") await cached.discard();
+    throw error;
+  }
+}
