@@ -6,7 +6,7 @@
  *   (503, twice, then plain); `error` (500); `missing` (404); `html`; `loop` (redirects to itself); `down` (no answer);
  *   `short` (files end half-way, and say so); `wrong-sum` (promises another SHA-256).
  *
- * `/__models/<session>/stats` tells what was sent. All else is a path below `test/fixtures`.
+ * `/__models/<session>/put/<path>` takes a file of the session's own. `/__models/<session>/stats` tells what was sent. All else is a path below `test/fixtures`.
  */
 
 import { readFileSync } from "node:fs";
@@ -19,7 +19,8 @@ const PREFIX = "/__models/";
 const sessions = new Map();
 
 function session(name) {
-  if (!sessions.has(name)) sessions.set(name, { mode: "plain", bytes: 0, sent: 0, requests: [], closed: 0, busy: 2 });
+  if (!sessions.has(name))
+    sessions.set(name, { mode: "plain", bytes: 0, sent: 0, requests: [], closed: 0, busy: 2, own: new Map() });
   return sessions.get(name);
 }
 
@@ -44,6 +45,15 @@ export function modelServer(request, response, next) {
     const { sent, requests, closed } = state;
     return text(200, JSON.stringify({ sent, requests, closed }), "application/json");
   }
+  if (path.startsWith("put/")) {
+    const pieces = [];
+    request.on("data", (piece) => pieces.push(piece));
+    request.on("end", () => {
+      state.own.set(path.slice("put/".length), Buffer.concat(pieces));
+      text(200, "ok");
+    });
+    return;
+  }
   state.requests.push(path);
   if (state.mode === "down") return request.socket.destroy();
   if (state.mode === "error") return text(500, "broken");
@@ -57,11 +67,11 @@ export function modelServer(request, response, next) {
   // a Hub's address of a file: <folder>/resolve/<revision>/<file>
   const plain = path
     .replace(/resolve\/[^/]+\//, "")
-    .replace(/^openai\/clip-vit-base-patch32/, "models/clip-quickgelu-p8/hf");
+    .replace(/^laion\/CLIP-ViT-B-32-laion2B-s34B-b79K/, "models/clip-quickgelu-p8/hf");
   const file = join(FIXTURES, normalize(`/${plain}`));
-  let bytes;
+  let bytes = state.own.get(path);
   try {
-    bytes = readFileSync(file);
+    bytes ??= readFileSync(file);
   } catch {
     return text(404, "nothing here");
   }

@@ -260,7 +260,7 @@ export class Clip extends Encoder {
    * `missing-tensor`, `extra-tensor`, `shape-mismatch`, `invalid-tokenizer`, `device-unavailable`, `aborted`
    *
    * @example
-   * const clip = await Clip.load("openai/clip-vit-base-patch32");
+   * const clip = await Clip.load("laion/CLIP-ViT-B-32-laion2B-s34B-b79K");
    * const { data } = await clip.encodeText("a photo of a cat");
    */
   static async load(source: ClipSource, options: LoadOptions = {}): Promise<Clip> {

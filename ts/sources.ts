@@ -25,8 +25,8 @@ export interface CheckpointParts {
 
 /**
  * Where a checkpoint is:
- * - a Hub id (`"openai/clip-vit-base-patch32"`);
- * - the address of a folder with its files (`"https://…/"`, `"/models/clip/"`, a `URL`);
+ * - a Hub id (`"laion/CLIP-ViT-B-32-laion2B-s34B-b79K"`);
+ * - the address of a folder with its files (`"https://…/"`, `"/models/clip/"`, a `URL`), or of one `.safetensors` file;
  * - in Node, the path of a folder or of one file (`"./model"`);
  * - files that were picked or dropped, or a directory handle;
  * - the bytes of one safetensors file that clipwright wrote, which carries everything;
@@ -90,9 +90,18 @@ function ofText(text: string, options: ServerOptions): WireSource {
     return { kind: "url", base: resolve(base), headers };
   }
   if (/^file:/i.test(text)) return { kind: "path", path: pathOf(new URL(text)) };
-  if (/^[a-z][a-z0-9+.-]+:\/\//i.test(text)) return { kind: "url", base: resolve(text), headers };
+  if (/^[a-z][a-z0-9+.-]+:\/\//i.test(text)) return ofAddress(text, headers);
   if (text === "") throw new ClipError("invalid-source", 'expected a Hub id, an address or a path, got ""');
-  return typeof location === "undefined" ? { kind: "path", path: text } : { kind: "url", base: resolve(text), headers };
+  return typeof location === "undefined" ? { kind: "path", path: text } : ofAddress(text, headers);
+}
+
+/** A folder, or one file of weights in it. */
+function ofAddress(address: string, headers: Record<string, string>): WireSource {
+  const { href } = new URL(resolve(address));
+  const [, base, file] = /^([^?#]*\/)([^/?#]+\.safetensors)(?:[?#].*)?$/.exec(href) ?? [];
+  return base !== undefined && file !== undefined
+    ? { kind: "url", base, file, headers }
+    : { kind: "url", base: href, headers };
 }
 
 function hubEndpoint(): string {

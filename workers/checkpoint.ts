@@ -4,7 +4,7 @@ import { ClipError } from "./error.js";
 import { ForeignTokenizer, isClipTokenizer } from "./foreign-tokenizer.js";
 import type { LoadRequest } from "./protocol.js";
 import { type ReadContext, readAll, type Source, type SourceFile } from "./sources/source.js";
-import type { ClipModel, Device, Opening, Wasm } from "./wasm.js";
+import type { ClipModel, Device, Headers, Opening, Wasm } from "./wasm.js";
 
 /** Bytes read for a header before its length is known; most are smaller. */
 const HEADER_GUESS = 1 << 16;
@@ -29,7 +29,11 @@ export interface OpenedModel {
 function missing(source: Source, expected: string, names: string[] | undefined): ClipError {
   const got = names === undefined ? "none of them" : names.length > 0 ? names.slice(0, 8).join(", ") : "no files";
   const pickle = names?.find((name) => /\.(bin|pt|pth|ckpt)$/.test(name));
-  const hint = pickle ? `; ${pickle} is a pickle, which can run code: convert it to safetensors` : "";
+  const hint = pickle
+    ? `; ${pickle} is a pickle, which can run code: convert it to safetensors`
+    : names === undefined
+      ? " (pickles such as pytorch_model.bin are not read; a Hub repository may have safetensors at another revision)"
+      : "";
   return new ClipError("invalid-source", `${source.label}: expected ${expected}, got ${got}${hint}`);
 }
 
@@ -119,6 +123,26 @@ async function readHeader(file: SourceFile, wasm: Wasm): Promise<Uint8Array> {
   return header;
 }
 
+/** The weights with their headers, and the files beside them. */
+async function openFiles(
+  source: Source,
+  headers: Headers,
+  wasm: Wasm,
+  towers: LoadRequest["towers"],
+): Promise<{ files: SourceFile[]; side: SideFiles }> {
+  if (source.only === undefined) {
+    const side = await readSideFiles(source, towers);
+    const files = await openWeights(source, side.config);
+    for (const file of files) headers.add(await readHeader(file, wasm), file.size);
+    return { files, side };
+  }
+  const file = await source.open(source.only);
+  if (!file) throw missing(source, "a file", await source.list());
+  headers.add(await readHeader(file, wasm), file.size);
+  // what clipwright wrote carries everything; what lies beside it may be another model's
+  return { files: [file], side: headers.complete ? {} : await readSideFiles(source, towers) };
+}
+
 /** Bytes that are fetched at one go, and what of them is wanted. */
 interface Run {
   file: number;
@@ -177,10 +201,8 @@ export async function openModel(
   context: ReadContext,
   merges: () => Promise<string>,
 ): Promise<OpenedModel> {
-  const side = await readSideFiles(source, request.towers);
-  const files = await openWeights(source, side.config);
   const headers = new wasm.Headers();
-  for (const file of files) headers.add(await readHeader(file, wasm), file.size);
+  const { files, side } = await openFiles(source, headers, wasm, request.towers);
   const foreign = side.tokenizer !== undefined && !isClipTokenizer(side.tokenizer);
   const opening = wasm.Opening.open(
     headers,

@@ -151,10 +151,10 @@ export interface NamedFile {
   data: Blob | Uint8Array;
 }
 
-/** A checkpoint as it crosses the border: files, a server's folder, a path on disk. */
+/** A checkpoint as it crosses the border: files, a server's folder or one file in it, a path on disk. */
 export type WireSource =
   | { kind: "files"; files: NamedFile[] }
-  | { kind: "url"; base: string; headers: Record<string, string> }
+  | { kind: "url"; base: string; file?: string; headers: Record<string, string> }
   | { kind: "path"; path: string };
 
 /** A model in the worker. */

@@ -2,7 +2,7 @@
 
 import init, * as glue from "./wasm/clip_wasm.js";
 
-export type { ClipModel, Device, FitSettings, Opening, Pairs, Trainer } from "./wasm/clip_wasm.js";
+export type { ClipModel, Device, FitSettings, Headers, Opening, Pairs, Trainer } from "./wasm/clip_wasm.js";
 
 /** clip-wasm, instantiated. */
 export type Wasm = typeof glue;

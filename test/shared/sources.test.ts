@@ -207,6 +207,24 @@ describe("a server that", () => {
   });
 });
 
+test("one file that clipwright wrote is a whole model, whatever lies beside it", async () => {
+  const original = await load(base + FOLDER, { cache: false });
+  const files = { "model.safetensors": await original.exportSafetensors(), "config.json": new Uint8Array([0x7b]) };
+  const text = "a photo";
+  const expected = await original.encodeText(text);
+  original.dispose();
+  for (const [name, body] of Object.entries(files)) {
+    await fetch(`${base}put/own/${name}`, { method: "PUT", body: body as Uint8Array<ArrayBuffer> });
+  }
+  for (const cache of [true, false]) {
+    const clip = await load(`${base}own/model.safetensors`, { cache });
+    expect(await clip.encodeText(text)).toEqual(expected);
+    clip.dispose();
+  }
+  // as a folder, the config beside it counts
+  expect((await failure(load(`${base}own/`, { cache: false }))).code).toBe("invalid-config");
+});
+
 test("files that were picked, with a folder in their names, load as a folder does", async () => {
   const names = ["config.json", "model.safetensors", "merges.txt", "preprocessor_config.json"];
   const files = await Promise.all(names.map(async (name) => new File([await fixture(FOLDER + name)], name)));

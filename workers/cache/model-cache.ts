@@ -237,6 +237,7 @@ export class ModelCache {
 /** A server's folder, read through the cache. */
 export class CachedSource implements Source {
   readonly label: string;
+  readonly only: string | undefined;
   readonly #source: HttpSource;
   readonly #cache: ModelCache;
   readonly #context: ReadContext;
@@ -254,6 +255,7 @@ export class CachedSource implements Source {
     known: Manifest | undefined,
   ) {
     this.label = source.label;
+    this.only = source.only;
     this.#source = source;
     this.#cache = cache;
     this.#context = context;

@@ -9,16 +9,16 @@ const PIECE = 8 << 20;
 
 const isMissing = (error: unknown) => (error as NodeJS.ErrnoException).code === "ENOENT";
 
-/** Files of a folder; of a single file, it and its neighbours, with no other weights among them. */
+/** Files of a folder, or one of them and its neighbours. */
 export class FolderSource implements Source {
   readonly label: string;
+  readonly only: string | undefined;
   readonly #folder: string;
-  readonly #only: string | undefined;
 
   private constructor(folder: string, only: string | undefined) {
     this.label = only === undefined ? folder : join(folder, only);
     this.#folder = folder;
-    this.#only = only;
+    this.only = only;
   }
 
   static async open(path: string): Promise<FolderSource> {
@@ -34,8 +34,7 @@ export class FolderSource implements Source {
   }
 
   async list(): Promise<string[]> {
-    const names = await readdir(this.#folder);
-    return names.filter((name) => this.#only === undefined || name === this.#only || !name.includes(".safetensors"));
+    return readdir(this.#folder);
   }
 
   async text(name: string): Promise<string | undefined> {

@@ -30,13 +30,18 @@ export interface RemoteFile {
 /** Reads from one server folder. */
 export class HttpSource implements Source {
   readonly label: string;
+  readonly only: string | undefined;
   readonly #base: URL;
   readonly #headers: Record<string, string>;
   readonly #context: ReadContext;
 
-  constructor(base: string, headers: Record<string, string>, context: ReadContext) {
+  constructor(
+    { base, file, headers }: { base: string; file?: string; headers: Record<string, string> },
+    context: ReadContext,
+  ) {
     this.#base = new URL(base.endsWith("/") ? base : `${base}/`);
-    this.label = this.#base.href;
+    this.label = this.#base.href + (file ?? "");
+    this.only = file;
     this.#headers = headers;
     this.#context = context;
   }

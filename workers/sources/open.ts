@@ -30,7 +30,7 @@ export async function withSource<T>(
     if (assets.folder) return plain(await assets.folder(source.path));
     throw new ClipError("invalid-source", `expected an address, a Hub id or files, got the path ${source.path}`);
   }
-  const remote = new HttpSource(source.base, source.headers, context);
+  const remote = new HttpSource(source, context);
   if (wanted === false) return plain(remote);
   const cache = await openCache(wasm, assets);
   if (!cache) return plain(remote, ["not kept for the next time: there is no place to keep it here"]);

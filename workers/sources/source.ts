@@ -21,6 +21,8 @@ export interface ReadContext {
 export interface Source {
   /** How messages call it. */
   readonly label: string;
+  /** The one file of weights that was meant, where it was one. */
+  readonly only?: string | undefined;
   /** Names of all files, where the place can tell. */
   list(): Promise<string[] | undefined>;
   /** Text of a small file; nothing where there is no such file. */

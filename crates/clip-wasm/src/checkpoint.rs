@@ -1,7 +1,7 @@
 //! A checkpoint on its way in: headers first, then the bytes that the model needs, in any pieces.
 
 use clip_core::bundle::{Files, Opening};
-use clip_core::checkpoint::{Header, LoadOptions};
+use clip_core::checkpoint::{Header, LoadOptions, metadata};
 use clip_core::digest;
 use clip_core::model::Towers;
 use clip_core::tokenizer::{Reference, Tokenizer};
@@ -33,6 +33,12 @@ impl Headers {
     pub fn add(&mut self, start: &[u8], file_length: f64) -> JsResult<()> {
         self.0.push(js(Header::parse(start, file_length as u64))?);
         Ok(())
+    }
+
+    /// Whether a file carries its own config: clipwright wrote it, and it carries everything.
+    #[wasm_bindgen(getter)]
+    pub fn complete(&self) -> bool {
+        self.0.iter().any(|header| header.metadata(metadata::CONFIG).is_some())
     }
 }
 

@@ -10,6 +10,7 @@ use crate::error::{ClipError, Result};
 
 /// Reads a config; what is left out has the default of transformers' `CLIPConfig` or `SiglipConfig`.
 pub(super) fn read(value: &Value) -> Result<ClipConfig> {
+    let value = &with_early_fields(value);
     let root = Fields::root(value);
     let (vision, text) = (root.object("vision_config")?, root.object("text_config")?);
     match root.str("model_type")?.unwrap_or("clip") {
@@ -17,6 +18,18 @@ pub(super) fn read(value: &Value) -> Result<ClipConfig> {
         "siglip" => siglip(&vision, &text),
         other => Err(invalid("model_type", "\"clip\" or \"siglip\"", format!("{other:?}"))),
     }
+}
+
+/// Early files repeat a tower's fields under `…_config_dict`, and transformers lets those win.
+fn with_early_fields(value: &Value) -> Value {
+    let mut value = value.clone();
+    for tower in ["text_config", "vision_config"] {
+        let early = value.get(format!("{tower}_dict")).and_then(Value::as_object).cloned();
+        if let (Some(early), Some(fields)) = (early, value.get_mut(tower).and_then(Value::as_object_mut)) {
+            fields.extend(early.into_iter().filter(|(_, field)| !field.is_null()));
+        }
+    }
+    value
 }
 
 fn activation(tower: &Fields<'_>, default: Activation) -> Result<Activation> {

@@ -442,6 +442,16 @@ mod tests {
     }
 
     #[test]
+    fn fields_of_early_hf_files_win() {
+        let config = ClipConfig::from_json(TINY).unwrap();
+        let mut json: Value = serde_json::from_str(&config.to_hf_json().unwrap()).unwrap();
+        json["text_config_dict"] = serde_json::json!({"num_hidden_layers": 3, "hidden_size": null});
+        json["vision_config_dict"] = Value::Null;
+        let early = ClipConfig::from_json(&json.to_string()).unwrap();
+        assert_eq!((early.text.layers, early.text.width), (3, config.text.width));
+    }
+
+    #[test]
     fn what_makes_no_model_is_refused_by_field() {
         for (from, to, field) in [
             ("\"heads\": 3", "\"heads\": 5", "vision.heads"),
