@@ -1,7 +1,7 @@
 /** What counts as a checkpoint, and how it crosses to the worker. */
 
 import { ClipError } from "../workers/error.js";
-import type { NamedFile, WireSource } from "../workers/protocol.js";
+import type { NamedFile, OwnTransform, WireSource } from "../workers/protocol.js";
 import { describe } from "./describe.js";
 
 /** Bytes of a file. */
@@ -13,7 +13,7 @@ export interface CheckpointParts {
   weights: Bytes | readonly Bytes[];
   /** `config.json`, `open_clip_config.json`, or a `ClipConfig`. */
   config?: string | object;
-  /** `preprocessor_config.json`. */
+  /** `preprocessor_config.json`, or a `PreprocessConfig`; goes before what the config says. */
   preprocess?: string | object;
   /** `tokenizer.json`. */
   tokenizer?: string | object;
@@ -44,6 +44,8 @@ export interface ServerOptions {
   headers?: Record<string, string>;
 }
 
+const OWN_TRANSFORM: OwnTransform = "preprocess.json";
+
 const HUB_ID = /^[A-Za-z0-9][\w.-]*\/[A-Za-z0-9][\w.-]*$/;
 
 /** A directory handle's method that TypeScript's library lacks in some of its versions. */
@@ -73,7 +75,7 @@ function ofParts(parts: CheckpointParts): NamedFile[] {
   }
   const named: [string, string | object | undefined][] = [
     ["config.json", config],
-    ["preprocessor_config.json", preprocess],
+    [OWN_TRANSFORM, preprocess],
     ["tokenizer.json", tokenizer],
     ["tokenizer_config.json", tokenizerConfig],
     ["merges.txt", merges],

@@ -2,7 +2,7 @@
 
 import { ClipError } from "./error.js";
 import { ForeignTokenizer, isClipTokenizer } from "./foreign-tokenizer.js";
-import type { LoadRequest } from "./protocol.js";
+import type { LoadRequest, OwnTransform } from "./protocol.js";
 import { type ReadContext, readAll, type Source, type SourceFile } from "./sources/source.js";
 import type { ClipModel, Device, Headers, Opening, Wasm } from "./wasm.js";
 
@@ -10,6 +10,8 @@ import type { ClipModel, Device, Headers, Opening, Wasm } from "./wasm.js";
 const HEADER_GUESS = 1 << 16;
 /** Bytes between two wanted tensors that cost less than another request. */
 const GAP = 1 << 16;
+
+const OWN_TRANSFORM: OwnTransform = "preprocess.json";
 
 /** A checkpoint's small files. */
 interface SideFiles {
@@ -37,6 +39,9 @@ function missing(source: Source, expected: string, names: string[] | undefined):
   return new ClipError("invalid-source", `${source.label}: expected ${expected}, got ${got}${hint}`);
 }
 
+/** Whether a model's config is Hugging Face's. */
+const isHf = (config: string) => config.includes('"vision_config"');
+
 /** Keys that only a CLIP's config has: other libraries use the same file names. */
 function isModelConfig(text: string): boolean {
   try {
@@ -47,13 +52,19 @@ function isModelConfig(text: string): boolean {
   }
 }
 
+/** The transform: the caller's own, or the publisher's. OpenCLIP's is in its config, whatever lies beside it. */
+async function readTransform(source: Source, config: string | undefined): Promise<string | undefined> {
+  if ((await source.list())?.includes(OWN_TRANSFORM)) return source.text(OWN_TRANSFORM);
+  return config !== undefined && !isHf(config) ? undefined : source.text("preprocessor_config.json");
+}
+
 async function readSideFiles(source: Source, towers: LoadRequest["towers"]): Promise<SideFiles> {
   const found = await source.text("config.json");
   const config =
     found !== undefined && isModelConfig(found) ? found : ((await source.text("open_clip_config.json")) ?? found);
   const texts = towers !== "image";
   const [preprocess, tokenizer, tokenizerConfig] = await Promise.all([
-    source.text("preprocessor_config.json"),
+    readTransform(source, config),
     texts ? source.text("tokenizer.json") : undefined,
     texts ? source.text("tokenizer_config.json") : undefined,
   ]);
@@ -87,7 +98,7 @@ function shardNames(index: string, name: string): string[] {
 
 async function openWeights(source: Source, config: string | undefined): Promise<SourceFile[]> {
   const names = await source.list();
-  const openClip = config !== undefined && !config.includes('"vision_config"');
+  const openClip = config !== undefined && !isHf(config);
   const wanted = openClip
     ? ["open_clip_model.safetensors", "model.safetensors"]
     : ["model.safetensors", "open_clip_model.safetensors"];

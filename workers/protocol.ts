@@ -151,6 +151,9 @@ export interface NamedFile {
   data: Blob | Uint8Array;
 }
 
+/** Name of the file in which a caller's own transform crosses: it goes before the publisher's. */
+export type OwnTransform = "preprocess.json";
+
 /** A checkpoint as it crosses the border: files, a server's folder or one file in it, a path on disk. */
 export type WireSource =
   | { kind: "files"; files: NamedFile[] }

@@ -239,6 +239,24 @@ test("files that were picked, with a folder in their names, load as a folder doe
   expect(pickle.message).toMatch(/pytorch_model\.bin is a pickle/);
 });
 
+test("OpenCLIP's transform is in its config, whatever lies beside it; the caller's own goes before it", async () => {
+  const folder = "models/clip-quickgelu-p8/open_clip/";
+  const weights = await fixture(`${folder}open_clip_model.safetensors`);
+  const config = await text(`${folder}open_clip_config.json`);
+  const files = [
+    new File([weights], "open_clip_model.safetensors"),
+    new File([config], "open_clip_config.json"),
+    new File([await fixture(`${FOLDER}preprocessor_config.json`)], "preprocessor_config.json"),
+  ];
+  const published = await load(files, { towers: "image" });
+  expect(published.info.preprocess?.crop).toBe("torchvision");
+  published.dispose();
+  const preprocess = { ...published.info.preprocess, filter: "bilinear" };
+  const own = await load({ weights, config, preprocess }, { towers: "image" });
+  expect(own.info.preprocess?.filter).toBe("bilinear");
+  own.dispose();
+});
+
 test("a picked directory loads as a folder does", async () => {
   if (!inBrowser) return;
   const root = await navigator.storage.getDirectory();
