@@ -4,11 +4,12 @@
  * `/__models/<session>/set?…` sets how the session's files are served from then on:
  * - `mode`: `plain`; `no-ranges`; `cut` (every connection breaks after `bytes`); `slow` (`bytes` every 50 ms); `busy`
  *   (503, twice, then plain); `error` (500); `missing` (404); `html`; `loop` (redirects to itself); `down` (no answer);
- *   `short` (files end half-way, and say so); `wrong-sum` (promises another SHA-256).
+ *   `short` (files end half-way, and say so); `wrong-sum` (promises another SHA-256); `wrong-list` (as a Hub, lists another).
  *
  * `/__models/<session>/put/<path>` takes a file of the session's own. `/__models/<session>/stats` tells what was sent. All else is a path below `test/fixtures`.
  */
 
+import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -55,6 +56,8 @@ export function modelServer(request, response, next) {
     return;
   }
   state.requests.push(path);
+  const tree = /^models\/api\/models\/(.+)\/tree\//.exec(path);
+  if (tree) return text(200, hubTree(tree[1], state.mode === "wrong-list"), "application/json");
   if (state.mode === "down") return request.socket.destroy();
   if (state.mode === "error") return text(500, "broken");
   if (state.mode === "busy" && state.busy-- > 0) return text(503, "busy");
@@ -76,6 +79,13 @@ export function modelServer(request, response, next) {
     return text(404, "nothing here");
   }
   serve(request, response, state, bytes);
+}
+
+/** The Hub's list of a repository's files: those kept apart for their size have a sum. */
+function hubTree(folder, wrong) {
+  const bytes = readFileSync(join(FIXTURES, normalize(`/models/${folder}/model.safetensors`)));
+  const oid = wrong ? "0".repeat(64) : createHash("sha256").update(bytes).digest("hex");
+  return JSON.stringify([{ path: "config.json" }, { path: "model.safetensors", lfs: { oid, size: bytes.length } }]);
 }
 
 function serve(request, response, state, whole) {

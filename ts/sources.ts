@@ -88,8 +88,9 @@ function ofText(text: string, options: ServerOptions): WireSource {
   const headers = options.headers ?? {};
   if (HUB_ID.test(text)) {
     const { endpoint = hubEndpoint(), revision = "main" } = options;
-    const base = `${endpoint.replace(/\/+$/, "")}/${text}/resolve/${encodeURIComponent(revision)}/`;
-    return { kind: "url", base: resolve(base), headers };
+    const [hub, at] = [endpoint.replace(/\/+$/, ""), encodeURIComponent(revision)];
+    const sums = resolve(`${hub}/api/models/${text}/tree/${at}`);
+    return { kind: "url", base: resolve(`${hub}/${text}/resolve/${at}/`), sums, headers };
   }
   if (/^file:/i.test(text)) return { kind: "path", path: pathOf(new URL(text)) };
   if (/^[a-z][a-z0-9+.-]+:\/\//i.test(text)) return ofAddress(text, headers);

@@ -157,7 +157,14 @@ export type OwnTransform = "preprocess.json";
 /** A checkpoint as it crosses the border: files, a server's folder or one file in it, a path on disk. */
 export type WireSource =
   | { kind: "files"; files: NamedFile[] }
-  | { kind: "url"; base: string; file?: string; headers: Record<string, string> }
+  | {
+      kind: "url";
+      base: string;
+      file?: string;
+      /** Address of the Hub's list of files, which tells their SHA-256. */
+      sums?: string;
+      headers: Record<string, string>;
+    }
   | { kind: "path"; path: string };
 
 /** A model in the worker. */

@@ -89,6 +89,18 @@ test("a Hub id is looked for under the endpoint, at the revision", async () => {
   expect((await stats()).requests).toContain("models/clip-quickgelu-p8/hf/resolve/v1/model.safetensors");
 });
 
+test("a Hub's list of sums is believed more than what arrives", async () => {
+  const options = { endpoint: `${base}models` };
+  await set("wrong-list");
+  const error = await failure(load("clip-quickgelu-p8/hf", options));
+  expect(error.code).toBe("checksum-mismatch");
+  await set("plain");
+  const clip = await load("clip-quickgelu-p8/hf", options);
+  await isRight(clip);
+  clip.dispose();
+  expect((await stats()).requests).toContain("models/api/models/clip-quickgelu-p8/hf/tree/main");
+});
+
 test("shards are found by their index", async () => {
   const clip = await load(base + SHARDS);
   await isRight(clip, "clip-gelu-p32-laion");

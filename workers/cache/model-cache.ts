@@ -308,8 +308,9 @@ export class CachedSource implements Source {
     if (!object && this.notKept === undefined) {
       // a manifest without its blob: somebody cleaned up
       const remote = file.etag === undefined ? ((await this.#source.stat(name)) ?? file) : file;
+      const sha256 = remote.sha256 ?? (await this.#source.sum(name));
       try {
-        object = await this.#cache.fetch(this.#source, remote, [begin, end], this.#context);
+        object = await this.#cache.fetch(this.#source, { ...remote, sha256 }, [begin, end], this.#context);
       } catch (error) {
         if (!(error instanceof CacheClosed)) throw error;
         this.notKept = error.message;

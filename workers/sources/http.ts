@@ -23,7 +23,7 @@ export interface RemoteFile {
   ranges: boolean;
   /** Changes when the file does. */
   etag: string | undefined;
-  /** SHA-256 that the server promises, in hexadecimal: the Hub's large files have one. */
+  /** SHA-256 that the server promises with the file, in hexadecimal. */
   sha256: string | undefined;
 }
 
@@ -34,11 +34,14 @@ export class HttpSource implements Source {
   readonly #base: URL;
   readonly #headers: Record<string, string>;
   readonly #context: ReadContext;
+  readonly #sumsUrl: string | undefined;
+  #sums: Promise<Map<string, string>> | undefined;
 
   constructor(
-    { base, file, headers }: { base: string; file?: string; headers: Record<string, string> },
+    { base, file, sums, headers }: { base: string; file?: string; sums?: string; headers: Record<string, string> },
     context: ReadContext,
   ) {
+    this.#sumsUrl = sums;
     this.#base = new URL(base.endsWith("/") ? base : `${base}/`);
     this.label = this.#base.href + (file ?? "");
     this.only = file;
@@ -156,6 +159,25 @@ export class HttpSource implements Source {
       etag: linked ?? headers.get("etag") ?? undefined,
       sha256: /^"?([0-9a-f]{64})"?$/.exec(linked ?? "")?.[1],
     };
+  }
+
+  /** SHA-256 of a file as the Hub lists it; nothing where it does not. */
+  async sum(name: string): Promise<string | undefined> {
+    this.#sums ??= this.#fetchSums();
+    return (await this.#sums).get(name);
+  }
+
+  async #fetchSums(): Promise<Map<string, string>> {
+    if (this.#sumsUrl === undefined) return new Map();
+    try {
+      const response = await this.#fetch(this.#sumsUrl);
+      const list = (await response.json()) as { path: string; lfs?: { oid?: string } }[];
+      return new Map(list.flatMap(({ path, lfs }) => (lfs?.oid ? [[path, lfs.oid] as const] : [])));
+    } catch {
+      // a mirror that has no list: the sum is then only computed
+      this.#context.signal.throwIfAborted();
+      return new Map();
+    }
   }
 
   async open(name: string): Promise<SourceFile | undefined> {
