@@ -171,6 +171,9 @@ export class ModelCache {
       // what came stays, for the next attempt
       await appender.close();
     }
+    // a disk without room has been seen to take the last bytes and not keep them
+    if ((await this.#store.size(part)) !== end - begin)
+      throw new DOMException("not all was kept", "QuotaExceededError");
     const sha256 = sum.finish();
     if (file.sha256 !== undefined && end - begin === file.size && sha256 !== file.sha256) {
       await this.#dropPart(key);

@@ -1,5 +1,6 @@
 /** The cache in a browser: the origin's private file system. */
 
+import { ClipError } from "../error.js";
 import type { Appender, Store } from "./store.js";
 
 const FOLDER = "clipwright";
@@ -45,7 +46,9 @@ class OpfsStore implements Store {
   async *stream(name: string, begin: number, end: number): AsyncGenerator<Uint8Array, void, undefined> {
     const file = await this.#file(name);
     for (let at = begin; file && at < end; at += PIECE) {
-      yield new Uint8Array(await file.slice(at, Math.min(end, at + PIECE)).arrayBuffer());
+      const piece = new Uint8Array(await file.slice(at, Math.min(end, at + PIECE)).arrayBuffer());
+      if (piece.length === 0) throw new ClipError("source-unreadable", `${name}: expected ${end} bytes, got ${at}`);
+      yield piece;
     }
   }
 

@@ -5,5 +5,5 @@ mod retrieval;
 mod zero_shot;
 
 pub use evaluate::{Evaluation, evaluate};
-pub use retrieval::{Recall, rank_of, recall, top_k};
+pub use retrieval::{Recall, rank_of, recall};
 pub use zero_shot::{label_embeddings, probabilities};

@@ -61,14 +61,6 @@ fn similarities(query: &[f32], gallery: &[f32], dim: usize) -> Vec<f32> {
 /// The `k` most similar items of a gallery, best first: (index, similarity).
 ///
 /// # Shapes
-/// - query: `[dim]`; gallery: `[count, dim]`, row-major
-pub fn top_k(query: &[f32], gallery: &[f32], k: usize) -> Vec<(usize, f32)> {
-    let mut scored: Vec<_> = similarities(query, gallery, query.len().max(1)).into_iter().enumerate().collect();
-    scored.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-    scored.truncate(k);
-    scored
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -91,12 +83,5 @@ mod tests {
         let same = [1.0, 0.0].repeat(20);
         let r = recall(&same, &same, 2).unwrap();
         assert_eq!((r.at_1, r.at_5, r.at_10), (0.05, 0.25, 0.5));
-    }
-
-    #[test]
-    fn top_k_is_sorted_and_bounded() {
-        assert_eq!(top_k(&[1.0], &[0.1, 0.9, 0.5], 2), [(1, 0.9), (2, 0.5)]);
-        assert_eq!(top_k(&[1.0], &[0.1], 5).len(), 1);
-        assert!(recall(&[], &[], 2).is_err() && recall(&[1.0], &[], 1).is_err());
     }
 }
