@@ -58,9 +58,6 @@ fn similarities(query: &[f32], gallery: &[f32], dim: usize) -> Vec<f32> {
     gallery.chunks_exact(dim).map(|item| item.iter().zip(query).map(|(a, b)| a * b).sum()).collect()
 }
 
-/// The `k` most similar items of a gallery, best first: (index, similarity).
-///
-/// # Shapes
 #[cfg(test)]
 mod tests {
     use super::*;
