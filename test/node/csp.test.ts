@@ -5,11 +5,10 @@ import { createServer, type Server } from "node:http";
 import { tmpdir } from "node:os";
 import { extname, join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
-import { chromium } from "playwright";
 import { build } from "vite";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { CHROMIUM_FLAGS } from "../../scripts/chromium.mjs";
 import { modelServer } from "../model-server.mjs";
+import { launchChromium } from "./chromium";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), "clipwright-csp-"));
@@ -54,11 +53,7 @@ afterAll(() => {
 });
 
 test("script-src 'self' 'wasm-unsafe-eval' is enough", async () => {
-  const { CHROMIUM_PATH } = process.env;
-  const browser = await chromium.launch({
-    ...(CHROMIUM_PATH && { executablePath: CHROMIUM_PATH }),
-    args: CHROMIUM_FLAGS,
-  });
+  const browser = await launchChromium();
   const page = await browser.newPage();
   const elsewhere: string[] = [];
   page.on("request", (request) => {

@@ -5,11 +5,10 @@ import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writ
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { chromium } from "playwright";
 import { createServer } from "vite";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { CHROMIUM_FLAGS } from "../../scripts/chromium.mjs";
 import { startModelServer } from "../support";
+import { launchChromium } from "./chromium";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), "clipwright-guide-"));
@@ -62,11 +61,7 @@ test("classifies the files that are picked in a page", async () => {
   });
   await server.listen();
   const address = server.httpServer?.address();
-  const { CHROMIUM_PATH } = process.env;
-  const browser = await chromium.launch({
-    ...(CHROMIUM_PATH && { executablePath: CHROMIUM_PATH }),
-    args: CHROMIUM_FLAGS,
-  });
+  const browser = await launchChromium();
   const tab = await browser.newPage();
   const errors: string[] = [];
   tab.on("pageerror", (error) => errors.push(error.message));

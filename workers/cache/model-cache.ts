@@ -298,7 +298,7 @@ export class CachedSource implements Source {
     const size = known ?? remote?.size;
     if (size === undefined) return undefined;
     this.#manifest.sizes[name] = size;
-    const file: RemoteFile = remote ?? { url, size, ranges: true, etag: undefined, sha256: undefined };
+    const file: RemoteFile = remote ?? { url, size, etag: undefined, sha256: undefined };
     if (this.#towers === "both") await this.#object(name, file, 0, size);
     const range = this.#range.bind(this);
     return { name, size, stream: (begin, end) => range(name, file, begin, end) };

@@ -19,8 +19,6 @@ const isPassing = (status: number) => status === 408 || status === 429 || status
 export interface RemoteFile {
   url: string;
   size: number;
-  /** Whether parts can be asked for. */
-  ranges: boolean;
   /** Changes when the file does. */
   etag: string | undefined;
   /** SHA-256 that the server promises with the file, in hexadecimal. */
@@ -155,7 +153,6 @@ export class HttpSource implements Source {
     return {
       url,
       size: Number(total),
-      ranges: response.status === 206,
       etag: linked ?? headers.get("etag") ?? undefined,
       sha256: /^"?([0-9a-f]{64})"?$/.exec(linked ?? "")?.[1],
     };

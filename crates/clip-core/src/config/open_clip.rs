@@ -9,6 +9,9 @@ use super::{
 };
 use crate::error::Result;
 
+/// Epsilon of the layer norms of SigLIP's image towers.
+const SIGLIP_EPS: f64 = 1e-6;
+
 /// SigLIP's image towers as timm registers them: name, patch, width, layers, heads, MLP width, tanh GELU
 /// (<https://github.com/huggingface/pytorch-image-models/blob/v1.0.31/timm/models/vision_transformer.py>). OpenCLIP's
 /// configs give no more than the name.
@@ -50,9 +53,9 @@ pub(super) fn read(value: &Value) -> Result<ClipConfig> {
     })
 }
 
-/// What `norm_kwargs` and `act_kwargs` may say.
-fn norm_and_act(tower: &Fields<'_>, activation: Activation) -> Result<(f64, Activation)> {
-    let eps = tower.object("norm_kwargs")?.f64("eps", 1e-5)?;
+/// What `norm_kwargs` and `act_kwargs` may say, with the defaults that they change.
+fn norm_and_act(tower: &Fields<'_>, eps: f64, activation: Activation) -> Result<(f64, Activation)> {
+    let eps = tower.object("norm_kwargs")?.f64("eps", eps)?;
     let act = tower.object("act_kwargs")?;
     Ok((
         eps,
@@ -123,9 +126,14 @@ fn read_vision(vision: &Fields<'_>, activation: Activation) -> Result<VisionConf
     }
     vision.only("pool_type", "tok")?;
     vision.only("pos_embed_type", "learnable")?;
+    vit(vision, image_size, 1e-5, activation).map(VisionConfig::Vit)
+}
+
+/// A Vision Transformer whose numbers are in the config.
+fn vit(vision: &Fields<'_>, image_size: usize, eps: f64, activation: Activation) -> Result<VitConfig> {
     let width = vision.usize("width", 768)?;
-    let (layer_norm_eps, activation) = norm_and_act(vision, activation)?;
-    Ok(VisionConfig::Vit(VitConfig {
+    let (layer_norm_eps, activation) = norm_and_act(vision, eps, activation)?;
+    Ok(VitConfig {
         image_size,
         patch_size: vision.usize("patch_size", 16)?,
         width,
@@ -134,7 +142,7 @@ fn read_vision(vision: &Fields<'_>, activation: Activation) -> Result<VisionConf
         mlp_width: mlp_width(vision, width)?,
         activation,
         layer_norm_eps,
-    }))
+    })
 }
 
 /// MobileCLIP's image towers as timm registers them
@@ -168,7 +176,6 @@ fn read_timm(vision: &Fields<'_>, name: &str, image_size: usize) -> Result<VitCo
         SIGLIP_TRUNKS.iter().find(|row| row.0 == name)
     {
         let activation = if tanh { Activation::GeluTanh } else { Activation::Gelu };
-        let eps = 1e-6;
         return Ok(VitConfig {
             image_size,
             patch_size,
@@ -177,7 +184,7 @@ fn read_timm(vision: &Fields<'_>, name: &str, image_size: usize) -> Result<VitCo
             heads,
             mlp_width,
             activation,
-            layer_norm_eps: eps,
+            layer_norm_eps: SIGLIP_EPS,
         });
     }
     if vision.get("width").is_none() || vision.get("head_width").is_none() {
@@ -185,17 +192,7 @@ fn read_timm(vision: &Fields<'_>, name: &str, image_size: usize) -> Result<VitCo
             "the name of a SigLIP or MCi tower, or patch_size, width, layers, head_width and mlp_ratio beside it";
         return Err(invalid(&vision.path("timm_model_name"), expected, format!("{name:?}")));
     }
-    let width = vision.usize("width", 0)?;
-    Ok(VitConfig {
-        image_size,
-        patch_size: vision.usize("patch_size", 16)?,
-        width,
-        layers: vision.usize("layers", 12)?,
-        heads: heads(vision, width)?,
-        mlp_width: mlp_width(vision, width)?,
-        activation: norm_and_act(vision, Activation::Gelu)?.1,
-        layer_norm_eps: vision.object("norm_kwargs")?.f64("eps", 1e-6)?,
-    })
+    vit(vision, image_size, SIGLIP_EPS, Activation::Gelu)
 }
 
 fn read_text(text: &Fields<'_>, activation: Activation) -> Result<TextConfig> {
@@ -206,7 +203,7 @@ fn read_text(text: &Fields<'_>, activation: Activation) -> Result<TextConfig> {
     text.only("embed_cls", false)?;
     text.only("proj_type", "linear")?;
     let width = text.usize("width", 512)?;
-    let (layer_norm_eps, activation) = norm_and_act(text, activation)?;
+    let (layer_norm_eps, activation) = norm_and_act(text, 1e-5, activation)?;
     let pooling = match text.str("pool_type")?.unwrap_or("argmax") {
         "argmax" => TextPooling::Argmax,
         "last" => TextPooling::Last,

@@ -109,8 +109,6 @@ pub struct MobileOneBlock {
     pub stride: usize,
     /// Whether channels are kept apart.
     pub apart: bool,
-    /// Whether a GELU follows.
-    pub activated: bool,
 }
 
 /// Shape of a [`MobileOneBlock`].
@@ -135,7 +133,6 @@ impl MobileOneBlock {
             kernel,
             stride,
             apart,
-            activated: true,
         }
     }
 
@@ -159,7 +156,7 @@ impl MobileOneBlock {
     /// - x: `[batch, in, height, width]`
     /// - output: `[batch, out, height / stride, width / stride]`
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let y = match self.fused().filter(|_| self.apart) {
+        let y = match self.apart.then(|| self.fused()).flatten() {
             Some((kernel, bias)) => depthwise(x, kernel, bias, self.stride),
             None => {
                 let branches = self.conv_kxk.iter().chain(&self.conv_scale).map(|branch| branch.forward(x.clone()));
@@ -167,11 +164,10 @@ impl MobileOneBlock {
                 branches.chain(identity).reduce(|a, b| a + b).unwrap_or(x)
             }
         };
-        let y = match &self.se {
+        gelu(match &self.se {
             Some(se) => se.forward(y),
             None => y,
-        };
-        if self.activated { gelu(y) } else { y }
+        })
     }
 }
 
