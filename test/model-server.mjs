@@ -95,7 +95,7 @@ function serve(request, response, state, whole) {
   response.writeHead(range ? 206 : 200, {
     "content-type": "application/octet-stream",
     "content-length": to - from,
-    etag: `"${whole.length}"`,
+    etag: `"${createHash("md5").update(whole).digest("hex")}"`,
     ...(range && { "content-range": `bytes ${from}-${to - 1}/${bytes.length}` }),
     ...(state.mode === "wrong-sum" && { "x-linked-etag": `"${"0".repeat(64)}"` }),
   });

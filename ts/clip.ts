@@ -38,7 +38,10 @@ export interface LoadOptions extends ServerOptions {
   maxTensorBytes?: number;
   /** Whose tokenization is given where the references differ. @default that of whoever published the checkpoint */
   tokenizer?: TokenizerReference;
-  /** Whether what is downloaded is kept for the next time; `"refresh"` downloads it anew. @default true */
+  /**
+   * Whether what is downloaded is kept for the next time. `"refresh"` fetches what has changed on the server; what is kept
+   * stays until that has been loaded. @default true
+   */
   cache?: boolean | "refresh";
   /** Told how far the load is, every 50 ms at most. */
   onProgress?: (progress: LoadProgress) => void;
@@ -62,8 +65,20 @@ export interface Logits {
   shape: [number, number];
 }
 
+function checkOptions({ dtype = "auto", cache = true, maxTensorBytes }: LoadOptions): void {
+  const refuse = (name: string, expected: string, got: unknown) => {
+    throw new ClipError("invalid-option", `invalid option ${name}: expected ${expected}, got ${String(got)}`);
+  };
+  if (!["auto", "f32"].includes(dtype)) refuse("dtype", "auto or f32", dtype);
+  if (![true, false, "refresh"].includes(cache)) refuse("cache", "true, false or refresh", cache);
+  if (maxTensorBytes !== undefined && !(Number.isSafeInteger(maxTensorBytes) && maxTensorBytes > 0)) {
+    refuse("maxTensorBytes", "a whole number above 0", maxTensorBytes);
+  }
+}
+
 /** A source and options as the worker takes them. */
 export async function loadRequest(source: ClipSource, options: LoadOptions): Promise<LoadRequest> {
+  checkOptions(options);
   return {
     source: await toWireSource(source, options),
     ...(options.tokenizer !== undefined && { reference: options.tokenizer }),

@@ -69,6 +69,17 @@ test("blobs cut short and indexes turned to noise are fetched anew", async () =>
   clip.dispose();
 });
 
+test("a blob overwritten by another hand is refused once, and then fetched anew", async () => {
+  (await load()).dispose();
+  const [object = ""] = named("object-").filter((name) => readFileSync(join(folder(), name), "utf8").includes(base));
+  const path = join(folder(), `blob-${JSON.parse(readFileSync(join(folder(), object), "utf8")).sha256}`);
+  const good = readFileSync(path);
+  writeFileSync(path, Buffer.from(good).fill(0, 8, 100));
+  await expect(load()).rejects.toMatchObject({ code: "invalid-checkpoint" });
+  (await load()).dispose();
+  expect(readFileSync(path).equals(good)).toBe(true);
+});
+
 test("without a place to keep it, the model loads and says so", async () => {
   const home = process.env.XDG_CACHE_HOME;
   process.env.XDG_CACHE_HOME = "/dev/null";

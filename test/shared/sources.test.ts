@@ -73,13 +73,103 @@ test("a folder on a server is kept, and loads when the server is gone", async ()
   offline.dispose();
 });
 
-test("refresh asks the server anew", async () => {
-  (await load(base + FOLDER)).dispose();
-  const { sent } = await stats();
-  (await load(base + FOLDER)).dispose();
-  expect((await stats()).sent).toBe(sent);
-  (await load(base + FOLDER, { cache: "refresh" })).dispose();
-  expect((await stats()).sent).toBe(2 * sent);
+describe("what is kept", () => {
+  const own = () => `${base}own/`;
+  const put = (name: string, body: Uint8Array) =>
+    fetch(`${base}put/own/${name}`, { method: "PUT", body: body as Uint8Array<ArrayBuffer> });
+
+  beforeEach(async () => {
+    for (const name of ["config.json", "model.safetensors"]) await put(name, await fixture(FOLDER + name));
+  });
+
+  /** The same model with all of its text tower's answers halved before they are normalised: other bytes, as many. */
+  async function changed(): Promise<Uint8Array> {
+    const bytes = await fixture(`${FOLDER}model.safetensors`);
+    const view = new DataView(bytes.buffer, bytes.byteOffset);
+    const start = 8 + Number(view.getBigUint64(0, true));
+    const header = JSON.parse(new TextDecoder().decode(bytes.subarray(8, start)));
+    const [from, to] = header["text_model.final_layer_norm.bias"].data_offsets;
+    for (let at = start + from; at < start + to; at += 4) view.setFloat32(at, at % 3, true);
+    return bytes;
+  }
+  const isOther = (clip: Clip) => expect(isRight(clip)).rejects.toThrow();
+
+  test("is read again when the server is asked anew, but for what has not changed", async () => {
+    (await load(own())).dispose();
+    (await load(own(), { towers: "text" })).dispose();
+    const { sent } = await stats();
+    (await load(own())).dispose();
+    expect((await stats()).sent).toBe(sent);
+    (await load(own(), { cache: "refresh" })).dispose();
+    // the small files, and a byte of the weights
+    expect((await stats()).sent - sent).toBeLessThan(20_000);
+
+    await put("model.safetensors", await changed());
+    const kept = await load(own());
+    await isRight(kept);
+    kept.dispose();
+    const anew = await load(own(), { cache: "refresh" });
+    await isOther(anew);
+    // not one tower of the older state beside another of the newer
+    expect((await anew.cache.list()).filter(({ url }) => url === own())).toMatchObject([{ towers: "both" }]);
+    anew.dispose();
+    await set("down");
+    const offline = await load(own());
+    await isOther(offline);
+    offline.dispose();
+  });
+
+  test.each([
+    ["the server is gone", () => set("down"), "source-unreadable"],
+    [
+      "the server has a broken file",
+      async () => put("model.safetensors", (await changed()).fill(1, 8, 40)),
+      "invalid-c",
+    ],
+    ["the download breaks off", async () => set("error"), "source-unreadable"],
+  ])("stays as it is where a refresh fails: %s", async (_, spoil, code) => {
+    (await load(own())).dispose();
+    await spoil();
+    expect((await failure(load(own(), { cache: "refresh" }))).code).toContain(code);
+    await set("down");
+    const clip = await load(own());
+    await isRight(clip);
+    expect((await clip.cache.list()).filter(({ url }) => url === own())).toHaveLength(1);
+    clip.dispose();
+  });
+
+  test("stays as it is where a load is refused for its options", async () => {
+    (await load(own())).dispose();
+    const options: LoadOptions[] = [
+      { tokenizer: "none" as "hf" },
+      { dtype: "f8" as "f32" },
+      { towers: "all" as "both" },
+      { maxTensorBytes: -1 },
+      { cache: "always" as "refresh" },
+    ];
+    for (const option of options) {
+      expect((await failure(load(own(), option))).code).toBe("invalid-option");
+    }
+    await set("down");
+    const clip = await load(own());
+    await isRight(clip);
+    clip.dispose();
+  });
+
+  test("and was on its way is gone when the address is deleted", async () => {
+    await set("slow", 40_000);
+    const stop = new AbortController();
+    const onProgress = ({ loadedBytes }: LoadProgress) => loadedBytes > 100_000 && stop.abort();
+    expect((await failure(load(own(), { signal: stop.signal, onProgress }))).code).toBe("aborted");
+    await set("plain");
+    const clip = await load(base + FOLDER);
+    expect(await clip.cache.delete(own())).toBe(0);
+    const { sent } = await stats();
+    (await load(own())).dispose();
+    const { length } = await fixture(`${FOLDER}model.safetensors`);
+    expect((await stats()).sent - sent).toBeGreaterThan(length);
+    clip.dispose();
+  });
 });
 
 test("a Hub id is looked for under the endpoint, at the revision", async () => {

@@ -3,45 +3,50 @@
  *
  * - `blob-<sha256>`: bytes of a file or of a part of one, known by their sum;
  * - `part-<key>`: the same on their way, taken up again after an interruption;
- * - `object-<key>.json`: which blob holds which bytes of which address;
- * - `model-<key>.json`: written last, when a model has been loaded: its small files, and the objects it is made of.
+ * - `object-<key>.json`: which blob holds which bytes of which address, as the server had them last;
+ * - `model-<key>.json`: written last, when a model has been loaded: its small files, and the blobs it is made of. They
+ *   stay what they are until a newer model has been loaded in their place.
  */
 
 import { ClipError } from "../error.js";
 import type { CachedModel, Towers } from "../protocol.js";
 import type { HttpSource, RemoteFile } from "../sources/http.js";
-import type { ReadContext, Source, SourceFile } from "../sources/source.js";
+import type { ReadContext } from "../sources/source.js";
 import type { Wasm } from "../wasm.js";
 import { isFull, type Store } from "./store.js";
 
-interface CachedObject {
+/** Bytes of a file that are kept. */
+export interface CachedObject {
   url: string;
   begin: number;
   end: number;
   sha256: string;
+  /** What the server called this state of the file. */
+  etag: string | undefined;
 }
 
 interface PartNotes {
+  url: string;
   etag: string | undefined;
   size: number;
 }
 
-interface Manifest {
+/** A model that is kept. */
+export interface Manifest {
   base: string;
   towers: Towers;
   texts: Record<string, string | null>;
   sizes: Record<string, number>;
-  objects: string[];
-  bytes: number;
+  objects: CachedObject[];
   /** Milliseconds since 1970. */
   time: number;
 }
 
 /** The cache takes nothing: the model can still be loaded, only not be kept. */
-class CacheClosed extends Error {}
+export class CacheClosed extends Error {}
 
 /** What a failure of the store means; others are handed on. */
-function closed(error: unknown): CacheClosed | undefined {
+export function closed(error: unknown): CacheClosed | undefined {
   if (error instanceof ClipError || (error as Error).name === "AbortError") return undefined;
   const reason = isFull(error) ? "the disk, or this page's share of it, is full" : (error as Error).message;
   return new CacheClosed(reason, { cause: error });
@@ -79,26 +84,43 @@ export class ModelCache {
     return `model-${this.#key(base, towers)}.json`;
   }
 
-  /** What was loaded from an address before. */
+  #objectName(url: string, begin: number, end: number): string {
+    return `object-${this.#key(url, begin, end)}.json`;
+  }
+
+  async #isWhole({ begin, end, sha256 }: CachedObject): Promise<boolean> {
+    return (await this.#store.size(`blob-${sha256}`)) === end - begin;
+  }
+
+  async #readManifest(name: string): Promise<Manifest | undefined> {
+    const manifest = await this.#json<Manifest>(name);
+    const objects: unknown = manifest?.objects;
+    return Array.isArray(objects) && objects.every((object) => typeof object?.sha256 === "string")
+      ? manifest
+      : undefined;
+  }
+
+  /** What was loaded from an address before, where all of it is still there. */
   async manifest(base: string, towers: Towers): Promise<Manifest | undefined> {
-    return this.#json(this.#manifestName(base, towers));
+    const manifest = await this.#readManifest(this.#manifestName(base, towers));
+    const whole = await Promise.all(manifest?.objects.map((object) => this.#isWhole(object)) ?? []);
+    return whole.every(Boolean) ? manifest : undefined;
   }
 
-  /** Keeps what a model was loaded from. */
-  async commit(manifest: Manifest): Promise<void> {
-    await this.#store.writeText(this.#manifestName(manifest.base, manifest.towers), JSON.stringify(manifest));
+  /** Keeps what a model was loaded from, in the place of what was kept of it; `alone` drops the address's other towers. */
+  async commit(manifest: Manifest, alone: boolean): Promise<void> {
+    const own = this.#manifestName(manifest.base, manifest.towers);
+    await this.#store.writeText(own, JSON.stringify(manifest));
+    for (const { name, manifest: other } of await this.#manifests()) {
+      if (alone && name !== own && other.base === manifest.base) await this.#store.remove(name);
+    }
+    await this.#sweep();
   }
 
-  /** Name of the object that holds bytes of an address. */
-  objectKey(url: string, begin: number, end: number): string {
-    return this.#key(url, begin, end);
-  }
-
-  /** Bytes that are kept; nothing where they are not, or not all. */
-  async find(url: string, begin: number, end: number): Promise<CachedObject | undefined> {
-    const object = await this.#json<CachedObject>(`object-${this.objectKey(url, begin, end)}.json`);
-    const size = object && (await this.#store.size(`blob-${object.sha256}`));
-    return size === end - begin ? object : undefined;
+  /** Bytes that are kept as the server has them now; nothing where they are not, or not all. */
+  async find({ url, etag }: RemoteFile, begin: number, end: number): Promise<CachedObject | undefined> {
+    const object = await this.#json<CachedObject>(this.#objectName(url, begin, end));
+    return object && etag !== undefined && object.etag === etag && (await this.#isWhole(object)) ? object : undefined;
   }
 
   /** Bytes of an object, `begin` and `end` counted in its file. */
@@ -117,40 +139,39 @@ export class ModelCache {
     [begin, end]: [number, number],
     context: ReadContext,
   ): Promise<CachedObject> {
-    const key = this.objectKey(file.url, begin, end);
-    return this.#store.exclusively(`part-${key}`, async () => {
+    const part = `part-${this.#key(file.url, begin, end)}`;
+    return this.#store.exclusively(part, async () => {
       // another tab may have done it in the meantime
-      const found = await this.find(file.url, begin, end);
+      const found = await this.find(file, begin, end);
       if (found) return found;
       try {
-        return await this.#fetch(source, file, [begin, end], key, context);
+        return await this.#fetch(source, file, [begin, end], part, context);
       } catch (error) {
         const reason = closed(error);
         if (!reason) throw error;
-        await this.#dropPart(key).catch(() => undefined);
+        await this.#dropPart(part).catch(() => undefined);
         throw reason;
       }
     });
   }
 
-  async #dropPart(key: string): Promise<void> {
-    await this.#store.remove(`part-${key}`);
-    await this.#store.remove(`part-${key}.json`);
+  async #dropPart(part: string): Promise<void> {
+    await this.#store.remove(part);
+    await this.#store.remove(`${part}.json`);
   }
 
   async #fetch(
     source: HttpSource,
     file: RemoteFile,
     [begin, end]: [number, number],
-    key: string,
+    part: string,
     context: ReadContext,
   ): Promise<CachedObject> {
-    const part = `part-${key}`;
     const notes = await this.#json<PartNotes>(`${part}.json`);
     const sameFile = notes && notes.size === file.size && notes.etag !== undefined && notes.etag === file.etag;
     if (!sameFile) {
-      await this.#dropPart(key);
-      const fresh: PartNotes = { etag: file.etag, size: file.size };
+      await this.#dropPart(part);
+      const fresh: PartNotes = { url: file.url, etag: file.etag, size: file.size };
       await this.#store.writeText(`${part}.json`, JSON.stringify(fresh));
     }
     const sum = new this.#wasm.Sha256();
@@ -176,32 +197,46 @@ export class ModelCache {
       throw new DOMException("not all was kept", "QuotaExceededError");
     const sha256 = sum.finish();
     if (file.sha256 !== undefined && end - begin === file.size && sha256 !== file.sha256) {
-      await this.#dropPart(key);
+      await this.#dropPart(part);
       throw new ClipError(
         "checksum-mismatch",
         `${file.url}: expected bytes with the SHA-256 ${file.sha256}, got ${sha256}; they were thrown away`,
       );
     }
+    const object: CachedObject = { url: file.url, begin, end, sha256, etag: file.etag };
+    // first, so that no other tab takes the blob for one that nothing is made of
+    await this.#store.writeText(this.#objectName(file.url, begin, end), JSON.stringify(object));
     await this.#store.rename(part, `blob-${sha256}`);
-    const object: CachedObject = { url: file.url, begin, end, sha256 };
-    await this.#store.writeText(`object-${key}.json`, JSON.stringify(object));
     await this.#store.remove(`${part}.json`);
     return object;
   }
 
-  /** Forgets objects, and the blobs that no other object is made of. */
-  async forget(keys: readonly string[]): Promise<void> {
-    for (const key of keys) await this.#store.remove(`object-${key}.json`);
+  /** Forgets objects; their blobs go where no model is made of them. */
+  async forget(objects: readonly CachedObject[]): Promise<void> {
+    for (const { url, begin, end } of objects) await this.#store.remove(this.#objectName(url, begin, end));
     await this.#sweep();
   }
 
-  /** Removes what no model is made of, but for what is on its way. */
+  /** Forgets a model that is kept if its bytes are no longer those that were kept. */
+  async verify({ base, towers, objects }: Manifest): Promise<void> {
+    for (const object of objects) {
+      const sum = new this.#wasm.Sha256();
+      for await (const piece of this.stream(object, object.begin, object.end)) sum.update(piece);
+      if (sum.finish() === object.sha256) continue;
+      await this.#store.remove(this.#manifestName(base, towers));
+      return this.forget(objects);
+    }
+  }
+
+  /** Removes what no model and no object is made of, but for what is on its way. */
   async #sweep(): Promise<void> {
     const names = await this.#store.list();
     const used = new Set<string>();
+    const use = (object: CachedObject) => used.add(`blob-${object.sha256}`);
+    for (const { manifest } of await this.#manifests()) manifest.objects.forEach(use);
     for (const name of names.filter((name) => name.startsWith("object-"))) {
       const object = await this.#json<CachedObject>(name);
-      if (object) used.add(`blob-${object.sha256}`);
+      if (object) use(object);
     }
     for (const name of names) {
       if (name.startsWith("blob-") && !used.has(name)) await this.#store.remove(name);
@@ -210,147 +245,31 @@ export class ModelCache {
 
   async #manifests(): Promise<{ name: string; manifest: Manifest }[]> {
     const names = (await this.#store.list()).filter((name) => /^model-.*\.json$/.test(name));
-    const found = await Promise.all(names.map(async (name) => ({ name, manifest: await this.#json<Manifest>(name) })));
+    const found = await Promise.all(names.map(async (name) => ({ name, manifest: await this.#readManifest(name) })));
     return found.flatMap(({ name, manifest }) => (manifest ? [{ name, manifest }] : []));
   }
 
   /** Models that are kept, the latest first. */
   async list(): Promise<CachedModel[]> {
     const manifests = await this.#manifests();
+    const bytesOf = (objects: CachedObject[]) => objects.reduce((sum, { begin, end }) => sum + end - begin, 0);
     return manifests
-      .map(({ manifest: { base, towers, bytes, time } }) => ({ url: base, towers, bytes, time }))
+      .map(({ manifest: { base, towers, objects, time } }) => ({ url: base, towers, bytes: bytesOf(objects), time }))
       .sort((a, b) => b.time - a.time);
   }
 
-  /** Forgets the models of an address, or all with everything that is on its way; returns how many there were. */
+  /** Forgets the models of an address, and what of it is on its way, or everything; returns how many models there were. */
   async delete(base?: string): Promise<number> {
-    const manifests = await this.#manifests();
-    const gone = manifests.filter(({ manifest }) => base === undefined || manifest.base === base);
-    const kept = new Set(manifests.filter((one) => !gone.includes(one)).flatMap(({ manifest }) => manifest.objects));
+    const gone = (await this.#manifests()).filter(({ manifest }) => base === undefined || manifest.base === base);
     for (const { name } of gone) await this.#store.remove(name);
-    if (base === undefined) {
-      for (const name of await this.#store.list()) if (!name.endsWith(".lock")) await this.#store.remove(name);
-    } else {
-      await this.forget(gone.flatMap(({ manifest }) => manifest.objects).filter((key) => !kept.has(key)));
+    for (const name of await this.#store.list()) {
+      if (!/^(object|part)-.*\.json$/.test(name)) continue;
+      const url = (await this.#json<{ url?: string }>(name))?.url;
+      if (base !== undefined && !url?.startsWith(base)) continue;
+      await this.#store.remove(name);
+      if (name.startsWith("part-")) await this.#store.remove(name.slice(0, -".json".length));
     }
+    await this.#sweep();
     return gone.length;
-  }
-}
-
-/** A server's folder, read through the cache. */
-export class CachedSource implements Source {
-  readonly label: string;
-  readonly only: string | undefined;
-  readonly #source: HttpSource;
-  readonly #cache: ModelCache;
-  readonly #context: ReadContext;
-  readonly #towers: Towers;
-  readonly #known: Manifest | undefined;
-  readonly #manifest: Manifest;
-  /** Why the model is not kept, where it is not. */
-  notKept: string | undefined;
-
-  private constructor(
-    source: HttpSource,
-    cache: ModelCache,
-    context: ReadContext,
-    towers: Towers,
-    known: Manifest | undefined,
-  ) {
-    this.label = source.label;
-    this.only = source.only;
-    this.#source = source;
-    this.#cache = cache;
-    this.#context = context;
-    this.#towers = towers;
-    this.#known = known;
-    this.#manifest = { base: source.label, towers, texts: {}, sizes: {}, objects: [], bytes: 0, time: 0 };
-  }
-
-  /** `refresh` asks the server even for what is there. */
-  static async open(
-    source: HttpSource,
-    cache: ModelCache,
-    context: ReadContext,
-    { towers, refresh }: { towers: Towers; refresh: boolean },
-  ): Promise<CachedSource> {
-    if (refresh) await cache.delete(source.label);
-    return new CachedSource(source, cache, context, towers, await cache.manifest(source.label, towers));
-  }
-
-  async list(): Promise<undefined> {
-    return undefined;
-  }
-
-  async text(name: string): Promise<string | undefined> {
-    const known = this.#known?.texts[name];
-    const text = known !== undefined ? (known ?? undefined) : await this.#source.text(name);
-    this.#manifest.texts[name] = text ?? null;
-    return text;
-  }
-
-  async open(name: string): Promise<SourceFile | undefined> {
-    const url = this.#source.url(name);
-    const known = this.#known?.sizes[name];
-    // a model that is kept is made of the files that it was loaded from
-    if (this.#known && known === undefined) return undefined;
-    const remote = known === undefined ? await this.#source.stat(name) : undefined;
-    const size = known ?? remote?.size;
-    if (size === undefined) return undefined;
-    this.#manifest.sizes[name] = size;
-    const file: RemoteFile = remote ?? { url, size, etag: undefined, sha256: undefined };
-    if (this.#towers === "both") await this.#object(name, file, 0, size);
-    const range = this.#range.bind(this);
-    return { name, size, stream: (begin, end) => range(name, file, begin, end) };
-  }
-
-  /** The object that holds bytes of a file, fetched where it is not there; nothing where the cache takes none. */
-  async #object(name: string, file: RemoteFile, begin: number, end: number): Promise<CachedObject | undefined> {
-    const key = this.#cache.objectKey(file.url, begin, end);
-    let object = await this.#cache.find(file.url, begin, end);
-    if (!object && this.notKept === undefined) {
-      // a manifest without its blob: somebody cleaned up
-      const remote = file.etag === undefined ? ((await this.#source.stat(name)) ?? file) : file;
-      const sha256 = remote.sha256 ?? (await this.#source.sum(name));
-      try {
-        object = await this.#cache.fetch(this.#source, { ...remote, sha256 }, [begin, end], this.#context);
-      } catch (error) {
-        if (!(error instanceof CacheClosed)) throw error;
-        this.notKept = error.message;
-      }
-    }
-    if (object && !this.#manifest.objects.includes(key)) {
-      this.#manifest.objects.push(key);
-      this.#manifest.bytes += end - begin;
-    }
-    return object;
-  }
-
-  async *#range(
-    name: string,
-    file: RemoteFile,
-    begin: number,
-    end: number,
-  ): AsyncGenerator<Uint8Array, void, undefined> {
-    const [from, to] = this.#towers === "both" ? [0, file.size] : [begin, end];
-    const object = await this.#object(name, file, from, to);
-    yield* object ? this.#cache.stream(object, begin, end) : this.#source.stream(file, begin, end);
-  }
-
-  /** To be called when the model is loaded. */
-  async commit(): Promise<void> {
-    if (this.notKept !== undefined || this.#known) return;
-    try {
-      await this.#cache.commit({ ...this.#manifest, time: Date.now() });
-    } catch (error) {
-      this.notKept = closed(error)?.message;
-      if (this.notKept === undefined) throw error;
-    }
-  }
-
-  /** To be called when the files turned out to be no model: they are not worth keeping. */
-  async discard(): Promise<void> {
-    await this.#cache.delete(this.label);
-    await this.#cache.forget(this.#manifest.objects);
   }
 }

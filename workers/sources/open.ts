@@ -1,13 +1,26 @@
 /** Opens the place that a request names, through the cache where there is one. */
 
 import type { Assets } from "../assets.js";
-import { CachedSource, ModelCache } from "../cache/model-cache.js";
-import { ClipError, toClipError } from "../error.js";
+import { CachedSource } from "../cache/cached-source.js";
+import { ModelCache } from "../cache/model-cache.js";
+import { ClipError, type ClipErrorCode, toClipError } from "../error.js";
 import type { LoadRequest } from "../protocol.js";
 import type { Wasm } from "../wasm.js";
 import { FileListSource } from "./blobs.js";
 import { HttpSource } from "./http.js";
 import type { ReadContext, Source } from "./source.js";
+
+/** What says that the files are no model that can be loaded. */
+const NO_MODEL: ReadonlySet<ClipErrorCode> = new Set<ClipErrorCode>([
+  "invalid-checkpoint",
+  "invalid-config",
+  "invalid-tokenizer",
+  "missing-tensor",
+  "extra-tensor",
+  "shape-mismatch",
+  "missing-tower",
+  "checksum-mismatch",
+]);
 
 /** What is kept on this platform; nothing where it keeps nothing. */
 export async function openCache(wasm: Wasm, assets: Assets): Promise<ModelCache | undefined> {
@@ -42,9 +55,8 @@ export async function withSource<T>(
     const { notKept } = cached;
     return { result, warnings: notKept === undefined ? [] : [`not kept for the next time: ${notKept}`] };
   } catch (error) {
-    // what was cut short is taken up again; what is no model is not worth keeping
-    const { code } = toClipError(error);
-    if (code !== "aborted" && code !== "source-unreadable" && code !== "panicked") await cached.discard();
+    // what was cut short is taken up again, and what an option or the device did not allow may be loaded otherwise
+    if (NO_MODEL.has(toClipError(error).code)) await cached.discard();
     throw error;
   }
 }
