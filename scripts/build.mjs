@@ -1,4 +1,4 @@
-/** Builds the Wasm module and the TypeScript, as far as they changed. `--release` shrinks the module with wasm-opt. */
+/** Builds the Wasm modules and the TypeScript, as far as they changed. `--release` shrinks the modules with wasm-opt. */
 
 import { createHash } from "node:crypto";
 import { cpSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
@@ -8,7 +8,8 @@ import { gzipSync } from "node:zlib";
 import { fail, ROOT, run, say, setUpBuild } from "./setup.mjs";
 
 const GLUE = join(ROOT, "workers", "wasm");
-const MODULE = join(GLUE, "clip_wasm_bg.wasm");
+/** The crates that become modules: the core, and the library for tokenizers that are not CLIP's. */
+export const MODULES = { "clip-wasm": "clip_wasm_bg.wasm", "tokenizers-wasm": "tokenizers_wasm_bg.wasm" };
 
 /** What Rust's Wasm target and our flags use, and no more: wasm-opt may not bring in what Node 20 cannot read. */
 const WASM_FEATURES = [
@@ -34,29 +35,35 @@ function sourceHash(release) {
   return hash.digest("hex");
 }
 
-function buildWasm(release) {
-  const stamp = join(GLUE, ".stamp");
-  const hash = sourceHash(release);
-  if (existsSync(stamp) && existsSync(MODULE) && readFileSync(stamp, "utf8") === hash) return;
-  say("building the Wasm module (about 5 minutes the first time, seconds after that)");
+function buildModule(crate, file, release) {
+  const path = join(GLUE, file);
   run(
     "wasm-pack",
-    ["build", "crates/clip-wasm", "--mode", "no-install", "--release", "--target", "web", "--no-pack"].concat([
+    ["build", `crates/${crate}`, "--mode", "no-install", "--release", "--target", "web", "--no-pack"].concat([
       "--out-dir",
       GLUE,
       "--",
       "--locked",
     ]),
-    { orElse: "the Wasm module could not be built: the compiler's message is above" },
+    { orElse: `${crate} could not be built: the compiler's message is above` },
   );
   if (release) {
     say("shrinking it with wasm-opt (about 2 minutes)");
-    run("npx", ["wasm-opt", "-O1", ...WASM_FEATURES.map((name) => `--enable-${name}`), "-o", MODULE, MODULE]);
+    run("npx", ["wasm-opt", "-O1", ...WASM_FEATURES.map((name) => `--enable-${name}`), "-o", path, path]);
   }
-  writeFileSync(stamp, hash);
-  const bytes = readFileSync(MODULE);
+  const bytes = readFileSync(path);
   const mb = (n) => (n / 1e6).toFixed(2);
-  console.log(`  ${mb(bytes.length)} MB, ${mb(gzipSync(bytes, { level: 9 }).length)} MB gzip`);
+  console.log(`  ${file}: ${mb(bytes.length)} MB, ${mb(gzipSync(bytes, { level: 9 }).length)} MB gzip`);
+}
+
+function buildWasm(release) {
+  const stamp = join(GLUE, ".stamp");
+  const hash = sourceHash(release);
+  const there = Object.values(MODULES).every((file) => existsSync(join(GLUE, file)));
+  if (there && existsSync(stamp) && readFileSync(stamp, "utf8") === hash) return;
+  say("building the Wasm modules (about 6 minutes the first time, seconds after that)");
+  for (const [crate, file] of Object.entries(MODULES)) buildModule(crate, file, release);
+  writeFileSync(stamp, hash);
 }
 
 function buildTypeScript() {

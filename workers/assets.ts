@@ -5,6 +5,8 @@ import type { WasmSource } from "./wasm.js";
 /** What the platform must bring along. */
 export interface Assets {
   wasm(): Promise<WasmSource>;
+  /** The module for tokenizers that are not CLIP's. */
+  tokenizers(): Promise<WasmSource>;
   /** Merges of the published vocabulary, one a line. */
   merges(): Promise<string>;
   /** Where models are kept; nothing where the platform has no such place. */

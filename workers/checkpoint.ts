@@ -1,5 +1,6 @@
 /** Finds a checkpoint's files in a source and pours the weights into the core, piece by piece. */
 
+import type { Assets } from "./assets.js";
 import { ClipError } from "./error.js";
 import { ForeignTokenizer, isClipTokenizer } from "./foreign-tokenizer.js";
 import type { LoadRequest, OwnTransform } from "./protocol.js";
@@ -210,7 +211,7 @@ export async function openModel(
   source: Source,
   request: Pick<LoadRequest, "towers" | "reference" | "dtype" | "maxTensorBytes">,
   context: ReadContext,
-  merges: () => Promise<string>,
+  assets: Assets,
 ): Promise<OpenedModel> {
   const headers = new wasm.Headers();
   const { files, side } = await openFiles(source, headers, wasm, request.towers);
@@ -230,8 +231,10 @@ export async function openModel(
   );
   try {
     const reference = foreign ? undefined : opening.wantsPublishedMerges();
-    if (reference !== undefined) opening.setMerges(await merges(), reference);
-    const tokenizer = foreign ? await ForeignTokenizer.open(side.tokenizer ?? "", side.tokenizerConfig) : undefined;
+    if (reference !== undefined) opening.setMerges(await assets.merges(), reference);
+    const tokenizer = foreign
+      ? await ForeignTokenizer.open(side.tokenizer ?? "", side.tokenizerConfig, assets.tokenizers)
+      : undefined;
     await pour(opening, files, context);
     return { model: opening.finish(), tokenizer };
   } catch (error) {

@@ -18,6 +18,7 @@ async function fetchBytes(url: URL): Promise<Uint8Array<ArrayBuffer>> {
 expose(
   new ClipService({
     wasm: async () => new URL("./wasm/clip_wasm_bg.wasm", import.meta.url),
+    tokenizers: async () => new URL("./wasm/tokenizers_wasm_bg.wasm", import.meta.url),
     merges: async () => readMerges(await fetchBytes(new URL("../../assets/clip-merges.txt.gz", import.meta.url))),
     store: openOpfs,
   }),

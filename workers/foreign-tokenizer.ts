@@ -1,7 +1,8 @@
 /** Tokenizers that are not CLIP's own byte-pair encoding (SentencePiece, Gemma), by Hugging Face's library. */
 
-import type { Tokenizer } from "@huggingface/tokenizers";
 import { ClipError } from "./error.js";
+import type { FileTokenizer } from "./wasm/tokenizers_wasm.js";
+import type { WasmSource } from "./wasm.js";
 
 /** Whether a `tokenizer.json` is CLIP's, which the core reads itself. What is no JSON is the core's to refuse. */
 export function isClipTokenizer(json: string): boolean {
@@ -13,34 +14,54 @@ export function isClipTokenizer(json: string): boolean {
   }
 }
 
+/** Even a panic is the file's fault here: the library has a module of its own, and the core goes on. */
+function invalid(error: unknown): ClipError {
+  const panicked = error instanceof WebAssembly.RuntimeError;
+  const message = panicked
+    ? "expected a file that fits together, got one that the library stops at"
+    : (error as Error).message;
+  return new ClipError("invalid-tokenizer", `invalid tokenizer: tokenizer.json: ${message}`, { cause: error });
+}
+
 /** Ids of texts, at the model's length. */
 export class ForeignTokenizer {
-  readonly #tokenizer: Tokenizer;
+  readonly #tokenizer: FileTokenizer;
   readonly #padId: number;
-  readonly #lowercases: boolean;
 
-  private constructor(tokenizer: Tokenizer, padId: number, lowercases: boolean) {
+  private constructor(tokenizer: FileTokenizer, padId: number) {
     this.#tokenizer = tokenizer;
     this.#padId = padId;
-    this.#lowercases = lowercases;
   }
 
-  /** Reads `tokenizer.json` and `tokenizer_config.json`. */
-  static async open(json: string, configJson: string | undefined): Promise<ForeignTokenizer> {
+  /** Reads `tokenizer.json` and `tokenizer_config.json`; `module` gives the library. */
+  static async open(
+    json: string,
+    configJson: string | undefined,
+    module: () => Promise<WasmSource>,
+  ): Promise<ForeignTokenizer> {
     // most models do without: the library is only fetched for those that need it
-    const { Tokenizer } = await import("@huggingface/tokenizers");
+    const { default: init, FileTokenizer } = await import("./wasm/tokenizers_wasm.js");
+    await init({ module_or_path: await module() });
     try {
       const file = JSON.parse(json);
       const config = configJson === undefined ? {} : JSON.parse(configJson);
-      const tokenizer = new Tokenizer(file, config);
+      const tokenizer = new FileTokenizer(json);
+      // some of what does not fit together is only found in use
+      tokenizer.encode("");
       const named = config.pad_token?.content ?? config.pad_token;
-      const padId = file.padding?.pad_id ?? (typeof named === "string" ? tokenizer.token_to_id(named) : undefined);
+      const padId = file.padding?.pad_id ?? (typeof named === "string" ? tokenizer.tokenToId(named) : undefined);
       if (!Number.isInteger(padId)) throw new Error("expected a pad_token of the vocabulary, got none");
-      return new ForeignTokenizer(tokenizer, padId, JSON.stringify(file.normalizer ?? {}).includes('"Lowercase"'));
+      return new ForeignTokenizer(tokenizer, padId);
     } catch (error) {
-      throw new ClipError("invalid-tokenizer", `invalid tokenizer: tokenizer.json: ${(error as Error).message}`, {
-        cause: error,
-      });
+      throw invalid(error);
+    }
+  }
+
+  #encode(text: string): Uint32Array {
+    try {
+      return this.#tokenizer.encode(text);
+    } catch (error) {
+      throw invalid(error);
     }
   }
 
@@ -48,19 +69,15 @@ export class ForeignTokenizer {
   tokenize(texts: readonly string[], contextLength: number, truncate: boolean): Int32Array {
     const out = new Int32Array(texts.length * contextLength).fill(this.#padId);
     texts.forEach((text, row) => {
-      // letter by letter, as Rust's library does: JavaScript knows a sigma at the end of a word
-      const ready = this.#lowercases ? Array.from(text, (letter) => letter.toLowerCase()).join("") : text;
-      let { ids } = this.#tokenizer.encode(ready);
-      if (ids.length > contextLength) {
-        if (!truncate) {
-          throw new ClipError(
-            "caption-too-long",
-            `caption too long: expected at most ${contextLength} tokens with start and end, got ${ids.length}: ${JSON.stringify(text.slice(0, 80))}`,
-          );
-        }
-        ids = [...ids.slice(0, contextLength - 1), ids.at(-1) as number];
+      const ids = this.#encode(text);
+      if (ids.length > contextLength && !truncate) {
+        throw new ClipError(
+          "caption-too-long",
+          `caption too long: expected at most ${contextLength} tokens with start and end, got ${ids.length}: ${JSON.stringify(text.slice(0, 80))}`,
+        );
       }
-      out.set(ids, row * contextLength);
+      out.set(ids.subarray(0, contextLength), row * contextLength);
+      if (ids.length > contextLength) out[(row + 1) * contextLength - 1] = ids.at(-1) as number;
     });
     return out;
   }

@@ -20,6 +20,7 @@ const asset = async (path: string) => new Uint8Array(await readFile(new URL(path
 expose(
   new ClipService({
     wasm: () => asset("./wasm/clip_wasm_bg.wasm"),
+    tokenizers: () => asset("./wasm/tokenizers_wasm_bg.wasm"),
     merges: async () => readMerges(await asset("../../assets/clip-merges.txt.gz")),
     store: openFolder,
     folder: FolderSource.open,

@@ -154,9 +154,8 @@ export class ClipService implements ClipWorkerApi {
       const device = await this.#open(request.device, wasm);
       const limit = request.maxTensorBytes ?? this.#deviceInfo.maxTensorBytes;
       const options = { ...request, ...(limit !== undefined && { maxTensorBytes: limit }) };
-      const merges = () => this.#assets.merges();
       const { result, warnings } = await withSource(request, wasm, this.#assets, context, (source) =>
-        openModel(wasm, device, source, options, context, merges),
+        openModel(wasm, device, source, options, context, this.#assets),
       );
       const { model, tokenizer } = result;
       this.#warnings.push(...warnings);

@@ -1,4 +1,4 @@
-/** The only import of the generated glue. */
+/** The only import of the core's generated glue. */
 
 import init, * as glue from "./wasm/clip_wasm.js";
 

@@ -72,6 +72,8 @@ L14 = dict(
 )
 MODELS = {
     "vit-b-32": lambda: ("hf", hf_clip(**B32)),
+    # weights in half precision; the golden values are computed from them in float32
+    "vit-b-32-f16": lambda: ("hf", hf_clip(**B32)),
     "vit-l-14": lambda: ("hf", hf_clip(**L14)),
     "vit-b-16": lambda: ("open_clip", "ViT-B-16"),
     "rn50": lambda: ("open_clip", "RN50"),
@@ -121,7 +123,9 @@ def make(name, folder):
         image, text = model.encode_image(values), model.encode_text(ids)
     else:
         model = widen(model, seed=1)
-        model.save_pretrained(folder)
+        half = name.endswith("-f16")
+        (model.half() if half else model).save_pretrained(folder)
+        model = model.float()
         size = model.config.vision_config.image_size
         if layout == "siglip":
             generator = torch.Generator().manual_seed(2)

@@ -1,60 +1,95 @@
-//! The native half of `npm run fidelity`: loads the model of a folder that `benchmarks/fidelity/make-models.py` wrote, and
-//! prints how far its embeddings are from PyTorch's, as JSON.
-#![expect(
-    clippy::print_stdout,
-    clippy::unwrap_used,
-    reason = "a program for the command line, on files of our own making"
-)]
+//! The native half of `npm run fidelity`: `fidelity FOLDER PICTURES OUT [webgpu]` loads the model of a folder that
+//! `benchmarks/fidelity/make-models.py` wrote, and writes what it makes of the same inputs as safetensors: pixel_values,
+//! input_ids, image_embeds, text_embeds. What they are worth is for `benchmarks/fidelity/measure.mjs` to say.
+#![expect(clippy::unwrap_used, reason = "a program for the command line, on files of our own making")]
 
 use std::fs;
-use std::path::PathBuf;
+use std::io::Read;
+use std::path::Path;
 
 use clip_core::bundle::{Bundle, Files, Opening};
 use clip_core::checkpoint::{Header, LoadOptions};
-use clip_core::device::{block_on_cpu, cpu};
+use clip_core::device::{Device, cpu};
+use clip_core::preprocess::decode;
+use clip_core::tokenizer::Tokenizer;
+use safetensors::tensor::{Dtype, TensorView, serialize_to_file};
 
+const MERGES: &[u8] = include_bytes!("../../../assets/clip-merges.txt.gz");
+
+/// A tensor's bytes, four to a value.
 fn values(header: &Header, bytes: &[u8], name: &str) -> Vec<[u8; 4]> {
     let (begin, end) = header.bytes_of(header.tensor(name).unwrap());
     bytes[begin as usize..end as usize].chunks_exact(4).map(|b| b.try_into().unwrap()).collect()
 }
 
-fn open(folder: &std::path::Path) -> Bundle {
+fn open(folder: &Path, device: &Device) -> Bundle {
     let read = |name: &str| fs::read_to_string(folder.join(name)).ok();
     let config = read("config.json").or_else(|| read("open_clip_config.json")).unwrap();
     let weights = ["model.safetensors", "open_clip_model.safetensors"];
     let weights = weights.iter().find_map(|name| fs::read(folder.join(name)).ok()).unwrap();
     let header = Header::parse(&weights, weights.len() as u64).unwrap();
-    let files = Files { config: Some(&config), ..Files::default() };
-    let mut opening = Opening::new(&[header], &files, LoadOptions::default(), &cpu()).unwrap();
+    let preprocess = read("preprocessor_config.json");
+    let files = Files { config: Some(&config), preprocess: preprocess.as_deref(), ..Files::default() };
+    let mut opening = Opening::new(&[header], &files, LoadOptions::default(), device).unwrap();
+    if let Some(reference) = opening.wants_published_merges() {
+        let mut merges = String::new();
+        flate2::read::GzDecoder::new(MERGES).read_to_string(&mut merges).unwrap();
+        opening.set_tokenizer(Tokenizer::from_merges(&merges, reference).unwrap()).unwrap();
+    }
     for part in opening.loading.parts().to_vec() {
         opening.loading.push(&weights[part.begin as usize..part.end as usize]).unwrap();
     }
     opening.finish().unwrap().0
 }
 
-/// Largest and mean difference, and the smallest cosine of a row.
-fn compare(got: &[f32], expected: &[f32], dim: usize) -> String {
-    let errors = got.iter().zip(expected).map(|(a, b)| f64::from((a - b).abs()));
-    let max = errors.clone().fold(0.0, f64::max);
-    let mean = errors.sum::<f64>() / got.len() as f64;
-    let dot = |(a, b): (&[f32], &[f32])| a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum::<f64>();
-    let cosine = got.chunks_exact(dim).zip(expected.chunks_exact(dim)).map(dot).fold(1.0, f64::min);
-    format!(r#"{{"max":{max:e},"mean":{mean:e},"cosine":{cosine}}}"#)
+async fn device(name: Option<&str>) -> Device {
+    match name {
+        None => cpu(),
+        #[cfg(feature = "webgpu")]
+        Some("webgpu") => clip_core::device::webgpu().await.unwrap(),
+        Some(other) => panic!("expected webgpu, in a build that has it, or nothing, got {other}"),
+    }
+}
+
+async fn answer() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [folder, pictures, out] = [0, 1, 2].map(|i| Path::new(&arguments[i]));
+    let golden = fs::read(folder.join("golden.safetensors")).unwrap();
+    let header = Header::parse(&golden, golden.len() as u64).unwrap();
+    let notes: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(folder.join("golden.json")).unwrap()).unwrap();
+    let strings = |key: &str| -> Option<Vec<String>> { serde_json::from_value(notes[key].clone()).ok() };
+
+    let bundle = open(folder, &device(arguments.get(3).map(String::as_str)).await);
+    let pixels: Vec<f32> = values(&header, &golden, "pixel_values").into_iter().map(f32::from_le_bytes).collect();
+    let ids: Vec<i32> = values(&header, &golden, "input_ids").into_iter().map(i32::from_le_bytes).collect();
+    let image = bundle.encode_pixels(&pixels).await.unwrap();
+    let text = bundle.encode_ids(&ids).await.unwrap();
+    let square = |name: &String| {
+        let image = decode(&fs::read(pictures.join(format!("{name}.png"))).unwrap()).unwrap();
+        bundle.preprocess.square(&image)
+    };
+    let own_pixels = bundle.preprocess.normalize(&strings("pictures").unwrap().iter().flat_map(square).collect::<Vec<_>>());
+    let captions = strings("captions").unwrap_or_default();
+    let own_ids = if captions.is_empty() {
+        Vec::new()
+    } else {
+        bundle.tokenize(captions.iter().map(String::as_str), false).unwrap()
+    };
+
+    let rows = |values: &[f32]| vec![values.len() / bundle.config.embed_dim, bundle.config.embed_dim];
+    let floats = |values: &[f32]| values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
+    let tensors = [
+        ("image_embeds", Dtype::F32, rows(&image), floats(&image)),
+        ("text_embeds", Dtype::F32, rows(&text), floats(&text)),
+        ("pixel_values", Dtype::F32, vec![own_pixels.len()], floats(&own_pixels)),
+        ("input_ids", Dtype::I32, vec![own_ids.len()], own_ids.iter().flat_map(|v| v.to_le_bytes()).collect()),
+    ];
+    let view = |(name, dtype, shape, bytes)| (name, TensorView::new(dtype, shape, bytes).unwrap());
+    let views = tensors.iter().map(|(name, dtype, shape, bytes)| view((*name, *dtype, shape.clone(), bytes.as_slice())));
+    serialize_to_file(views, None, out).unwrap();
 }
 
 fn main() {
-    let folder = PathBuf::from(std::env::args().nth(1).unwrap());
-    let golden = fs::read(folder.join("golden.safetensors")).unwrap();
-    let header = Header::parse(&golden, golden.len() as u64).unwrap();
-    let floats = |name| values(&header, &golden, name).into_iter().map(f32::from_le_bytes).collect::<Vec<_>>();
-    let ids: Vec<i32> = values(&header, &golden, "input_ids").into_iter().map(i32::from_le_bytes).collect();
-    let bundle = open(&folder);
-    let dim = bundle.config.embed_dim;
-    let image = block_on_cpu(bundle.encode_pixels(&floats("pixel_values"))).unwrap();
-    let text = block_on_cpu(bundle.encode_ids(&ids)).unwrap();
-    println!(
-        r#"{{"image":{},"text":{}}}"#,
-        compare(&image, &floats("image_embeds"), dim),
-        compare(&text, &floats("text_embeds"), dim)
-    );
+    pollster::block_on(answer());
 }
