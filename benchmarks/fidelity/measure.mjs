@@ -26,43 +26,62 @@ function rows({ data, shape }, expected) {
   return { ...differences(data, expected), cosine };
 }
 
+/** Captions whose ids differ up to the end token; what follows it is padding, which is a choice. */
+function wrongCaptions(ids, expected, captions) {
+  const end = 49_407;
+  const context = expected.length / captions.length;
+  const kept = (all, row) =>
+    Array.from(all.subarray(row * context, (row + 1) * context))
+      .join(" ")
+      .split(` ${end}`)[0];
+  return captions.filter((_, row) => kept(ids, row) !== kept(expected, row)).length;
+}
+
+/**
+ * Answers against golden ones, as far as there are any: `image` and `text` (`{ data, shape }`), `pixels`, `ids`; `golden`
+ * has the tensors, `notes` the captions, `std` the transform's deviations.
+ */
+export function compare({ image, text, pixels, ids }, golden, { captions }, std) {
+  const expected = (name, { length }) => golden.get(name).data.subarray(0, length);
+  const result = {};
+  if (image) result.image = rows(image, expected("image_embeds", image.data));
+  if (text) result.text = rows(text, expected("text_embeds", text.data));
+  if (pixels) {
+    const { max, mean } = differences(pixels, expected("pixel_values", pixels));
+    // in levels of 8 bit, of the channel with the smallest deviation
+    const levels = 255 * Math.min(...std);
+    result.pixels = { max: max * levels, mean: mean * levels };
+  }
+  if (ids && captions) result.tokens = wrongCaptions(ids, golden.get("input_ids").data, captions);
+  return result;
+}
+
+/** The first `rows` of a golden input; all where there is no such number. */
+function part({ data, shape }, rows) {
+  return rows === undefined ? data : data.slice(0, (rows * data.length) / shape[0]);
+}
+
 /**
  * Loads a model and compares. `read(name)` gives the bytes of a file of the model's folder, `picture(name)` those of a
- * picture; `towers` may leave out one that would take too long.
+ * picture; `towers` and `rows` may leave out what would take too long.
  */
-export async function measure(Clip, { source, device, read, picture, towers = "both", ...options }) {
+export async function measure(Clip, { source, device, read, picture, towers = "both", rows, ...options }) {
   const { tensors } = parseSafetensors(await read("golden.safetensors"));
   const notes = JSON.parse(new TextDecoder().decode(await read("golden.json")));
-  const golden = (name) => tensors.get(name).data;
   const started = performance.now();
   const clip = await Clip.load(source, { ...options, device, towers, cache: false });
   const seconds = (performance.now() - started) / 1000;
   const { wasmBytes } = await clip.memory();
-  const result = { load: { seconds, wasmBytes } };
+  const answers = {};
   if (towers !== "text") {
-    const pixelValues = golden("pixel_values");
-    result.image = rows(await clip.encodeImage({ pixelValues }), golden("image_embeds"));
-    const pixels = await clip.preprocess(await Promise.all(notes.pictures.map(picture)));
-    // levels of 8 bit, of the channel with the smallest deviation
-    const { max } = differences(pixels, pixelValues);
-    const std = Math.min(...clip.info.preprocess.std);
-    result.pixels = { levels: Math.round(max * 255 * std), max };
+    answers.image = await clip.encodeImage({ pixelValues: part(tensors.get("pixel_values"), rows) });
+    answers.pixels = await clip.preprocess(await Promise.all(notes.pictures.map(picture)));
   }
   if (towers !== "image") {
-    const inputIds = golden("input_ids");
-    result.text = rows(await clip.encodeText({ inputIds }), golden("text_embeds"));
-    if (notes.captions) {
-      const ids = await clip.tokenize(notes.captions);
-      // what follows the end is padding, which is a choice
-      const end = 49_407;
-      const context = inputIds.length / notes.captions.length;
-      const kept = (all, row) =>
-        Array.from(all.subarray(row * context, (row + 1) * context))
-          .join(" ")
-          .split(` ${end}`)[0];
-      result.tokens = notes.captions.filter((_, row) => kept(ids, row) !== kept(inputIds, row)).length;
-    }
+    answers.text = await clip.encodeText({ inputIds: part(tensors.get("input_ids"), rows) });
+    if (notes.captions) answers.ids = await clip.tokenize(notes.captions);
   }
+  const { std } = clip.info.preprocess;
   clip.dispose();
-  return result;
+  return { load: { seconds, wasmBytes }, ...compare(answers, tensors, notes, std) };
 }

@@ -1,6 +1,6 @@
 //! The native half of `npm run fidelity`: `fidelity FOLDER PICTURES OUT [webgpu]` loads the model of a folder that
 //! `benchmarks/fidelity/make-models.py` wrote, and writes what it makes of the same inputs as safetensors: pixel_values,
-//! input_ids, image_embeds, text_embeds. What they are worth is for `benchmarks/fidelity/measure.mjs` to say.
+//! input_ids, image_embeds, text_embeds, and in the metadata the transform. What they are worth is for `benchmarks/fidelity/measure.mjs` to say.
 #![expect(clippy::unwrap_used, reason = "a program for the command line, on files of our own making")]
 
 use std::fs;
@@ -69,7 +69,8 @@ async fn answer() {
         let image = decode(&fs::read(pictures.join(format!("{name}.png"))).unwrap()).unwrap();
         bundle.preprocess.square(&image)
     };
-    let own_pixels = bundle.preprocess.normalize(&strings("pictures").unwrap().iter().flat_map(square).collect::<Vec<_>>());
+    let own_pixels =
+        bundle.preprocess.normalize(&strings("pictures").unwrap().iter().flat_map(square).collect::<Vec<_>>());
     let captions = strings("captions").unwrap_or_default();
     let own_ids = if captions.is_empty() {
         Vec::new()
@@ -86,8 +87,10 @@ async fn answer() {
         ("input_ids", Dtype::I32, vec![own_ids.len()], own_ids.iter().flat_map(|v| v.to_le_bytes()).collect()),
     ];
     let view = |(name, dtype, shape, bytes)| (name, TensorView::new(dtype, shape, bytes).unwrap());
-    let views = tensors.iter().map(|(name, dtype, shape, bytes)| view((*name, *dtype, shape.clone(), bytes.as_slice())));
-    serialize_to_file(views, None, out).unwrap();
+    let views =
+        tensors.iter().map(|(name, dtype, shape, bytes)| view((*name, *dtype, shape.clone(), bytes.as_slice())));
+    let transform = [("preprocess".to_owned(), bundle.preprocess.to_json())].into();
+    serialize_to_file(views, Some(transform), out).unwrap();
 }
 
 fn main() {
