@@ -30,7 +30,9 @@ fn open(folder: &Path, device: &Device) -> Bundle {
     let header = Header::parse(&weights, weights.len() as u64).unwrap();
     let preprocess = read("preprocessor_config.json");
     let files = Files { config: Some(&config), preprocess: preprocess.as_deref(), ..Files::default() };
-    let mut opening = Opening::new(&[header], &files, LoadOptions::default(), device).unwrap();
+    // WebGPU's default limit, which a large token table is above
+    let options = LoadOptions { most_tensor_bytes: Some(128 << 20), ..LoadOptions::default() };
+    let mut opening = Opening::new(&[header], &files, options, device).unwrap();
     if let Some(reference) = opening.wants_published_merges() {
         let mut merges = String::new();
         flate2::read::GzDecoder::new(MERGES).read_to_string(&mut merges).unwrap();

@@ -55,7 +55,7 @@ pub async fn embed_pairs(model: &Clip, pairs: &PairDataset) -> Result<(Vec<f32>,
     let all: Vec<usize> = (0..pairs.len()).collect();
     let (mut images, mut texts) = (Vec::new(), Vec::new());
     for chunk in all.chunks(CHUNK) {
-        let (pixels, captions) = pairs.batch(chunk, &device)?;
+        let (pixels, captions) = (pairs.images(chunk, &device)?, pairs.texts(chunk)?);
         images.extend(read(model.encode_image(pixels)?).await?);
         texts.extend(read(model.encode_text(&captions)?).await?);
     }

@@ -139,6 +139,17 @@ pub enum ClipError {
     /// A second run while one is going on.
     #[error("already training: expected the running fit() to end or be stopped first, got another")]
     AlreadyTraining,
+    /// Nothing to go on with.
+    #[error("no run: expected a state saved during fit(), got one without")]
+    NoRun,
+    /// Other pairs than those of the run to be gone on with.
+    #[error("other pairs: expected those of the interrupted run (SHA-256 {expected}), got others ({got})")]
+    OtherPairs {
+        /// Sum of the run's pairs.
+        expected: String,
+        /// Sum of those given.
+        got: String,
+    },
     /// The loss is no longer a number: the step was not applied.
     #[error(
         "loss is not finite at step {step}: expected a finite number, got {got}; the weights before this step are kept"
@@ -208,6 +219,8 @@ impl ClipError {
             Self::MissingTower { .. } => "missing-tower",
             Self::NoWeights => "no-weights",
             Self::AlreadyTraining => "already-training",
+            Self::NoRun => "no-run",
+            Self::OtherPairs { .. } => "other-pairs",
             Self::LossNotFinite { .. } => "loss-not-finite",
             Self::DeviceUnavailable { .. } => "device-unavailable",
             Self::OutOfMemory { .. } => "out-of-memory",

@@ -9,7 +9,7 @@ use crate::config::ClipConfig;
 use crate::device::{cpu, read};
 use crate::error::{ClipError, Result};
 use crate::model::TextBatch;
-use crate::train::Trainer;
+use crate::train::{LossOptions, Trainer};
 
 const MODEL: &str = r#"{"embedDim": 8,
     "vision": {"imageSize": 16, "patchSize": 8, "width": 24, "layers": 1, "heads": 2},
@@ -40,7 +40,7 @@ async fn run(device: &Device) -> Result<Answers> {
     let plain = model.device();
     let mut embeddings = read(model.encode_image(images(&plain))?).await?;
     embeddings.extend(read(model.encode_text(&texts)?).await?);
-    let (loss, gradients) = trainer.gradients(images(&trainer.device()), &texts).await?;
+    let (loss, gradients) = trainer.gradients(&(images(&trainer.device()), texts), &LossOptions::default()).await?;
     let file = save_gradients(trainer.model(), &config, &gradients, Layout::OpenClip).await?;
     let header = Header::parse(&file, file.len() as u64)?;
     let mut names: Vec<&str> = header.names().collect();

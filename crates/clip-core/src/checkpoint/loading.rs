@@ -317,9 +317,9 @@ pub struct Loaded {
 ///
 /// # Errors
 /// Those of [`Loading::new`].
-pub fn load(bytes: &[u8], config: &ClipConfig, device: &Device) -> Result<Clip> {
+pub fn load(bytes: &[u8], config: &ClipConfig, options: LoadOptions, device: &Device) -> Result<Clip> {
     let header = Header::parse(bytes, bytes.len() as u64)?;
-    let mut loading = Loading::new(&[header], config, LoadOptions::default(), device)?;
+    let mut loading = Loading::new(&[header], config, options, device)?;
     for part in loading.parts().to_vec() {
         loading.push(&bytes[part.begin as usize..part.end as usize])?;
     }

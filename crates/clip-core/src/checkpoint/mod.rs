@@ -8,6 +8,7 @@ mod save;
 pub use header::{Header, TensorInfo};
 pub use layout::Layout;
 pub use loading::{LoadOptions, Loaded, Loading, Part, load};
+pub(crate) use save::sort_header;
 pub use save::{save, save_gradients};
 
 /// Keys under `__metadata__` of our own files: with them one file is a whole model. PyTorch readers ignore them.

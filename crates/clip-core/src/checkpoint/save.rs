@@ -117,7 +117,7 @@ async fn write(tensors: Vec<Named>, naming: &Naming<'_>, mut metadata: HashMap<S
 }
 
 /// Puts the header's keys in order, in place: the same model gives the same bytes, whatever order a map had.
-fn sort_header(bytes: &mut [u8]) {
+pub(crate) fn sort_header(bytes: &mut [u8]) {
     let length = bytes[..8].iter().rev().fold(0, |n, &b| n << 8 | usize::from(b));
     let header = &mut bytes[8..8 + length];
     // serde_json's own map is sorted; the same content has the same length, up to the padding

@@ -7,6 +7,7 @@ use rand::seq::SliceRandom;
 use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::config::{ClipConfig, TextConfig};
+use crate::digest::Sha256;
 use crate::error::{ClipError, Result};
 use crate::model::TextBatch;
 use crate::preprocess::{Preprocess, RgbImage};
@@ -55,24 +56,24 @@ impl PairDataset {
         &self.ids
     }
 
+    /// SHA-256 of all pairs as the towers take them, in hexadecimal.
+    pub fn sha256(&self) -> String {
+        let mut sum = Sha256::default();
+        sum.update(&self.squares);
+        self.ids.iter().for_each(|id| sum.update(&id.to_le_bytes()));
+        sum.finish()
+    }
+
     /// Moves the captions into another vocabulary: `renumbered` holds the new id of each old one.
     pub fn renumber(&mut self, renumbered: &[i32], vocab_size: usize) {
         self.ids.iter_mut().for_each(|id| *id = renumbered[*id as usize]);
         self.text.vocab_size = vocab_size;
     }
 
-    /// The pairs at `indices` as the towers take them.
+    /// Images of the pairs at `indices`.
     ///
     /// # Shapes
-    /// - output: `[indices, 3, size, size]` and as many captions
-    ///
-    /// # Errors
-    /// `empty-batch`, `token-out-of-range`.
-    pub fn batch(&self, indices: &[usize], device: &Device) -> Result<(Tensor<4>, TextBatch)> {
-        Ok((self.images(indices, device)?, self.texts(indices)?))
-    }
-
-    /// As [`batch`](Self::batch), the images alone.
+    /// - output: `[indices, 3, size, size]`
     ///
     /// # Errors
     /// `empty-batch`.
@@ -88,7 +89,7 @@ impl PairDataset {
         Ok(Tensor::from_data(TensorData::new(pixels, [indices.len(), 3, size, size]), device))
     }
 
-    /// As [`batch`](Self::batch), the captions alone.
+    /// Captions of the pairs at `indices`.
     ///
     /// # Errors
     /// `empty-batch`, `token-out-of-range`.

@@ -1,24 +1,37 @@
 //! CLIP's symmetric cross-entropy (arXiv 2103.00020, figure 3).
 
-use burn::tensor::{Tensor, TensorData, activation::log_softmax};
+use burn::tensor::{Tensor, activation::log_softmax};
+
+use super::Negatives;
+
+/// So low that no softmax sees it, and finite, so that nothing times it is no number.
+const NEVER: f32 = -1e30;
 
 /// The mean of the cross-entropies over the rows and over the columns of the N×N matrix of scaled similarities, whose
 /// diagonal holds the matching pairs: `ClipLoss` of
 /// <https://github.com/mlfoundations/open_clip/blob/v3.3.0/src/open_clip/loss.py>.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct ContrastiveLoss;
+#[derive(Debug, Clone, Default)]
+pub struct ContrastiveLoss {
+    /// What the matching pairs are told apart from.
+    pub negatives: Negatives,
+    /// Share of each target that is spread over all of them, from 0 to below 1 (arXiv 1512.00567, section 7).
+    pub label_smoothing: f64,
+}
 
 impl ContrastiveLoss {
     /// # Shapes
     /// - logits_per_image: `[batch, batch]`
     /// - output: `[1]`
-    pub fn of_logits(logits_per_image: Tensor<2>) -> Tensor<1> {
-        let [n, _] = logits_per_image.dims();
-        let mut identity = vec![0.0f32; n * n];
-        identity.iter_mut().step_by(n + 1).for_each(|x| *x = 1.0);
-        let diagonal = Tensor::<2>::from_data(TensorData::new(identity, [n, n]), &logits_per_image.device());
-        let log_probs = log_softmax(logits_per_image.clone(), 1) + log_softmax(logits_per_image, 0);
-        (log_probs * diagonal).sum() * (-0.5 / n as f64)
+    pub fn forward(&self, logits_per_image: Tensor<2>) -> Tensor<1> {
+        let ([n, _], device) = (logits_per_image.dims(), logits_per_image.device());
+        let targets = self.negatives.targets(n, self.label_smoothing, &device);
+        let logits = match self.negatives.ignored(n, &device) {
+            Some(ignored) => logits_per_image.mask_fill(ignored, NEVER),
+            None => logits_per_image,
+        };
+        let rows = log_softmax(logits.clone(), 1) * targets.clone();
+        let columns = log_softmax(logits, 0) * targets.transpose();
+        (rows + columns).sum() * (-0.5 / n as f64)
     }
 }
 
@@ -34,7 +47,7 @@ mod tests {
 
     fn loss(a: Tensor<2>, b: Tensor<2>, scale: f32) -> f32 {
         let scale = Tensor::from_data([scale], &Device::flex());
-        ContrastiveLoss::of_logits(logits(a, b, scale)).into_data().try_to_vec().unwrap()[0]
+        ContrastiveLoss::default().forward(logits(a, b, scale)).into_data().try_to_vec().unwrap()[0]
     }
 
     #[test]
@@ -49,5 +62,26 @@ mod tests {
         let b = || features([[1.0, 0.2, 0.0], [0.3, 1.0, 0.0], [0.0, 0.1, 1.0]]);
         assert!((loss(a(), b(), 1.0) - loss(b(), a(), 1.0)).abs() < 1e-6);
         assert!(loss(a(), b(), 3.0) < loss(a(), b(), 1.0));
+    }
+
+    /// PyTorch: `F.cross_entropy(x, labels, label_smoothing=0.1)` both ways, x as below.
+    #[test]
+    fn smoothed_as_pytorch_does() {
+        let x = Tensor::<2>::from_data([[2.0, 0.5, -1.0], [0.0, 1.0, 0.25], [-0.5, 0.75, 3.0]], &Device::flex());
+        let loss = ContrastiveLoss { label_smoothing: 0.1, ..ContrastiveLoss::default() };
+        let got: f32 = loss.forward(x).into_data().try_to_vec().unwrap()[0];
+        assert!((got - 0.487_246_18).abs() < 1e-6, "{got}");
+    }
+
+    #[test]
+    fn a_caption_that_comes_twice_is_no_negative() {
+        let device = Device::flex();
+        let x = Tensor::<2>::from_data([[2.0, 9.0, -1.0], [8.0, 1.0, 0.25], [-0.5, 0.75, 3.0]], &device);
+        let masked = ContrastiveLoss { negatives: Negatives::without_duplicates(vec![0, 0, 2]), label_smoothing: 0.0 };
+        let got: f32 = masked.forward(x).into_data().try_to_vec().unwrap()[0];
+        let pair = |own: f32, other: f32| (1.0 + (other - own).exp()).ln();
+        let rows = pair(2.0, -1.0) + pair(1.0, 0.25) + (1.0 + (-3.5f32).exp() + (-2.25f32).exp()).ln();
+        let columns = pair(2.0, -0.5) + pair(1.0, 0.75) + (1.0 + (-4.0f32).exp() + (-2.75f32).exp()).ln();
+        assert!((got - (rows + columns) / 6.0).abs() < 1e-6, "{got}");
     }
 }

@@ -1,7 +1,9 @@
-//! Losses. They take features, never a model.
+//! Losses. They take similarities, never a model.
 
 mod contrastive;
+mod negatives;
 mod sigmoid;
 
 pub use contrastive::ContrastiveLoss;
+pub use negatives::Negatives;
 pub use sigmoid::SigmoidLoss;

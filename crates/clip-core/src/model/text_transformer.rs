@@ -1,5 +1,8 @@
 //! Text tower: a Transformer pooled at the end of the caption (arXiv 2103.00020, section 2.4), or of the context (SigLIP).
 
+use std::collections::HashMap;
+use std::ops::Range;
+
 use burn::module::{Module, Param};
 use burn::tensor::{Bool, Int, Tensor, TensorData};
 
@@ -97,6 +100,22 @@ impl TextBatch {
     /// Number of captions.
     pub fn len(&self) -> usize {
         self.ends.len()
+    }
+
+    /// Some of the captions, in order.
+    pub fn part(&self, range: Range<usize>) -> Self {
+        let length = self.length;
+        Self {
+            ids: self.ids[range.start * length..range.end * length].to_vec(),
+            length,
+            ends: self.ends[range.clone()].iter().map(|end| end - (range.start * length) as i32).collect(),
+        }
+    }
+
+    /// For each caption the first one with the same tokens.
+    pub fn first_alike(&self) -> Vec<usize> {
+        let mut first = HashMap::new();
+        self.ids.chunks_exact(self.length).enumerate().map(|(row, ids)| *first.entry(ids).or_insert(row)).collect()
     }
 
     /// Never true: an empty batch is refused.

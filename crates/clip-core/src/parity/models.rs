@@ -88,8 +88,8 @@ impl Comparison {
         self.compare("logits_per_image", values(per_image.clone()));
         self.compare("logits_per_text", values(per_image.clone().transpose()));
         let loss = match model.logit_bias {
-            Some(_) => SigmoidLoss::of_logits(per_image),
-            None => ContrastiveLoss::of_logits(per_image),
+            Some(_) => SigmoidLoss::default().forward(per_image),
+            None => ContrastiveLoss::default().forward(per_image),
         };
         self.compare("loss", values(loss));
     }
@@ -355,7 +355,7 @@ fn what_is_saved_loads_the_same_in_both_layouts() {
                 continue;
             }
             let saved = now(save(&model, &config, layout, Default::default())).unwrap();
-            let again = load(&saved, &config, &cpu()).unwrap();
+            let again = load(&saved, &config, LoadOptions::default(), &cpu()).unwrap();
             let back = Golden::new(now(save(&again, &config, own, Default::default())).unwrap());
             let integers = ["position_ids", "num_batches_tracked"];
             let names = original.names();
@@ -423,8 +423,8 @@ fn losses_and_their_gradients() {
         let (scale, bias) = (scalar("{n}.logit_scale"), scalar("{n}.logit_bias"));
         let plain = logits(image.clone(), text.clone(), scale.clone());
         let loss = match kind {
-            "clip" => ContrastiveLoss::of_logits(plain),
-            _ => SigmoidLoss::of_logits(plain + bias.clone().unsqueeze::<2>()),
+            "clip" => ContrastiveLoss::default().forward(plain),
+            _ => SigmoidLoss::default().forward(plain + bias.clone().unsqueeze::<2>()),
         };
         assert!(max_error(&values(loss.clone().inner()), &get("{kind}.{n}.loss").1) < 1e-5, "{kind} {n}");
         let grads = loss.backward();

@@ -1,42 +1,41 @@
 //! Gradients, AdamW steps and learning rates of PyTorch.
 
+use burn::optim::GradientsParams;
 use burn::tensor::TensorData;
 
 use super::*;
-use crate::checkpoint::{Layout, load, save, save_gradients};
+use crate::checkpoint::{Layout, LoadOptions, load, save, save_gradients};
 use crate::config::ClipConfig;
 use crate::device::cpu;
 use crate::model::TextBatch;
-use crate::train::{Decay, Schedule, Trainer};
+use crate::train::{Decay, LossOptions, Schedule, StepOptions, Trainer};
 
 fn trainer(logit_scale: Option<f32>) -> (Trainer, ClipConfig) {
     let config = ClipConfig::from_json(&text("training/hf_config.json")).unwrap();
     let bytes = fixture("training/init.hf.safetensors");
-    let mut model = load(&bytes, &config, &cpu().autodiff()).unwrap();
+    let mut model = load(&bytes, &config, LoadOptions::default(), &cpu().autodiff()).unwrap();
     if let Some(value) = logit_scale {
         model.logit_scale = model.logit_scale.map(|x| (x * 0.0 + value).detach().require_grad());
     }
     (Trainer::new(model), config)
 }
 
-fn batch(config: &ClipConfig) -> (Tensor<4>, TextBatch) {
-    let golden = Golden::open("training/batch8.safetensors");
+fn batch_of(file: &str, count: usize, config: &ClipConfig) -> (Tensor<4>, TextBatch) {
+    let golden = Golden::open(file);
     let (shape, pixels) = golden.tensor("pixel_values");
     let pixels = Tensor::from_data(TensorData::new(pixels, shape), &cpu().autodiff());
-    (pixels, TextBatch::new(&golden.ids("input_ids"), 8, &config.text).unwrap())
+    (pixels, TextBatch::new(&golden.ids("input_ids"), count, &config.text).unwrap())
 }
 
-#[test]
-fn gradient_of_every_parameter() {
-    let (trainer, config) = trainer(None);
-    let (pixels, texts) = batch(&config);
-    let (loss, grads) = now(trainer.gradients(pixels, &texts)).unwrap();
-    let expected_loss = json("training/training.json")["grads"]["loss"].as_f64().unwrap();
-    assert!((f64::from(loss) - expected_loss).abs() < 1e-5, "{loss}");
-    let got = now(save_gradients(trainer.model(), &config, &grads, Layout::OpenClip)).unwrap();
+fn batch(config: &ClipConfig) -> (Tensor<4>, TextBatch) {
+    batch_of("training/batch8.safetensors", 8, config)
+}
+
+/// Each gradient, to a share of its tensor's largest value.
+fn assert_gradients(trainer: &Trainer, config: &ClipConfig, grads: &GradientsParams, file: &str) {
+    let got = now(save_gradients(trainer.model(), config, grads, Layout::OpenClip)).unwrap();
     let got = Golden::new(got);
-    let golden = fixture("training/grads.safetensors");
-    let golden = Golden::new(golden);
+    let golden = Golden::open(file);
     assert_eq!(got.names().len(), golden.names().len());
     for name in golden.names() {
         let (shape, expected) = golden.tensor(name);
@@ -49,16 +48,62 @@ fn gradient_of_every_parameter() {
 }
 
 #[test]
+fn gradient_of_every_parameter() {
+    let (trainer, config) = trainer(None);
+    let (loss, grads) = now(trainer.gradients(&batch(&config), &LossOptions::default())).unwrap();
+    let expected = json("training/training.json")["grads"]["loss"].as_f64().unwrap();
+    assert!((f64::from(loss) - expected).abs() < 1e-5, "{loss}");
+    assert_gradients(&trainer, &config, &grads, "training/grads.safetensors");
+}
+
+#[test]
+fn micro_batches_of_any_size_have_the_gradient_of_the_batch() {
+    let (trainer, config) = trainer(None);
+    let batch = batch_of("training/batch32.safetensors", 32, &config);
+    let (whole, _) = now(trainer.gradients(&batch, &LossOptions::default())).unwrap();
+    for micro in [1, 5, 8, 31, 32, 100] {
+        let options = LossOptions { micro_batch_size: Some(micro), ..LossOptions::default() };
+        let (loss, grads) = now(trainer.gradients(&batch, &options)).unwrap();
+        assert!((loss - whole).abs() < 1e-5, "{micro}: {loss} {whole}");
+        assert_gradients(&trainer, &config, &grads, "training/gradcache.grads.safetensors");
+    }
+}
+
+#[test]
+fn long_gradients_are_shortened_and_short_ones_left_alone() {
+    let (mut plain, config) = trainer(None);
+    let batch = batch(&config);
+    let expected = json("training/training.json")["trace"][0]["grad_norm"].as_f64().unwrap();
+    let step = |trainer: &mut Trainer, clip_norm| {
+        let options = StepOptions { clip_norm, ..StepOptions::default() };
+        let norm = now(trainer.train_step(&batch, 5e-4, &options)).unwrap().gradient_norm;
+        (norm, now(save(&trainer.inference_model(), &config, Layout::OpenClip, Default::default())).unwrap())
+    };
+    let (norm, unclipped) = step(&mut plain, None);
+    assert_eq!(norm, None);
+    let (mut loose, _) = trainer(None);
+    let (norm, same) = step(&mut loose, Some(expected * 2.0));
+    assert!((f64::from(norm.unwrap()) - expected).abs() < 1e-3 * expected, "{norm:?} {expected}");
+    assert!(same == unclipped);
+    // Adam's first step hardly knows the gradient's length, but for epsilon
+    let (mut tight, _) = trainer(None);
+    let (_, clipped) = step(&mut tight, Some(1e-6));
+    let (a, b) = (Golden::new(clipped), Golden::new(unclipped));
+    let name = "visual.conv1.weight";
+    assert!(max_error(&a.tensor(name).1, &b.tensor(name).1) > 1e-4);
+}
+
+#[test]
 fn parameters_after_1_2_and_10_steps() {
     let (mut trainer, config) = trainer(None);
-    let (pixels, texts) = batch(&config);
+    let batch = batch(&config);
     let notes = json("training/training.json");
     let start = fixture("training/init.hf.safetensors");
-    let start = load(&start, &config, &cpu()).unwrap();
+    let start = load(&start, &config, LoadOptions::default(), &cpu()).unwrap();
     let start = now(save(&start, &config, Layout::OpenClip, Default::default())).unwrap();
     let start = Golden::new(start);
     for step in 1..=10 {
-        let report = now(trainer.train_step(pixels.clone(), &texts, 5e-4)).unwrap();
+        let report = now(trainer.train_step(&batch, 5e-4, &StepOptions::default())).unwrap();
         let expected = notes["trace"][step - 1]["loss_before"].as_f64().unwrap();
         assert!((f64::from(report.loss) - expected).abs() <= 1e-3 * expected, "step {step}: {}", report.loss);
         let Some(golden) =
@@ -92,10 +137,10 @@ fn parameters_after_1_2_and_10_steps() {
 fn logit_scale_is_clamped_after_each_step() {
     for run in json("training/training.json")["clamp"].as_array().unwrap() {
         let (mut trainer, config) = trainer(Some(run["logit_scale_start"].as_f64().unwrap() as f32));
-        let (pixels, texts) = batch(&config);
+        let batch = batch(&config);
         for expected in run["trace"].as_array().unwrap() {
             let Some(after) = expected["logit_scale_after"].as_f64() else { continue };
-            let report = now(trainer.train_step(pixels.clone(), &texts, 5e-4)).unwrap();
+            let report = now(trainer.train_step(&batch, 5e-4, &StepOptions::default())).unwrap();
             let loss = expected["loss_before"].as_f64().unwrap();
             assert!((f64::from(report.loss) - loss).abs() <= 1e-3 * loss.abs(), "{report:?} {expected}");
             let got = values(trainer.model().logit_scale.val().inner())[0];
@@ -127,11 +172,17 @@ fn a_batch_of_one_and_a_loss_that_is_no_number_change_nothing() {
     let (pixels, _) = batch(&config);
     let one = TextBatch::new(&[3; 16], 1, &config.text).unwrap();
     let single = pixels.clone().narrow(0, 0, 1);
-    assert_eq!(now(trainer.train_step(single, &one, 1e-3)).unwrap_err().code(), "batch-too-small");
-    assert_eq!(now(trainer.train_step(pixels.clone(), &one, 1e-3)).unwrap_err().code(), "count-mismatch");
+    assert_eq!(
+        now(trainer.train_step(&(single, one.clone()), 1e-3, &StepOptions::default())).unwrap_err().code(),
+        "batch-too-small"
+    );
+    assert_eq!(
+        now(trainer.train_step(&(pixels.clone(), one), 1e-3, &StepOptions::default())).unwrap_err().code(),
+        "count-mismatch"
+    );
     let (_, texts) = batch(&config);
     let before = now(save(&trainer.inference_model(), &config, Layout::Hf, Default::default())).unwrap();
-    let error = now(trainer.train_step(pixels * f32::NAN, &texts, 1e-3)).unwrap_err();
+    let error = now(trainer.train_step(&(pixels * f32::NAN, texts), 1e-3, &StepOptions::default())).unwrap_err();
     assert_eq!(error.code(), "loss-not-finite");
     let after = now(save(&trainer.inference_model(), &config, Layout::Hf, Default::default())).unwrap();
     assert_eq!((trainer.step(), before == after), (0, true));

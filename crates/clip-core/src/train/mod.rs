@@ -1,13 +1,19 @@
 //! Training: optimiser groups, schedule, and the step that joins model and loss.
 
+mod batch;
+mod exact;
+mod gradients;
 mod optimizer;
 mod run;
 mod schedule;
 mod session;
+mod state;
 mod trainer;
 
-pub use optimizer::{AdamWOptions, adamw};
+pub use batch::Batch;
+pub use gradients::LossOptions;
+pub use optimizer::{AdamW, AdamWOptions};
 pub use run::{Progress, Run, RunOptions};
 pub use schedule::{Decay, Schedule};
 pub use session::TrainingSession;
-pub use trainer::{StepReport, Trainer};
+pub use trainer::{StepOptions, StepReport, Trainer};

@@ -1,22 +1,29 @@
 //! AdamW in two groups (arXiv 1711.05101; CLIP, arXiv 2103.00020, section 2.5).
 
-use burn::module::{Module, ModuleVisitor, Param, ParamGroup, ParamId};
-use burn::optim::{AdamW, AdamWConfig, ModuleOptimizer};
+use burn::module::{Module, ModuleMapper, Param};
+use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
+use serde::{Deserialize, Serialize};
+
+use super::exact;
 
 use crate::error::{ClipError, Result};
 use crate::model::Clip;
 
 /// Settings of AdamW; the defaults are OpenCLIP's for a Vision Transformer, with CLIP's weight decay.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct AdamWOptions {
     /// Decay of the first moment.
+    #[serde(with = "exact")]
     pub beta_1: f64,
     /// Decay of the second moment.
+    #[serde(with = "exact")]
     pub beta_2: f64,
     /// Added to the root of the second moment.
+    #[serde(with = "exact")]
     pub epsilon: f64,
     /// Decoupled decay, on tensors of two or more dimensions only.
+    #[serde(with = "exact")]
     pub weight_decay: f64,
 }
 
@@ -53,31 +60,74 @@ impl AdamWOptions {
 }
 
 /// AdamW with decay on the matrices (embeddings among them), without it on gains, biases, the class embedding and
-/// `logit_scale`.
-pub fn adamw(options: &AdamWOptions, model: &Clip) -> ModuleOptimizer {
-    let group = |weight_decay: f64| -> AdamW {
-        AdamWConfig::new()
-            .with_beta_1(options.beta_1 as f32)
-            .with_beta_2(options.beta_2 as f32)
-            .with_epsilon(options.epsilon as f32)
-            .with_weight_decay(weight_decay as f32)
-            .build()
-    };
-    let mut vectors = Vectors::default();
-    model.visit(&mut vectors);
-    ModuleOptimizer::from(group(options.weight_decay)).with_group(ParamGroup::from_ids(vectors.ids), group(0.0), None)
+/// `logit_scale`. Ours and not Burn's, whose moments cannot be read or written where reading has to be waited for.
+pub struct AdamW {
+    options: AdamWOptions,
+    /// Steps done.
+    pub(super) steps: usize,
+    /// First moment of each parameter that had a gradient yet.
+    pub(super) exp_avg: GradientsParams,
+    /// Second moment.
+    pub(super) exp_avg_sq: GradientsParams,
 }
 
-/// Collects the parameters of one dimension.
-#[derive(Default)]
-struct Vectors {
-    ids: Vec<ParamId>,
+impl AdamW {
+    /// Without moments.
+    pub fn new(options: AdamWOptions) -> Self {
+        Self { options, steps: 0, exp_avg: GradientsParams::new(), exp_avg_sq: GradientsParams::new() }
+    }
+
+    /// With the moments of earlier steps.
+    pub(super) fn resume(
+        options: AdamWOptions,
+        steps: usize,
+        exp_avg: GradientsParams,
+        exp_avg_sq: GradientsParams,
+    ) -> Self {
+        Self { options, steps, exp_avg, exp_avg_sq }
+    }
+
+    /// Its settings.
+    pub fn options(&self) -> &AdamWOptions {
+        &self.options
+    }
+
+    /// One update at rate `lr`; `scale`, `[1]`, multiplies every gradient before.
+    pub fn step(&mut self, lr: f64, model: Clip, gradients: GradientsParams, scale: Option<Tensor<1>>) -> Clip {
+        self.steps += 1;
+        model.map(&mut Update { adamw: self, lr, gradients, scale })
+    }
 }
 
-impl ModuleVisitor for Vectors {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if D < 2 {
-            self.ids.push(param.id);
+struct Update<'a> {
+    adamw: &'a mut AdamW,
+    lr: f64,
+    gradients: GradientsParams,
+    scale: Option<Tensor<1>>,
+}
+
+impl ModuleMapper for Update<'_> {
+    /// The order of operations is that of `torch.optim.AdamW`.
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let Some(mut gradient) = self.gradients.remove::<D>(param.id) else { return param };
+        if let Some(scale) = &self.scale {
+            gradient = gradient * scale.clone().reshape([1; D]);
         }
+        let AdamW { options: AdamWOptions { beta_1, beta_2, epsilon, weight_decay }, steps, exp_avg, exp_avg_sq } =
+            &mut *self.adamw;
+        let blend = |moment: Option<Tensor<D>>, beta: f64, new: Tensor<D>| match moment {
+            Some(moment) => moment * beta + new * (1.0 - beta),
+            None => new * (1.0 - beta),
+        };
+        let first = blend(exp_avg.remove::<D>(param.id), *beta_1, gradient.clone());
+        let second = blend(exp_avg_sq.remove::<D>(param.id), *beta_2, gradient.square());
+        exp_avg.register(param.id, first.clone());
+        exp_avg_sq.register(param.id, second.clone());
+        let t = *steps as i32;
+        let denominator = second.sqrt() / (1.0 - beta_2.powi(t)).sqrt() + *epsilon;
+        let update = first * (self.lr / (1.0 - beta_1.powi(t))) / denominator;
+        let kept = if D < 2 { 1.0 } else { 1.0 - self.lr * *weight_decay };
+        // a leaf again: the update is no part of the next step's graph
+        param.map(|value| Tensor::from_inner(value.inner() * kept - update).require_grad())
     }
 }

@@ -1,26 +1,46 @@
 //! One run over a data set: which batch comes next, at which learning rate.
 
+use serde::{Deserialize, Serialize};
+
+use super::batch::DatasetBatch;
+use super::exact;
+use super::gradients::LossOptions;
 use super::optimizer::AdamWOptions;
 use super::schedule::{Decay, Schedule};
-use super::trainer::Trainer;
+use super::trainer::{StepOptions, Trainer};
 use crate::data::{PairDataset, batches};
 use crate::error::{ClipError, Result};
 
 /// Settings of a run. Numbers as a caller in JavaScript gives them: [`Run::new`] checks them.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct RunOptions {
     /// Pairs a step; fewer pairs than this make one batch of all.
+    #[serde(with = "exact")]
     pub batch_size: f64,
+    /// Pairs whose activations are in memory together: GradCache (arXiv 2101.06983); left out, all of a batch.
+    #[serde(with = "exact::option")]
+    pub micro_batch_size: Option<f64>,
     /// Times through the data.
+    #[serde(with = "exact")]
     pub epochs: f64,
     /// Learning rate after the warm-up.
+    #[serde(with = "exact")]
     pub lr: f64,
     /// Steps of linear warm-up.
+    #[serde(with = "exact")]
     pub warmup: f64,
     /// What follows the warm-up.
     pub decay: Decay,
     /// Settings of AdamW.
     pub adamw: AdamWOptions,
+    /// Longest that the gradients as one vector may be; left out, any length.
+    #[serde(with = "exact::option")]
+    pub clip_norm: Option<f64>,
+    /// Share of each target that is spread over the batch; 0 for none.
+    #[serde(with = "exact")]
+    pub label_smoothing: f64,
+    /// Whether pairs with the same caption are no negatives of each other.
+    pub mask_duplicates: bool,
     /// Decides the order of the pairs.
     pub seed: u64,
 }
@@ -30,6 +50,7 @@ struct Checked {
     batch_size: usize,
     epochs: usize,
     warmup: usize,
+    step: StepOptions,
 }
 
 impl RunOptions {
@@ -52,7 +73,19 @@ impl RunOptions {
         let warmup = whole("warmup", self.warmup, 0)?;
         Schedule::new(self.lr, warmup, 0, self.decay)?;
         self.adamw.validate()?;
-        Ok(Checked { batch_size, epochs, warmup })
+        let micro_batch_size = self.micro_batch_size.map(|size| whole("microBatchSize", size, 1)).transpose()?;
+        let refuse = |option: &str, expected: &str, got: f64| {
+            Err(ClipError::InvalidOption { option: option.into(), expected: expected.into(), got: got.to_string() })
+        };
+        if let Some(norm) = self.clip_norm.filter(|norm| !(norm.is_finite() && *norm > 0.0)) {
+            return refuse("clipNorm", "a finite number above 0", norm);
+        }
+        let label_smoothing = self.label_smoothing;
+        if !(0.0..1.0).contains(&label_smoothing) {
+            return refuse("labelSmoothing", "0 ≤ labelSmoothing < 1", label_smoothing);
+        }
+        let loss = LossOptions { micro_batch_size, label_smoothing, mask_duplicates: self.mask_duplicates };
+        Ok(Checked { batch_size, epochs, warmup, step: StepOptions { loss, clip_norm: self.clip_norm } })
     }
 }
 
@@ -73,14 +106,18 @@ pub struct Progress {
     pub lr: f64,
     /// `logit_scale` before the update.
     pub logit_scale: f32,
+    /// Length of the gradients before they were clipped; known where they may be.
+    pub gradient_norm: Option<f32>,
 }
 
 /// A run in progress.
 pub struct Run {
     dataset: PairDataset,
+    pairs_sha256: Option<String>,
     schedule: Schedule,
     batch_size: usize,
-    seed: u64,
+    options: RunOptions,
+    step_options: StepOptions,
     step: usize,
     /// Batches of the current epoch that are still to come, last first.
     ahead: Vec<Vec<usize>>,
@@ -93,7 +130,7 @@ impl Run {
     /// # Errors
     /// `invalid-option` naming the option; `empty-batch`, `batch-too-small` for a data set of no or one pair.
     pub fn new(dataset: PairDataset, options: &RunOptions) -> Result<Self> {
-        let Checked { batch_size, epochs, warmup } = options.check()?;
+        let Checked { batch_size, epochs, warmup, step: step_options } = options.check()?;
         if dataset.is_empty() {
             return Err(ClipError::EmptyBatch { what: "pair".into() });
         }
@@ -102,7 +139,56 @@ impl Run {
         if batch_size.min(dataset.len()) < 2 {
             return Err(ClipError::BatchTooSmall { got: batch_size.min(dataset.len()) });
         }
-        Ok(Self { dataset, schedule, batch_size, seed: options.seed, step: 0, ahead: Vec::new(), epoch: 0 })
+        let (options, step, ahead, epoch) = (*options, 0, Vec::new(), 0);
+        Ok(Self { dataset, pairs_sha256: None, schedule, batch_size, options, step_options, step, ahead, epoch })
+    }
+
+    /// A run that goes on after `step` steps.
+    ///
+    /// # Errors
+    /// As [`Run::new`]; `invalid-checkpoint` for a step that the run does not have.
+    pub fn resume(dataset: PairDataset, options: &RunOptions, step: usize) -> Result<Self> {
+        let mut run = Self::new(dataset, options)?;
+        if step > run.schedule.total {
+            let message = format!("expected at most the run's {} steps, got {step}", run.schedule.total);
+            return Err(ClipError::InvalidCheckpoint { message });
+        }
+        let per_epoch = run.epoch_batches(0).len();
+        run.step = step;
+        run.epoch = step / per_epoch;
+        let done = step % per_epoch;
+        if done > 0 {
+            run.next_epoch();
+            run.ahead.truncate(per_epoch - done);
+        }
+        Ok(run)
+    }
+
+    fn epoch_batches(&self, epoch: usize) -> Vec<Vec<usize>> {
+        batches(self.dataset.len(), self.batch_size, self.options.seed, epoch)
+    }
+
+    fn next_epoch(&mut self) {
+        self.ahead = self.epoch_batches(self.epoch);
+        self.ahead.reverse();
+        self.epoch += 1;
+    }
+
+    /// Its settings.
+    pub fn options(&self) -> &RunOptions {
+        &self.options
+    }
+
+    /// SHA-256 of its pairs, and their number.
+    pub fn pairs(&mut self) -> (String, usize) {
+        let dataset = &self.dataset;
+        // the pairs of a run never change
+        (self.pairs_sha256.get_or_insert_with(|| dataset.sha256()).clone(), dataset.len())
+    }
+
+    /// Steps done.
+    pub fn steps_done(&self) -> usize {
+        self.step
     }
 
     /// Steps in all.
@@ -119,14 +205,12 @@ impl Run {
             return Ok(None);
         }
         if self.ahead.is_empty() {
-            self.ahead = batches(self.dataset.len(), self.batch_size, self.seed, self.epoch);
-            self.ahead.reverse();
-            self.epoch += 1;
+            self.next_epoch();
         }
         let Some(indices) = self.ahead.last() else { return Ok(None) };
-        let (pixels, texts) = self.dataset.batch(indices, &trainer.device())?;
         let lr = self.schedule.at(self.step);
-        let report = trainer.train_step(pixels, &texts, lr).await?;
+        let batch = DatasetBatch { dataset: &self.dataset, indices };
+        let report = trainer.train_step(&batch, lr, &self.step_options).await?;
         let batch_size = indices.len();
         self.ahead.pop();
         self.step += 1;
@@ -138,6 +222,7 @@ impl Run {
             loss: report.loss,
             lr,
             logit_scale: report.logit_scale,
+            gradient_norm: report.gradient_norm,
         }))
     }
 }

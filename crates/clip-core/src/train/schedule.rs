@@ -1,27 +1,33 @@
 //! Learning rate over the steps.
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::{ClipError, Result};
 
 /// What follows the warm-up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Decay {
     /// Half a cosine from the base rate to zero at the last step.
     #[default]
     Cosine,
+    /// A straight line from the base rate to zero after the last step.
+    Linear,
     /// The base rate throughout.
     Constant,
 }
 
 impl Decay {
-    /// `cosine` or `constant`.
+    /// `cosine`, `linear` or `constant`.
     ///
     /// # Errors
     /// `invalid-option` for any other name.
     pub fn from_name(name: &str) -> Result<Self> {
         match name {
             "cosine" => Ok(Self::Cosine),
+            "linear" => Ok(Self::Linear),
             "constant" => Ok(Self::Constant),
-            got => Err(ClipError::unknown_name("schedule", "cosine or constant", got)),
+            got => Err(ClipError::unknown_name("schedule", "cosine, linear or constant", got)),
         }
     }
 }
@@ -61,13 +67,16 @@ impl Schedule {
         }
         match self.decay {
             Decay::Constant => self.base,
-            Decay::Cosine => {
-                // a warm-up as long as the run leaves nothing to decay over
-                let span = self.total.saturating_sub(self.warmup).max(1);
-                let done = (step - self.warmup).min(span) as f64 / span as f64;
-                0.5 * (1.0 + (core::f64::consts::PI * done).cos()) * self.base
-            }
+            Decay::Linear => (1.0 - self.done(step)) * self.base,
+            Decay::Cosine => 0.5 * (1.0 + (core::f64::consts::PI * self.done(step)).cos()) * self.base,
         }
+    }
+
+    /// Share of what follows the warm-up.
+    fn done(&self, step: usize) -> f64 {
+        // a warm-up as long as the run leaves nothing to decay over
+        let span = self.total.saturating_sub(self.warmup).max(1);
+        (step - self.warmup).min(span) as f64 / span as f64
     }
 }
 
@@ -86,5 +95,11 @@ mod tests {
     fn warm_up_longer_than_the_run_never_divides_by_zero() {
         let schedule = Schedule::new(1.0, 10, 5, Decay::Cosine).unwrap();
         assert!((0..20).all(|step| schedule.at(step).is_finite()));
+    }
+
+    #[test]
+    fn a_line_ends_where_the_cosine_does() {
+        let schedule = Schedule::new(2.0, 2, 10, Decay::Linear).unwrap();
+        assert_eq!([0, 1, 2, 6, 10].map(|step| schedule.at(step)), [1.0, 2.0, 2.0, 1.0, 0.0]);
     }
 }

@@ -1,17 +1,21 @@
 //! Training as a caller sees it: one model, its tokenizer, one run at a time.
 
+use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor};
 
+use super::gradients::LossOptions;
+use super::optimizer::AdamW;
 use super::run::{Progress, Run, RunOptions};
 use super::schedule::{Decay, Schedule};
-use super::trainer::Trainer;
-use crate::bundle::Bundle;
-use crate::checkpoint::{Layout, save_gradients};
+use super::state::{Notes, RunNotes, State, filled, under_ids_of};
+use super::trainer::{StepOptions, Trainer};
+use crate::bundle::{Bundle, Files, Opening};
+use crate::checkpoint::{Header, Layout, LoadOptions, load, save_gradients};
 use crate::config::{ClipConfig, invalid};
 use crate::data::PairDataset;
 use crate::error::{ClipError, Result};
 use crate::eval::{Evaluation, evaluate};
-use crate::model::{TextBatch, pixel_batch};
+use crate::model::{Clip, TextBatch, pixel_batch};
 use crate::preprocess::Preprocess;
 use crate::tokenizer::Tokenizer;
 
@@ -25,6 +29,8 @@ pub struct TrainingSession {
     device: Device,
     trainer: Option<Trainer>,
     run: Option<Run>,
+    /// A run that was going on when the state was saved, to be gone on with.
+    interrupted: Option<RunNotes>,
 }
 
 impl TrainingSession {
@@ -50,7 +56,8 @@ impl TrainingSession {
         }
         let preprocess = Preprocess::for_model(None, config, &parsed)?;
         let (config, tokenizer) = (parsed, Some(tokenizer));
-        let mut session = Self { config, tokenizer, preprocess, seed, device, trainer: None, run: None };
+        let mut session =
+            Self { config, tokenizer, preprocess, seed, device, trainer: None, run: None, interrupted: None };
         if wanted != 0 {
             session.init();
         }
@@ -80,6 +87,7 @@ impl TrainingSession {
             device: trainer.device(),
             trainer: Some(trainer),
             run: None,
+            interrupted: None,
         })
     }
 
@@ -136,10 +144,87 @@ impl TrainingSession {
         } else {
             self.run = Some(Run::new(dataset, options)?);
         }
+        self.interrupted = None;
         if let Some(trainer) = &mut self.trainer {
             trainer.set_options(options.adamw)?;
         }
         Ok(self.run.as_ref().map_or(0, Run::total_steps))
+    }
+
+    /// Everything that training goes on from, as one file: weights, the optimiser's moments, the run and how far it is.
+    ///
+    /// # Errors
+    /// `no-weights`, `device-failed`.
+    pub async fn save_state(&mut self) -> Result<Vec<u8>> {
+        let bundle = self.bundle()?;
+        let run = match &mut self.run {
+            Some(run) => {
+                let (pairs_sha256, pairs) = run.pairs();
+                Some(RunNotes { options: *run.options(), step: run.steps_done(), pairs, pairs_sha256 })
+            }
+            None => self.interrupted.clone(),
+        };
+        let trainer = self.trainer()?;
+        let (model, adamw) = (trainer.model(), trainer.optimizer());
+        let exp_avg = save_gradients(model, &self.config, &filled(model, &adamw.exp_avg), Layout::OpenClip).await?;
+        let exp_avg_sq =
+            save_gradients(model, &self.config, &filled(model, &adamw.exp_avg_sq), Layout::OpenClip).await?;
+        let notes = Notes::new(trainer.step(), *adamw.options(), adamw.steps, run);
+        State { notes, model: bundle.save("open_clip").await?, exp_avg, exp_avg_sq }.to_bytes()
+    }
+
+    /// Takes up what [`save_state`](Self::save_state) wrote; `most_tensor_bytes` as in [`LoadOptions`].
+    ///
+    /// # Errors
+    /// `invalid-checkpoint` for what is no state, one of another version, and one that was damaged.
+    pub fn from_state(bytes: &[u8], most_tensor_bytes: Option<u64>, device: &Device) -> Result<Self> {
+        let options = LoadOptions { most_tensor_bytes, ..LoadOptions::default() };
+        let State { notes, model, exp_avg, exp_avg_sq } = State::from_bytes(bytes)?;
+        let header = Header::parse(&model, model.len() as u64)?;
+        let mut opening = Opening::new(&[header], &Files::default(), options, device)?;
+        for part in opening.loading.parts().to_vec() {
+            opening.loading.push(&model[part.begin as usize..part.end as usize])?;
+        }
+        let mut session = Self::from_bundle(opening.finish()?.0)?;
+        let moments = |bytes: &[u8], model: &Clip| -> Result<GradientsParams> {
+            Ok(under_ids_of(model, &load(bytes, &session.config, options, device)?))
+        };
+        if let Some(fresh) = session.trainer.take() {
+            let model = fresh.model().clone();
+            let (exp_avg, exp_avg_sq) = (moments(&exp_avg, &model)?, moments(&exp_avg_sq, &model)?);
+            let adamw = AdamW::resume(notes.adamw, notes.adamw_steps, exp_avg, exp_avg_sq);
+            session.trainer = Some(Trainer::resume(model, adamw, notes.steps));
+        }
+        session.interrupted = notes.run;
+        Ok(session)
+    }
+
+    /// Goes on with the run that was going on when the state was saved; returns its number of steps.
+    ///
+    /// # Errors
+    /// `already-training`; `no-run` where there was none; `count-mismatch` and `other-pairs` for other pairs.
+    pub fn resume_run(&mut self, dataset: PairDataset) -> Result<usize> {
+        if self.run.is_some() {
+            return Err(ClipError::AlreadyTraining);
+        }
+        let notes = self.interrupted.as_ref().ok_or(ClipError::NoRun)?;
+        if dataset.len() != notes.pairs {
+            return Err(ClipError::CountMismatch {
+                left: "pairs of the interrupted run".into(),
+                left_count: notes.pairs,
+                right: "pairs".into(),
+                right_count: dataset.len(),
+            });
+        }
+        let got = dataset.sha256();
+        if got != notes.pairs_sha256 {
+            return Err(ClipError::OtherPairs { expected: notes.pairs_sha256.clone(), got });
+        }
+        let run = Run::resume(dataset, &notes.options, notes.step)?;
+        let total = run.total_steps();
+        self.run = Some(run);
+        self.interrupted = None;
+        Ok(total)
     }
 
     /// The next step of the run; nothing after the last, or without a run.
@@ -184,7 +269,7 @@ impl TrainingSession {
         let layout = Layout::from_name(layout)?;
         let trainer = self.trainer()?;
         let (images, texts) = self.batch(pixels, ids)?;
-        let (loss, gradients) = trainer.gradients(images, &texts).await?;
+        let (loss, gradients) = trainer.gradients(&(images, texts), &LossOptions::default()).await?;
         Ok((loss, save_gradients(trainer.model(), &self.config, &gradients, layout).await?))
     }
 
@@ -202,7 +287,7 @@ impl TrainingSession {
         let lr = Schedule::new(lr, 0, 1, Decay::Constant)?.at(0);
         let (images, texts) = self.batch(pixels, ids)?;
         let trainer = self.trainer.as_mut().ok_or(ClipError::NoWeights)?;
-        Ok(trainer.train_step(images, &texts, lr).await?.loss)
+        Ok(trainer.train_step(&(images, texts), lr, &StepOptions::default()).await?.loss)
     }
 }
 

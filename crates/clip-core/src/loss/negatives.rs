@@ -1,0 +1,48 @@
+//! Which pairs of a batch do not match.
+
+use burn::tensor::{Bool, Device, Tensor, TensorData};
+
+/// The negatives of a batch: all images with all captions of other pairs, or all but those with the same caption.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Negatives {
+    /// For each pair the first one with the same caption.
+    alike: Option<Vec<usize>>,
+}
+
+impl Negatives {
+    /// Every other pair.
+    pub fn all() -> Self {
+        Self::default()
+    }
+
+    /// Every pair with another caption; `alike` names for each pair the first one that has the same.
+    pub fn without_duplicates(alike: Vec<usize>) -> Self {
+        Self { alike: Some(alike) }
+    }
+
+    fn is_ignored(&self, row: usize, column: usize) -> bool {
+        row != column && self.alike.as_ref().is_some_and(|alike| alike[row] == alike[column])
+    }
+
+    /// Entries that are neither positive nor negative, `[n, n]`; nothing where there is none.
+    pub(super) fn ignored(&self, n: usize, device: &Device) -> Option<Tensor<2, Bool>> {
+        let mask: Vec<bool> = (0..n * n).map(|i| self.is_ignored(i / n, i % n)).collect();
+        mask.contains(&true).then(|| Tensor::from_data(TensorData::new(mask, [n, n]), device))
+    }
+
+    /// What the softmax over each row is held against, `[n, n]`: 1 - `smoothing` at the pair itself, and `smoothing`
+    /// shared evenly by all that are not ignored, the pair included, as `torch.nn.functional.cross_entropy` does.
+    pub(super) fn targets(&self, n: usize, smoothing: f64, device: &Device) -> Tensor<2> {
+        let mut targets = vec![0.0f32; n * n];
+        for (row, values) in targets.chunks_exact_mut(n).enumerate() {
+            if smoothing > 0.0 {
+                let counted = (0..n).filter(|&column| !self.is_ignored(row, column)).count();
+                for (column, value) in values.iter_mut().enumerate() {
+                    *value = if self.is_ignored(row, column) { 0.0 } else { (smoothing / counted as f64) as f32 };
+                }
+            }
+            values[row] += (1.0 - smoothing) as f32;
+        }
+        Tensor::from_data(TensorData::new(targets, [n, n]), device)
+    }
+}

@@ -1,0 +1,132 @@
+//! Loss of a batch and its gradients: in one go, or in micro-batches with the same result.
+
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::optim::{GradientsAccumulator, GradientsParams};
+use burn::tensor::Tensor;
+
+use super::batch::Batch;
+use crate::error::{ClipError, Result};
+use crate::loss::{ContrastiveLoss, Negatives, SigmoidLoss};
+use crate::model::{Clip, TextBatch};
+
+/// What the loss of a batch is, and how much of the batch is in memory at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct LossOptions {
+    /// Pairs whose activations are in memory together; none for all of them.
+    pub micro_batch_size: Option<usize>,
+    /// See [`ContrastiveLoss::label_smoothing`].
+    pub label_smoothing: f64,
+    /// Whether pairs with the same caption are no negatives of each other.
+    pub mask_duplicates: bool,
+}
+
+/// Loss, `[1]` without a graph, and the gradient of every parameter.
+pub(super) fn gradients(
+    model: &Clip,
+    batch: &impl Batch,
+    options: &LossOptions,
+) -> Result<(Tensor<1>, GradientsParams)> {
+    let (count, texts) = (batch.images(), batch.texts()?);
+    if count != texts.len() {
+        return Err(ClipError::CountMismatch {
+            left: "images".into(),
+            left_count: count,
+            right: "texts".into(),
+            right_count: texts.len(),
+        });
+    }
+    if count < 2 {
+        return Err(ClipError::BatchTooSmall { got: count });
+    }
+    let step = Step { model, batch, texts, count, options };
+    match options.micro_batch_size {
+        Some(micro) if micro < count => step.cached(micro),
+        _ => step.whole(),
+    }
+}
+
+struct Step<'a, B> {
+    model: &'a Clip,
+    batch: &'a B,
+    texts: TextBatch,
+    count: usize,
+    options: &'a LossOptions,
+}
+
+impl<B: Batch> Step<'_, B> {
+    fn loss(&self, image_features: Tensor<2>, text_features: Tensor<2>) -> Tensor<1> {
+        let logits = self.model.logits_per_image(image_features, text_features);
+        let negatives = match self.options.mask_duplicates {
+            true => Negatives::without_duplicates(self.texts.first_alike()),
+            false => Negatives::all(),
+        };
+        match self.model.logit_bias {
+            Some(_) => SigmoidLoss { negatives }.forward(logits),
+            None => ContrastiveLoss { negatives, label_smoothing: self.options.label_smoothing }.forward(logits),
+        }
+    }
+
+    fn whole(&self) -> Result<(Tensor<1>, GradientsParams)> {
+        let images = self.model.encode_image(self.batch.pixels(0..self.count, &self.model.device())?)?;
+        let loss = self.loss(images, self.model.encode_text(&self.texts)?);
+        let gradients = GradientsParams::from_grads(loss.backward(), self.model);
+        Ok((loss.inner(), gradients))
+    }
+
+    /// GradCache (arXiv 2101.06983, section 3.2): features of every micro-batch without a graph; the loss and its gradient
+    /// at the features; then every micro-batch again, with that gradient handed down. The sum is the batch's gradient.
+    fn cached(&self, micro: usize) -> Result<(Tensor<1>, GradientsParams)> {
+        let parts: Vec<_> = (0..self.count).step_by(micro).map(|from| from..self.count.min(from + micro)).collect();
+        let plain = self.model.valid();
+        let (mut images, mut texts) = (Vec::new(), Vec::new());
+        for part in &parts {
+            images.push(plain.encode_image(self.batch.pixels(part.clone(), &plain.device())?)?);
+            texts.push(plain.encode_text(&self.texts.part(part.clone()))?);
+        }
+        let images = Tensor::from_inner(Tensor::cat(images, 0)).require_grad(); // [batch, embed_dim]
+        let texts = Tensor::from_inner(Tensor::cat(texts, 0)).require_grad(); // [batch, embed_dim]
+        let loss = self.loss(images.clone(), texts.clone());
+        let mut gradients = loss.backward();
+        let of_images = images.grad_remove(&mut gradients);
+        let of_texts = texts.grad_remove(&mut gradients);
+        let mut total = GradientsAccumulator::new();
+        // of the temperature, which is no part of the towers
+        total.accumulate(self.model, GradientsParams::from_grads(gradients, self.model));
+        for part in parts {
+            // one tower at a time: the activations of the other are gone by then
+            if let Some(gradient) = &of_images {
+                let features = self.model.encode_image(self.batch.pixels(part.clone(), &self.model.device())?)?;
+                self.hand_down(features, gradient.clone().slice_dim(0, part.clone()), &mut total);
+            }
+            if let Some(gradient) = &of_texts {
+                let features = self.model.encode_text(&self.texts.part(part.clone()))?;
+                self.hand_down(features, gradient.clone().slice_dim(0, part), &mut total);
+            }
+        }
+        Ok((loss.inner(), total.grads()))
+    }
+
+    /// The sum of features times a gradient has that gradient.
+    fn hand_down(&self, features: Tensor<2>, gradient: Tensor<2>, total: &mut GradientsAccumulator<Clip>) {
+        let product = (features * Tensor::from_inner(gradient)).sum();
+        total.accumulate(self.model, GradientsParams::from_grads(product.backward(), self.model));
+    }
+}
+
+/// The length of all gradients as one vector, `[1]`; nothing where there are none.
+pub(super) fn norm(model: &Clip, gradients: &GradientsParams) -> Option<Tensor<1>> {
+    let mut squares = Squares { gradients, sums: Vec::new() };
+    model.visit(&mut squares);
+    (!squares.sums.is_empty()).then(|| Tensor::cat(squares.sums, 0).sum().sqrt())
+}
+
+struct Squares<'a> {
+    gradients: &'a GradientsParams,
+    sums: Vec<Tensor<1>>,
+}
+
+impl ModuleVisitor for Squares<'_> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        self.sums.extend(self.gradients.get::<D>(param.id).map(|gradient| gradient.square().sum()));
+    }
+}

@@ -1,0 +1,303 @@
+//! Everything that training goes on from, as one file.
+//!
+//! A safetensors file of three byte tensors, each a safetensors file of its own: `model`, complete as
+//! [`Bundle::save`](crate::bundle::Bundle::save) writes it, and AdamW's `exp_avg` and `exp_avg_sq` under the same names.
+//! The rest is JSON in the metadata, with the SHA-256 of all tensors. Order and learning rate follow from the settings and
+//! the step, so nothing else has to be kept.
+
+use std::collections::HashMap;
+
+use burn::module::{Module, ModuleVisitor, Param, ParamId};
+use burn::optim::GradientsParams;
+use burn::tensor::Tensor;
+use safetensors::tensor::{Dtype, TensorView};
+use serde::{Deserialize, Serialize};
+
+use super::optimizer::AdamWOptions;
+use super::run::RunOptions;
+use crate::checkpoint::{Header, sort_header};
+use crate::digest::Sha256;
+use crate::error::{ClipError, Result};
+use crate::model::Clip;
+
+/// Changes when a state of before could be misread.
+const FORMAT: u32 = 1;
+const STATE: &str = "clipwright.training";
+const SUM: &str = "clipwright.sha256";
+/// In the order of the sum.
+const TENSORS: [&str; 3] = ["exp_avg", "exp_avg_sq", "model"];
+
+/// The part of a state that is no tensor.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Notes {
+    pub(super) format: u32,
+    /// Steps done by the trainer, all runs together.
+    pub(super) steps: usize,
+    pub(super) adamw: AdamWOptions,
+    /// Steps done since the moments began.
+    pub(super) adamw_steps: usize,
+    pub(super) run: Option<RunNotes>,
+}
+
+/// A run that was going on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct RunNotes {
+    pub(super) options: RunOptions,
+    pub(super) step: usize,
+    pub(super) pairs: usize,
+    pub(super) pairs_sha256: String,
+}
+
+/// A state's files.
+pub(super) struct State {
+    pub(super) notes: Notes,
+    pub(super) model: Vec<u8>,
+    pub(super) exp_avg: Vec<u8>,
+    pub(super) exp_avg_sq: Vec<u8>,
+}
+
+impl Notes {
+    pub(super) fn new(steps: usize, adamw: AdamWOptions, adamw_steps: usize, run: Option<RunNotes>) -> Self {
+        Self { format: FORMAT, steps, adamw, adamw_steps, run }
+    }
+}
+
+fn invalid(expected: &str, got: impl core::fmt::Display) -> ClipError {
+    ClipError::InvalidCheckpoint { message: format!("training state: expected {expected}, got {got}") }
+}
+
+impl State {
+    fn tensors(&self) -> [&[u8]; 3] {
+        [&self.exp_avg, &self.exp_avg_sq, &self.model]
+    }
+
+    fn sum(&self, notes: &str) -> String {
+        let mut sum = Sha256::default();
+        sum.update(notes.as_bytes());
+        self.tensors().into_iter().for_each(|bytes| sum.update(bytes));
+        sum.finish()
+    }
+
+    /// One file.
+    pub(super) fn to_bytes(&self) -> Result<Vec<u8>> {
+        let failed = |e: &dyn core::fmt::Display| ClipError::InvalidCheckpoint { message: e.to_string() };
+        let notes = serde_json::to_string(&self.notes).map_err(|e| failed(&e))?;
+        let sum = self.sum(&notes);
+        let views = TENSORS
+            .into_iter()
+            .zip(self.tensors())
+            .map(|(name, bytes)| {
+                Ok((name, TensorView::new(Dtype::U8, vec![bytes.len()], bytes).map_err(|e| failed(&e))?))
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let metadata = HashMap::from([(STATE.into(), notes), (SUM.into(), sum)]);
+        let mut bytes = safetensors::serialize(views, Some(metadata)).map_err(|e| failed(&e))?;
+        sort_header(&mut bytes);
+        Ok(bytes)
+    }
+
+    /// Reads what [`to_bytes`](Self::to_bytes) wrote.
+    ///
+    /// # Errors
+    /// `invalid-checkpoint` for what is no state, one of another version, and one that was damaged.
+    pub(super) fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        let header = Header::parse(bytes, bytes.len() as u64)?;
+        let text = header.metadata(STATE).ok_or_else(|| invalid("one that clipwright wrote", "another file"))?;
+        let format = serde_json::from_str::<serde_json::Value>(text).ok().and_then(|notes| notes["format"].as_u64());
+        if format != Some(FORMAT.into()) {
+            let got = format.map_or("none".to_owned(), |format| format.to_string());
+            return Err(invalid(&format!("format {FORMAT}"), got));
+        }
+        let notes = serde_json::from_str(text).map_err(|e| invalid("notes that can be read", e))?;
+        let part = |name: &str| -> Result<Vec<u8>> {
+            let info = header.tensor(name).ok_or_else(|| invalid(&format!("a tensor {name}"), "none"))?;
+            let (begin, end) = header.bytes_of(info);
+            Ok(bytes[begin as usize..end as usize].to_vec())
+        };
+        let state = Self { notes, model: part("model")?, exp_avg: part("exp_avg")?, exp_avg_sq: part("exp_avg_sq")? };
+        let (expected, got) = (header.metadata(SUM).unwrap_or("none"), state.sum(text));
+        if got != expected {
+            return Err(invalid(&format!("bytes with the SHA-256 {expected}"), got));
+        }
+        Ok(state)
+    }
+}
+
+/// Values under the ids of another model of the same shape: how moments become a model's own.
+pub(super) fn under_ids_of(model: &Clip, values: &Clip) -> GradientsParams {
+    let mut ids = Ids { path: Vec::new(), ids: HashMap::new() };
+    model.visit(&mut ids);
+    let mut moved = Moved { path: Vec::new(), ids: ids.ids, values: GradientsParams::new() };
+    values.visit(&mut moved);
+    moved.values
+}
+
+struct Ids {
+    path: Vec<String>,
+    ids: HashMap<String, ParamId>,
+}
+
+impl ModuleVisitor for Ids {
+    fn enter_module(&mut self, name: &str, _container_type: &str) {
+        self.path.push(name.into());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        self.ids.insert(self.path.join("."), param.id);
+    }
+}
+
+struct Moved {
+    path: Vec<String>,
+    ids: HashMap<String, ParamId>,
+    values: GradientsParams,
+}
+
+impl ModuleVisitor for Moved {
+    fn enter_module(&mut self, name: &str, _container_type: &str) {
+        self.path.push(name.into());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if let Some(&id) = self.ids.get(&self.path.join(".")) {
+            self.values.register(id, param.val());
+        }
+    }
+}
+
+/// Moments for every parameter: zero where there is none yet, as after no step.
+pub(super) fn filled(model: &Clip, moments: &GradientsParams) -> GradientsParams {
+    let mut filled = Filled { moments, values: GradientsParams::new() };
+    model.visit(&mut filled);
+    filled.values
+}
+
+struct Filled<'a> {
+    moments: &'a GradientsParams,
+    values: GradientsParams,
+}
+
+impl ModuleVisitor for Filled<'_> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let value = self.moments.get::<D>(param.id).unwrap_or_else(|| param.val().inner().zeros_like());
+        self.values.register(param.id, value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Decay, Progress, TrainingSession};
+    use super::*;
+    use crate::data::PairDataset;
+    use crate::device::{block_on_cpu, cpu};
+    use crate::preprocess::RgbImage;
+    use crate::tokenizer::{Reference, Tokenizer};
+
+    const CONFIG: &str = r#"{"embedDim": 8,
+        "vision": {"imageSize": 16, "patchSize": 8, "width": 16, "layers": 1, "heads": 2},
+        "text": {"contextLength": 12, "width": 16, "layers": 1, "heads": 2}}"#;
+    const MERGES: &str = "#version: 0.2\na b</w>\nc d</w>";
+
+    fn options() -> RunOptions {
+        RunOptions {
+            batch_size: 4.0,
+            micro_batch_size: Some(3.0),
+            epochs: 10.0,
+            // not a short number in binary
+            lr: 1e-3 / 3.0,
+            warmup: 3.0,
+            decay: Decay::Cosine,
+            adamw: AdamWOptions::default(),
+            clip_norm: Some(0.7),
+            label_smoothing: 0.1,
+            mask_duplicates: true,
+            seed: 5,
+        }
+    }
+
+    fn session() -> TrainingSession {
+        let tokenizer = Tokenizer::from_merges(MERGES, Reference::default()).unwrap();
+        TrainingSession::create(CONFIG, tokenizer, 3, &cpu()).unwrap()
+    }
+
+    /// Ten pairs, two of them with the same caption.
+    fn pairs(session: &TrainingSession, shade: u8) -> PairDataset {
+        let mut pairs = session.new_dataset();
+        for i in 0..10u8 {
+            let levels = (0..768).map(|at| (at as u8).wrapping_mul(i + 1).wrapping_add(shade)).collect();
+            let image = RgbImage::new(16, 16, levels).unwrap();
+            let caption = format!("ab cd {}", "xyzuvwrst".chars().nth(usize::from(i % 9)).unwrap());
+            pairs.push(&image, &caption, session.tokenizer().unwrap(), false).unwrap();
+        }
+        pairs
+    }
+
+    fn steps(session: &mut TrainingSession, count: usize) -> Vec<Progress> {
+        (0..count).map_while(|_| block_on_cpu(session.step()).unwrap()).collect()
+    }
+
+    fn weights(session: &TrainingSession) -> Vec<u8> {
+        block_on_cpu(session.bundle().unwrap().save("hf")).unwrap()
+    }
+
+    #[test]
+    fn twenty_steps_and_ten_with_ten_more_after_a_restart_are_the_same_bit_for_bit() {
+        for done in [0, 1, 10, 19] {
+            let mut whole = session();
+            assert_eq!(whole.start(pairs(&whole, 0), &options()).unwrap(), 20);
+            let expected = steps(&mut whole, 99);
+            assert_eq!(expected.len(), 20);
+
+            let mut first = session();
+            first.start(pairs(&first, 0), &options()).unwrap();
+            let mut got = steps(&mut first, done);
+            let state = block_on_cpu(first.save_state()).unwrap();
+            let mut second = TrainingSession::from_state(&state, None, &cpu()).unwrap();
+            // what was not gone on with yet is not lost
+            assert!(block_on_cpu(second.save_state()).unwrap() == state);
+            assert_eq!(second.resume_run(pairs(&second, 0)).unwrap(), 20);
+            got.extend(steps(&mut second, 99));
+            assert_eq!(got, expected, "after {done}");
+            assert!(weights(&second) == weights(&whole), "after {done}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_belong_together_is_refused() {
+        let mut session = session();
+        session.start(pairs(&session, 0), &options()).unwrap();
+        steps(&mut session, 2);
+        let state = block_on_cpu(session.save_state()).unwrap();
+        assert_eq!(session.resume_run(pairs(&session, 0)).unwrap_err().code(), "already-training");
+        session.stop();
+        assert_eq!(session.resume_run(pairs(&session, 0)).unwrap_err().code(), "no-run");
+
+        let mut resumed = TrainingSession::from_state(&state, None, &cpu()).unwrap();
+        assert_eq!(resumed.resume_run(pairs(&resumed, 9)).unwrap_err().code(), "other-pairs");
+        assert_eq!(resumed.resume_run(resumed.new_dataset()).unwrap_err().code(), "count-mismatch");
+        assert!(resumed.resume_run(pairs(&resumed, 0)).is_ok());
+
+        let open = |bytes: &[u8]| TrainingSession::from_state(bytes, None, &cpu()).map(drop).unwrap_err();
+        assert_eq!(open(&weights(&session)).code(), "invalid-checkpoint");
+        for at in (0..state.len()).step_by(state.len() / 60) {
+            let mut damaged = state.clone();
+            damaged[at] ^= 0x10;
+            assert_eq!(open(&damaged).code(), "invalid-checkpoint", "byte {at}");
+            assert_eq!(open(&state[..at]).code(), "invalid-checkpoint", "cut at {at}");
+        }
+        let mut newer = state.clone();
+        let format = br#"format\":1"#;
+        let at = state.windows(format.len()).position(|window| window == format).unwrap();
+        newer[at + format.len() - 1] = b'2';
+        let error = open(&newer).to_string();
+        assert!(error.contains("expected format 1, got 2"), "{error}");
+    }
+}
