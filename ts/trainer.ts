@@ -8,6 +8,7 @@ import type {
   Evaluation,
   FitSettings,
   GradientResult,
+  PairsHandle,
   StepEvent,
   TokenizerReference,
 } from "../workers/protocol.js";
@@ -16,6 +17,7 @@ import type { PixelInput } from "./images.js";
 import { type PairSource, sendPairs } from "./pairs.js";
 import type { ClipSource } from "./sources.js";
 import type { TokenInput } from "./texts.js";
+import { readState, type StateSource, type StateTarget, writeState } from "./training-state.js";
 import { WorkerClient } from "./worker-client.js";
 
 /** How a trainer is made: fresh weights of a shape, or the weights of a checkpoint. */
@@ -39,6 +41,11 @@ export type CreateOptions = (
 export interface FitOptions {
   /** Pairs a step. More pairs mean more negatives: the one number that matters most. @default 256 */
   batchSize?: number;
+  /**
+   * Pairs whose activations are in memory together. A batch of any size has the same gradient with it, at the price of a
+   * second forward pass (GradCache, arXiv 2101.06983). @default batchSize
+   */
+  microBatchSize?: number;
   /** Times through the pairs. @default 20 */
   epochs?: number;
   /** Learning rate after the warm-up. @default 1e-3 */
@@ -46,7 +53,7 @@ export interface FitOptions {
   /** Steps of linear warm-up. @default 50 */
   warmup?: number;
   /** What follows the warm-up. @default "cosine" */
-  schedule?: "cosine" | "constant";
+  schedule?: "cosine" | "linear" | "constant";
   /** @default 0.9 */
   beta1?: number;
   /** @default 0.98 */
@@ -55,6 +62,12 @@ export interface FitOptions {
   epsilon?: number;
   /** Decoupled, on matrices only. @default 0.2 */
   weightDecay?: number;
+  /** Longest that all gradients as one vector may be; longer ones are shortened to it. @default no limit */
+  clipNorm?: number;
+  /** Share of each target that is spread over the batch, from 0 to below 1; CLIP's loss only. @default 0 */
+  labelSmoothing?: number;
+  /** Leaves pairs with the same caption out of each other's negatives. @default false */
+  maskDuplicates?: boolean;
   /** Decides the order of the pairs. @default 0 */
   seed?: number;
   /** Cuts captions longer than the context where they would be refused. @default false */
@@ -62,6 +75,9 @@ export interface FitOptions {
   /** Ends the run after the step under way; the iteration then ends as after the last step. */
   signal?: AbortSignal;
 }
+
+/** How a run is gone on with: its settings are its own. */
+export type ResumeOptions = Pick<FitOptions, "truncate" | "signal">;
 
 /** How a model is judged. */
 export interface EvaluateOptions {
@@ -124,13 +140,6 @@ export class ClipTrainer extends Encoder {
    * `undecodable-image`, `image-too-small`, `already-training`, `loss-not-finite`
    */
   async *fit(pairs: PairSource, options: FitOptions = {}): AsyncGenerator<StepEvent, void, undefined> {
-    if (this.#fitting) {
-      throw new ClipError(
-        "already-training",
-        "already training: expected the running fit() to end or be stopped first, got another",
-      );
-    }
-    const { signal, truncate = false } = options;
     const settings: FitSettings = {
       batchSize: options.batchSize ?? 256,
       epochs: options.epochs ?? 20,
@@ -141,17 +150,48 @@ export class ClipTrainer extends Encoder {
       beta2: options.beta2 ?? 0.98,
       epsilon: options.epsilon ?? 1e-6,
       weightDecay: options.weightDecay ?? 0.2,
+      labelSmoothing: options.labelSmoothing ?? 0,
+      maskDuplicates: options.maskDuplicates ?? false,
+      ...(options.microBatchSize !== undefined && { microBatchSize: options.microBatchSize }),
+      ...(options.clipNorm !== undefined && { clipNorm: options.clipNorm }),
       seed: checkSeed(options.seed ?? 0),
     };
+    const start = (handle: PairsHandle) => this.client.call((api) => api.startFit(handle, settings));
+    yield* this.#run(pairs, options, () => this.client.call((api) => api.checkFit(settings)), start);
+  }
+
+  /**
+   * Goes on with a run that was stopped before its last step, in this trainer or in the one whose state was saved. With the
+   * same pairs and on the same device it takes the steps that the run would have taken, bit for bit.
+   *
+   * @throws ClipError `no-run`, `count-mismatch`, `other-pairs`, and as `fit`
+   */
+  async *resumeFit(pairs: PairSource, options: ResumeOptions = {}): AsyncGenerator<StepEvent, void, undefined> {
+    const start = (handle: PairsHandle) => this.client.call((api) => api.resumeFit(handle));
+    yield* this.#run(pairs, options, async () => undefined, start);
+  }
+
+  async *#run(
+    pairs: PairSource,
+    { signal, truncate = false }: ResumeOptions,
+    check: () => Promise<void>,
+    start: (handle: PairsHandle) => Promise<void>,
+  ): AsyncGenerator<StepEvent, void, undefined> {
+    if (this.#fitting) {
+      throw new ClipError(
+        "already-training",
+        "already training: expected the running fit() to end or be stopped first, got another",
+      );
+    }
     this.#fitting = true;
     try {
-      await this.client.call((api) => api.checkFit(settings));
+      await check();
       const handle = await sendPairs(this.client, pairs, { truncate, signal });
       if (signal?.aborted) {
         await this.client.call((api) => api.closePairs(handle));
         return;
       }
-      await this.client.call((api) => api.startFit(handle, settings));
+      await start(handle);
       this.info = await this.client.call((api) => api.info());
       while (!signal?.aborted) {
         const event = await this.client.call((api) => api.stepFit());
@@ -162,6 +202,38 @@ export class ClipTrainer extends Encoder {
       this.#fitting = false;
       // nothing to stop where the worker is gone
       await this.client.call((api) => api.stopFit()).catch(() => undefined);
+    }
+  }
+
+  /**
+   * Everything that training goes on from: weights, the optimiser's moments, the run and how far it is. With a target it is
+   * written there, whole or not at all; without, it is returned. Possible at any time, also between two steps of `fit`.
+   *
+   * @throws ClipError `no-weights`, `target-unwritable`
+   */
+  saveCheckpoint(): Promise<Uint8Array>;
+  saveCheckpoint(target: StateTarget): Promise<undefined>;
+  async saveCheckpoint(target?: StateTarget): Promise<Uint8Array | undefined> {
+    const bytes = await this.client.call((api) => api.saveState(typeof target === "string" ? target : undefined));
+    if (bytes === undefined || target === undefined || typeof target === "string") return bytes;
+    await writeState(target, bytes);
+    return undefined;
+  }
+
+  /**
+   * Makes a trainer from what `saveCheckpoint` gave. `resumeFit` goes on with its run, `fit` starts another.
+   *
+   * @throws ClipError `invalid-checkpoint` for what is no such state, one of another version, and one that was damaged;
+   * `source-unreadable`, `device-unavailable`
+   */
+  static async resume(source: StateSource, { device = "auto" }: { device?: DeviceChoice } = {}): Promise<ClipTrainer> {
+    const state = await readState(source);
+    const client = await WorkerClient.start();
+    try {
+      return new ClipTrainer(client, await client.call((api) => api.resume(state, device)));
+    } catch (error) {
+      client.dispose();
+      throw error;
     }
   }
 

@@ -15,4 +15,6 @@ export interface Assets {
   folder?(path: string): Promise<Source>;
   /** Bytes of a file on disk, where there are disks. */
   readPath?(path: string): Promise<Uint8Array>;
+  /** Writes a file on disk, whole or not at all, where there are disks. */
+  writePath?(path: string, bytes: Uint8Array): Promise<void>;
 }

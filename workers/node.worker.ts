@@ -1,6 +1,6 @@
 /** Entry of the worker in Node. */
 
-import { readFile } from "node:fs/promises";
+import { open, readFile, rename, rm } from "node:fs/promises";
 import { parentPort } from "node:worker_threads";
 import { expose } from "comlink";
 import nodeEndpoint from "comlink/dist/esm/node-adapter.mjs";
@@ -29,7 +29,25 @@ expose(
         return new Uint8Array(await readFile(path));
       } catch (error) {
         const { message } = error as Error;
-        throw new ClipError("source-unreadable", `expected an image at ${path}, got: ${message}`, { cause: error });
+        throw new ClipError("source-unreadable", `expected a file at ${path}, got: ${message}`, { cause: error });
+      }
+    },
+    writePath: async (path, bytes) => {
+      const draft = `${path}.${process.pid}.part`;
+      try {
+        const file = await open(draft, "w");
+        try {
+          await file.writeFile(bytes);
+          // on the disk before it takes the place of the last one
+          await file.sync();
+        } finally {
+          await file.close();
+        }
+        await rename(draft, path);
+      } catch (error) {
+        await rm(draft, { force: true }).catch(() => undefined);
+        const { message } = error as Error;
+        throw new ClipError("target-unwritable", `expected to write ${path}, got: ${message}`, { cause: error });
       }
     },
   }),

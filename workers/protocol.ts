@@ -232,14 +232,18 @@ export interface Matrix {
 /** Settings of a run, complete. */
 export interface FitSettings {
   batchSize: number;
+  microBatchSize?: number;
   epochs: number;
   lr: number;
   warmup: number;
-  schedule: "cosine" | "constant";
+  schedule: "cosine" | "linear" | "constant";
   beta1: number;
   beta2: number;
   epsilon: number;
   weightDecay: number;
+  clipNorm?: number;
+  labelSmoothing: number;
+  maskDuplicates: boolean;
   seed: number;
 }
 
@@ -257,6 +261,8 @@ export interface StepEvent {
   lr: number;
   /** Logarithm of the inverse temperature, before the update; at most ln 100. */
   logitScale: number;
+  /** Length of all gradients as one vector, before it was clipped; with `clipNorm` only. */
+  gradientNorm?: number;
   batchSize: number;
   /** Pairs a second, over the last steps. */
   samplesPerSecond: number;
@@ -333,6 +339,12 @@ export interface ClipWorkerApi {
   /** Nothing after the last step. */
   stepFit(): Promise<StepEvent | undefined>;
   stopFit(): Promise<void>;
+  /** Goes on with the run that was stopped, over the same pairs, which it takes over. */
+  resumeFit(handle: PairsHandle): Promise<void>;
+  /** Everything that training goes on from; written to `path` where there is one, given back otherwise. */
+  saveState(path?: string): Promise<Uint8Array | undefined>;
+  /** A trainer from what `saveState` wrote. */
+  resume(state: Uint8Array | string, device: DeviceChoice): Promise<ModelInfo>;
   evaluate(pairs: PairsHandle, distractors: PairsHandle | undefined): Promise<Evaluation>;
   gradients(pixels: Float32Array, ids: Int32Array, layout: CheckpointLayout): Promise<GradientResult>;
   stepOn(pixels: Float32Array, ids: Int32Array, lr: number): Promise<number>;

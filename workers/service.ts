@@ -31,15 +31,7 @@ import { openCache, withSource } from "./sources/open.js";
 import type { ReadContext } from "./sources/source.js";
 import { Speedometer } from "./speedometer.js";
 import { Throttle } from "./throttle.js";
-import {
-  type ClipModel,
-  type Device,
-  loadWasm,
-  type Pairs,
-  type Trainer,
-  type Wasm,
-  type FitSettings as WasmFitSettings,
-} from "./wasm.js";
+import { type ClipModel, type Device, loadWasm, type Pairs, type Trainer, type Wasm } from "./wasm.js";
 
 interface Core {
   wasm: Wasm;
@@ -331,13 +323,13 @@ export class ClipService implements ClipWorkerApi {
   }
 
   checkFit(settings: FitSettings): Promise<void> {
-    return this.#queue(({ wasm }) => fitSettings(wasm, settings).free());
+    return this.#queue(({ wasm }) => new wasm.FitSettings(settings).free());
   }
 
   startFit(handle: PairsHandle, s: FitSettings): Promise<void> {
     return this.#queue(({ wasm }) => {
       const pairs = this.#needPairs(handle);
-      const settings = fitSettings(wasm, s);
+      const settings = new wasm.FitSettings(s);
       this.#pairs.delete(handle);
       try {
         this.#needTrainer().start(pairs, settings);
@@ -353,7 +345,7 @@ export class ClipService implements ClipWorkerApi {
       this.#speed.start();
       const progress = await this.#needTrainer().step();
       if (!progress) return undefined;
-      const { step, totalSteps, epoch, batchSize, loss, lr, logitScale } = progress;
+      const { step, totalSteps, epoch, batchSize, loss, lr, logitScale, gradientNorm } = progress;
       progress.free();
       const secondsPerStep = this.#speed.stop();
       return {
@@ -364,6 +356,7 @@ export class ClipService implements ClipWorkerApi {
         loss,
         lr,
         logitScale,
+        ...(gradientNorm !== undefined && { gradientNorm }),
         batchSize,
         samplesPerSecond: batchSize / secondsPerStep,
         secondsLeft: (totalSteps - step) * secondsPerStep,
@@ -373,6 +366,36 @@ export class ClipService implements ClipWorkerApi {
 
   stopFit(): Promise<void> {
     return this.#queue(() => this.#needTrainer().stop());
+  }
+
+  resumeFit(handle: PairsHandle): Promise<void> {
+    return this.#queue(() => {
+      const pairs = this.#needPairs(handle);
+      this.#pairs.delete(handle);
+      this.#needTrainer().resume(pairs);
+      this.#speed = new Speedometer();
+    });
+  }
+
+  saveState(path?: string): Promise<Uint8Array | undefined> {
+    return this.#queue(async () => {
+      const bytes = await this.#needTrainer().saveState();
+      if (path === undefined) return transfer(bytes, [bytes.buffer]);
+      if (!this.#assets.writePath) throw noPaths(path);
+      await this.#assets.writePath(path, bytes);
+      return undefined;
+    });
+  }
+
+  resume(state: Uint8Array | string, choice: DeviceChoice): Promise<ModelInfo> {
+    return this.#queue(async ({ wasm }) => {
+      const { readPath } = this.#assets;
+      if (typeof state === "string" && !readPath) throw noPaths(state);
+      const bytes = typeof state === "string" ? await readPath?.(state) : state;
+      const device = await this.#open(choice, wasm);
+      this.#trainer = wasm.Trainer.fromState(bytes as Uint8Array, this.#deviceInfo.maxTensorBytes, device);
+      return this.#info();
+    });
   }
 
   evaluate(pairs: PairsHandle, distractors: PairsHandle | undefined): Promise<Evaluation> {
@@ -402,19 +425,8 @@ export class ClipService implements ClipWorkerApi {
   }
 }
 
-function fitSettings(wasm: Wasm, s: FitSettings): WasmFitSettings {
-  return new wasm.FitSettings(
-    s.batchSize,
-    s.epochs,
-    s.lr,
-    s.warmup,
-    s.schedule,
-    s.beta1,
-    s.beta2,
-    s.epsilon,
-    s.weightDecay,
-    s.seed,
-  );
+function noPaths(path: string): ClipError {
+  return new ClipError("invalid-source", `expected bytes or a file handle where there are no paths, got ${path}`);
 }
 
 /** Says in the message of what goes wrong which item of a list it was. */

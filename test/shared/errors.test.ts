@@ -101,7 +101,7 @@ describe("while a trainer lives on", () => {
       "unknown schedule",
       train(colourPairs(4), { schedule: "step" as never }),
       "invalid-option",
-      /schedule: expected cosine or constant, got "step"/,
+      /schedule: expected cosine, linear or constant, got "step"/,
     ],
     [
       "unknown layout",

@@ -140,7 +140,7 @@ pub enum ClipError {
     #[error("already training: expected the running fit() to end or be stopped first, got another")]
     AlreadyTraining,
     /// Nothing to go on with.
-    #[error("no run: expected a state saved during fit(), got one without")]
+    #[error("no run: expected one that was stopped before its last step, got none")]
     NoRun,
     /// Other pairs than those of the run to be gone on with.
     #[error("other pairs: expected those of the interrupted run (SHA-256 {expected}), got others ({got})")]

@@ -2,6 +2,7 @@
 
 use clip_core::eval::{Evaluation, Recall};
 use clip_core::train::{AdamWOptions, Decay, Progress, RunOptions, TrainingSession};
+use js_sys::Reflect;
 use wasm_bindgen::prelude::*;
 
 use crate::error::{JsResult, js};
@@ -19,24 +20,32 @@ pub struct JsFitSettings(RunOptions);
 
 #[wasm_bindgen(js_class = FitSettings)]
 impl JsFitSettings {
-    /// Settings by position: the worker's service is the only caller.
+    /// From an object of numbers; what is no number becomes one that is refused by name.
     #[wasm_bindgen(constructor)]
-    #[expect(clippy::too_many_arguments, reason = "plain numbers cross the border without a copy of the object")]
-    pub fn new(
-        batch_size: f64,
-        epochs: f64,
-        lr: f64,
-        warmup: f64,
-        schedule: &str,
-        beta_1: f64,
-        beta_2: f64,
-        epsilon: f64,
-        weight_decay: f64,
-        seed: u32,
-    ) -> JsResult<Self> {
-        let decay = js(Decay::from_name(schedule))?;
-        let adamw = AdamWOptions { beta_1, beta_2, epsilon, weight_decay };
-        let options = RunOptions { batch_size, epochs, lr, warmup, decay, adamw, seed: seed.into() };
+    pub fn new(settings: &JsValue) -> JsResult<Self> {
+        let get = |key: &str| Reflect::get(settings, &key.into());
+        let number = |key: &str| get(key).map(|value| value.as_f64().unwrap_or(f64::NAN));
+        let optional = |key: &str| if get(key)?.is_undefined() { Ok(None) } else { number(key).map(Some) };
+        let schedule = get("schedule")?.as_string().unwrap_or_default();
+        let adamw = AdamWOptions {
+            beta_1: number("beta1")?,
+            beta_2: number("beta2")?,
+            epsilon: number("epsilon")?,
+            weight_decay: number("weightDecay")?,
+        };
+        let options = RunOptions {
+            batch_size: number("batchSize")?,
+            micro_batch_size: optional("microBatchSize")?,
+            epochs: number("epochs")?,
+            lr: number("lr")?,
+            warmup: number("warmup")?,
+            decay: js(Decay::from_name(&schedule))?,
+            adamw,
+            clip_norm: optional("clipNorm")?,
+            label_smoothing: number("labelSmoothing")?,
+            mask_duplicates: get("maskDuplicates")?.is_truthy(),
+            seed: number("seed")? as u64,
+        };
         js(options.validate())?;
         Ok(Self(options))
     }
@@ -84,6 +93,12 @@ impl StepProgress {
         self.0.lr
     }
 
+    /// Length of the gradients before they were clipped; known where they may be.
+    #[wasm_bindgen(getter, js_name = gradientNorm)]
+    pub fn gradient_norm(&self) -> Option<f32> {
+        self.0.gradient_norm
+    }
+
     /// `logit_scale` before the update.
     #[wasm_bindgen(getter, js_name = logitScale)]
     pub fn logit_scale(&self) -> f32 {
@@ -121,6 +136,23 @@ impl Trainer {
     /// Starts a run, which takes the pairs over; returns its number of steps.
     pub fn start(&mut self, pairs: Pairs, settings: &JsFitSettings) -> JsResult<usize> {
         js(self.0.start(pairs.dataset, &settings.0))
+    }
+
+    /// Everything that training goes on from, as one file.
+    #[wasm_bindgen(js_name = saveState)]
+    pub async fn save_state(&mut self) -> JsResult<Vec<u8>> {
+        js(self.0.save_state().await)
+    }
+
+    /// Takes up what `saveState` wrote.
+    #[wasm_bindgen(js_name = fromState)]
+    pub fn from_state(bytes: &[u8], most_tensor_bytes: Option<f64>, device: &Device) -> JsResult<Self> {
+        js(TrainingSession::from_state(bytes, most_tensor_bytes.map(|bytes| bytes as u64), &device.0)).map(Self)
+    }
+
+    /// Goes on with the run that was stopped, over the same pairs, which it takes over; returns its number of steps.
+    pub fn resume(&mut self, pairs: Pairs) -> JsResult<usize> {
+        js(self.0.resume_run(pairs.dataset))
     }
 
     /// The next step; nothing after the last.

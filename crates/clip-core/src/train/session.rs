@@ -29,7 +29,7 @@ pub struct TrainingSession {
     device: Device,
     trainer: Option<Trainer>,
     run: Option<Run>,
-    /// A run that was going on when the state was saved, to be gone on with.
+    /// A run that was stopped, to be gone on with.
     interrupted: Option<RunNotes>,
 }
 
@@ -157,13 +157,7 @@ impl TrainingSession {
     /// `no-weights`, `device-failed`.
     pub async fn save_state(&mut self) -> Result<Vec<u8>> {
         let bundle = self.bundle()?;
-        let run = match &mut self.run {
-            Some(run) => {
-                let (pairs_sha256, pairs) = run.pairs();
-                Some(RunNotes { options: *run.options(), step: run.steps_done(), pairs, pairs_sha256 })
-            }
-            None => self.interrupted.clone(),
-        };
+        let run = self.run.as_mut().map(notes_of).or_else(|| self.interrupted.clone());
         let trainer = self.trainer()?;
         let (model, adamw) = (trainer.model(), trainer.optimizer());
         let exp_avg = save_gradients(model, &self.config, &filled(model, &adamw.exp_avg), Layout::OpenClip).await?;
@@ -199,10 +193,10 @@ impl TrainingSession {
         Ok(session)
     }
 
-    /// Goes on with the run that was going on when the state was saved; returns its number of steps.
+    /// Goes on with the run that was stopped, or going on when the state was saved; returns its number of steps.
     ///
     /// # Errors
-    /// `already-training`; `no-run` where there was none; `count-mismatch` and `other-pairs` for other pairs.
+    /// `already-training`; `no-run` where there is none; `count-mismatch` and `other-pairs` for other pairs.
     pub fn resume_run(&mut self, dataset: PairDataset) -> Result<usize> {
         if self.run.is_some() {
             return Err(ClipError::AlreadyTraining);
@@ -238,9 +232,13 @@ impl TrainingSession {
         }
     }
 
-    /// Ends the run; the weights stay as the last step left them.
+    /// Ends the run; the weights stay as the last step left them, and what is left of the run can be gone on with.
     pub fn stop(&mut self) {
-        self.run = None;
+        if let Some(mut run) = self.run.take()
+            && run.steps_done() < run.total_steps()
+        {
+            self.interrupted = Some(notes_of(&mut run));
+        }
     }
 
     /// See [`evaluate`].
@@ -289,6 +287,11 @@ impl TrainingSession {
         let trainer = self.trainer.as_mut().ok_or(ClipError::NoWeights)?;
         Ok(trainer.train_step(&(images, texts), lr, &StepOptions::default()).await?.loss)
     }
+}
+
+fn notes_of(run: &mut Run) -> RunNotes {
+    let (pairs_sha256, pairs) = run.pairs();
+    RunNotes { options: *run.options(), step: run.steps_done(), pairs, pairs_sha256 }
 }
 
 fn not_trainable() -> ClipError {

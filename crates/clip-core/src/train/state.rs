@@ -278,6 +278,9 @@ mod tests {
         let state = block_on_cpu(session.save_state()).unwrap();
         assert_eq!(session.resume_run(pairs(&session, 0)).unwrap_err().code(), "already-training");
         session.stop();
+        assert!(session.resume_run(pairs(&session, 0)).is_ok());
+        steps(&mut session, 99);
+        session.stop();
         assert_eq!(session.resume_run(pairs(&session, 0)).unwrap_err().code(), "no-run");
 
         let mut resumed = TrainingSession::from_state(&state, None, &cpu()).unwrap();

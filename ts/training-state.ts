@@ -1,0 +1,46 @@
+/** Where the state of a training is kept, and how it gets there. */
+
+import { ClipError } from "../workers/error.js";
+import { describe } from "./describe.js";
+import type { Bytes } from "./sources.js";
+
+/** A file that a picker or the origin's private file system gave, or in Node a path. */
+export type StateTarget = FileSystemFileHandle | string;
+
+/** What {@link StateTarget} names, or the bytes themselves. */
+export type StateSource = StateTarget | Bytes;
+
+const isHandle = (value: unknown): value is FileSystemFileHandle =>
+  typeof value === "object" && value !== null && "getFile" in value;
+
+/** Bytes of a state, or the path that the worker reads them from. */
+export async function readState(source: StateSource): Promise<Uint8Array | string> {
+  if (typeof source === "string") return source;
+  if (source instanceof Uint8Array) return source;
+  if (source instanceof ArrayBuffer) return new Uint8Array(source);
+  if (!isHandle(source) && !(source instanceof Blob)) {
+    throw new ClipError("invalid-source", `expected bytes, a file handle or a path, got ${describe(source)}`);
+  }
+  try {
+    const file = isHandle(source) ? await source.getFile() : source;
+    return new Uint8Array(await file.arrayBuffer());
+  } catch (error) {
+    const { message } = error as Error;
+    throw new ClipError("source-unreadable", `expected a file that can be read, got: ${message}`, { cause: error });
+  }
+}
+
+/** Writes a file, whole or not at all: a writable stream takes the file's place when it is closed. */
+export async function writeState(target: FileSystemFileHandle, bytes: Uint8Array): Promise<void> {
+  if (!isHandle(target)) {
+    throw new ClipError("invalid-source", `expected a file handle or a path, got ${describe(target)}`);
+  }
+  try {
+    const writable = await target.createWritable();
+    await writable.write(bytes as Uint8Array<ArrayBuffer>);
+    await writable.close();
+  } catch (error) {
+    const { message } = error as Error;
+    throw new ClipError("target-unwritable", `expected to write ${target.name}, got: ${message}`, { cause: error });
+  }
+}
