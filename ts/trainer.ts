@@ -68,6 +68,11 @@ export interface FitOptions {
   labelSmoothing?: number;
   /** Leaves pairs with the same caption out of each other's negatives. @default false */
   maskDuplicates?: boolean;
+  /**
+   * A tower that learns nothing: what it makes of each pair is computed once, and every epoch after the first does without
+   * it (locked-image tuning, arXiv 2111.07991). @default neither
+   */
+  lock?: "image" | "text";
   /** Decides the order of the pairs. @default 0 */
   seed?: number;
   /** Cuts captions longer than the context where they would be refused. @default false */
@@ -153,6 +158,7 @@ export class ClipTrainer extends Encoder {
       labelSmoothing: options.labelSmoothing ?? 0,
       maskDuplicates: options.maskDuplicates ?? false,
       ...(options.microBatchSize !== undefined && { microBatchSize: options.microBatchSize }),
+      ...(options.lock !== undefined && { lock: options.lock }),
       ...(options.clipNorm !== undefined && { clipNorm: options.clipNorm }),
       seed: checkSeed(options.seed ?? 0),
     };

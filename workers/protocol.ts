@@ -244,6 +244,7 @@ export interface FitSettings {
   clipNorm?: number;
   labelSmoothing: number;
   maskDuplicates: boolean;
+  lock?: Exclude<Towers, "both">;
   seed: number;
 }
 

@@ -104,6 +104,22 @@ test("a line instead of half a cosine, smoothed labels, and captions that come t
   masked.dispose();
 });
 
+test.each(["image", "text"] as const)("a locked %s tower stays what it is, and the other learns", async (lock) => {
+  const trainer = await create();
+  const image = pairs().map(({ image }) => image);
+  const texts = pairs().map(({ text }) => text);
+  // the vocabulary is that of the first run
+  await take(trainer.fit(pairs(), options), 1);
+  const embed = async () => ({ image: await trainer.encodeImage(image), text: await trainer.encodeText(texts) });
+  const before = await embed();
+  const events = await take(trainer.fit(pairs(), { ...options, lock }), 99);
+  const after = await embed();
+  expect(after[lock]).toEqual(before[lock]);
+  expect(after[lock === "image" ? "text" : "image"]).not.toEqual(before[lock === "image" ? "text" : "image"]);
+  expect(events.at(-1)?.loss).toBeLessThan(events[0]?.loss ?? 0);
+  trainer.dispose();
+});
+
 describe("what is refused, and loses nothing", () => {
   test("settings out of range", async () => {
     const trainer = await create();
@@ -115,6 +131,7 @@ describe("what is refused, and loses nothing", () => {
       { labelSmoothing: 1 },
       { labelSmoothing: -0.1 },
       { schedule: "step" as "linear" },
+      { lock: "both" as "image" },
     ]) {
       expect(await refusal(take(trainer.fit(pairs(), { ...options, ...bad }), 1))).toBe("invalid-option");
     }

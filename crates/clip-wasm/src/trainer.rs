@@ -1,6 +1,7 @@
 //! A model that learns.
 
 use clip_core::eval::{Evaluation, Recall};
+use clip_core::model::Towers;
 use clip_core::train::{AdamWOptions, Decay, Progress, RunOptions, TrainingSession};
 use js_sys::Reflect;
 use wasm_bindgen::prelude::*;
@@ -44,6 +45,7 @@ impl JsFitSettings {
             clip_norm: optional("clipNorm")?,
             label_smoothing: number("labelSmoothing")?,
             mask_duplicates: get("maskDuplicates")?.is_truthy(),
+            lock: get("lock")?.as_string().map(|name| js(Towers::from_name(&name))).transpose()?,
             seed: number("seed")? as u64,
         };
         js(options.validate())?;

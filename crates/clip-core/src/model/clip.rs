@@ -2,6 +2,7 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
+use serde::{Deserialize, Serialize};
 
 use super::image_tower::ImageTower;
 use super::init::ParamInit;
@@ -13,7 +14,8 @@ use crate::error::{ClipError, Result};
 const LOGIT_BIAS_INIT: f32 = -10.0;
 
 /// Which towers a model has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Towers {
     /// Both.
     #[default]

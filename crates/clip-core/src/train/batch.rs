@@ -4,9 +4,10 @@ use std::ops::Range;
 
 use burn::tensor::{Device, Tensor};
 
+use super::features::FeatureCache;
 use crate::data::PairDataset;
 use crate::error::Result;
-use crate::model::TextBatch;
+use crate::model::{TextBatch, Towers};
 
 /// Pairs of one step. Images are asked for in parts, so that no more than a part of them need be in memory.
 pub trait Batch {
@@ -27,6 +28,11 @@ pub trait Batch {
     /// # Errors
     /// Those of [`TextBatch::new`].
     fn texts(&self) -> Result<TextBatch>;
+
+    /// What a locked tower makes of all of them, `[batch, embed_dim]`: that tower then learns nothing.
+    fn locked(&self, _tower: Towers, _device: &Device) -> Option<Tensor<2>> {
+        None
+    }
 }
 
 /// Pairs that are there: pixels `[batch, 3, size, size]` and captions.
@@ -50,6 +56,8 @@ pub(super) struct DatasetBatch<'a> {
     pub(super) dataset: &'a PairDataset,
     /// Those of the batch.
     pub(super) indices: &'a [usize],
+    /// Features of a locked tower, filled for these.
+    pub(super) features: Option<&'a FeatureCache>,
 }
 
 impl Batch for DatasetBatch<'_> {
@@ -63,5 +71,10 @@ impl Batch for DatasetBatch<'_> {
 
     fn texts(&self) -> Result<TextBatch> {
         self.dataset.texts(self.indices)
+    }
+
+    fn locked(&self, tower: Towers, device: &Device) -> Option<Tensor<2>> {
+        let features = self.features.filter(|features| features.tower() == tower)?;
+        Some(features.rows(self.indices, device))
     }
 }

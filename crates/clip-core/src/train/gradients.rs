@@ -1,5 +1,7 @@
 //! Loss of a batch and its gradients: in one go, or in micro-batches with the same result.
 
+use std::ops::Range;
+
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::Tensor;
@@ -7,7 +9,7 @@ use burn::tensor::Tensor;
 use super::batch::Batch;
 use crate::error::{ClipError, Result};
 use crate::loss::{ContrastiveLoss, Negatives, SigmoidLoss};
-use crate::model::{Clip, TextBatch};
+use crate::model::{Clip, TextBatch, Towers};
 
 /// What the loss of a batch is, and how much of the batch is in memory at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -67,8 +69,16 @@ impl<B: Batch> Step<'_, B> {
     }
 
     fn whole(&self) -> Result<(Tensor<1>, GradientsParams)> {
-        let images = self.model.encode_image(self.batch.pixels(0..self.count, &self.model.device())?)?;
-        let loss = self.loss(images, self.model.encode_text(&self.texts)?);
+        let device = self.model.device();
+        let images = match self.batch.locked(Towers::Image, &device) {
+            Some(features) => features,
+            None => self.model.encode_image(self.batch.pixels(0..self.count, &device)?)?,
+        };
+        let texts = match self.batch.locked(Towers::Text, &device) {
+            Some(features) => features,
+            None => self.model.encode_text(&self.texts)?,
+        };
+        let loss = self.loss(images, texts);
         let gradients = GradientsParams::from_grads(loss.backward(), self.model);
         Ok((loss.inner(), gradients))
     }
@@ -78,13 +88,19 @@ impl<B: Batch> Step<'_, B> {
     fn cached(&self, micro: usize) -> Result<(Tensor<1>, GradientsParams)> {
         let parts: Vec<_> = (0..self.count).step_by(micro).map(|from| from..self.count.min(from + micro)).collect();
         let plain = self.model.valid();
-        let (mut images, mut texts) = (Vec::new(), Vec::new());
-        for part in &parts {
-            images.push(plain.encode_image(self.batch.pixels(part.clone(), &plain.device())?)?);
-            texts.push(plain.encode_text(&self.texts.part(part.clone()))?);
-        }
-        let images = Tensor::from_inner(Tensor::cat(images, 0)).require_grad(); // [batch, embed_dim]
-        let texts = Tensor::from_inner(Tensor::cat(texts, 0)).require_grad(); // [batch, embed_dim]
+        let all = |encode: &dyn Fn(Range<usize>) -> Result<Tensor<2>>| -> Result<Tensor<2>> {
+            let features = parts.iter().cloned().map(encode).collect::<Result<Vec<_>>>()?;
+            Ok(Tensor::from_inner(Tensor::cat(features, 0)).require_grad()) // [batch, embed_dim]
+        };
+        let device = self.model.device();
+        let images = match self.batch.locked(Towers::Image, &device) {
+            Some(features) => features,
+            None => all(&|part| plain.encode_image(self.batch.pixels(part, &plain.device())?))?,
+        };
+        let texts = match self.batch.locked(Towers::Text, &device) {
+            Some(features) => features,
+            None => all(&|part| plain.encode_text(&self.texts.part(part)))?,
+        };
         let loss = self.loss(images.clone(), texts.clone());
         let mut gradients = loss.backward();
         let of_images = images.grad_remove(&mut gradients);
@@ -92,10 +108,10 @@ impl<B: Batch> Step<'_, B> {
         let mut total = GradientsAccumulator::new();
         // of the temperature, which is no part of the towers
         total.accumulate(self.model, GradientsParams::from_grads(gradients, self.model));
-        for part in parts {
+        for part in parts.clone() {
             // one tower at a time: the activations of the other are gone by then
             if let Some(gradient) = &of_images {
-                let features = self.model.encode_image(self.batch.pixels(part.clone(), &self.model.device())?)?;
+                let features = self.model.encode_image(self.batch.pixels(part.clone(), &device)?)?;
                 self.hand_down(features, gradient.clone().slice_dim(0, part.clone()), &mut total);
             }
             if let Some(gradient) = &of_texts {

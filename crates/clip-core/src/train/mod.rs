@@ -2,6 +2,7 @@
 
 mod batch;
 mod exact;
+mod features;
 mod gradients;
 mod optimizer;
 mod run;

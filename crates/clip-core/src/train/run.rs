@@ -4,12 +4,14 @@ use serde::{Deserialize, Serialize};
 
 use super::batch::DatasetBatch;
 use super::exact;
+use super::features::FeatureCache;
 use super::gradients::LossOptions;
 use super::optimizer::AdamWOptions;
 use super::schedule::{Decay, Schedule};
 use super::trainer::{StepOptions, Trainer};
 use crate::data::{PairDataset, batches};
 use crate::error::{ClipError, Result};
+use crate::model::Towers;
 
 /// Settings of a run. Numbers as a caller in JavaScript gives them: [`Run::new`] checks them.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -41,6 +43,8 @@ pub struct RunOptions {
     pub label_smoothing: f64,
     /// Whether pairs with the same caption are no negatives of each other.
     pub mask_duplicates: bool,
+    /// A tower that learns nothing: what it makes of each pair is computed once (LiT, arXiv 2111.07991).
+    pub lock: Option<Towers>,
     /// Decides the order of the pairs.
     pub seed: u64,
 }
@@ -84,6 +88,9 @@ impl RunOptions {
         if !(0.0..1.0).contains(&label_smoothing) {
             return refuse("labelSmoothing", "0 ≤ labelSmoothing < 1", label_smoothing);
         }
+        if self.lock == Some(Towers::Both) {
+            return Err(ClipError::unknown_name("lock", "image or text", "both"));
+        }
         let loss = LossOptions { micro_batch_size, label_smoothing, mask_duplicates: self.mask_duplicates };
         Ok(Checked { batch_size, epochs, warmup, step: StepOptions { loss, clip_norm: self.clip_norm } })
     }
@@ -118,6 +125,7 @@ pub struct Run {
     batch_size: usize,
     options: RunOptions,
     step_options: StepOptions,
+    features: Option<FeatureCache>,
     step: usize,
     /// Batches of the current epoch that are still to come, last first.
     ahead: Vec<Vec<usize>>,
@@ -125,11 +133,11 @@ pub struct Run {
 }
 
 impl Run {
-    /// Checks everything before anything is changed.
+    /// Checks everything before anything is changed; `embed_dim` is the model's.
     ///
     /// # Errors
     /// `invalid-option` naming the option; `empty-batch`, `batch-too-small` for a data set of no or one pair.
-    pub fn new(dataset: PairDataset, options: &RunOptions) -> Result<Self> {
+    pub fn new(dataset: PairDataset, options: &RunOptions, embed_dim: usize) -> Result<Self> {
         let Checked { batch_size, epochs, warmup, step: step_options } = options.check()?;
         if dataset.is_empty() {
             return Err(ClipError::EmptyBatch { what: "pair".into() });
@@ -139,16 +147,27 @@ impl Run {
         if batch_size.min(dataset.len()) < 2 {
             return Err(ClipError::BatchTooSmall { got: batch_size.min(dataset.len()) });
         }
-        let (options, step, ahead, epoch) = (*options, 0, Vec::new(), 0);
-        Ok(Self { dataset, pairs_sha256: None, schedule, batch_size, options, step_options, step, ahead, epoch })
+        let features = options.lock.map(|tower| FeatureCache::new(tower, dataset.len(), embed_dim));
+        Ok(Self {
+            dataset,
+            pairs_sha256: None,
+            schedule,
+            batch_size,
+            options: *options,
+            step_options,
+            features,
+            step: 0,
+            ahead: Vec::new(),
+            epoch: 0,
+        })
     }
 
     /// A run that goes on after `step` steps.
     ///
     /// # Errors
     /// As [`Run::new`]; `invalid-checkpoint` for a step that the run does not have.
-    pub fn resume(dataset: PairDataset, options: &RunOptions, step: usize) -> Result<Self> {
-        let mut run = Self::new(dataset, options)?;
+    pub fn resume(dataset: PairDataset, options: &RunOptions, embed_dim: usize, step: usize) -> Result<Self> {
+        let mut run = Self::new(dataset, options, embed_dim)?;
         if step > run.schedule.total {
             let message = format!("expected at most the run's {} steps, got {step}", run.schedule.total);
             return Err(ClipError::InvalidCheckpoint { message });
@@ -209,7 +228,11 @@ impl Run {
         }
         let Some(indices) = self.ahead.last() else { return Ok(None) };
         let lr = self.schedule.at(self.step);
-        let batch = DatasetBatch { dataset: &self.dataset, indices };
+        if let Some(features) = &mut self.features {
+            let chunk = self.step_options.loss.micro_batch_size;
+            features.fill(|| trainer.inference_model(), &self.dataset, indices, chunk).await?;
+        }
+        let batch = DatasetBatch { dataset: &self.dataset, indices, features: self.features.as_ref() };
         let report = trainer.train_step(&batch, lr, &self.step_options).await?;
         let batch_size = indices.len();
         self.ahead.pop();

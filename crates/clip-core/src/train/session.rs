@@ -136,13 +136,13 @@ impl TrainingSession {
         if self.trainer.is_none() {
             let (tokenizer, renumbered) = self.tokenizer()?.cut_to(dataset.ids());
             dataset.renumber(&renumbered, tokenizer.vocab_size());
-            let run = Run::new(dataset, options)?;
+            let run = Run::new(dataset, options, self.config.embed_dim)?;
             self.config.text.vocab_size = tokenizer.vocab_size();
             self.tokenizer = Some(tokenizer);
             self.init();
             self.run = Some(run);
         } else {
-            self.run = Some(Run::new(dataset, options)?);
+            self.run = Some(Run::new(dataset, options, self.config.embed_dim)?);
         }
         self.interrupted = None;
         if let Some(trainer) = &mut self.trainer {
@@ -214,7 +214,7 @@ impl TrainingSession {
         if got != notes.pairs_sha256 {
             return Err(ClipError::OtherPairs { expected: notes.pairs_sha256.clone(), got });
         }
-        let run = Run::resume(dataset, &notes.options, notes.step)?;
+        let run = Run::resume(dataset, &notes.options, self.config.embed_dim, notes.step)?;
         let total = run.total_steps();
         self.run = Some(run);
         self.interrupted = None;

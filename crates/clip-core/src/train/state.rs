@@ -198,6 +198,7 @@ mod tests {
     use super::*;
     use crate::data::PairDataset;
     use crate::device::{block_on_cpu, cpu};
+    use crate::model::Towers;
     use crate::preprocess::RgbImage;
     use crate::tokenizer::{Reference, Tokenizer};
 
@@ -219,6 +220,7 @@ mod tests {
             clip_norm: Some(0.7),
             label_smoothing: 0.1,
             mask_duplicates: true,
+            lock: None,
             seed: 5,
         }
     }
@@ -246,6 +248,60 @@ mod tests {
 
     fn weights(session: &TrainingSession) -> Vec<u8> {
         block_on_cpu(session.bundle().unwrap().save("hf")).unwrap()
+    }
+
+    /// The values of a tower's tensors.
+    fn part(session: &TrainingSession, of_image: bool) -> Vec<u8> {
+        let bytes = block_on_cpu(session.bundle().unwrap().save("open_clip")).unwrap();
+        let header = Header::parse(&bytes, bytes.len() as u64).unwrap();
+        let is_part = |name: &&str| name.starts_with("visual.") == of_image && *name != "logit_scale";
+        let mut names: Vec<&str> = header.names().filter(is_part).collect();
+        names.sort_unstable();
+        let place = |name: &&str| header.bytes_of(header.tensor(name).unwrap());
+        names.iter().map(place).flat_map(|(begin, end)| bytes[begin as usize..end as usize].to_vec()).collect()
+    }
+
+    #[test]
+    fn a_locked_tower_stays_and_its_features_are_computed_once() {
+        for (lock, micro) in [(Towers::Image, None), (Towers::Image, Some(3.0)), (Towers::Text, Some(3.0))] {
+            let options = RunOptions { lock: Some(lock), micro_batch_size: micro, ..options() };
+            let mut whole = session();
+            whole.start(pairs(&whole, 0), &options).unwrap();
+            let image = lock == Towers::Image;
+            let (locked, free) = (part(&whole, image), part(&whole, !image));
+            let expected = steps(&mut whole, 99);
+            assert!(part(&whole, image) == locked, "{lock:?}");
+            assert!(part(&whole, !image) != free, "{lock:?}");
+
+            // features that are computed anew after a restart, in other company, are the same
+            let mut first = session();
+            first.start(pairs(&first, 0), &options).unwrap();
+            let mut got = steps(&mut first, 7);
+            let state = block_on_cpu(first.save_state()).unwrap();
+            let mut second = TrainingSession::from_state(&state, None, &cpu()).unwrap();
+            second.resume_run(pairs(&second, 0)).unwrap();
+            got.extend(steps(&mut second, 99));
+            assert_eq!(got, expected, "{lock:?}");
+            assert!(weights(&second) == weights(&whole), "{lock:?}");
+        }
+    }
+
+    #[test]
+    fn the_first_step_of_a_locked_tower_is_that_of_a_free_one_for_the_other_tower() {
+        let after = |lock| {
+            let mut session = session();
+            session.start(pairs(&session, 0), &RunOptions { lock, clip_norm: None, ..options() }).unwrap();
+            let step = steps(&mut session, 1);
+            (step[0].loss, part(&session, false))
+        };
+        let (free, locked) = (after(None), after(Some(Towers::Image)));
+        assert!((free.0 - locked.0).abs() < 1e-6);
+        assert_eq!(free.1.len(), locked.1.len());
+        let values = |bytes: &[u8]| -> Vec<f32> {
+            bytes.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect()
+        };
+        let error = values(&free.1).iter().zip(values(&locked.1)).fold(0f32, |m, (a, b)| m.max((a - b).abs()));
+        assert!(error < 1e-5, "{error}");
     }
 
     #[test]
