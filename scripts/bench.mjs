@@ -1,4 +1,4 @@
-/** `npm run bench:step` and `npm run bench:memory`: see benchmarks/README.md. */
+/** `npm run bench:step`, `bench:memory` and `bench:batches`: see benchmarks/README.md. */
 
 import { execFileSync, spawnSync } from "node:child_process";
 import { mkdirSync, writeFileSync } from "node:fs";
@@ -84,7 +84,31 @@ async function memory() {
   save("memory", { cpu, webgpu });
 }
 
-const benchmarks = { "training-step": trainingStep, memory };
+async function largeBatches() {
+  const { memoryByBatch, proportions, stepTimes } = await import("../benchmarks/large-batches.mjs");
+  say("memory after two steps of the emoji model over 4,096 pairs, Wasm CPU in Node");
+  const memory = await memoryByBatch(({ batchSize, microBatchSize, wasmBytes }) =>
+    console.log(
+      `  batch ${String(batchSize).padStart(4)} in ${String(microBatchSize).padStart(4)}s ${mb(wasmBytes).padStart(10)}`,
+    ),
+  );
+  const print = (times) => {
+    const plain = median(times.plain);
+    for (const [name, ms] of Object.entries(times)) {
+      console.log(`  ${name.padEnd(24)} ${median(ms).toFixed(0).padStart(6)} ms  ${(median(ms) / plain).toFixed(2)}×`);
+    }
+    return times;
+  };
+  say("steps of the emoji model, batch 256, after the first epoch, taken in turn");
+  const lock = { plain: {}, "locked image tower": { lock: "image" } };
+  const micro = { "micro-batches of 128": { microBatchSize: 128 }, "micro-batches of 32": { microBatchSize: 32 } };
+  const emoji = print(await stepTimes({ ...lock, ...micro }));
+  say("steps of a small model in the proportions of ViT-B/32, batch 64");
+  const likeB32 = print(await stepTimes(lock, proportions));
+  save("large-batches", { memory, emoji, likeB32 });
+}
+
+const benchmarks = { "training-step": trainingStep, memory, "large-batches": largeBatches };
 const name = process.argv[2];
 if (!benchmarks[name]) fail(`expected one of ${Object.keys(benchmarks).join(", ")}, got ${name ?? "nothing"}`);
 build();

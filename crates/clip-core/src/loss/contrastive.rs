@@ -23,15 +23,24 @@ impl ContrastiveLoss {
     /// - logits_per_image: `[batch, batch]`
     /// - output: `[1]`
     pub fn forward(&self, logits_per_image: Tensor<2>) -> Tensor<1> {
-        let ([n, _], device) = (logits_per_image.dims(), logits_per_image.device());
-        let targets = self.negatives.targets(n, self.label_smoothing, &device);
-        let logits = match self.negatives.ignored(n, &device) {
-            Some(ignored) => logits_per_image.mask_fill(ignored, NEVER),
-            None => logits_per_image,
+        self.rows(logits_per_image.clone(), 0) + self.rows(logits_per_image.transpose(), 0)
+    }
+
+    /// What some rows of the similarities, of images with all texts or of texts with all images, add to the loss: the loss
+    /// is the sum of both, whatever rows are taken together.
+    ///
+    /// # Shapes
+    /// - logits: `[rows, batch]`, of which the first is that of pair `first`
+    /// - output: `[1]`
+    pub fn rows(&self, logits: Tensor<2>, first: usize) -> Tensor<1> {
+        let ([count, n], device) = (logits.dims(), logits.device());
+        let rows = first..first + count;
+        let targets = self.negatives.targets(rows.clone(), n, self.label_smoothing, &device);
+        let logits = match self.negatives.ignored(rows, n, &device) {
+            Some(ignored) => logits.mask_fill(ignored, NEVER),
+            None => logits,
         };
-        let rows = log_softmax(logits.clone(), 1) * targets.clone();
-        let columns = log_softmax(logits, 0) * targets.transpose();
-        (rows + columns).sum() * (-0.5 / n as f64)
+        (log_softmax(logits, 1) * targets).sum() * (-0.5 / n as f64)
     }
 }
 

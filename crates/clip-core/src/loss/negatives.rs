@@ -1,5 +1,7 @@
 //! Which pairs of a batch do not match.
 
+use std::ops::Range;
+
 use burn::tensor::{Bool, Device, Tensor, TensorData};
 
 /// The negatives of a batch: all images with all captions of other pairs, or all but those with the same caption.
@@ -24,17 +26,19 @@ impl Negatives {
         row != column && self.alike.as_ref().is_some_and(|alike| alike[row] == alike[column])
     }
 
-    /// Entries that are neither positive nor negative, `[n, n]`; nothing where there is none.
-    pub(super) fn ignored(&self, n: usize, device: &Device) -> Option<Tensor<2, Bool>> {
-        let mask: Vec<bool> = (0..n * n).map(|i| self.is_ignored(i / n, i % n)).collect();
-        mask.contains(&true).then(|| Tensor::from_data(TensorData::new(mask, [n, n]), device))
+    /// Entries of some rows that are neither positive nor negative, `[rows, n]`; nothing where there is none.
+    pub(super) fn ignored(&self, rows: Range<usize>, n: usize, device: &Device) -> Option<Tensor<2, Bool>> {
+        self.alike.as_ref()?;
+        let count = rows.len();
+        let mask: Vec<bool> = rows.flat_map(|row| (0..n).map(move |column| self.is_ignored(row, column))).collect();
+        mask.contains(&true).then(|| Tensor::from_data(TensorData::new(mask, [count, n]), device))
     }
 
-    /// What the softmax over each row is held against, `[n, n]`: 1 - `smoothing` at the pair itself, and `smoothing`
+    /// What the softmax over some rows is held against, `[rows, n]`: 1 - `smoothing` at the pair itself, and `smoothing`
     /// shared evenly by all that are not ignored, the pair included, as `torch.nn.functional.cross_entropy` does.
-    pub(super) fn targets(&self, n: usize, smoothing: f64, device: &Device) -> Tensor<2> {
-        let mut targets = vec![0.0f32; n * n];
-        for (row, values) in targets.chunks_exact_mut(n).enumerate() {
+    pub(super) fn targets(&self, rows: Range<usize>, n: usize, smoothing: f64, device: &Device) -> Tensor<2> {
+        let mut targets = vec![0.0f32; rows.len() * n];
+        for (row, values) in rows.clone().zip(targets.chunks_exact_mut(n)) {
             if smoothing > 0.0 {
                 let counted = (0..n).filter(|&column| !self.is_ignored(row, column)).count();
                 for (column, value) in values.iter_mut().enumerate() {
@@ -43,6 +47,6 @@ impl Negatives {
             }
             values[row] += (1.0 - smoothing) as f32;
         }
-        Tensor::from_data(TensorData::new(targets, [n, n]), device)
+        Tensor::from_data(TensorData::new(targets, [rows.len(), n]), device)
     }
 }

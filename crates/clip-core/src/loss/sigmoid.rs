@@ -17,12 +17,22 @@ impl SigmoidLoss {
     /// - logits_per_image: `[batch, batch]`, bias included
     /// - output: `[1]`
     pub fn forward(&self, logits_per_image: Tensor<2>) -> Tensor<1> {
-        let ([n, _], device) = (logits_per_image.dims(), logits_per_image.device());
-        let mut labels = vec![-1.0f32; n * n];
-        labels.iter_mut().step_by(n + 1).for_each(|x| *x = 1.0);
-        let labels = Tensor::<2>::from_data(TensorData::new(labels, [n, n]), &device);
-        let judged = log_sigmoid(logits_per_image * labels);
-        let judged = match self.negatives.ignored(n, &device) {
+        self.rows(logits_per_image, 0)
+    }
+
+    /// What some rows add to the loss, whatever rows are taken together.
+    ///
+    /// # Shapes
+    /// - logits: `[rows, batch]`, bias included, of which the first is that of pair `first`
+    /// - output: `[1]`
+    pub fn rows(&self, logits: Tensor<2>, first: usize) -> Tensor<1> {
+        let ([count, n], device) = (logits.dims(), logits.device());
+        let mut labels = vec![-1.0f32; count * n];
+        // row by row, the pair itself
+        labels.iter_mut().skip(first).step_by(n + 1).for_each(|x| *x = 1.0);
+        let labels = Tensor::<2>::from_data(TensorData::new(labels, [count, n]), &device);
+        let judged = log_sigmoid(logits * labels);
+        let judged = match self.negatives.ignored(first..first + count, n, &device) {
             Some(ignored) => judged.mask_fill(ignored, 0.0),
             None => judged,
         };

@@ -3,6 +3,8 @@
 use burn::optim::GradientsParams;
 use burn::tensor::TensorData;
 
+use serde_json::Value;
+
 use super::*;
 use crate::checkpoint::{Layout, LoadOptions, load, save, save_gradients};
 use crate::config::ClipConfig;
@@ -66,6 +68,44 @@ fn micro_batches_of_any_size_have_the_gradient_of_the_batch() {
         let (loss, grads) = now(trainer.gradients(&batch, &options)).unwrap();
         assert!((loss - whole).abs() < 1e-5, "{micro}: {loss} {whole}");
         assert_gradients(&trainer, &config, &grads, "training/gradcache.grads.safetensors");
+    }
+}
+
+/// No golden values: the whole batch is the reference.
+#[test]
+fn micro_batches_of_every_loss_have_the_gradient_of_the_batch() {
+    for objective in ["softmax", "sigmoid"] {
+        let mut config: Value =
+            serde_json::from_str(&ClipConfig::from_json(&text("training/hf_config.json")).unwrap().to_json()).unwrap();
+        config["objective"] = objective.into();
+        let config = ClipConfig::from_json(&config.to_string()).unwrap();
+        let trainer = Trainer::new(config.init(1, &cpu().autodiff()));
+        let (pixels, _) = batch(&config);
+        let golden = Golden::open("training/batch8.safetensors");
+        let mut ids = golden.ids("input_ids");
+        // pairs 0, 3 and 6 have the same caption
+        for copy in [3, 6] {
+            ids.copy_within(0..16, copy * 16);
+        }
+        let batch = (pixels, TextBatch::new(&ids, 8, &config.text).unwrap());
+        let of = |micro_batch_size| {
+            let options = LossOptions { micro_batch_size, label_smoothing: 0.1, mask_duplicates: true };
+            let (loss, grads) = now(trainer.gradients(&batch, &options)).unwrap();
+            (loss, now(save_gradients(trainer.model(), &config, &grads, Layout::OpenClip)).unwrap())
+        };
+        let (loss, whole) = of(None);
+        let whole = Golden::new(whole);
+        for micro in [1, 3, 4] {
+            let (part_loss, parts) = of(Some(micro));
+            assert!((loss - part_loss).abs() < 1e-5, "{objective} {micro}: {loss} {part_loss}");
+            let parts = Golden::new(parts);
+            assert_eq!(parts.names().len(), whole.names().len());
+            for name in whole.names() {
+                let (expected, got) = (whole.tensor(name).1, parts.tensor(name).1);
+                let largest = expected.iter().fold(1e-4f32, |m, x| m.max(x.abs()));
+                assert!(max_error(&got, &expected) <= 1e-4 * largest, "{objective} {micro} {name}");
+            }
+        }
     }
 }
 

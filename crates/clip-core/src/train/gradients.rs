@@ -40,7 +40,9 @@ pub(super) fn gradients(
     if count < 2 {
         return Err(ClipError::BatchTooSmall { got: count });
     }
-    let step = Step { model, batch, texts, count, options };
+    let negatives =
+        if options.mask_duplicates { Negatives::without_duplicates(texts.first_alike()) } else { Negatives::all() };
+    let step = Step { model, batch, texts, negatives, count, options };
     match options.micro_batch_size {
         Some(micro) if micro < count => step.cached(micro),
         _ => step.whole(),
@@ -51,21 +53,23 @@ struct Step<'a, B> {
     model: &'a Clip,
     batch: &'a B,
     texts: TextBatch,
+    negatives: Negatives,
     count: usize,
     options: &'a LossOptions,
 }
 
 impl<B: Batch> Step<'_, B> {
-    fn loss(&self, image_features: Tensor<2>, text_features: Tensor<2>) -> Tensor<1> {
-        let logits = self.model.logits_per_image(image_features, text_features);
-        let negatives = match self.options.mask_duplicates {
-            true => Negatives::without_duplicates(self.texts.first_alike()),
-            false => Negatives::all(),
-        };
-        match self.model.logit_bias {
-            Some(_) => SigmoidLoss { negatives }.forward(logits),
-            None => ContrastiveLoss { negatives, label_smoothing: self.options.label_smoothing }.forward(logits),
+    /// What the rows of some pairs add to the loss; all rows together are the loss.
+    fn loss(&self, images: &Tensor<2>, texts: &Tensor<2>, rows: Range<usize>) -> Tensor<1> {
+        let negatives = self.negatives.clone();
+        let part = |features: &Tensor<2>| features.clone().slice_dim(0, rows.clone());
+        let per_image = self.model.logits_per_image(part(images), texts.clone());
+        if self.model.logit_bias.is_some() {
+            return SigmoidLoss { negatives }.rows(per_image, rows.start);
         }
+        let per_text = self.model.logits_per_image(part(texts), images.clone());
+        let loss = ContrastiveLoss { negatives, label_smoothing: self.options.label_smoothing };
+        loss.rows(per_image, rows.start) + loss.rows(per_text, rows.start)
     }
 
     fn whole(&self) -> Result<(Tensor<1>, GradientsParams)> {
@@ -78,7 +82,7 @@ impl<B: Batch> Step<'_, B> {
             Some(features) => features,
             None => self.model.encode_text(&self.texts)?,
         };
-        let loss = self.loss(images, texts);
+        let loss = self.loss(&images, &texts, 0..self.count);
         let gradients = GradientsParams::from_grads(loss.backward(), self.model);
         Ok((loss.inner(), gradients))
     }
@@ -101,13 +105,18 @@ impl<B: Batch> Step<'_, B> {
             Some(features) => features,
             None => all(&|part| plain.encode_text(&self.texts.part(part)))?,
         };
-        let loss = self.loss(images.clone(), texts.clone());
-        let mut gradients = loss.backward();
-        let of_images = images.grad_remove(&mut gradients);
-        let of_texts = texts.grad_remove(&mut gradients);
         let mut total = GradientsAccumulator::new();
-        // of the temperature, which is no part of the towers
-        total.accumulate(self.model, GradientsParams::from_grads(gradients, self.model));
+        let (mut loss, mut of_images, mut of_texts) = (None, None, None);
+        for part in &parts {
+            // a share of the rows at a time: the matrix of a large batch is larger than the features of its pairs
+            let share = self.loss(&images, &texts, part.clone());
+            let mut gradients = share.backward();
+            add(&mut of_images, images.grad_remove(&mut gradients));
+            add(&mut of_texts, texts.grad_remove(&mut gradients));
+            // of the temperature, which is no part of the towers
+            total.accumulate(self.model, GradientsParams::from_grads(gradients, self.model));
+            add(&mut loss, Some(share.inner()));
+        }
         for part in parts.clone() {
             // one tower at a time: the activations of the other are gone by then
             if let Some(gradient) = &of_images {
@@ -119,7 +128,8 @@ impl<B: Batch> Step<'_, B> {
                 self.hand_down(features, gradient.clone().slice_dim(0, part), &mut total);
             }
         }
-        Ok((loss.inner(), total.grads()))
+        // there are parts: a batch of none is refused
+        Ok((loss.unwrap_or_else(|| Tensor::zeros([1], &plain.device())), total.grads()))
     }
 
     /// The sum of features times a gradient has that gradient.
@@ -127,6 +137,13 @@ impl<B: Batch> Step<'_, B> {
         let product = (features * Tensor::from_inner(gradient)).sum();
         total.accumulate(self.model, GradientsParams::from_grads(product.backward(), self.model));
     }
+}
+
+fn add<const D: usize>(sum: &mut Option<Tensor<D>>, term: Option<Tensor<D>>) {
+    *sum = match (sum.take(), term) {
+        (Some(sum), Some(term)) => Some(sum + term),
+        (sum, term) => sum.or(term),
+    };
 }
 
 /// The length of all gradients as one vector, `[1]`; nothing where there are none.

@@ -1,0 +1,72 @@
+/** What micro-batches and a locked tower cost and save: memory by batch size, and steps against plain ones. */
+
+import { readFile } from "node:fs/promises";
+import { ClipTrainer, webDataset } from "clipwright";
+import { config, fit } from "../examples/emoji/config.mjs";
+
+const PAIRS = 4_096;
+const MICRO = 32;
+const REPEATS = 5;
+
+async function emoji() {
+  const pairs = [];
+  for await (const pair of webDataset(await readFile(new URL("../examples/data/emoji-train.tar", import.meta.url)))) {
+    pairs.push(pair);
+  }
+  return pairs;
+}
+
+/**
+ * Wasm memory after two steps of the emoji model over the same 4,096 pairs; `whole` are the batch sizes taken in one go
+ * too, which more memory than a tab has would be needed for above.
+ */
+export async function memoryByBatch(report, { sizes = [32, 128, 512, 2_048, 4_096], whole = [32, 128, 512] } = {}) {
+  const pairs = await emoji();
+  const many = Array.from({ length: PAIRS }, (_, i) => pairs[i % pairs.length]);
+  const measure = async (batchSize, microBatchSize) => {
+    const trainer = await ClipTrainer.create({ config, device: "cpu", seed: 1 });
+    let steps = 0;
+    for await (const _ of trainer.fit(many, { ...fit, batchSize, microBatchSize, epochs: 2 })) if (++steps === 2) break;
+    const { wasmBytes } = await trainer.memory();
+    trainer.dispose();
+    const row = { batchSize, microBatchSize: microBatchSize ?? batchSize, wasmBytes };
+    report(row);
+    return row;
+  };
+  const rows = [];
+  for (const size of sizes) rows.push(await measure(size, MICRO));
+  for (const size of whole) rows.push(await measure(size, undefined));
+  return rows;
+}
+
+/** The towers in the proportions of ViT-B/32: 50 patches and short captions, widths 3 to 2. */
+export const proportions = {
+  config: {
+    embedDim: 128,
+    vision: { imageSize: 224, patchSize: 32, width: 192, layers: 4, heads: 3 },
+    text: { contextLength: 16, width: 128, layers: 4, heads: 2 },
+  },
+  batchSize: 64,
+  count: 256,
+};
+
+/** Milliseconds of steps of several settings, taken in turn; those of the first epoch are not counted. */
+export async function stepTimes(settings, { config: shape = config, batchSize = fit.batchSize, count } = {}) {
+  const pairs = (await emoji()).slice(0, count);
+  const perEpoch = Math.floor(pairs.length / batchSize);
+  const names = Object.keys(settings);
+  const trainers = await Promise.all(names.map(() => ClipTrainer.create({ config: shape, device: "cpu", seed: 1 })));
+  const runs = trainers.map((trainer, i) =>
+    trainer.fit(pairs, { ...fit, batchSize, epochs: 20, ...settings[names[i]] }),
+  );
+  const times = Object.fromEntries(names.map((name) => [name, []]));
+  for (let step = 1; step <= perEpoch + REPEATS; step++) {
+    for (const [i, run] of runs.entries()) {
+      const began = performance.now();
+      await run.next();
+      if (step > perEpoch) times[names[i]].push(performance.now() - began);
+    }
+  }
+  for (const trainer of trainers) trainer.dispose();
+  return times;
+}
