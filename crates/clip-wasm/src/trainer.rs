@@ -142,7 +142,7 @@ impl Trainer {
 
     /// Everything that training goes on from, as one file.
     #[wasm_bindgen(js_name = saveState)]
-    pub async fn save_state(&mut self) -> JsResult<Vec<u8>> {
+    pub async fn save_state(&self) -> JsResult<Vec<u8>> {
         js(self.0.save_state().await)
     }
 

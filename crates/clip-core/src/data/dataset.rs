@@ -18,6 +18,8 @@ pub struct PairDataset {
     preprocess: Preprocess,
     text: TextConfig,
     squares: Vec<u8>,
+    /// Of all squares so far: summing them at once would take seconds.
+    squares_sum: Sha256,
     ids: Vec<i32>,
     count: usize,
 }
@@ -25,7 +27,8 @@ pub struct PairDataset {
 impl PairDataset {
     /// An empty data set for a model.
     pub fn new(config: &ClipConfig, preprocess: Preprocess) -> Self {
-        Self { preprocess, text: config.text.clone(), squares: Vec::new(), ids: Vec::new(), count: 0 }
+        let text = config.text.clone();
+        Self { preprocess, text, squares: Vec::new(), squares_sum: Sha256::default(), ids: Vec::new(), count: 0 }
     }
 
     /// Number of pairs.
@@ -45,7 +48,9 @@ impl PairDataset {
     pub fn push(&mut self, image: &RgbImage, caption: &str, tokenizer: &Tokenizer, truncate: bool) -> Result<()> {
         Preprocess::check(image)?;
         let ids = tokenizer.tokenize([caption], self.text.context_length, truncate)?;
-        self.squares.extend(self.preprocess.square(image));
+        let square = self.preprocess.square(image);
+        self.squares_sum.update(&square);
+        self.squares.extend(square);
         self.ids.extend(ids);
         self.count += 1;
         Ok(())
@@ -58,8 +63,7 @@ impl PairDataset {
 
     /// SHA-256 of all pairs as the towers take them, in hexadecimal.
     pub fn sha256(&self) -> String {
-        let mut sum = Sha256::default();
-        sum.update(&self.squares);
+        let mut sum = self.squares_sum.clone();
         self.ids.iter().for_each(|id| sum.update(&id.to_le_bytes()));
         sum.finish()
     }

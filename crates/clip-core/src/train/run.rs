@@ -120,7 +120,6 @@ pub struct Progress {
 /// A run in progress.
 pub struct Run {
     dataset: PairDataset,
-    pairs_sha256: Option<String>,
     schedule: Schedule,
     batch_size: usize,
     options: RunOptions,
@@ -150,7 +149,6 @@ impl Run {
         let features = options.lock.map(|tower| FeatureCache::new(tower, dataset.len(), embed_dim));
         Ok(Self {
             dataset,
-            pairs_sha256: None,
             schedule,
             batch_size,
             options: *options,
@@ -199,10 +197,8 @@ impl Run {
     }
 
     /// SHA-256 of its pairs, and their number.
-    pub fn pairs(&mut self) -> (String, usize) {
-        let dataset = &self.dataset;
-        // the pairs of a run never change
-        (self.pairs_sha256.get_or_insert_with(|| dataset.sha256()).clone(), dataset.len())
+    pub fn pairs(&self) -> (String, usize) {
+        (self.dataset.sha256(), self.dataset.len())
     }
 
     /// Steps done.

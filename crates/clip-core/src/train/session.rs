@@ -155,9 +155,9 @@ impl TrainingSession {
     ///
     /// # Errors
     /// `no-weights`, `device-failed`.
-    pub async fn save_state(&mut self) -> Result<Vec<u8>> {
+    pub async fn save_state(&self) -> Result<Vec<u8>> {
         let bundle = self.bundle()?;
-        let run = self.run.as_mut().map(notes_of).or_else(|| self.interrupted.clone());
+        let run = self.run.as_ref().map(notes_of).or_else(|| self.interrupted.clone());
         let trainer = self.trainer()?;
         let (model, adamw) = (trainer.model(), trainer.optimizer());
         let exp_avg = save_gradients(model, &self.config, &filled(model, &adamw.exp_avg), Layout::OpenClip).await?;
@@ -234,10 +234,8 @@ impl TrainingSession {
 
     /// Ends the run; the weights stay as the last step left them, and what is left of the run can be gone on with.
     pub fn stop(&mut self) {
-        if let Some(mut run) = self.run.take()
-            && run.steps_done() < run.total_steps()
-        {
-            self.interrupted = Some(notes_of(&mut run));
+        if let Some(run) = self.run.take().filter(|run| run.steps_done() < run.total_steps()) {
+            self.interrupted = Some(notes_of(&run));
         }
     }
 
@@ -289,7 +287,7 @@ impl TrainingSession {
     }
 }
 
-fn notes_of(run: &mut Run) -> RunNotes {
+fn notes_of(run: &Run) -> RunNotes {
     let (pairs_sha256, pairs) = run.pairs();
     RunNotes { options: *run.options(), step: run.steps_done(), pairs, pairs_sha256 }
 }
