@@ -136,6 +136,10 @@ describe("what is refused, and loses nothing", () => {
       expect(await refusal(take(trainer.fit(pairs(), { ...options, ...bad }), 1))).toBe("invalid-option");
     }
     trainer.dispose();
+    const siglip = await ClipTrainer.create({ config: { ...tinyConfig, objective: "sigmoid" }, device: "cpu" });
+    expect(await refusal(take(siglip.fit(pairs(), { ...options, labelSmoothing: 0.1 }), 1))).toBe("invalid-option");
+    expect(await take(siglip.fit(pairs(), options), 99)).toHaveLength(20);
+    siglip.dispose();
   });
 
   test("states that are none, and pairs that are others", async () => {

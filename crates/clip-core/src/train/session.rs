@@ -11,7 +11,7 @@ use super::state::{Notes, RunNotes, State, filled, under_ids_of};
 use super::trainer::{StepOptions, Trainer};
 use crate::bundle::{Bundle, Files, Opening};
 use crate::checkpoint::{Header, Layout, LoadOptions, load, save_gradients};
-use crate::config::{ClipConfig, invalid};
+use crate::config::{ClipConfig, Objective, invalid};
 use crate::data::PairDataset;
 use crate::error::{ClipError, Result};
 use crate::eval::{Evaluation, evaluate};
@@ -128,10 +128,17 @@ impl TrainingSession {
     /// Starts a run; returns its number of steps. Nothing is changed where it is refused.
     ///
     /// # Errors
-    /// `already-training` while one runs; those of [`Run::new`].
+    /// `already-training` while one runs; `invalid-option` for smoothed labels of a sigmoid loss; those of [`Run::new`].
     pub fn start(&mut self, mut dataset: PairDataset, options: &RunOptions) -> Result<usize> {
         if self.run.is_some() {
             return Err(ClipError::AlreadyTraining);
+        }
+        if self.config.objective == Objective::Sigmoid && options.label_smoothing > 0.0 {
+            return Err(ClipError::InvalidOption {
+                option: "labelSmoothing".into(),
+                expected: "0 for a sigmoid loss, which has no targets to share".into(),
+                got: options.label_smoothing.to_string(),
+            });
         }
         if self.trainer.is_none() {
             let (tokenizer, renumbered) = self.tokenizer()?.cut_to(dataset.ids());
