@@ -31,13 +31,21 @@ export { Clip } from "./clip.js";
 export type { Embeddings } from "./embeddings.js";
 export { topK } from "./embeddings.js";
 export type { DrawnImage, ImageInput, PixelInput, RawImage } from "./images.js";
+export type { EvaluateOptions } from "./judge.js";
 export type { ImageTextPair, PairColumns, PairSource } from "./pairs.js";
 export type { Bytes, CheckpointParts, ClipSource, ServerOptions } from "./sources.js";
 export { TEMPLATES } from "./templates.js";
 export type { TokenInput } from "./texts.js";
-export type { CreateOptions, EvaluateOptions, FitOptions, ResumeOptions } from "./trainer.js";
+export type {
+  CreateOptions,
+  EvaluationOptions,
+  FitEvent,
+  FitOptions,
+  ResumeOptions,
+} from "./trainer.js";
 export { ClipTrainer } from "./trainer.js";
 export type { StateSource, StateTarget } from "./training-state.js";
+export type { TrainingWarning, TrainingWarningCode } from "./training-watch.js";
 export type { WebDatasetSource } from "./webdataset.js";
 export { webDataset } from "./webdataset.js";
 export type { Prediction, Template } from "./zero-shot.js";

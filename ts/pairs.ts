@@ -36,7 +36,8 @@ function* zip({ images, texts }: PairColumns): Generator<ImageTextPair> {
   for (const [i, image] of images.entries()) yield { image, text: texts[i] as string };
 }
 
-function iterate(source: PairSource): Iterable<ImageTextPair> | AsyncIterable<ImageTextPair> {
+/** The pairs of a source, one by one. */
+export function iterate(source: PairSource): Iterable<ImageTextPair> | AsyncIterable<ImageTextPair> {
   if (typeof source === "object" && source !== null) {
     if (Symbol.asyncIterator in source || Symbol.iterator in source) return source;
     if ("images" in source && "texts" in source) return zip(source);

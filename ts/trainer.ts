@@ -14,10 +14,12 @@ import type {
 } from "../workers/protocol.js";
 import { Encoder, loadInto } from "./clip.js";
 import type { PixelInput } from "./images.js";
-import { type PairSource, sendPairs } from "./pairs.js";
+import { type EvaluateOptions, Judge } from "./judge.js";
+import { iterate, type PairSource, sendPairs } from "./pairs.js";
 import type { ClipSource } from "./sources.js";
 import type { TokenInput } from "./texts.js";
 import { readState, type StateSource, type StateTarget, writeState } from "./training-state.js";
+import { type TrainingWarning, TrainingWatch } from "./training-watch.js";
 import { WorkerClient } from "./worker-client.js";
 
 /** How a trainer is made: fresh weights of a shape, or the weights of a checkpoint. */
@@ -77,19 +79,41 @@ export interface FitOptions {
   seed?: number;
   /** Cuts captions longer than the context where they would be refused. @default false */
   truncate?: boolean;
+  /** Judges the model by other pairs now and then, and ends the run when it gets no better. */
+  evaluation?: EvaluationOptions;
   /** Ends the run after the step under way; the iteration then ends as after the last step. */
   signal?: AbortSignal;
 }
 
-/** How a run is gone on with: its settings are its own. */
-export type ResumeOptions = Pick<FitOptions, "truncate" | "signal">;
+/** How a run is judged while it goes on. */
+export interface EvaluationOptions extends EvaluateOptions {
+  /** Pairs that are not learned from. */
+  pairs: PairSource;
+  /** Steps from one judgement to the next; the last step is always judged. */
+  every: number;
+  /** Judgements without a better text→image R@1 after which the run ends; `resumeFit` goes on all the same. @default never */
+  patience?: number;
+}
 
-/** How a model is judged. */
-export interface EvaluateOptions {
-  /** More pairs to be told apart from: their images and captions are candidates, but nothing is asked for them. */
-  distractors?: PairSource;
-  /** Cuts captions longer than the context where they would be refused. @default false */
-  truncate?: boolean;
+/** How a run is gone on with: its settings are its own. */
+export type ResumeOptions = Pick<FitOptions, "truncate" | "signal" | "evaluation">;
+
+/** One training step, and what else there is to say at it. */
+export interface FitEvent extends StepEvent {
+  /** What the model is worth after this step, where it was asked for. */
+  evaluation?: Evaluation;
+  /** What is odd about the run; each is told once. */
+  warnings?: TrainingWarning[];
+}
+
+function checkEvaluation({ every, patience = 1 }: EvaluationOptions): void {
+  for (const [name, value] of Object.entries({ every, patience })) {
+    if (Number.isSafeInteger(value) && value > 0) continue;
+    throw new ClipError(
+      "invalid-option",
+      `invalid option evaluation.${name}: expected a whole number above 0, got ${value}`,
+    );
+  }
 }
 
 /** A seed must mean the same in Rust: 32 bits without a sign. */
@@ -144,7 +168,7 @@ export class ClipTrainer extends Encoder {
    * @throws ClipError `invalid-option`, `empty-batch`, `batch-too-small`, `count-mismatch`, `caption-too-long`,
    * `undecodable-image`, `image-too-small`, `already-training`, `loss-not-finite`
    */
-  async *fit(pairs: PairSource, options: FitOptions = {}): AsyncGenerator<StepEvent, void, undefined> {
+  async *fit(pairs: PairSource, options: FitOptions = {}): AsyncGenerator<FitEvent, void, undefined> {
     const settings: FitSettings = {
       batchSize: options.batchSize ?? 256,
       epochs: options.epochs ?? 20,
@@ -172,17 +196,18 @@ export class ClipTrainer extends Encoder {
    *
    * @throws ClipError `no-run`, `count-mismatch`, `other-pairs`, and as `fit`
    */
-  async *resumeFit(pairs: PairSource, options: ResumeOptions = {}): AsyncGenerator<StepEvent, void, undefined> {
+  async *resumeFit(pairs: PairSource, options: ResumeOptions = {}): AsyncGenerator<FitEvent, void, undefined> {
     const start = (handle: PairsHandle) => this.client.call((api) => api.resumeFit(handle));
-    yield* this.#run(pairs, options, async () => undefined, start);
+    // what its captions are like was told when it began
+    yield* this.#run(pairs, { ...options, maskDuplicates: true }, async () => undefined, start);
   }
 
   async *#run(
     pairs: PairSource,
-    { signal, truncate = false }: ResumeOptions,
+    { signal, truncate = false, evaluation, maskDuplicates = false }: FitOptions,
     check: () => Promise<void>,
     start: (handle: PairsHandle) => Promise<void>,
-  ): AsyncGenerator<StepEvent, void, undefined> {
+  ): AsyncGenerator<FitEvent, void, undefined> {
     if (this.#fitting) {
       throw new ClipError(
         "already-training",
@@ -190,22 +215,36 @@ export class ClipTrainer extends Encoder {
       );
     }
     this.#fitting = true;
+    let judge: Judge | undefined;
     try {
+      if (evaluation) checkEvaluation(evaluation);
       await check();
-      const handle = await sendPairs(this.client, pairs, { truncate, signal });
+      const watch = new TrainingWatch(maskDuplicates);
+      const handle = await sendPairs(this.client, watch.count(iterate(pairs)), { truncate, signal });
       if (signal?.aborted) {
         await this.client.call((api) => api.closePairs(handle));
         return;
       }
       await start(handle);
+      judge = evaluation && (await Judge.open(this.client, evaluation.pairs, evaluation));
+      let [best, worse] = [-1, 0];
       this.info = await this.client.call((api) => api.info());
       while (!signal?.aborted) {
-        const event = await this.client.call((api) => api.stepFit());
-        if (!event) return;
+        const step = await this.client.call((api) => api.stepFit());
+        if (!step) return;
+        const warnings = watch.look(step);
+        const event: FitEvent = { ...step, ...(warnings.length > 0 && { warnings }) };
+        if (judge && evaluation && (step.step % evaluation.every === 0 || step.step === step.totalSteps)) {
+          event.evaluation = await judge.evaluate();
+          const { r1 } = event.evaluation.textToImage;
+          [best, worse] = r1 > best ? [r1, 0] : [best, worse + 1];
+        }
         yield event;
+        if (worse >= (evaluation?.patience ?? Number.POSITIVE_INFINITY)) return;
       }
     } finally {
       this.#fitting = false;
+      await judge?.close();
       // nothing to stop where the worker is gone
       await this.client.call((api) => api.stopFit()).catch(() => undefined);
     }
@@ -245,13 +284,11 @@ export class ClipTrainer extends Encoder {
 
   /** How well each pair finds its other half among all of them and the `distractors`. */
   async evaluate(pairs: PairSource, options: EvaluateOptions = {}): Promise<Evaluation> {
-    const { distractors, truncate = false } = options;
-    const handle = await sendPairs(this.client, pairs, { truncate });
+    const judge = await Judge.open(this.client, pairs, options);
     try {
-      const others = distractors === undefined ? undefined : await sendPairs(this.client, distractors, { truncate });
-      return await this.client.call((api) => api.evaluate(handle, others));
+      return await judge.evaluate();
     } finally {
-      await this.client.call((api) => api.closePairs(handle)).catch(() => undefined);
+      await judge.close();
     }
   }
 

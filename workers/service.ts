@@ -400,9 +400,11 @@ export class ClipService implements ClipWorkerApi {
 
   evaluate(pairs: PairsHandle, distractors: PairsHandle | undefined): Promise<Evaluation> {
     return this.#queue(async () => {
-      const others = distractors === undefined ? undefined : this.#needPairs(distractors);
-      if (distractors !== undefined) this.#pairs.delete(distractors);
-      const values = await this.#needTrainer().evaluate(this.#needPairs(pairs), others);
+      const [trainer, asked] = [this.#needTrainer(), this.#needPairs(pairs)];
+      const values =
+        distractors === undefined
+          ? await trainer.evaluate(asked)
+          : await trainer.evaluateAmong(asked, this.#needPairs(distractors));
       const recall = (at: number) => {
         const [r1 = 0, r5 = 0, r10 = 0, medianRank = 0] = values.subarray(at, at + 4);
         return { r1, r5, r10, medianRank };

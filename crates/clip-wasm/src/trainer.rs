@@ -168,8 +168,14 @@ impl Trainer {
     }
 
     /// Recall at 1, 5, 10 and median rank, image→text and then text→image.
-    pub async fn evaluate(&self, pairs: &Pairs, distractors: Option<Pairs>) -> JsResult<Vec<f64>> {
-        js(self.0.evaluate(&pairs.dataset, distractors.as_ref().map(|d| &d.dataset)).await).map(flat)
+    pub async fn evaluate(&self, pairs: &Pairs) -> JsResult<Vec<f64>> {
+        js(self.0.evaluate(&pairs.dataset, None).await).map(flat)
+    }
+
+    /// The same among more pairs.
+    #[wasm_bindgen(js_name = evaluateAmong)]
+    pub async fn evaluate_among(&self, pairs: &Pairs, distractors: &Pairs) -> JsResult<Vec<f64>> {
+        js(self.0.evaluate(&pairs.dataset, Some(&distractors.dataset)).await).map(flat)
     }
 
     /// Loss of a batch and, as safetensors in `layout`, the gradient of every parameter.

@@ -1,0 +1,86 @@
+/** Runs that are judged and watched while they go on. */
+
+import { ClipTrainer, type FitEvent } from "clipwright";
+import { describe, expect, test } from "vitest";
+import { TrainingWatch } from "../../dist/ts/training-watch.js";
+import { colourPairs, tinyConfig } from "../support";
+
+const create = () => ClipTrainer.create({ config: tinyConfig, device: "cpu", seed: 3 });
+const options = { batchSize: 4, lr: 1e-3, warmup: 3 };
+
+async function all(run: AsyncIterable<FitEvent>): Promise<FitEvent[]> {
+  const events = [];
+  for await (const event of run) events.push(event);
+  return events;
+}
+
+test("every so many steps, and at the last one, by pairs that are streamed once", async () => {
+  const trainer = await create();
+  const held = colourPairs(6);
+  async function* stream() {
+    yield* held;
+  }
+  const evaluation = { pairs: stream(), distractors: { images: [], texts: [] }, every: 4, truncate: true };
+  const events = await all(trainer.fit(colourPairs(8), { ...options, epochs: 5, evaluation }));
+  expect(events.filter((event) => event.evaluation).map(({ step }) => step)).toEqual([4, 8, 10]);
+  expect(events.at(-1)?.evaluation).toEqual(await trainer.evaluate(held, { truncate: true }));
+  trainer.dispose();
+});
+
+test("a run that gets no better ends, and can be gone on with", async () => {
+  const trainer = await create();
+  const pairs = colourPairs(8);
+  // a rate at which nothing changes
+  const evaluation = { pairs, every: 2, patience: 2 };
+  const events = await all(trainer.fit(pairs, { ...options, lr: 1e-12, weightDecay: 0, epochs: 50, evaluation }));
+  expect(events.map(({ step }) => step)).toEqual([1, 2, 3, 4, 5, 6]);
+  const rest = await all(trainer.resumeFit(pairs, { evaluation: { pairs, every: 97 } }));
+  expect(rest.map(({ step }) => step).slice(0, 2)).toEqual([7, 8]);
+  expect(rest.filter((event) => event.evaluation).map(({ step }) => step)).toEqual([97, 100]);
+  trainer.dispose();
+});
+
+test.each([{ every: 0 }, { every: 1.5 }, { every: 1, patience: 0 }])(
+  "%j is refused before anything is sent",
+  async (numbers) => {
+    const trainer = await create();
+    const run = all(trainer.fit(colourPairs(4), { ...options, evaluation: { pairs: colourPairs(4), ...numbers } }));
+    await expect(run).rejects.toMatchObject({ code: "invalid-option" });
+    trainer.dispose();
+  },
+);
+
+describe("warnings", () => {
+  test("of captions that come twice, unless they are left out", async () => {
+    for (const maskDuplicates of [false, true]) {
+      const trainer = await create();
+      const pairs = [...colourPairs(4), ...colourPairs(4)];
+      const events = await all(trainer.fit(pairs, { ...options, batchSize: 8, epochs: 2, maskDuplicates }));
+      const codes = events.flatMap(({ warnings }) => warnings ?? []).map(({ code }) => code);
+      expect(codes).toEqual(maskDuplicates ? [] : ["duplicate-captions"]);
+      trainer.dispose();
+    }
+  });
+
+  /** What is told of a run with these losses, and at which step. */
+  function told(losses: number[], logitScale = 2.66) {
+    const watch = new TrainingWatch(false);
+    return losses.flatMap((loss, index) => {
+      const event = { step: index + 1, loss, logitScale, batchSize: 64 } as FitEvent;
+      return watch.look(event).map(({ code }) => [code, index + 1]);
+    });
+  }
+  const guess = Math.log(64);
+  const falling = Array.from({ length: 300 }, (_, i) => guess * Math.exp(-i / 60) + 0.1 * Math.sin(i));
+
+  test.each([
+    ["a loss that falls", falling, 2.66, []],
+    ["a loss that stays where guessing is", Array(300).fill(guess + 0.01), 2.66, [["loss-stuck", 100]]],
+    ["a loss that is still falling at first", falling.map((loss, i) => (i < 60 ? guess : loss)), 2.66, []],
+    ["a loss that rises", [...falling, ...Array(40).fill(3)], 2.66, [["loss-rising", 304]]],
+    ["a temperature at its cap", falling, Math.log(100), [["logit-scale-capped", 20]]],
+    ["too few steps to say", falling.slice(0, 19), Math.log(100), []],
+  ])("of %s", (_, losses, logitScale, expected) => {
+    expect(told(losses, logitScale)).toEqual(expected);
+  });
+});
