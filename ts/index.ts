@@ -18,6 +18,7 @@ export type {
   PreprocessConfig,
   Recall,
   ResNetConfig,
+  SkippedPair,
   StepEvent,
   TextConfig,
   TokenizerReference,

@@ -1,7 +1,7 @@
 /** Image–text pairs on their way to the worker. */
 
 import { ClipError } from "../workers/error.js";
-import type { PairsHandle, WirePair } from "../workers/protocol.js";
+import type { PairsHandle, SkippedPair, WirePair } from "../workers/protocol.js";
 import { describe } from "./describe.js";
 import { type ImageInput, toWireImage } from "./images.js";
 import type { WorkerClient } from "./worker-client.js";
@@ -59,27 +59,41 @@ async function toWirePair(pair: ImageTextPair, index: number): Promise<WirePair>
   return { image: await toWireImage(pair.image), text, ...(pair.key !== undefined && { key: pair.key }) };
 }
 
+/** How pairs are sent. */
+export interface SendOptions {
+  truncate: boolean;
+  signal?: AbortSignal | undefined;
+  /** Takes the pairs that are left out; without it, the first bad pair is an error. */
+  skipped?: SkippedPair[] | undefined;
+}
+
 /** Sends pairs to the worker; `signal` stops between them. The handle must be closed or handed on. */
 export async function sendPairs(
   client: WorkerClient,
   source: PairSource,
-  options: { truncate: boolean; signal?: AbortSignal | undefined },
+  { truncate, signal, skipped }: SendOptions,
 ): Promise<PairsHandle> {
   const pairs = iterate(source);
   const handle = await client.call((api) => api.openPairs());
   try {
     let chunk: WirePair[] = [];
+    let index = 0;
     const flush = async () => {
-      await client.call((api) => api.pushPairs(handle, chunk, options.truncate));
+      const options = { first: index - chunk.length, truncate, skip: skipped !== undefined };
+      const left = await client.call((api) => api.pushPairs(handle, chunk, options));
+      skipped?.push(...left);
       chunk = [];
     };
-    let index = 0;
     for await (const pair of pairs) {
-      if (options.signal?.aborted) break;
+      if (signal?.aborted) break;
       chunk.push(await toWirePair(pair, index++));
       if (chunk.length === CHUNK) await flush();
     }
     if (chunk.length > 0) await flush();
+    if (skipped && skipped.length > 0 && skipped.length === index) {
+      const { message } = skipped[0] as SkippedPair;
+      throw new ClipError("invalid-dataset", `expected pairs that can be used, got ${index} that cannot: ${message}`);
+    }
     return handle;
   } catch (error) {
     await client.call((api) => api.closePairs(handle)).catch(() => undefined);

@@ -9,6 +9,7 @@ import type {
   FitSettings,
   GradientResult,
   PairsHandle,
+  SkippedPair,
   StepEvent,
   TokenizerReference,
 } from "../workers/protocol.js";
@@ -79,6 +80,11 @@ export interface FitOptions {
   seed?: number;
   /** Cuts captions longer than the context where they would be refused. @default false */
   truncate?: boolean;
+  /**
+   * What becomes of a pair whose image cannot be read, or whose caption is too long: the run stops before its first step, or
+   * goes without it and says so at its first step. @default "stop"
+   */
+  badPairs?: "stop" | "skip";
   /** Judges the model by other pairs now and then, and ends the run when it gets no better. */
   evaluation?: EvaluationOptions;
   /** Ends the run after the step under way; the iteration then ends as after the last step. */
@@ -96,7 +102,7 @@ export interface EvaluationOptions extends EvaluateOptions {
 }
 
 /** How a run is gone on with: its settings are its own. */
-export type ResumeOptions = Pick<FitOptions, "truncate" | "signal" | "evaluation">;
+export type ResumeOptions = Pick<FitOptions, "truncate" | "badPairs" | "signal" | "evaluation">;
 
 /** One training step, and what else there is to say at it. */
 export interface FitEvent extends StepEvent {
@@ -104,6 +110,8 @@ export interface FitEvent extends StepEvent {
   evaluation?: Evaluation;
   /** What is odd about the run; each is told once. */
   warnings?: TrainingWarning[];
+  /** At the first step, the pairs that the run goes without. */
+  skipped?: SkippedPair[];
 }
 
 function checkEvaluation({ every, patience = 1 }: EvaluationOptions): void {
@@ -204,7 +212,7 @@ export class ClipTrainer extends Encoder {
 
   async *#run(
     pairs: PairSource,
-    { signal, truncate = false, evaluation, maskDuplicates = false }: FitOptions,
+    { signal, truncate = false, badPairs = "stop", evaluation, maskDuplicates = false }: FitOptions,
     check: () => Promise<void>,
     start: (handle: PairsHandle) => Promise<void>,
   ): AsyncGenerator<FitEvent, void, undefined> {
@@ -218,9 +226,13 @@ export class ClipTrainer extends Encoder {
     let judge: Judge | undefined;
     try {
       if (evaluation) checkEvaluation(evaluation);
+      if (!["stop", "skip"].includes(badPairs)) {
+        throw new ClipError("invalid-option", `invalid option badPairs: expected stop or skip, got ${badPairs}`);
+      }
+      let skipped: SkippedPair[] | undefined = badPairs === "skip" ? [] : undefined;
       await check();
       const watch = new TrainingWatch(maskDuplicates);
-      const handle = await sendPairs(this.client, watch.count(iterate(pairs)), { truncate, signal });
+      const handle = await sendPairs(this.client, watch.count(iterate(pairs)), { truncate, signal, skipped });
       if (signal?.aborted) {
         await this.client.call((api) => api.closePairs(handle));
         return;
@@ -233,7 +245,12 @@ export class ClipTrainer extends Encoder {
         const step = await this.client.call((api) => api.stepFit());
         if (!step) return;
         const warnings = watch.look(step);
-        const event: FitEvent = { ...step, ...(warnings.length > 0 && { warnings }) };
+        const event: FitEvent = {
+          ...step,
+          ...(warnings.length > 0 && { warnings }),
+          ...(skipped?.length && { skipped }),
+        };
+        skipped = undefined;
         if (judge && evaluation && (step.step % evaluation.every === 0 || step.step === step.totalSteps)) {
           event.evaluation = await judge.evaluate();
           const { r1 } = event.evaluation.textToImage;

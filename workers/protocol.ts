@@ -303,6 +303,25 @@ export interface MemoryInfo {
 /** Handle of a data set in the worker. */
 export type PairsHandle = number;
 
+/** How pairs are taken. */
+export interface PushOptions {
+  /** Number of the first of them in the data set, for messages. */
+  first: number;
+  /** Cuts captions that are too long. */
+  truncate: boolean;
+  /** Leaves out what cannot be read, where it would be refused. */
+  skip: boolean;
+}
+
+/** A pair that was left out, and why. */
+export interface SkippedPair {
+  /** Its place in the data set, from 0. */
+  index: number;
+  key?: string;
+  code: string;
+  message: string;
+}
+
 /** Everything a worker can be asked for. Calls are answered one after another, in order. */
 export interface ClipWorkerApi {
   load(request: LoadRequest, onProgress?: (progress: LoadProgress) => void): Promise<ModelInfo>;
@@ -333,7 +352,8 @@ export interface ClipWorkerApi {
   /** Refuses settings that no data could make right, before any is sent. */
   checkFit(settings: FitSettings): Promise<void>;
   openPairs(): Promise<PairsHandle>;
-  pushPairs(handle: PairsHandle, pairs: WirePair[], truncate: boolean): Promise<number>;
+  /** Adds pairs; gives back those that it skipped, which it does only where it may. */
+  pushPairs(handle: PairsHandle, pairs: WirePair[], options: PushOptions): Promise<SkippedPair[]>;
   closePairs(handle: PairsHandle): Promise<void>;
   /** Starts a run, which takes the pairs over. */
   startFit(handle: PairsHandle, settings: FitSettings): Promise<void>;

@@ -23,6 +23,8 @@ import type {
   MemoryInfo,
   ModelInfo,
   PairsHandle,
+  PushOptions,
+  SkippedPair,
   StepEvent,
   WireImage,
   WirePair,
@@ -203,12 +205,12 @@ export class ClipService implements ClipWorkerApi {
   }
 
   /** Images that the core takes; those still to be fetched are fetched together, while other calls are answered. */
-  async #ready(images: WireImage[], name: (index: number) => string): Promise<ReadyImage[]> {
+  async #ready(images: WireImage[]): Promise<ReadyImage[]> {
     const read = await Promise.allSettled(images.map((image) => readImage(image, this.#assets.readPath)));
     return read.map((result, index) => {
       if (result.status === "fulfilled") return result.value;
       const { code, message } = toClipError(result.reason);
-      throw new ClipError(code, `${name(index)}: ${message}`);
+      throw new ClipError(code, `image ${index}: ${message}`);
     });
   }
 
@@ -228,7 +230,7 @@ export class ClipService implements ClipWorkerApi {
   }
 
   async encodeImage(images: WireImage[]): Promise<Matrix> {
-    const ready = await this.#ready(images, (index) => `image ${index}`);
+    const ready = await this.#ready(images);
     return this.#embed((model) => model.encodePixels(this.#pixels(model, ready)));
   }
 
@@ -262,7 +264,7 @@ export class ClipService implements ClipWorkerApi {
   }
 
   async preprocess(images: WireImage[]): Promise<Float32Array> {
-    const ready = await this.#ready(images, (index) => `image ${index}`);
+    const ready = await this.#ready(images);
     return this.#queue(() => this.#withModel((model) => this.#pixels(model, ready)));
   }
 
@@ -292,26 +294,29 @@ export class ClipService implements ClipWorkerApi {
     });
   }
 
-  async pushPairs(handle: PairsHandle, pairs: WirePair[], truncate: boolean): Promise<number> {
-    const first = await this.#queue(() => this.#needPairs(handle).length);
-    const name = (index: number) => {
-      const key = pairs[index]?.key;
-      return key === undefined ? `pair ${first + index}` : `pair ${first + index} (${key})`;
-    };
-    const images = await this.#ready(
-      pairs.map(({ image }) => image),
-      name,
-    );
+  async pushPairs(handle: PairsHandle, pairs: WirePair[], options: PushOptions): Promise<SkippedPair[]> {
+    const { first, truncate, skip } = options;
+    const images = await Promise.allSettled(pairs.map(({ image }) => readImage(image, this.#assets.readPath)));
     return this.#queue(() => {
       const target = this.#needPairs(handle);
-      images.forEach((image, index) => {
-        const text = pairs[index]?.text ?? "";
-        inItem(name(index), () => {
-          if ("encoded" in image) target.pushEncoded(image.encoded, text, truncate);
-          else target.pushRaw(image.width, image.height, image.data, text, truncate);
-        });
+      const skipped: SkippedPair[] = [];
+      images.forEach((image, i) => {
+        const { text, key } = pairs[i] as WirePair;
+        const index = first + i;
+        try {
+          inItem(key === undefined ? `pair ${index}` : `pair ${index} (${key})`, () => {
+            if (image.status === "rejected") throw image.reason;
+            const ready = image.value;
+            if ("encoded" in ready) target.pushEncoded(ready.encoded, text, truncate);
+            else target.pushRaw(ready.width, ready.height, ready.data, text, truncate);
+          });
+        } catch (error) {
+          const { code, message } = toClipError(error);
+          if (!skip || code === "panicked") throw error;
+          skipped.push({ index, ...(key !== undefined && { key }), code, message });
+        }
       });
-      return target.length;
+      return skipped;
     });
   }
 

@@ -50,6 +50,41 @@ test.each([{ every: 0 }, { every: 1.5 }, { every: 1, patience: 0 }])(
   },
 );
 
+describe("bad pairs", () => {
+  const withBad = () => {
+    const pairs = colourPairs(8);
+    const noImage = { image: new Uint8Array([1, 2, 3]), text: "red 1", key: "broken" };
+    const tooLong = { ...pairs[0], text: "word ".repeat(90) } as (typeof pairs)[number];
+    return [...pairs.slice(0, 2), noImage, ...pairs.slice(2), tooLong];
+  };
+
+  test("are left out and told of where they may be, and the run is that of the others", async () => {
+    const trainer = await create();
+    const good = await create();
+    const events = await all(trainer.fit(withBad(), { ...options, epochs: 2, badPairs: "skip" }));
+    const expected = await all(good.fit(colourPairs(8), { ...options, epochs: 2 }));
+    expect(events.map(({ loss }) => loss)).toEqual(expected.map(({ loss }) => loss));
+    expect(events[0]?.skipped).toEqual([
+      { index: 2, key: "broken", code: "undecodable-image", message: expect.stringMatching(/^pair 2 \(broken\): /) },
+      { index: 9, code: "caption-too-long", message: expect.stringMatching(/^pair 9: /) },
+    ]);
+    expect(events.slice(1).some((event) => "skipped" in event)).toBe(false);
+    trainer.dispose();
+    good.dispose();
+  });
+
+  test("stop the run where they may not, or where there are no others", async () => {
+    const trainer = await create();
+    const run = (pairs: ReturnType<typeof withBad>, badPairs: "stop" | "skip") =>
+      all(trainer.fit(pairs, { ...options, epochs: 1, badPairs }));
+    await expect(run(withBad(), "stop")).rejects.toMatchObject({ code: "undecodable-image" });
+    await expect(run(withBad().slice(2, 3), "skip")).rejects.toMatchObject({ code: "invalid-dataset" });
+    await expect(run([], "skip")).rejects.toMatchObject({ code: "empty-batch" });
+    await expect(run(withBad(), "ask" as "skip")).rejects.toMatchObject({ code: "invalid-option" });
+    trainer.dispose();
+  });
+});
+
 describe("warnings", () => {
   test("of captions that come twice, unless they are left out", async () => {
     for (const maskDuplicates of [false, true]) {
