@@ -123,51 +123,32 @@ impl State {
     }
 }
 
-/// Values under the ids of another model of the same shape: how moments become a model's own.
+/// Values under the ids of another model of the same shape, which is visited in the same order: how moments become a
+/// model's own.
 pub(super) fn under_ids_of(model: &Clip, values: &Clip) -> GradientsParams {
-    let mut ids = Ids { path: Vec::new(), ids: HashMap::new() };
+    let mut ids = Ids(Vec::new());
     model.visit(&mut ids);
-    let mut moved = Moved { path: Vec::new(), ids: ids.ids, values: GradientsParams::new() };
+    let mut moved = Moved { ids: ids.0.into_iter(), values: GradientsParams::new() };
     values.visit(&mut moved);
     moved.values
 }
 
-struct Ids {
-    path: Vec<String>,
-    ids: HashMap<String, ParamId>,
-}
+struct Ids(Vec<ParamId>);
 
 impl ModuleVisitor for Ids {
-    fn enter_module(&mut self, name: &str, _container_type: &str) {
-        self.path.push(name.into());
-    }
-
-    fn exit_module(&mut self, _name: &str, _container_type: &str) {
-        self.path.pop();
-    }
-
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        self.ids.insert(self.path.join("."), param.id);
+        self.0.push(param.id);
     }
 }
 
 struct Moved {
-    path: Vec<String>,
-    ids: HashMap<String, ParamId>,
+    ids: std::vec::IntoIter<ParamId>,
     values: GradientsParams,
 }
 
 impl ModuleVisitor for Moved {
-    fn enter_module(&mut self, name: &str, _container_type: &str) {
-        self.path.push(name.into());
-    }
-
-    fn exit_module(&mut self, _name: &str, _container_type: &str) {
-        self.path.pop();
-    }
-
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if let Some(&id) = self.ids.get(&self.path.join(".")) {
+        if let Some(id) = self.ids.next() {
             self.values.register(id, param.val());
         }
     }
