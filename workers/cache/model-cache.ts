@@ -265,7 +265,9 @@ export class ModelCache {
     for (const name of await this.#store.list()) {
       if (!/^(object|part)-.*\.json$/.test(name)) continue;
       const url = (await this.#json<{ url?: string }>(name))?.url;
-      if (base !== undefined && !url?.startsWith(base)) continue;
+      // a folder's name may be the beginning of another's
+      const isOfBase = url === base || (base?.endsWith("/") && url?.startsWith(base));
+      if (base !== undefined && !isOfBase) continue;
       await this.#store.remove(name);
       if (name.startsWith("part-")) await this.#store.remove(name.slice(0, -".json".length));
     }
