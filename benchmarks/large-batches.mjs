@@ -1,27 +1,19 @@
 /** What micro-batches and a locked tower cost and save: memory by batch size, and steps against plain ones. */
 
-import { readFile } from "node:fs/promises";
-import { ClipTrainer, webDataset } from "clipwright";
+import { ClipTrainer } from "clipwright";
 import { config, fit } from "../examples/emoji/config.mjs";
+import { emojiPairs } from "./emoji.mjs";
 
 const PAIRS = 4_096;
 const MICRO = 32;
 const REPEATS = 5;
-
-async function emoji() {
-  const pairs = [];
-  for await (const pair of webDataset(await readFile(new URL("../examples/data/emoji-train.tar", import.meta.url)))) {
-    pairs.push(pair);
-  }
-  return pairs;
-}
 
 /**
  * Wasm memory after two steps of the emoji model over the same 4,096 pairs; `whole` are the batch sizes taken in one go
  * too, which more memory than a tab has would be needed for above.
  */
 export async function memoryByBatch(report, { sizes = [32, 128, 512, 2_048, 4_096], whole = [32, 128, 512] } = {}) {
-  const pairs = await emoji();
+  const pairs = await emojiPairs();
   const many = Array.from({ length: PAIRS }, (_, i) => pairs[i % pairs.length]);
   const measure = async (batchSize, microBatchSize) => {
     const trainer = await ClipTrainer.create({ config, device: "cpu", seed: 1 });
@@ -52,7 +44,7 @@ export const proportions = {
 
 /** Milliseconds of steps of several settings, taken in turn; those of the first epoch are not counted. */
 export async function stepTimes(settings, { config: shape = config, batchSize = fit.batchSize, count } = {}) {
-  const pairs = (await emoji()).slice(0, count);
+  const pairs = (await emojiPairs()).slice(0, count);
   const perEpoch = Math.floor(pairs.length / batchSize);
   const names = Object.keys(settings);
   const trainers = await Promise.all(names.map(() => ClipTrainer.create({ config: shape, device: "cpu", seed: 1 })));

@@ -1,16 +1,13 @@
 /** Our half of the training-step benchmark: prints a JSON line of milliseconds per repeat. */
 
-import { readFile } from "node:fs/promises";
-import { ClipTrainer, webDataset } from "clipwright";
+import { ClipTrainer } from "clipwright";
 import { config, fit } from "../examples/emoji/config.mjs";
+import { emojiPairs } from "./emoji.mjs";
 
 const WARM_UP = 2;
 const repeats = Number(process.argv[2] ?? 5);
 
-const pairs = [];
-for await (const pair of webDataset(await readFile(new URL("../examples/data/emoji-train.tar", import.meta.url)))) {
-  pairs.push(pair);
-}
+const pairs = await emojiPairs();
 const trainer = await ClipTrainer.create({ config, device: "cpu", seed: 1 });
 const ms = [];
 let began = 0;

@@ -18,6 +18,7 @@ import { asArray } from "./describe.js";
 import type { Embeddings } from "./embeddings.js";
 import { encodeEach } from "./encode-each.js";
 import { type ImageInput, isPixelInput, type PixelInput, toWireImage } from "./images.js";
+import { invalidOption } from "./invalid-option.js";
 import { type ClipSource, type ServerOptions, toWireSource } from "./sources.js";
 import { isTokenInput, type TokenInput, toTexts } from "./texts.js";
 import { WorkerClient } from "./worker-client.js";
@@ -66,13 +67,10 @@ export interface Logits {
 }
 
 function checkOptions({ dtype = "auto", cache = true, maxTensorBytes }: LoadOptions): void {
-  const refuse = (name: string, expected: string, got: unknown) => {
-    throw new ClipError("invalid-option", `invalid option ${name}: expected ${expected}, got ${String(got)}`);
-  };
-  if (!["auto", "f32"].includes(dtype)) refuse("dtype", "auto or f32", dtype);
-  if (![true, false, "refresh"].includes(cache)) refuse("cache", "true, false or refresh", cache);
+  if (!["auto", "f32"].includes(dtype)) throw invalidOption("dtype", "auto or f32", dtype);
+  if (![true, false, "refresh"].includes(cache)) throw invalidOption("cache", "true, false or refresh", cache);
   if (maxTensorBytes !== undefined && !(Number.isSafeInteger(maxTensorBytes) && maxTensorBytes > 0)) {
-    refuse("maxTensorBytes", "a whole number above 0", maxTensorBytes);
+    throw invalidOption("maxTensorBytes", "a whole number above 0", maxTensorBytes);
   }
 }
 

@@ -1,6 +1,7 @@
 /** Embeddings and the search among a few of them. */
 
 import { ClipError } from "../workers/error.js";
+import { invalidOption } from "./invalid-option.js";
 
 /** Rows of length one: their dot product is the cosine similarity. */
 export interface Embeddings {
@@ -25,10 +26,10 @@ export function topK(
     );
   }
   if (!(Number.isInteger(row) && row >= 0 && row < rows)) {
-    throw new ClipError("invalid-option", `invalid option row: expected 0 to ${rows - 1}, got ${row}`);
+    throw invalidOption("row", `0 to ${rows - 1}`, row);
   }
   if (!(Number.isInteger(k) && k > 0)) {
-    throw new ClipError("invalid-option", `invalid option k: expected a whole number above 0, got ${k}`);
+    throw invalidOption("k", "a whole number above 0", k);
   }
   const query = queries.data.subarray(row * dim, (row + 1) * dim);
   const scored = Array.from({ length: items.shape[0] }, (_, index) => {

@@ -3,6 +3,7 @@
 import { ClipError } from "../workers/error.js";
 import type { Embeddings } from "./embeddings.js";
 import type { ImageInput } from "./images.js";
+import { invalidOption } from "./invalid-option.js";
 
 /** Embeds each image of a stream: while one batch is embedded, the next is collected, and no more than that. */
 export async function* encodeEach(
@@ -11,10 +12,7 @@ export async function* encodeEach(
   encode: (batch: ImageInput[]) => Promise<Embeddings>,
 ): AsyncGenerator<{ index: number; embedding: Float32Array }, void, undefined> {
   if (!(Number.isInteger(batchSize) && batchSize > 0)) {
-    throw new ClipError(
-      "invalid-option",
-      `invalid option batchSize: expected a whole number above 0, got ${batchSize}`,
-    );
+    throw invalidOption("batchSize", "a whole number above 0", batchSize);
   }
   if (!(Symbol.asyncIterator in Object(images) || Symbol.iterator in Object(images)) || typeof images === "string") {
     throw new ClipError("invalid-source", `expected an iterable of images, got ${typeof images}`);

@@ -1,7 +1,7 @@
 /** What counts as a text. */
 
-import { ClipError } from "../workers/error.js";
 import { asArray, describe } from "./describe.js";
+import { invalidOption } from "./invalid-option.js";
 
 /** Texts that are already token ids: `[n, contextLength]`, row by row. */
 export interface TokenInput {
@@ -18,10 +18,7 @@ export function toTexts(texts: string | readonly string[]): string[] {
   const list = [...asArray(texts)];
   const wrong = list.findIndex((text) => typeof text !== "string");
   if (wrong !== -1) {
-    throw new ClipError(
-      "invalid-option",
-      `invalid option texts: expected strings, got ${describe(list[wrong])} at ${wrong}`,
-    );
+    throw invalidOption("texts", "strings", `${describe(list[wrong])} at ${wrong}`);
   }
   return list;
 }

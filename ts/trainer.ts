@@ -15,6 +15,7 @@ import type {
 } from "../workers/protocol.js";
 import { Encoder, loadInto } from "./clip.js";
 import type { PixelInput } from "./images.js";
+import { invalidOption } from "./invalid-option.js";
 import { type EvaluateOptions, Judge } from "./judge.js";
 import { iterate, type PairSource, sendPairs } from "./pairs.js";
 import type { ClipSource } from "./sources.js";
@@ -117,20 +118,14 @@ export interface FitEvent extends StepEvent {
 function checkEvaluation({ every, patience = 1 }: EvaluationOptions): void {
   for (const [name, value] of Object.entries({ every, patience })) {
     if (Number.isSafeInteger(value) && value > 0) continue;
-    throw new ClipError(
-      "invalid-option",
-      `invalid option evaluation.${name}: expected a whole number above 0, got ${value}`,
-    );
+    throw invalidOption(`evaluation.${name}`, "a whole number above 0", value);
   }
 }
 
 /** A seed must mean the same in Rust: 32 bits without a sign. */
 function checkSeed(seed: number): number {
   if (Number.isInteger(seed) && seed >= 0 && seed <= 0xffff_ffff) return seed;
-  throw new ClipError(
-    "invalid-option",
-    `invalid option seed: expected a whole number from 0 to 4294967295, got ${seed}`,
-  );
+  throw invalidOption("seed", "a whole number from 0 to 4294967295", seed);
 }
 
 /** A CLIP that learns from image–text pairs. It encodes at any time with the weights of the last step. */
@@ -226,9 +221,7 @@ export class ClipTrainer extends Encoder {
     let judge: Judge | undefined;
     try {
       if (evaluation) checkEvaluation(evaluation);
-      if (!["stop", "skip"].includes(badPairs)) {
-        throw new ClipError("invalid-option", `invalid option badPairs: expected stop or skip, got ${badPairs}`);
-      }
+      if (!["stop", "skip"].includes(badPairs)) throw invalidOption("badPairs", "stop or skip", badPairs);
       let skipped: SkippedPair[] | undefined = badPairs === "skip" ? [] : undefined;
       await check();
       const watch = new TrainingWatch(maskDuplicates);

@@ -1,10 +1,10 @@
 /** Zero-shot classification: labels instead of training. */
 
-import { ClipError } from "../workers/error.js";
 import type { Logits } from "./clip.js";
 import { describe } from "./describe.js";
 import type { Embeddings } from "./embeddings.js";
 import type { ImageInput } from "./images.js";
+import { invalidOption } from "./invalid-option.js";
 import { TEMPLATES } from "./templates.js";
 
 /** A caption with `{}` where the label goes, a function that writes one, or the name of a set of them. */
@@ -38,13 +38,10 @@ function captions(templates: Template | readonly Template[]): ((label: string) =
     }
     if (typeof template === "string" && template.includes("{}")) return [(label) => template.replaceAll("{}", label)];
     const got = typeof template === "string" ? JSON.stringify(template) : describe(template);
-    throw new ClipError(
-      "invalid-option",
-      `invalid option templates: expected captions with {}, or ${Object.keys(TEMPLATES).join(" or ")}, got ${got}`,
-    );
+    throw invalidOption("templates", `captions with {}, or ${Object.keys(TEMPLATES).join(" or ")}`, got);
   });
   if (writers.length === 0) {
-    throw new ClipError("invalid-option", "invalid option templates: expected at least 1 caption, got 0");
+    throw invalidOption("templates", "at least 1 caption", 0);
   }
   return writers;
 }
@@ -72,7 +69,7 @@ export class ZeroShotClassifier {
     const wrong = Array.isArray(labels) ? labels.findIndex((label) => typeof label !== "string") : 0;
     if (wrong !== -1) {
       const got = Array.isArray(labels) ? `${describe(labels[wrong])} at ${wrong}` : describe(labels);
-      throw new ClipError("invalid-option", `invalid option labels: expected strings, got ${got}`);
+      throw invalidOption("labels", "strings", got);
     }
     const writers = captions(templates);
     const prompts = await model.encodeText(labels.flatMap((label) => writers.map((write) => write(label))));
@@ -88,7 +85,7 @@ export class ZeroShotClassifier {
     { topK = 5 }: { topK?: number } = {},
   ): Promise<Prediction[] | Prediction[][]> {
     if (!(Number.isInteger(topK) && topK > 0)) {
-      throw new ClipError("invalid-option", `invalid option topK: expected a whole number above 0, got ${topK}`);
+      throw invalidOption("topK", "a whole number above 0", topK);
     }
     const ready = typeof images === "object" && images !== null && "normalized" in images;
     const embeddings = ready ? images : await this.#model.encodeImage(images);

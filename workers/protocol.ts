@@ -1,5 +1,7 @@
 /** What crosses the border between a page (or Node) and the worker: types only, no code. */
 
+import type { ClipErrorCode } from "./error.js";
+
 /** Where a model computes. `auto` takes WebGPU on a real GPU and the CPU otherwise. */
 export type DeviceChoice = "auto" | "webgpu" | "cpu";
 
@@ -318,7 +320,7 @@ export interface SkippedPair {
   /** Its place in the data set, from 0. */
   index: number;
   key?: string;
-  code: string;
+  code: ClipErrorCode;
   message: string;
 }
 

@@ -111,8 +111,8 @@ export class ModelCache {
   async commit(manifest: Manifest, alone: boolean): Promise<void> {
     const own = this.#manifestName(manifest.base, manifest.towers);
     await this.#store.writeText(own, JSON.stringify(manifest));
-    for (const { name, manifest: other } of await this.#manifests()) {
-      if (alone && name !== own && other.base === manifest.base) await this.#store.remove(name);
+    for (const { name, manifest: other } of alone ? await this.#manifests() : []) {
+      if (name !== own && other.base === manifest.base) await this.#store.remove(name);
     }
     await this.#sweep();
   }

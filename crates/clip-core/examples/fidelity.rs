@@ -1,6 +1,7 @@
 //! The native half of `npm run fidelity`: `fidelity FOLDER PICTURES OUT [webgpu]` loads the model of a folder that
 //! `benchmarks/fidelity/make-models.py` wrote, and writes what it makes of the same inputs as safetensors: pixel_values,
-//! input_ids, image_embeds, text_embeds, and in the metadata the transform. What they are worth is for `benchmarks/fidelity/measure.mjs` to say.
+//! input_ids, image_embeds, text_embeds, and in the metadata the transform. What they are worth is for
+//! `benchmarks/fidelity/measure.mjs` to say.
 #![expect(clippy::unwrap_used, reason = "a program for the command line, on files of our own making")]
 
 use std::fs;
@@ -38,9 +39,7 @@ fn open(folder: &Path, device: &Device) -> Bundle {
         flate2::read::GzDecoder::new(MERGES).read_to_string(&mut merges).unwrap();
         opening.set_tokenizer(Tokenizer::from_merges(&merges, reference).unwrap()).unwrap();
     }
-    for part in opening.loading.parts().to_vec() {
-        opening.loading.push(&weights[part.begin as usize..part.end as usize]).unwrap();
-    }
+    opening.loading.push_from(&weights).unwrap();
     opening.finish().unwrap().0
 }
 

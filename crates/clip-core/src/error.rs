@@ -183,9 +183,14 @@ pub enum ClipError {
 }
 
 impl ClipError {
+    /// An option whose value cannot be used.
+    pub(crate) fn invalid_option(option: &str, expected: &str, got: impl core::fmt::Display) -> Self {
+        Self::InvalidOption { option: option.into(), expected: expected.into(), got: got.to_string() }
+    }
+
     /// An option whose value is none of the names it knows.
     pub(crate) fn unknown_name(option: &str, expected: &str, got: &str) -> Self {
-        Self::InvalidOption { option: option.into(), expected: expected.into(), got: format!("{got:?}") }
+        Self::invalid_option(option, expected, format!("{got:?}"))
     }
 
     /// A model that transformers has no class for.

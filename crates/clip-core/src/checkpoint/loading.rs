@@ -289,6 +289,17 @@ impl Loading {
         self.done.insert(target.path.clone(), values.into_tensor(&self.device));
     }
 
+    /// All parts at once, from a file in memory that is the only one.
+    ///
+    /// # Errors
+    /// Those of [`push`](Self::push).
+    pub fn push_from(&mut self, file: &[u8]) -> Result<()> {
+        for part in self.parts.clone() {
+            self.push(&file[part.begin as usize..part.end as usize])?;
+        }
+        Ok(())
+    }
+
     /// The model.
     ///
     /// # Errors
@@ -320,9 +331,7 @@ pub struct Loaded {
 pub fn load(bytes: &[u8], config: &ClipConfig, options: LoadOptions, device: &Device) -> Result<Clip> {
     let header = Header::parse(bytes, bytes.len() as u64)?;
     let mut loading = Loading::new(&[header], config, options, device)?;
-    for part in loading.parts().to_vec() {
-        loading.push(&bytes[part.begin as usize..part.end as usize])?;
-    }
+    loading.push_from(bytes)?;
     Ok(loading.finish()?.model)
 }
 

@@ -2,7 +2,6 @@
 
 use burn::optim::GradientsParams;
 use burn::tensor::TensorData;
-
 use serde_json::Value;
 
 use super::*;

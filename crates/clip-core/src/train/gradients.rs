@@ -72,16 +72,15 @@ impl<B: Batch> Step<'_, B> {
         loss.rows(per_image, rows.start) + loss.rows(per_text, rows.start)
     }
 
+    /// What a tower makes of the batch: what is known of a locked one, or else what `encode` gives.
+    fn features(&self, tower: Towers, encode: impl FnOnce() -> Result<Tensor<2>>) -> Result<Tensor<2>> {
+        self.batch.locked(tower, &self.model.device()).map_or_else(encode, Ok)
+    }
+
     fn whole(&self) -> Result<(Tensor<1>, GradientsParams)> {
-        let device = self.model.device();
-        let images = match self.batch.locked(Towers::Image, &device) {
-            Some(features) => features,
-            None => self.model.encode_image(self.batch.pixels(0..self.count, &device)?)?,
-        };
-        let texts = match self.batch.locked(Towers::Text, &device) {
-            Some(features) => features,
-            None => self.model.encode_text(&self.texts)?,
-        };
+        let pixels = || self.batch.pixels(0..self.count, &self.model.device());
+        let images = self.features(Towers::Image, || self.model.encode_image(pixels()?))?;
+        let texts = self.features(Towers::Text, || self.model.encode_text(&self.texts))?;
         let loss = self.loss(&images, &texts, 0..self.count);
         let gradients = GradientsParams::from_grads(loss.backward(), self.model);
         Ok((loss.inner(), gradients))
@@ -96,15 +95,9 @@ impl<B: Batch> Step<'_, B> {
             let features = parts.iter().cloned().map(encode).collect::<Result<Vec<_>>>()?;
             Ok(Tensor::from_inner(Tensor::cat(features, 0)).require_grad()) // [batch, embed_dim]
         };
-        let device = self.model.device();
-        let images = match self.batch.locked(Towers::Image, &device) {
-            Some(features) => features,
-            None => all(&|part| plain.encode_image(self.batch.pixels(part, &plain.device())?))?,
-        };
-        let texts = match self.batch.locked(Towers::Text, &device) {
-            Some(features) => features,
-            None => all(&|part| plain.encode_text(&self.texts.part(part)))?,
-        };
+        let images = self
+            .features(Towers::Image, || all(&|part| plain.encode_image(self.batch.pixels(part, &plain.device())?)))?;
+        let texts = self.features(Towers::Text, || all(&|part| plain.encode_text(&self.texts.part(part))))?;
         let mut total = GradientsAccumulator::new();
         let (mut loss, mut of_images, mut of_texts) = (None, None, None);
         for part in &parts {
@@ -117,10 +110,10 @@ impl<B: Batch> Step<'_, B> {
             total.accumulate(self.model, GradientsParams::from_grads(gradients, self.model));
             add(&mut loss, Some(share.inner()));
         }
-        for part in parts.clone() {
+        for part in parts {
             // one tower at a time: the activations of the other are gone by then
             if let Some(gradient) = &of_images {
-                let features = self.model.encode_image(self.batch.pixels(part.clone(), &device)?)?;
+                let features = self.model.encode_image(self.batch.pixels(part.clone(), &self.model.device())?)?;
                 self.hand_down(features, gradient.clone().slice_dim(0, part.clone()), &mut total);
             }
             if let Some(gradient) = &of_texts {

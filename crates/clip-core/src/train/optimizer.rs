@@ -50,11 +50,7 @@ impl AdamWOptions {
         ];
         match checks.iter().find(|(_, _, ok, _)| !ok) {
             None => Ok(()),
-            Some((option, got, _, expected)) => Err(ClipError::InvalidOption {
-                option: (*option).into(),
-                expected: (*expected).into(),
-                got: got.to_string(),
-            }),
+            Some((option, got, _, expected)) => Err(ClipError::invalid_option(option, expected, got)),
         }
     }
 }

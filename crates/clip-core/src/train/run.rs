@@ -78,15 +78,12 @@ impl RunOptions {
         Schedule::new(self.lr, warmup, 0, self.decay)?;
         self.adamw.validate()?;
         let micro_batch_size = self.micro_batch_size.map(|size| whole("microBatchSize", size, 1)).transpose()?;
-        let refuse = |option: &str, expected: &str, got: f64| {
-            Err(ClipError::InvalidOption { option: option.into(), expected: expected.into(), got: got.to_string() })
-        };
         if let Some(norm) = self.clip_norm.filter(|norm| !(norm.is_finite() && *norm > 0.0)) {
-            return refuse("clipNorm", "a finite number above 0", norm);
+            return Err(ClipError::invalid_option("clipNorm", "a finite number above 0", norm));
         }
         let label_smoothing = self.label_smoothing;
         if !(0.0..1.0).contains(&label_smoothing) {
-            return refuse("labelSmoothing", "0 ≤ labelSmoothing < 1", label_smoothing);
+            return Err(ClipError::invalid_option("labelSmoothing", "0 ≤ labelSmoothing < 1", label_smoothing));
         }
         if self.lock == Some(Towers::Both) {
             return Err(ClipError::unknown_name("lock", "image or text", "both"));
@@ -251,9 +248,5 @@ fn whole(option: &str, value: f64, least: usize) -> Result<usize> {
     if value.fract() == 0.0 && value >= least as f64 && value <= MOST {
         return Ok(value as usize);
     }
-    Err(ClipError::InvalidOption {
-        option: option.into(),
-        expected: format!("a whole number from {least} to {MOST}"),
-        got: value.to_string(),
-    })
+    Err(ClipError::invalid_option(option, &format!("a whole number from {least} to {MOST}"), value))
 }

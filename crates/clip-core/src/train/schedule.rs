@@ -51,11 +51,7 @@ impl Schedule {
     /// `invalid-option` for a rate that is not a number above zero.
     pub fn new(base: f64, warmup: usize, total: usize, decay: Decay) -> Result<Self> {
         if !(base.is_finite() && base > 0.0) {
-            return Err(ClipError::InvalidOption {
-                option: "lr".into(),
-                expected: "a finite number above 0".into(),
-                got: base.to_string(),
-            });
+            return Err(ClipError::invalid_option("lr", "a finite number above 0", base));
         }
         Ok(Self { base, warmup, total, decay })
     }

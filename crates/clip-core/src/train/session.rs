@@ -134,11 +134,8 @@ impl TrainingSession {
             return Err(ClipError::AlreadyTraining);
         }
         if self.config.objective == Objective::Sigmoid && options.label_smoothing > 0.0 {
-            return Err(ClipError::InvalidOption {
-                option: "labelSmoothing".into(),
-                expected: "0 for a sigmoid loss, which has no targets to share".into(),
-                got: options.label_smoothing.to_string(),
-            });
+            let expected = "0 for a sigmoid loss, which has no targets to share";
+            return Err(ClipError::invalid_option("labelSmoothing", expected, options.label_smoothing));
         }
         if self.trainer.is_none() {
             let (tokenizer, renumbered) = self.tokenizer()?.cut_to(dataset.ids());
@@ -183,9 +180,7 @@ impl TrainingSession {
         let State { notes, model, exp_avg, exp_avg_sq } = State::from_bytes(bytes)?;
         let header = Header::parse(&model, model.len() as u64)?;
         let mut opening = Opening::new(&[header], &Files::default(), options, device)?;
-        for part in opening.loading.parts().to_vec() {
-            opening.loading.push(&model[part.begin as usize..part.end as usize])?;
-        }
+        opening.loading.push_from(&model)?;
         let mut session = Self::from_bundle(opening.finish()?.0)?;
         let moments = |bytes: &[u8], model: &Clip| -> Result<GradientsParams> {
             Ok(under_ids_of(model, &load(bytes, &session.config, options, device)?))
