@@ -129,7 +129,7 @@ function embeddings({ data, shape }: Matrix): Embeddings {
 /** What {@link Clip} and `ClipTrainer` have in common: a model in a worker that maps images and texts into one space. */
 export abstract class Encoder {
   /** The worker. */
-  protected readonly client: WorkerClient;
+  protected client: WorkerClient;
   /** Configuration, and the device actually used and why. */
   info: ModelInfo;
 

@@ -27,23 +27,19 @@ export type {
   VisionConfig,
   VitConfig,
 } from "../workers/protocol.js";
+export type { AutosaveOptions } from "./autosave.js";
 export type { EncodeTextOptions, LoadOptions, Logits } from "./clip.js";
 export { Clip } from "./clip.js";
 export type { Embeddings } from "./embeddings.js";
 export { topK } from "./embeddings.js";
 export type { DrawnImage, ImageInput, PixelInput, RawImage } from "./images.js";
 export type { EvaluateOptions } from "./judge.js";
-export type { ImageTextPair, PairColumns, PairSource } from "./pairs.js";
+export type { ImageTextPair, PairColumns, PairSource, Pairs } from "./pairs.js";
+export type { EvaluationOptions, FitEvent, Recovery, RunOptions } from "./run.js";
 export type { Bytes, CheckpointParts, ClipSource, ServerOptions } from "./sources.js";
 export { TEMPLATES } from "./templates.js";
 export type { TokenInput } from "./texts.js";
-export type {
-  CreateOptions,
-  EvaluationOptions,
-  FitEvent,
-  FitOptions,
-  ResumeOptions,
-} from "./trainer.js";
+export type { CreateOptions, FitOptions, ResumeOptions } from "./trainer.js";
 export { ClipTrainer } from "./trainer.js";
 export type { StateSource, StateTarget } from "./training-state.js";
 export type { TrainingWarning, TrainingWarningCode } from "./training-watch.js";

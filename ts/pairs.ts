@@ -21,7 +21,10 @@ export interface PairColumns {
 }
 
 /** Pairs one by one, or as two lists. */
-export type PairSource = Iterable<ImageTextPair> | AsyncIterable<ImageTextPair> | PairColumns;
+export type Pairs = Iterable<ImageTextPair> | AsyncIterable<ImageTextPair> | PairColumns;
+
+/** Pairs, or what opens them each time that they are needed: a stream can be read only once. */
+export type PairSource = Pairs | (() => Pairs | Promise<Pairs>);
 
 /** Pairs in one message: few messages, and little held twice. */
 const CHUNK = 64;
@@ -36,15 +39,21 @@ function* zip({ images, texts }: PairColumns): Generator<ImageTextPair> {
   for (const [i, image] of images.entries()) yield { image, text: texts[i] as string };
 }
 
+/** Whether the pairs can be had a second time. */
+export function canRepeat(source: PairSource): boolean {
+  return typeof source === "function" || Array.isArray(source) || ("images" in source && "texts" in source);
+}
+
 /** The pairs of a source, one by one. */
-export function iterate(source: PairSource): Iterable<ImageTextPair> | AsyncIterable<ImageTextPair> {
-  if (typeof source === "object" && source !== null) {
-    if (Symbol.asyncIterator in source || Symbol.iterator in source) return source;
-    if ("images" in source && "texts" in source) return zip(source);
+export async function openPairs(source: PairSource): Promise<Iterable<ImageTextPair> | AsyncIterable<ImageTextPair>> {
+  const pairs = typeof source === "function" ? await source() : source;
+  if (typeof pairs === "object" && pairs !== null) {
+    if (Symbol.asyncIterator in pairs || Symbol.iterator in pairs) return pairs;
+    if ("images" in pairs && "texts" in pairs) return zip(pairs);
   }
   throw new ClipError(
     "invalid-source",
-    `expected an iterable of { image, text } or { images, texts }, got ${describe(source)}`,
+    `expected an iterable of { image, text } or { images, texts }, got ${describe(pairs)}`,
   );
 }
 
@@ -73,7 +82,7 @@ export async function sendPairs(
   source: PairSource,
   { truncate, signal, skipped }: SendOptions,
 ): Promise<PairsHandle> {
-  const pairs = iterate(source);
+  const pairs = await openPairs(source);
   const handle = await client.call((api) => api.openPairs());
   try {
     let chunk: WirePair[] = [];

@@ -1,6 +1,7 @@
 /** Starts the worker in a browser. */
 
 import type { Endpoint } from "comlink";
+import { isLifeLock } from "../workers/life.js";
 
 /** A running worker: how to talk to it, how to hear that it died, how to end it. */
 export interface Spawned {
@@ -16,6 +17,10 @@ export async function spawn(): Promise<Spawned> {
     onLost(report) {
       worker.addEventListener("error", (event) => report(event.message || "the worker's script failed to load"));
       worker.addEventListener("messageerror", () => report("a message could not be read"));
+      worker.addEventListener("message", ({ data }) => {
+        // the lock that it holds for as long as it lives: nothing else tells that it was killed
+        if (isLifeLock(data)) navigator.locks.request(data, () => report("the worker was ended"));
+      });
     },
     terminate: () => worker.terminate(),
   };

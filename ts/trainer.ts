@@ -8,20 +8,19 @@ import type {
   Evaluation,
   FitSettings,
   GradientResult,
+  ModelInfo,
   PairsHandle,
-  SkippedPair,
-  StepEvent,
   TokenizerReference,
 } from "../workers/protocol.js";
 import { Encoder, loadInto } from "./clip.js";
 import type { PixelInput } from "./images.js";
 import { invalidOption } from "./invalid-option.js";
 import { type EvaluateOptions, Judge } from "./judge.js";
-import { iterate, type PairSource, sendPairs } from "./pairs.js";
+import type { PairSource } from "./pairs.js";
+import { type FitEvent, type RunHost, type RunOptions, TrainingRun } from "./run.js";
 import type { ClipSource } from "./sources.js";
 import type { TokenInput } from "./texts.js";
 import { readState, type StateSource, type StateTarget, writeState } from "./training-state.js";
-import { type TrainingWarning, TrainingWatch } from "./training-watch.js";
 import { WorkerClient } from "./worker-client.js";
 
 /** How a trainer is made: fresh weights of a shape, or the weights of a checkpoint. */
@@ -42,7 +41,7 @@ export type CreateOptions = (
 };
 
 /** Settings of a run. */
-export interface FitOptions {
+export interface FitOptions extends RunOptions {
   /** Pairs a step. More pairs mean more negatives: the one number that matters most. @default 256 */
   batchSize?: number;
   /**
@@ -79,48 +78,10 @@ export interface FitOptions {
   lock?: "image" | "text";
   /** Decides the order of the pairs. @default 0 */
   seed?: number;
-  /** Cuts captions longer than the context where they would be refused. @default false */
-  truncate?: boolean;
-  /**
-   * What becomes of a pair whose image cannot be read, or whose caption is too long: the run stops before its first step, or
-   * goes without it and says so at its first step. @default "stop"
-   */
-  badPairs?: "stop" | "skip";
-  /** Judges the model by other pairs now and then, and ends the run when it gets no better. */
-  evaluation?: EvaluationOptions;
-  /** Ends the run after the step under way; the iteration then ends as after the last step. */
-  signal?: AbortSignal;
-}
-
-/** How a run is judged while it goes on. */
-export interface EvaluationOptions extends EvaluateOptions {
-  /** Pairs that are not learned from. */
-  pairs: PairSource;
-  /** Steps from one judgement to the next; the last step is always judged. */
-  every: number;
-  /** Judgements without a better text→image R@1 after which the run ends; `resumeFit` goes on all the same. @default never */
-  patience?: number;
 }
 
 /** How a run is gone on with: its settings are its own. */
-export type ResumeOptions = Pick<FitOptions, "truncate" | "badPairs" | "signal" | "evaluation">;
-
-/** One training step, and what else there is to say at it. */
-export interface FitEvent extends StepEvent {
-  /** What the model is worth after this step, where it was asked for. */
-  evaluation?: Evaluation;
-  /** What is odd about the run; each is told once. */
-  warnings?: TrainingWarning[];
-  /** At the first step, the pairs that the run goes without. */
-  skipped?: SkippedPair[];
-}
-
-function checkEvaluation({ every, patience = 1 }: EvaluationOptions): void {
-  for (const [name, value] of Object.entries({ every, patience })) {
-    if (Number.isSafeInteger(value) && value > 0) continue;
-    throw invalidOption(`evaluation.${name}`, "a whole number above 0", value);
-  }
-}
+export type ResumeOptions = RunOptions;
 
 /** A seed must mean the same in Rust: 32 bits without a sign. */
 function checkSeed(seed: number): number {
@@ -131,6 +92,12 @@ function checkSeed(seed: number): number {
 /** A CLIP that learns from image–text pairs. It encodes at any time with the weights of the last step. */
 export class ClipTrainer extends Encoder {
   #fitting = false;
+  readonly #device: DeviceChoice;
+
+  private constructor(client: WorkerClient, info: ModelInfo, device: DeviceChoice) {
+    super(client, info);
+    this.#device = device;
+  }
 
   /**
    * Makes a trainer in a worker of its own.
@@ -148,7 +115,7 @@ export class ClipTrainer extends Encoder {
     try {
       if (options.from !== undefined) {
         await loadInto(client, options.from, { device, ...(tokenizer !== undefined && { tokenizer }) });
-        return new ClipTrainer(client, await client.call((api) => api.train()));
+        return new ClipTrainer(client, await client.call((api) => api.train()), device);
       }
       const request = {
         config: JSON.stringify(options.config ?? null),
@@ -157,7 +124,7 @@ export class ClipTrainer extends Encoder {
         device,
         ...(merges !== undefined && { merges }),
       };
-      return new ClipTrainer(client, await client.call((api) => api.create(request)));
+      return new ClipTrainer(client, await client.call((api) => api.create(request)), device);
     } catch (error) {
       client.dispose();
       throw error;
@@ -190,7 +157,8 @@ export class ClipTrainer extends Encoder {
       seed: checkSeed(options.seed ?? 0),
     };
     const start = (handle: PairsHandle) => this.client.call((api) => api.startFit(handle, settings));
-    yield* this.#run(pairs, options, () => this.client.call((api) => api.checkFit(settings)), start);
+    const check = () => this.client.call((api) => api.checkFit(settings));
+    yield* this.#run(pairs, options, settings.maskDuplicates, check, start);
   }
 
   /**
@@ -202,12 +170,13 @@ export class ClipTrainer extends Encoder {
   async *resumeFit(pairs: PairSource, options: ResumeOptions = {}): AsyncGenerator<FitEvent, void, undefined> {
     const start = (handle: PairsHandle) => this.client.call((api) => api.resumeFit(handle));
     // what its captions are like was told when it began
-    yield* this.#run(pairs, { ...options, maskDuplicates: true }, async () => undefined, start);
+    yield* this.#run(pairs, options, true, async () => undefined, start);
   }
 
   async *#run(
     pairs: PairSource,
-    { signal, truncate = false, badPairs = "stop", evaluation, maskDuplicates = false }: FitOptions,
+    options: RunOptions,
+    masked: boolean,
     check: () => Promise<void>,
     start: (handle: PairsHandle) => Promise<void>,
   ): AsyncGenerator<FitEvent, void, undefined> {
@@ -218,46 +187,32 @@ export class ClipTrainer extends Encoder {
       );
     }
     this.#fitting = true;
-    let judge: Judge | undefined;
     try {
-      if (evaluation) checkEvaluation(evaluation);
-      if (!["stop", "skip"].includes(badPairs)) throw invalidOption("badPairs", "stop or skip", badPairs);
-      let skipped: SkippedPair[] | undefined = badPairs === "skip" ? [] : undefined;
+      const host: RunHost = {
+        client: () => this.client,
+        refresh: async () => {
+          this.info = await this.client.call((api) => api.info());
+        },
+        revive: (state) => this.#revive(state),
+      };
+      const run = new TrainingRun(host, pairs, options, masked);
       await check();
-      const watch = new TrainingWatch(maskDuplicates);
-      const handle = await sendPairs(this.client, watch.count(iterate(pairs)), { truncate, signal, skipped });
-      if (signal?.aborted) {
-        await this.client.call((api) => api.closePairs(handle));
-        return;
-      }
-      await start(handle);
-      judge = evaluation && (await Judge.open(this.client, evaluation.pairs, evaluation));
-      let [best, worse] = [-1, 0];
-      this.info = await this.client.call((api) => api.info());
-      while (!signal?.aborted) {
-        const step = await this.client.call((api) => api.stepFit());
-        if (!step) return;
-        const warnings = watch.look(step);
-        const event: FitEvent = {
-          ...step,
-          ...(warnings.length > 0 && { warnings }),
-          ...(skipped?.length && { skipped }),
-        };
-        skipped = undefined;
-        if (judge && evaluation && (step.step % evaluation.every === 0 || step.step === step.totalSteps)) {
-          event.evaluation = await judge.evaluate();
-          const { r1 } = event.evaluation.textToImage;
-          [best, worse] = r1 > best ? [r1, 0] : [best, worse + 1];
-        }
-        yield event;
-        if (worse >= (evaluation?.patience ?? Number.POSITIVE_INFINITY)) return;
-      }
+      yield* run.events(start);
     } finally {
       this.#fitting = false;
-      await judge?.close();
-      // nothing to stop where the worker is gone
-      await this.client.call((api) => api.stopFit()).catch(() => undefined);
     }
+  }
+
+  async #revive(state: Uint8Array | string): Promise<void> {
+    const client = await WorkerClient.start();
+    try {
+      this.info = await client.call((api) => api.resume(state, this.#device));
+    } catch (error) {
+      client.dispose();
+      throw error;
+    }
+    this.client.dispose();
+    this.client = client;
   }
 
   /**
@@ -285,7 +240,7 @@ export class ClipTrainer extends Encoder {
     const state = await readState(source);
     const client = await WorkerClient.start();
     try {
-      return new ClipTrainer(client, await client.call((api) => api.resume(state, device)));
+      return new ClipTrainer(client, await client.call((api) => api.resume(state, device)), device);
     } catch (error) {
       client.dispose();
       throw error;

@@ -1,9 +1,15 @@
 /** What a training run shows of itself when it goes wrong, told while it can still be stopped. */
 
 import type { StepEvent } from "../workers/protocol.js";
+import { type ImageTextPair, openPairs, type PairSource } from "./pairs.js";
 
 /** Stable name of what is odd about a run. */
-export type TrainingWarningCode = "loss-stuck" | "loss-rising" | "logit-scale-capped" | "duplicate-captions";
+export type TrainingWarningCode =
+  | "loss-stuck"
+  | "loss-rising"
+  | "logit-scale-capped"
+  | "duplicate-captions"
+  | "autosave-failed";
 
 /** What is odd about a run; each is told once. */
 export interface TrainingWarning {
@@ -38,9 +44,9 @@ export class TrainingWatch {
     this.#masked = masked;
   }
 
-  /** Hands pairs on, and counts their captions. */
-  async *count<T extends { text: string }>(pairs: Iterable<T> | AsyncIterable<T>): AsyncGenerator<T, void, undefined> {
-    for await (const pair of pairs) {
+  /** The pairs of a source, whose captions it counts. */
+  async *count(source: PairSource): AsyncGenerator<ImageTextPair, void, undefined> {
+    for await (const pair of await openPairs(source)) {
       if (!this.#masked) this.#captions.set(pair?.text, (this.#captions.get(pair?.text) ?? 0) + 1);
       yield pair;
     }

@@ -1,5 +1,5 @@
-import type { Store } from "./cache/store.js";
 import type { Source } from "./sources/source.js";
+import type { Place, Store } from "./store/store.js";
 import type { WasmSource } from "./wasm.js";
 
 /** What the platform must bring along. */
@@ -11,10 +11,12 @@ export interface Assets {
   merges(): Promise<string>;
   /** Where models are kept; nothing where the platform has no such place. */
   store(): Promise<Store | undefined>;
-  /** A folder or file on disk, where there are disks. */
-  folder?(path: string): Promise<Source>;
+  /** A folder for files that outlive the worker, made where it is not there: on disk, or in the origin's file system. */
+  folder(path: string): Promise<Store>;
+  /** Where a path among such files leads. */
+  place(path: string): Promise<Place>;
+  /** A checkpoint's folder or file on disk, where there are disks. */
+  source?(path: string): Promise<Source>;
   /** Bytes of a file on disk, where there are disks. */
   readPath?(path: string): Promise<Uint8Array>;
-  /** Writes a file on disk, whole or not at all, where there are disks. */
-  writePath?(path: string, bytes: Uint8Array): Promise<void>;
 }

@@ -1,13 +1,16 @@
 /** Entry of the worker in a browser. */
 
 import { expose } from "comlink";
-import { openOpfs } from "./cache/opfs.js";
 import { ClipError } from "./error.js";
+import { holdLifeLock } from "./life.js";
 import { readMerges } from "./merges.js";
 import { ClipService } from "./service.js";
+import { makeFolder, openCacheFolder, openPlace } from "./store/opfs.js";
 import { registerTransferHandlers } from "./transfer.js";
 
 registerTransferHandlers();
+
+holdLifeLock((name) => self.postMessage(name));
 
 async function fetchBytes(url: URL): Promise<Uint8Array<ArrayBuffer>> {
   const response = await fetch(url);
@@ -20,6 +23,8 @@ expose(
     wasm: async () => new URL("./wasm/clip_wasm_bg.wasm", import.meta.url),
     tokenizers: async () => new URL("./wasm/tokenizers_wasm_bg.wasm", import.meta.url),
     merges: async () => readMerges(await fetchBytes(new URL("../../assets/clip-merges.txt.gz", import.meta.url))),
-    store: openOpfs,
+    store: openCacheFolder,
+    folder: makeFolder,
+    place: openPlace,
   }),
 );

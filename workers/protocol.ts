@@ -366,7 +366,9 @@ export interface ClipWorkerApi {
   resumeFit(handle: PairsHandle): Promise<void>;
   /** Everything that training goes on from; written to `path` where there is one, given back otherwise. */
   saveState(path?: string): Promise<Uint8Array | undefined>;
-  /** A trainer from what `saveState` wrote. */
+  /** Adds the same to a folder and removes all but the last `keep`. */
+  keepState(folder: string, keep: number): Promise<void>;
+  /** A trainer from what `saveState` wrote, or from the newest whole one in a folder. */
   resume(state: Uint8Array | string, device: DeviceChoice): Promise<ModelInfo>;
   evaluate(pairs: PairsHandle, distractors: PairsHandle | undefined): Promise<Evaluation>;
   gradients(pixels: Float32Array, ids: Int32Array, layout: CheckpointLayout): Promise<GradientResult>;

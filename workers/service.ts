@@ -32,6 +32,7 @@ import type {
 import { openCache, withSource } from "./sources/open.js";
 import type { ReadContext } from "./sources/source.js";
 import { Speedometer } from "./speedometer.js";
+import { keepState, takeState, writeState } from "./states.js";
 import { Throttle } from "./throttle.js";
 import { type ClipModel, type Device, loadWasm, type Pairs, type Trainer, type Wasm } from "./wasm.js";
 
@@ -386,19 +387,26 @@ export class ClipService implements ClipWorkerApi {
     return this.#queue(async () => {
       const bytes = await this.#needTrainer().saveState();
       if (path === undefined) return transfer(bytes, [bytes.buffer]);
-      if (!this.#assets.writePath) throw noPaths(path);
-      await this.#assets.writePath(path, bytes);
+      await writeState(this.#assets, path, bytes);
       return undefined;
     });
   }
 
+  keepState(folder: string, keep: number): Promise<void> {
+    return this.#queue(async () => keepState(this.#assets, folder, await this.#needTrainer().saveState(), keep));
+  }
+
   resume(state: Uint8Array | string, choice: DeviceChoice): Promise<ModelInfo> {
     return this.#queue(async ({ wasm }) => {
-      const { readPath } = this.#assets;
-      if (typeof state === "string" && !readPath) throw noPaths(state);
-      const bytes = typeof state === "string" ? await readPath?.(state) : state;
       const device = await this.#open(choice, wasm);
-      this.#trainer = wasm.Trainer.fromState(bytes as Uint8Array, this.#deviceInfo.maxTensorBytes, device);
+      const take = (bytes: Uint8Array) => wasm.Trainer.fromState(bytes, this.#deviceInfo.maxTensorBytes, device);
+      if (typeof state === "string") {
+        const { taken, damaged } = await takeState(this.#assets, state, take);
+        if (damaged > 0) this.#warnings.push(`${damaged} newer states in ${state} were damaged and passed over`);
+        this.#trainer = taken;
+      } else {
+        this.#trainer = take(state);
+      }
       return this.#info();
     });
   }
@@ -430,10 +438,6 @@ export class ClipService implements ClipWorkerApi {
   stepOn(pixels: Float32Array, ids: Int32Array, lr: number): Promise<number> {
     return this.#queue(() => this.#needTrainer().stepOn(pixels, ids, lr));
   }
-}
-
-function noPaths(path: string): ClipError {
-  return new ClipError("invalid-source", `expected bytes or a file handle where there are no paths, got ${path}`);
 }
 
 /** Says in the message of what goes wrong which item of a list it was. */

@@ -15,7 +15,7 @@ test("is written to a handle and read from it", async () => {
   const steps = [];
   for await (const { step } of resumed.resumeFit(colourPairs(4))) steps.push(step);
   expect(steps).toEqual([2]);
-  await expect(resumed.saveCheckpoint("/a/path")).rejects.toMatchObject({ code: "invalid-source" });
+  await expect(resumed.saveCheckpoint("no/such/folder")).rejects.toMatchObject({ code: "target-unwritable" });
   resumed.dispose();
   await root.removeEntry("state.clip");
   await expect(ClipTrainer.resume(handle)).rejects.toMatchObject({ code: "source-unreadable" });

@@ -12,8 +12,8 @@ import { ClipError } from "../error.js";
 import type { CachedModel, Towers } from "../protocol.js";
 import type { HttpSource, RemoteFile } from "../sources/http.js";
 import type { ReadContext } from "../sources/source.js";
+import { isFull, type Store } from "../store/store.js";
 import type { Wasm } from "../wasm.js";
-import { isFull, type Store } from "./store.js";
 
 /** Bytes of a file that are kept. */
 export interface CachedObject {

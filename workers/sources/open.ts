@@ -40,7 +40,7 @@ export async function withSource<T>(
   const plain = async (opened: Source, warnings: string[] = []) => ({ result: await use(opened), warnings });
   if (source.kind === "files") return plain(new FileListSource(source.files));
   if (source.kind === "path") {
-    if (assets.folder) return plain(await assets.folder(source.path));
+    if (assets.source) return plain(await assets.source(source.path));
     throw new ClipError("invalid-source", `expected an address, a Hub id or files, got the path ${source.path}`);
   }
   const remote = new HttpSource(source, context);

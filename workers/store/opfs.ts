@@ -1,9 +1,10 @@
-/** The cache in a browser: the origin's private file system. */
+/** Folders in a browser: the origin's private file system. */
 
 import { ClipError } from "../error.js";
-import type { Appender, Store } from "./store.js";
+import type { Appender, Place, Store } from "./store.js";
 
-const FOLDER = "clipwright";
+/** The cache's. */
+const CACHE = "clipwright";
 const PIECE = 8 << 20;
 
 /** Not in TypeScript's library yet. */
@@ -13,14 +14,32 @@ interface MovableHandle extends FileSystemFileHandle {
 
 const isMissing = (error: unknown) => (error as Error).name === "NotFoundError";
 
-/** OPFS, or nothing where the browser has none (an insecure page, a private window). */
-export async function openOpfs(): Promise<Store | undefined> {
-  try {
-    const root = await navigator.storage.getDirectory();
-    return new OpfsStore(await root.getDirectoryHandle(FOLDER, { create: true }));
-  } catch {
-    return undefined;
-  }
+/** The cache's folder, or nothing where the browser has none (an insecure page, a private window). */
+export async function openCacheFolder(): Promise<Store | undefined> {
+  return makeFolder(CACHE).catch(() => undefined);
+}
+
+const parts = (path: string) => path.split("/").filter(Boolean);
+
+async function folderAt(names: readonly string[], create: boolean): Promise<FileSystemDirectoryHandle> {
+  let folder = await navigator.storage.getDirectory();
+  for (const name of names) folder = await folder.getDirectoryHandle(name, { create });
+  return folder;
+}
+
+/** A folder, made where it is not there. */
+export async function makeFolder(path: string): Promise<Store> {
+  return new OpfsStore(await folderAt(parts(path), true));
+}
+
+/** Where a path leads. */
+export async function openPlace(path: string): Promise<Place> {
+  const names = parts(path);
+  const file = names.pop() ?? "";
+  const parent = await folderAt(names, false);
+  if (file === "") return { store: new OpfsStore(parent) };
+  const folder = await parent.getDirectoryHandle(file).catch(() => undefined);
+  return folder ? { store: new OpfsStore(folder) } : { store: new OpfsStore(parent), file };
 }
 
 class OpfsStore implements Store {

@@ -1,11 +1,11 @@
-/** The cache in Node: a directory under `$XDG_CACHE_HOME`. */
+/** Folders in Node: directories, the cache's own under `$XDG_CACHE_HOME`. */
 
 import { mkdir, open, readdir, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { homedir } from "node:os";
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { readPieces } from "../sources/folder.node.js";
-import type { Appender, Store } from "./store.js";
+import type { Appender, Place, Store } from "./store.js";
 
 /** Milliseconds between a lock holder's signs of life, after which it counts as dead, and between looks at it. */
 const BEAT = 1_000;
@@ -14,16 +14,24 @@ const POLL = 200;
 
 const isMissing = (error: unknown) => (error as NodeJS.ErrnoException).code === "ENOENT";
 
-/** The directory, or nothing where none can be made (a read-only file system). */
-export async function openFolder(): Promise<Store | undefined> {
+/** The cache's directory, or nothing where none can be made (a read-only file system). */
+export async function openCacheFolder(): Promise<Store | undefined> {
   const base = process.env.XDG_CACHE_HOME || join(homedir(), ".cache");
   const folder = join(base, "clipwright", "models");
-  try {
-    await mkdir(folder, { recursive: true });
-    return new FolderStore(folder);
-  } catch {
-    return undefined;
-  }
+  return makeFolder(folder).catch(() => undefined);
+}
+
+/** A directory, made where it is not there. */
+export async function makeFolder(path: string): Promise<Store> {
+  await mkdir(path, { recursive: true });
+  return new FolderStore(path);
+}
+
+/** Where a path leads. */
+export async function openPlace(path: string): Promise<Place> {
+  const found = await stat(path).catch(() => undefined);
+  if (found?.isDirectory()) return { store: new FolderStore(path) };
+  return { store: new FolderStore(dirname(path)), file: basename(path) };
 }
 
 class FolderStore implements Store {

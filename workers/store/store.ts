@@ -16,6 +16,12 @@ export interface Store {
   exclusively<T>(name: string, use: () => Promise<T>): Promise<T>;
 }
 
+/** Where a path leads: a folder, or a file in one, which need not be there. */
+export interface Place {
+  store: Store;
+  file?: string;
+}
+
 /** A file that grows. */
 export interface Appender {
   /** Bytes so far. */

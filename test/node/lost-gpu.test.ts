@@ -1,0 +1,36 @@
+/** A run whose GPU is lost: Chromium's GPU process is ended under it. */
+
+import { fileURLToPath } from "node:url";
+import { createServer } from "vite";
+import { expect, test } from "vitest";
+import { launchChromium } from "./chromium";
+
+const root = fileURLToPath(new URL("../..", import.meta.url));
+
+// compiling the kernels twice takes SwiftShader a minute
+test("goes on by itself from the last state, and says so", { timeout: 400_000 }, async () => {
+  const server = await createServer({
+    configFile: false,
+    logLevel: "error",
+    root: `${root}/test/lost-gpu`,
+    resolve: { alias: { clipwright: `${root}/dist/ts/index.js` } },
+    server: { host: "127.0.0.1", port: 0, watch: null, hmr: false, fs: { strict: false } },
+  });
+  await server.listen();
+  const address = server.httpServer?.address();
+  const browser = await launchChromium();
+  const tab = await browser.newPage();
+  await tab.goto(`http://127.0.0.1:${typeof address === "object" && address ? address.port : 0}/`);
+  await tab.waitForFunction(() => document.querySelectorAll("li").length >= 3, undefined, { timeout: 200_000 });
+  const session = await browser.newBrowserCDPSession();
+  await session.send("Browser.crashGpuProcess" as never);
+  await tab.waitForFunction(() => document.querySelector("output")?.value, undefined, { timeout: 200_000 });
+  const outcome = await tab.locator("output").textContent();
+  const steps = await tab.locator("li").allTextContents();
+  await browser.close();
+  await server.close();
+  expect(outcome).toBe("done");
+  const recovered = steps.filter((line) => line.includes("device-failed"));
+  expect(recovered).toHaveLength(1);
+  expect(steps.at(-1)).toMatch(/^4 /);
+});
