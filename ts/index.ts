@@ -4,6 +4,7 @@ export type { ClipErrorCode } from "../workers/error.js";
 export { ClipError, isClipError } from "../workers/error.js";
 export type {
   Activation,
+  Adapter,
   CachedModel,
   CheckpointLayout,
   ClipConfig,

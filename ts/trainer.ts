@@ -2,6 +2,7 @@
 
 import { ClipError } from "../workers/error.js";
 import type {
+  Adapter,
   CheckpointLayout,
   ClipConfig,
   DeviceChoice,
@@ -76,7 +77,24 @@ export interface FitOptions extends RunOptions {
    * it (locked-image tuning, arXiv 2111.07991). @default neither
    */
   lock?: "image" | "text";
-  /** Decides the order of the pairs. @default 0 */
+  /**
+   * Trains the last blocks of each tower and what follows them, the final norm, the projection and the temperature; 0 trains
+   * what follows the blocks alone. @default all
+   */
+  lastBlocks?: number;
+  /**
+   * Trains low-rank adapters of the blocks' matrices in the place of the weights (LoRA, arXiv 2106.09685); what is added is
+   * scaled by `alpha / rank`. They are part of what is exported, and `exportAdapter` gives them alone. @default none
+   */
+  lora?: { rank: number; alpha: number };
+  /** Share of an image's patches that are left out, others each time (FLIP, arXiv 2212.00794). @default 0 */
+  patchDropout?: number;
+  /**
+   * Share of the old average that a step leaves, 0.999 for instance: with it the model encodes, is judged and exported with
+   * the average of its weights. @default no average
+   */
+  emaDecay?: number;
+  /** Decides the order of the pairs, and all else that is drawn. @default 0 */
   seed?: number;
 }
 
@@ -152,6 +170,10 @@ export class ClipTrainer extends Encoder {
       labelSmoothing: options.labelSmoothing ?? 0,
       maskDuplicates: options.maskDuplicates ?? false,
       ...(options.microBatchSize !== undefined && { microBatchSize: options.microBatchSize }),
+      patchDropout: options.patchDropout ?? 0,
+      ...(options.emaDecay !== undefined && { emaDecay: options.emaDecay }),
+      ...(options.lastBlocks !== undefined && { lastBlocks: options.lastBlocks }),
+      ...(options.lora !== undefined && { lora: options.lora }),
       ...(options.lock !== undefined && { lock: options.lock }),
       ...(options.clipNorm !== undefined && { clipNorm: options.clipNorm }),
       seed: checkSeed(options.seed ?? 0),
@@ -228,6 +250,16 @@ export class ClipTrainer extends Encoder {
     if (bytes === undefined || target === undefined || typeof target === "string") return bytes;
     await writeState(target, bytes);
     return undefined;
+  }
+
+  /**
+   * The adapters of the last run with `lora`, in the two files that PEFT reads: small, and nothing without the model that
+   * they were trained beside.
+   *
+   * @throws ClipError `no-adapter`, `no-weights`; `invalid-option` for a model that transformers does not have
+   */
+  exportAdapter(): Promise<Adapter> {
+    return this.client.call((api) => api.saveAdapter());
   }
 
   /**

@@ -8,6 +8,7 @@ export type TrainingWarningCode =
   | "loss-stuck"
   | "loss-rising"
   | "logit-scale-capped"
+  | "embeddings-alike"
   | "duplicate-captions"
   | "autosave-failed";
 
@@ -23,6 +24,9 @@ const WINDOW = 20;
 const PATIENCE = 100;
 /** `logitScale` is capped at ln 100. */
 const CAP = Math.log(100) - 1e-3;
+/** Mean cosine of two embeddings from which on they tell nothing apart. */
+const ALIKE = 0.99;
+const TOWERS = ["image", "text"] as const;
 /** Share of a batch's pairs with a twin, from which on it matters. */
 const MOST_TWINS = 0.1;
 
@@ -37,6 +41,9 @@ export class TrainingWatch {
   #losses: number[] = [];
   #best = Number.POSITIVE_INFINITY;
   #capped = 0;
+  /** Steps in a row. */
+  readonly #alike = { image: 0, text: 0 };
+  #last = 0;
   #steps = 0;
 
   /** `masked`: pairs with the same caption are no negatives of each other. */
@@ -63,8 +70,11 @@ export class TrainingWatch {
   }
 
   /** What is odd since this step. */
-  look({ loss, logitScale, batchSize }: StepEvent): TrainingWarning[] {
+  look({ step, loss, logitScale, batchSize, likeness }: StepEvent): TrainingWarning[] {
     const found: TrainingWarning[] = [];
+    // seen before the run went back to its last state
+    if (step <= this.#last) return found;
+    this.#last = step;
     const tell = (code: TrainingWarningCode, message: string) => {
       if (this.#told.has(code)) return;
       this.#told.add(code);
@@ -73,6 +83,7 @@ export class TrainingWatch {
     this.#steps++;
     this.#losses = [...this.#losses.slice(1 - WINDOW), loss];
     this.#capped = logitScale >= CAP ? this.#capped + 1 : 0;
+    for (const tower of TOWERS) this.#alike[tower] = likeness[tower] > ALIKE ? this.#alike[tower] + 1 : 0;
     const recent = mean(this.#losses);
     const guessing = Math.log(batchSize);
     if (this.#steps === 1) {
@@ -98,6 +109,11 @@ export class TrainingWatch {
     if (this.#capped >= WINDOW) {
       const reason = "either the pairs are told apart as well as they can be, or a lower learning rate is needed";
       tell("logit-scale-capped", `logitScale has been at its cap, ln 100, for ${WINDOW} steps: ${reason}`);
+    }
+    const alike = TOWERS.find((tower) => this.#alike[tower] >= WINDOW);
+    if (this.#steps >= PATIENCE && alike) {
+      const advice = "a lower learning rate, a longer warm-up or larger batches keep them apart";
+      tell("embeddings-alike", `any two ${alike} embeddings of a batch have a cosine above ${ALIKE}: ${advice}`);
     }
     return found;
   }

@@ -21,6 +21,7 @@ export const CORE_CODES = [
   "no-weights",
   "already-training",
   "no-run",
+  "no-adapter",
   "other-pairs",
   "loss-not-finite",
   "device-unavailable",

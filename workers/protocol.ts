@@ -246,6 +246,10 @@ export interface FitSettings {
   clipNorm?: number;
   labelSmoothing: number;
   maskDuplicates: boolean;
+  patchDropout: number;
+  emaDecay?: number;
+  lastBlocks?: number;
+  lora?: { rank: number; alpha: number };
   lock?: Exclude<Towers, "both">;
   seed: number;
 }
@@ -264,8 +268,10 @@ export interface StepEvent {
   lr: number;
   /** Logarithm of the inverse temperature, before the update; at most ln 100. */
   logitScale: number;
-  /** Length of all gradients as one vector, before it was clipped; with `clipNorm` only. */
-  gradientNorm?: number;
+  /** Length of all gradients as one vector, before it was clipped. */
+  gradientNorm: number;
+  /** Mean cosine of two images, and of two captions, of the batch: 1 where all of them are one. */
+  likeness: { image: number; text: number };
   batchSize: number;
   /** Pairs a second, over the last steps. */
   samplesPerSecond: number;
@@ -286,6 +292,14 @@ export interface Recall {
 export interface Evaluation {
   imageToText: Recall;
   textToImage: Recall;
+}
+
+/** Adapters as PEFT reads them: the contents of its two files. */
+export interface Adapter {
+  /** `adapter_model.safetensors`. */
+  weights: Uint8Array;
+  /** `adapter_config.json`. */
+  config: string;
 }
 
 /** Loss of a batch, and the gradient of every parameter as safetensors. */
@@ -368,6 +382,8 @@ export interface ClipWorkerApi {
   saveState(path?: string): Promise<Uint8Array | undefined>;
   /** Adds the same to a folder and removes all but the last `keep`. */
   keepState(folder: string, keep: number): Promise<void>;
+  /** The adapters that were trained last. */
+  saveAdapter(): Promise<Adapter>;
   /** A trainer from what `saveState` wrote, or from the newest whole one in a folder. */
   resume(state: Uint8Array | string, device: DeviceChoice): Promise<ModelInfo>;
   evaluate(pairs: PairsHandle, distractors: PairsHandle | undefined): Promise<Evaluation>;

@@ -8,6 +8,7 @@ import { ClipError, toClipError } from "./error.js";
 import type { ForeignTokenizer } from "./foreign-tokenizer.js";
 import { type ReadyImage, readImage } from "./images.js";
 import type {
+  Adapter,
   CachedModel,
   CheckpointLayout,
   ClipWorkerApi,
@@ -351,7 +352,8 @@ export class ClipService implements ClipWorkerApi {
       this.#speed.start();
       const progress = await this.#needTrainer().step();
       if (!progress) return undefined;
-      const { step, totalSteps, epoch, batchSize, loss, lr, logitScale, gradientNorm } = progress;
+      const { step, totalSteps, epoch, batchSize, loss, lr, logitScale, gradientNorm, likeness } = progress;
+      const [image = 0, text = 0] = likeness;
       progress.free();
       const secondsPerStep = this.#speed.stop();
       return {
@@ -362,7 +364,8 @@ export class ClipService implements ClipWorkerApi {
         loss,
         lr,
         logitScale,
-        ...(gradientNorm !== undefined && { gradientNorm }),
+        gradientNorm,
+        likeness: { image, text },
         batchSize,
         samplesPerSecond: batchSize / secondsPerStep,
         secondsLeft: (totalSteps - step) * secondsPerStep,
@@ -394,6 +397,15 @@ export class ClipService implements ClipWorkerApi {
 
   keepState(folder: string, keep: number): Promise<void> {
     return this.#queue(async () => keepState(this.#assets, folder, await this.#needTrainer().saveState(), keep));
+  }
+
+  saveAdapter(): Promise<Adapter> {
+    return this.#queue(async () => {
+      const adapter = await this.#needTrainer().saveAdapter();
+      const { weights, config } = adapter;
+      adapter.free();
+      return transfer({ weights, config }, [weights.buffer]);
+    });
   }
 
   resume(state: Uint8Array | string, choice: DeviceChoice): Promise<ModelInfo> {

@@ -98,10 +98,16 @@ describe("warnings", () => {
   });
 
   /** What is told of a run with these losses, and at which step. */
-  function told(losses: number[], logitScale = 2.66) {
+  function told(losses: number[], logitScale: number, alike = 0.5) {
     const watch = new TrainingWatch(false);
     return losses.flatMap((loss, index) => {
-      const event = { step: index + 1, loss, logitScale, batchSize: 64 } as FitEvent;
+      const event = {
+        step: index + 1,
+        loss,
+        logitScale,
+        batchSize: 64,
+        likeness: { image: 0.5, text: alike },
+      } as FitEvent;
       return watch.look(event).map(({ code }) => [code, index + 1]);
     });
   }
@@ -117,5 +123,9 @@ describe("warnings", () => {
     ["too few steps to say", falling.slice(0, 19), Math.log(100), []],
   ])("of %s", (_, losses, logitScale, expected) => {
     expect(told(losses, logitScale)).toEqual(expected);
+  });
+
+  test("of captions that have all become one", () => {
+    expect(told(falling, 2.66, 0.995)).toEqual([["embeddings-alike", 100]]);
   });
 });

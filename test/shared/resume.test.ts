@@ -132,6 +132,14 @@ describe("what is refused, and loses nothing", () => {
       { labelSmoothing: -0.1 },
       { schedule: "step" as "linear" },
       { lock: "both" as "image" },
+      { patchDropout: 1 },
+      { emaDecay: 1 },
+      { lastBlocks: -1 },
+      { lora: { rank: 0, alpha: 1 } },
+      { lora: { rank: 1.5, alpha: 1 } },
+      { lora: { rank: 1, alpha: 0 } },
+      { lora: { rank: 1 } as { rank: number; alpha: number } },
+      { lora: { rank: 1, alpha: 1 }, lastBlocks: 1 },
     ]) {
       expect(await refusal(take(trainer.fit(pairs(), { ...options, ...bad }), 1))).toBe("invalid-option");
     }

@@ -142,6 +142,9 @@ pub enum ClipError {
     /// Nothing to go on with.
     #[error("no run: expected one that was stopped before its last step, got none")]
     NoRun,
+    /// Adapters asked of a model that was trained without.
+    #[error("no adapter: expected a run with lora before, got none")]
+    NoAdapter,
     /// Other pairs than those of the run to be gone on with.
     #[error("other pairs: expected those of the interrupted run (SHA-256 {expected}), got others ({got})")]
     OtherPairs {
@@ -225,6 +228,7 @@ impl ClipError {
             Self::NoWeights => "no-weights",
             Self::AlreadyTraining => "already-training",
             Self::NoRun => "no-run",
+            Self::NoAdapter => "no-adapter",
             Self::OtherPairs { .. } => "other-pairs",
             Self::LossNotFinite { .. } => "loss-not-finite",
             Self::DeviceUnavailable { .. } => "device-unavailable",

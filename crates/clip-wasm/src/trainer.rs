@@ -1,8 +1,9 @@
 //! A model that learns.
 
+use clip_core::checkpoint;
 use clip_core::eval::{Evaluation, Recall};
 use clip_core::model::Towers;
-use clip_core::train::{AdamWOptions, Decay, Progress, RunOptions, TrainingSession};
+use clip_core::train::{AdamWOptions, Decay, Progress, RunOptions, TrainingSession, Tuning};
 use js_sys::Reflect;
 use wasm_bindgen::prelude::*;
 
@@ -34,6 +35,9 @@ impl JsFitSettings {
             epsilon: number("epsilon")?,
             weight_decay: number("weightDecay")?,
         };
+        let lora = get("lora")?;
+        let factor = |key: &str| Reflect::get(&lora, &key.into()).map(|value| value.as_f64().unwrap_or(f64::NAN));
+        let lora = if lora.is_object() { Some((factor("rank")?, factor("alpha")?)) } else { None };
         let options = RunOptions {
             batch_size: number("batchSize")?,
             micro_batch_size: optional("microBatchSize")?,
@@ -45,6 +49,9 @@ impl JsFitSettings {
             clip_norm: optional("clipNorm")?,
             label_smoothing: number("labelSmoothing")?,
             mask_duplicates: get("maskDuplicates")?.is_truthy(),
+            patch_dropout: number("patchDropout")?,
+            ema_decay: optional("emaDecay")?,
+            tuning: js(Tuning::new(optional("lastBlocks")?, lora))?,
             lock: get("lock")?.as_string().map(|name| js(Towers::from_name(&name))).transpose()?,
             seed: number("seed")? as u64,
         };
@@ -95,10 +102,16 @@ impl StepProgress {
         self.0.lr
     }
 
-    /// Length of the gradients before they were clipped; known where they may be.
+    /// Length of the gradients before they were clipped.
     #[wasm_bindgen(getter, js_name = gradientNorm)]
-    pub fn gradient_norm(&self) -> Option<f32> {
+    pub fn gradient_norm(&self) -> f32 {
         self.0.gradient_norm
+    }
+
+    /// Mean cosine of two images, and of two captions, of the batch.
+    #[wasm_bindgen(getter)]
+    pub fn likeness(&self) -> Vec<f32> {
+        self.0.likeness.to_vec()
     }
 
     /// `logit_scale` before the update.
@@ -146,6 +159,12 @@ impl Trainer {
         js(self.0.save_state().await)
     }
 
+    /// The adapters, as PEFT reads them.
+    #[wasm_bindgen(js_name = saveAdapter)]
+    pub async fn save_adapter(&self) -> JsResult<Adapter> {
+        js(self.0.save_adapter().await).map(Adapter)
+    }
+
     /// Takes up what `saveState` wrote.
     #[wasm_bindgen(js_name = fromState)]
     pub fn from_state(bytes: &[u8], most_tensor_bytes: Option<f64>, device: &Device) -> JsResult<Self> {
@@ -188,6 +207,25 @@ impl Trainer {
     #[wasm_bindgen(js_name = stepOn)]
     pub async fn step_on(&mut self, pixels: Vec<f32>, ids: Vec<i32>, lr: f64) -> JsResult<f32> {
         js(self.0.step_on(&pixels, &ids, lr).await)
+    }
+}
+
+/// Adapters in PEFT's two files.
+#[wasm_bindgen]
+pub struct Adapter(checkpoint::Adapter);
+
+#[wasm_bindgen]
+impl Adapter {
+    /// `adapter_model.safetensors`.
+    #[wasm_bindgen(getter)]
+    pub fn weights(&self) -> Vec<u8> {
+        self.0.weights.clone()
+    }
+
+    /// `adapter_config.json`.
+    #[wasm_bindgen(getter)]
+    pub fn config(&self) -> String {
+        self.0.config.clone()
     }
 }
 

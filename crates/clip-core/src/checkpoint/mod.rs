@@ -1,10 +1,12 @@
 //! Safetensors in and out, in the layouts that PyTorch users publish.
 
+mod adapter;
 mod header;
 mod layout;
 mod loading;
 mod save;
 
+pub use adapter::{Adapter, save_adapter};
 pub use header::{Header, TensorInfo};
 pub use layout::Layout;
 pub use loading::{LoadOptions, Loaded, Loading, Part, load};

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use burn::module::{Module, ModuleVisitor, Param};
+use burn::module::{LoraAdapter, Module, ModuleVisitor, Param, Reparameterization};
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 use safetensors::tensor::{Dtype, TensorView};
@@ -69,8 +69,12 @@ impl ModuleVisitor for Collector<'_> {
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        // adapters are no part of a checkpoint: whoever wants them in it adds them to their weights before
+        if self.path.iter().any(|step| step == LoraAdapter::NAME) {
+            return;
+        }
         let value = match self.gradients {
-            None => Some(param.val().inner()),
+            None => Some(param.base().inner()),
             Some(gradients) => gradients.get::<D>(param.id),
         };
         if let Some(value) = value {

@@ -92,6 +92,16 @@ impl Clip {
         Ok(normalize(tower.forward(pixels)))
     }
 
+    /// As [`encode_image`](Self::encode_image), from some patches of each image alone: `keep` is told their number and
+    /// says which, for each image equally many.
+    ///
+    /// # Errors
+    /// `missing-tower`; `invalid-config` for a tower without patches.
+    pub fn encode_patches(&self, pixels: Tensor<4>, keep: impl FnOnce(usize) -> Vec<Vec<usize>>) -> Result<Tensor<2>> {
+        let tower = self.visual.as_ref().ok_or(ClipError::MissingTower { tower: "image".into() })?;
+        Ok(normalize(tower.forward_patches(pixels, keep)?))
+    }
+
     /// # Shapes
     /// - output: `[batch, embed_dim]`, of length one
     ///

@@ -1,14 +1,14 @@
 //! The image encoder, whichever architecture it has.
 
 use burn::module::Module;
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use super::init::ParamInit;
 use super::mci::Mci;
 use super::modified_resnet::ModifiedResNet;
 use super::siglip_vision::SiglipVisionTransformer;
 use super::vision_transformer::VisionTransformer;
-use crate::config::VisionConfig;
+use crate::config::{VisionConfig, invalid};
 use crate::error::{ClipError, Result};
 
 /// An image encoder.
@@ -47,6 +47,42 @@ impl ImageTower {
             Self::Mci(tower) => tower.forward(pixels),
         }
     }
+
+    /// As [`forward`](Self::forward), from some patches of each image.
+    ///
+    /// # Errors
+    /// `invalid-config` for a tower without patches.
+    pub fn forward_patches(&self, pixels: Tensor<4>, keep: impl FnOnce(usize) -> Vec<Vec<usize>>) -> Result<Tensor<2>> {
+        match self {
+            Self::Vit(tower) => {
+                let x = tower.embeddings(pixels);
+                let kept = keep(x.dims()[1] - 1);
+                // the class token, which is the first, stays
+                let with_class = kept.into_iter().map(|kept| [0].into_iter().chain(kept.into_iter().map(|i| i + 1)));
+                Ok(tower.forward_tokens(select_tokens(x, with_class)))
+            }
+            Self::Siglip(tower) => {
+                let x = tower.embeddings(pixels);
+                let kept = keep(x.dims()[1]);
+                Ok(tower.forward_tokens(select_tokens(x, kept.into_iter().map(Vec::into_iter))))
+            }
+            Self::Resnet(_) | Self::Mci(_) => Err(invalid("vision.architecture", "one with patches", "convolutions")),
+        }
+    }
+}
+
+/// Some tokens of each image.
+///
+/// # Shapes
+/// - x: `[batch, tokens, width]`; kept: `batch` lists of `n` tokens
+/// - output: `[batch, n, width]`
+fn select_tokens(x: Tensor<3>, kept: impl Iterator<Item = impl Iterator<Item = usize>>) -> Tensor<3> {
+    let [batch, tokens, width] = x.dims();
+    let rows: Vec<i32> =
+        kept.enumerate().flat_map(|(image, kept)| kept.map(move |i| (image * tokens + i) as i32)).collect();
+    let count = rows.len();
+    let rows = Tensor::<1, Int>::from_data(TensorData::new(rows, [count]), &x.device());
+    x.reshape([batch * tokens, width]).select(0, rows).reshape([batch, count / batch, width]) // [n, kept, w]
 }
 
 /// Images as a tower takes them, checked against its size.

@@ -5,6 +5,9 @@ use std::ops::Range;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::Tensor;
+use rand::SeedableRng;
+use rand::rngs::ChaCha8Rng;
+use rand::seq::index;
 
 use super::batch::Batch;
 use crate::error::{ClipError, Result};
@@ -20,14 +23,24 @@ pub struct LossOptions {
     pub label_smoothing: f64,
     /// Whether pairs with the same caption are no negatives of each other.
     pub mask_duplicates: bool,
+    /// Share of an image's patches that its tower does not see, others for each image (FLIP, arXiv 2212.00794).
+    pub patch_dropout: f64,
+    /// Decides which.
+    pub seed: u64,
 }
 
-/// Loss, `[1]` without a graph, and the gradient of every parameter.
-pub(super) fn gradients(
-    model: &Clip,
-    batch: &impl Batch,
-    options: &LossOptions,
-) -> Result<(Tensor<1>, GradientsParams)> {
+/// What a batch gives.
+pub(super) struct Outcome {
+    /// `[1]`, without a graph.
+    pub(super) loss: Tensor<1>,
+    /// Of every parameter that learns.
+    pub(super) gradients: GradientsParams,
+    /// Mean cosine of two images and of two captions of the batch, `[2]`: 1 where all of them are one.
+    pub(super) likeness: Tensor<1>,
+}
+
+/// Loss of a batch and its gradients; `step` is the number of the step, on which chance depends.
+pub(super) fn gradients(model: &Clip, batch: &impl Batch, options: &LossOptions, step: usize) -> Result<Outcome> {
     let (count, texts) = (batch.images(), batch.texts()?);
     if count != texts.len() {
         return Err(ClipError::CountMismatch {
@@ -42,7 +55,7 @@ pub(super) fn gradients(
     }
     let negatives =
         if options.mask_duplicates { Negatives::without_duplicates(texts.first_alike()) } else { Negatives::all() };
-    let step = Step { model, batch, texts, negatives, count, options };
+    let step = Step { model, batch, texts, negatives, count, options, step };
     match options.micro_batch_size {
         Some(micro) if micro < count => step.cached(micro),
         _ => step.whole(),
@@ -56,6 +69,7 @@ struct Step<'a, B> {
     negatives: Negatives,
     count: usize,
     options: &'a LossOptions,
+    step: usize,
 }
 
 impl<B: Batch> Step<'_, B> {
@@ -77,26 +91,47 @@ impl<B: Batch> Step<'_, B> {
         self.batch.locked(tower, &self.model.device()).map_or_else(encode, Ok)
     }
 
-    fn whole(&self) -> Result<(Tensor<1>, GradientsParams)> {
-        let pixels = || self.batch.pixels(0..self.count, &self.model.device());
-        let images = self.features(Towers::Image, || self.model.encode_image(pixels()?))?;
+    /// What the image tower makes of a part: the same patches are left out whenever it is asked.
+    fn images(&self, model: &Clip, part: Range<usize>) -> Result<Tensor<2>> {
+        let pixels = self.batch.pixels(part.clone(), &model.device())?;
+        if self.options.patch_dropout == 0.0 {
+            return model.encode_image(pixels);
+        }
+        model.encode_patches(pixels, |patches| {
+            // OpenCLIP's PatchDropout keeps at least one
+            let keep = ((patches as f64 * (1.0 - self.options.patch_dropout)) as usize).max(1);
+            part.clone().map(|image| self.patches(image, patches, keep)).collect()
+        })
+    }
+
+    /// Which patches of an image are seen, in order.
+    fn patches(&self, image: usize, patches: usize, keep: usize) -> Vec<usize> {
+        let mut rng = ChaCha8Rng::seed_from_u64(self.options.seed);
+        // a stream of its own for each image of each step; those of the shuffles are below 2³²
+        rng.set_stream((1 + self.step as u64) << 32 | image as u64);
+        let mut kept = index::sample(&mut rng, patches, keep).into_vec();
+        kept.sort_unstable();
+        kept
+    }
+
+    fn whole(&self) -> Result<Outcome> {
+        let images = self.features(Towers::Image, || self.images(self.model, 0..self.count))?;
         let texts = self.features(Towers::Text, || self.model.encode_text(&self.texts))?;
         let loss = self.loss(&images, &texts, 0..self.count);
         let gradients = GradientsParams::from_grads(loss.backward(), self.model);
-        Ok((loss.inner(), gradients))
+        Ok(Outcome { loss: loss.inner(), gradients, likeness: likeness(images.inner(), texts.inner()) })
     }
 
     /// GradCache (arXiv 2101.06983, section 3.2): features of every micro-batch without a graph; the loss and its gradient
     /// at the features; then every micro-batch again, with that gradient handed down. The sum is the batch's gradient.
-    fn cached(&self, micro: usize) -> Result<(Tensor<1>, GradientsParams)> {
+    fn cached(&self, micro: usize) -> Result<Outcome> {
         let parts: Vec<_> = (0..self.count).step_by(micro).map(|from| from..self.count.min(from + micro)).collect();
         let plain = self.model.valid();
         let all = |encode: &dyn Fn(Range<usize>) -> Result<Tensor<2>>| -> Result<Tensor<2>> {
             let features = parts.iter().cloned().map(encode).collect::<Result<Vec<_>>>()?;
             Ok(Tensor::from_inner(Tensor::cat(features, 0)).require_grad()) // [batch, embed_dim]
         };
-        let images = self
-            .features(Towers::Image, || all(&|part| plain.encode_image(self.batch.pixels(part, &plain.device())?)))?;
+        let images = self.features(Towers::Image, || all(&|part| self.images(&plain, part)))?;
         let texts = self.features(Towers::Text, || all(&|part| plain.encode_text(&self.texts.part(part))))?;
         let mut total = GradientsAccumulator::new();
         let (mut loss, mut of_images, mut of_texts) = (None, None, None);
@@ -113,7 +148,7 @@ impl<B: Batch> Step<'_, B> {
         for part in parts {
             // one tower at a time: the activations of the other are gone by then
             if let Some(gradient) = &of_images {
-                let features = self.model.encode_image(self.batch.pixels(part.clone(), &self.model.device())?)?;
+                let features = self.images(self.model, part.clone())?;
                 self.hand_down(features, gradient.clone().slice_dim(0, part.clone()), &mut total);
             }
             if let Some(gradient) = &of_texts {
@@ -122,7 +157,8 @@ impl<B: Batch> Step<'_, B> {
             }
         }
         // there are parts: a batch of none is refused
-        Ok((loss.unwrap_or_else(|| Tensor::zeros([1], &plain.device())), total.grads()))
+        let loss = loss.unwrap_or_else(|| Tensor::zeros([1], &plain.device()));
+        Ok(Outcome { loss, gradients: total.grads(), likeness: likeness(images.inner(), texts.inner()) })
     }
 
     /// The sum of features times a gradient has that gradient.
@@ -132,6 +168,19 @@ impl<B: Batch> Step<'_, B> {
     }
 }
 
+/// Mean cosine of two rows, of each matrix: (n² |mean|² − n) / (n² − n).
+///
+/// # Shapes
+/// - images, texts: `[batch, embed_dim]`, of length one
+/// - output: `[2]`
+fn likeness(images: Tensor<2>, texts: Tensor<2>) -> Tensor<1> {
+    let of = |features: Tensor<2>| {
+        let n = features.dims()[0] as f64;
+        (features.mean_dim(0).square().sum() * n - 1.0) / (n - 1.0)
+    };
+    Tensor::cat(vec![of(images), of(texts)], 0)
+}
+
 fn add<const D: usize>(sum: &mut Option<Tensor<D>>, term: Option<Tensor<D>>) {
     *sum = match (sum.take(), term) {
         (Some(sum), Some(term)) => Some(sum + term),
@@ -139,7 +188,7 @@ fn add<const D: usize>(sum: &mut Option<Tensor<D>>, term: Option<Tensor<D>>) {
     };
 }
 
-/// The length of all gradients as one vector, `[1]`; nothing where there are none.
+/// The length of all gradients as one vector, `[1]`; nothing where nothing learns.
 pub(super) fn norm(model: &Clip, gradients: &GradientsParams) -> Option<Tensor<1>> {
     let mut squares = Squares { gradients, sums: Vec::new() };
     model.visit(&mut squares);

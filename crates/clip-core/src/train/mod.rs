@@ -1,5 +1,6 @@
 //! Training: optimiser groups, schedule, and the step that joins model and loss.
 
+mod average;
 mod batch;
 mod exact;
 mod features;
@@ -10,6 +11,8 @@ mod schedule;
 mod session;
 mod state;
 mod trainer;
+mod tuning;
+mod values;
 
 pub use batch::Batch;
 pub use gradients::LossOptions;
@@ -18,3 +21,4 @@ pub use run::{Progress, Run, RunOptions};
 pub use schedule::{Decay, Schedule};
 pub use session::TrainingSession;
 pub use trainer::{StepOptions, StepReport, Trainer};
+pub use tuning::Tuning;

@@ -9,6 +9,7 @@ use super::gradients::LossOptions;
 use super::optimizer::AdamWOptions;
 use super::schedule::{Decay, Schedule};
 use super::trainer::{StepOptions, Trainer};
+use super::tuning::Tuning;
 use crate::data::{PairDataset, batches};
 use crate::error::{ClipError, Result};
 use crate::model::Towers;
@@ -43,6 +44,14 @@ pub struct RunOptions {
     pub label_smoothing: f64,
     /// Whether pairs with the same caption are no negatives of each other.
     pub mask_duplicates: bool,
+    /// Share of an image's patches that its tower does not see: FLIP, arXiv 2212.00794.
+    #[serde(with = "exact")]
+    pub patch_dropout: f64,
+    /// Share of the old average that a step leaves; left out, the weights are not averaged.
+    #[serde(with = "exact::option")]
+    pub ema_decay: Option<f64>,
+    /// What of the model learns.
+    pub tuning: Tuning,
     /// A tower that learns nothing: what it makes of each pair is computed once (LiT, arXiv 2111.07991).
     pub lock: Option<Towers>,
     /// Decides the order of the pairs.
@@ -85,10 +94,19 @@ impl RunOptions {
         if !(0.0..1.0).contains(&label_smoothing) {
             return Err(ClipError::invalid_option("labelSmoothing", "0 ≤ labelSmoothing < 1", label_smoothing));
         }
+        let patch_dropout = self.patch_dropout;
+        if !(0.0..1.0).contains(&patch_dropout) {
+            return Err(ClipError::invalid_option("patchDropout", "0 ≤ patchDropout < 1", patch_dropout));
+        }
+        if let Some(decay) = self.ema_decay.filter(|decay| !(*decay > 0.0 && *decay < 1.0)) {
+            return Err(ClipError::invalid_option("emaDecay", "0 < emaDecay < 1", decay));
+        }
+        self.tuning.validate()?;
         if self.lock == Some(Towers::Both) {
             return Err(ClipError::unknown_name("lock", "image or text", "both"));
         }
-        let loss = LossOptions { micro_batch_size, label_smoothing, mask_duplicates: self.mask_duplicates };
+        let (mask_duplicates, seed) = (self.mask_duplicates, self.seed);
+        let loss = LossOptions { micro_batch_size, label_smoothing, mask_duplicates, patch_dropout, seed };
         Ok(Checked { batch_size, epochs, warmup, step: StepOptions { loss, clip_norm: self.clip_norm } })
     }
 }
@@ -110,8 +128,10 @@ pub struct Progress {
     pub lr: f64,
     /// `logit_scale` before the update.
     pub logit_scale: f32,
-    /// Length of the gradients before they were clipped; known where they may be.
-    pub gradient_norm: Option<f32>,
+    /// Length of the gradients before they were clipped.
+    pub gradient_norm: f32,
+    /// Mean cosine of two images, and of two captions, of the batch.
+    pub likeness: [f32; 2],
 }
 
 /// A run in progress.
@@ -239,11 +259,13 @@ impl Run {
             lr,
             logit_scale: report.logit_scale,
             gradient_norm: report.gradient_norm,
+            likeness: report.likeness,
         }))
     }
 }
 
-fn whole(option: &str, value: f64, least: usize) -> Result<usize> {
+/// A number of a caller's as a whole one.
+pub(super) fn whole(option: &str, value: f64, least: usize) -> Result<usize> {
     const MOST: f64 = u32::MAX as f64;
     if value.fract() == 0.0 && value >= least as f64 && value <= MOST {
         return Ok(value as usize);

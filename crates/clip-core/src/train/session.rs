@@ -1,16 +1,15 @@
 //! Training as a caller sees it: one model, its tokenizer, one run at a time.
 
-use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor};
 
 use super::gradients::LossOptions;
-use super::optimizer::AdamW;
 use super::run::{Progress, Run, RunOptions};
 use super::schedule::{Decay, Schedule};
-use super::state::{Notes, RunNotes, State, filled, under_ids_of};
+use super::state::{Notes, RunNotes, State};
 use super::trainer::{StepOptions, Trainer};
+use super::tuning::Tuning;
 use crate::bundle::{Bundle, Files, Opening};
-use crate::checkpoint::{Header, Layout, LoadOptions, load, save_gradients};
+use crate::checkpoint::{Adapter, Header, Layout, LoadOptions, save_adapter, save_gradients};
 use crate::config::{ClipConfig, Objective, invalid};
 use crate::data::PairDataset;
 use crate::error::{ClipError, Result};
@@ -112,12 +111,27 @@ impl TrainingSession {
     /// # Errors
     /// `no-weights` before the vocabulary is known.
     pub fn bundle(&self) -> Result<Bundle> {
-        Ok(Bundle {
-            model: self.trainer()?.inference_model(),
+        Ok(self.bundle_of(self.trainer()?.inference_model()))
+    }
+
+    fn bundle_of(&self, model: Clip) -> Bundle {
+        Bundle {
+            model,
             config: self.config.clone(),
             tokenizer: self.tokenizer.clone(),
             preprocess: self.preprocess.clone(),
-        })
+        }
+    }
+
+    /// The adapters, as PEFT reads them.
+    ///
+    /// # Errors
+    /// `no-weights`; `no-adapter` where nothing was trained so; `invalid-option` for a model that transformers does not
+    /// have; `device-failed`.
+    pub async fn save_adapter(&self) -> Result<Adapter> {
+        let trainer = self.trainer()?;
+        let Tuning::Lora { rank, alpha } = trainer.tuning() else { return Err(ClipError::NoAdapter) };
+        save_adapter(&trainer.averaged_model(), &self.config, rank, alpha).await
     }
 
     /// An empty data set for this model.
@@ -150,7 +164,7 @@ impl TrainingSession {
         }
         self.interrupted = None;
         if let Some(trainer) = &mut self.trainer {
-            trainer.set_options(options.adamw)?;
+            trainer.set_options(options.adamw, options.tuning, options.ema_decay, options.seed)?;
         }
         Ok(self.run.as_ref().map_or(0, Run::total_steps))
     }
@@ -160,15 +174,11 @@ impl TrainingSession {
     /// # Errors
     /// `no-weights`, `device-failed`.
     pub async fn save_state(&self) -> Result<Vec<u8>> {
-        let bundle = self.bundle()?;
-        let run = self.run.as_ref().map(notes_of).or_else(|| self.interrupted.clone());
         let trainer = self.trainer()?;
-        let (model, adamw) = (trainer.model(), trainer.optimizer());
-        let exp_avg = save_gradients(model, &self.config, &filled(model, &adamw.exp_avg), Layout::OpenClip).await?;
-        let exp_avg_sq =
-            save_gradients(model, &self.config, &filled(model, &adamw.exp_avg_sq), Layout::OpenClip).await?;
-        let notes = Notes::new(trainer.step(), *adamw.options(), adamw.steps, run);
-        State { notes, model: bundle.save("open_clip").await?, exp_avg, exp_avg_sq }.to_bytes()
+        let run = self.run.as_ref().map(notes_of).or_else(|| self.interrupted.clone());
+        let model = self.bundle_of(trainer.base_model()).save("open_clip").await?;
+        let values = trainer.values().to_bytes().await?;
+        State { notes: Notes::new(trainer, run), model, values }.to_bytes()
     }
 
     /// Takes up what [`save_state`](Self::save_state) wrote; `most_tensor_bytes` as in [`LoadOptions`].
@@ -177,20 +187,12 @@ impl TrainingSession {
     /// `invalid-checkpoint` for what is no state, one of another version, and one that was damaged.
     pub fn from_state(bytes: &[u8], most_tensor_bytes: Option<u64>, device: &Device) -> Result<Self> {
         let options = LoadOptions { most_tensor_bytes, ..LoadOptions::default() };
-        let State { notes, model, exp_avg, exp_avg_sq } = State::from_bytes(bytes)?;
+        let State { notes, model, values } = State::from_bytes(bytes)?;
         let header = Header::parse(&model, model.len() as u64)?;
         let mut opening = Opening::new(&[header], &Files::default(), options, device)?;
         opening.loading.push_from(&model)?;
         let mut session = Self::from_bundle(opening.finish()?.0)?;
-        let moments = |bytes: &[u8], model: &Clip| -> Result<GradientsParams> {
-            Ok(under_ids_of(model, &load(bytes, &session.config, options, device)?))
-        };
-        if let Some(fresh) = session.trainer.take() {
-            let model = fresh.model().clone();
-            let (exp_avg, exp_avg_sq) = (moments(&exp_avg, &model)?, moments(&exp_avg_sq, &model)?);
-            let adamw = AdamW::resume(notes.adamw, notes.adamw_steps, exp_avg, exp_avg_sq);
-            session.trainer = Some(Trainer::resume(model, adamw, notes.steps));
-        }
+        session.trainer = session.trainer.map(|fresh| Trainer::resume(fresh, &notes, &values)).transpose()?;
         session.interrupted = notes.run;
         Ok(session)
     }

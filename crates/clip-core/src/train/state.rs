@@ -1,31 +1,30 @@
 //! Everything that training goes on from, as one file.
 //!
-//! A safetensors file of three byte tensors, each a safetensors file of its own: `model`, complete as
-//! [`Bundle::save`](crate::bundle::Bundle::save) writes it, and AdamW's `exp_avg` and `exp_avg_sq` under the same names.
-//! The rest is JSON in the metadata, with the SHA-256 of all tensors. Order and learning rate follow from the settings and
+//! A safetensors file of two byte tensors, each a safetensors file of its own: `model`, complete as
+//! [`Bundle::save`](crate::bundle::Bundle::save) writes it, and `values`: AdamW's `exp_avg` and `exp_avg_sq`, adapters and
+//! averages, under the paths of our parameters. The rest is JSON in the metadata, with the SHA-256 of all tensors. Order and learning rate follow from the settings and
 //! the step, so nothing else has to be kept.
 
 use std::collections::HashMap;
 
-use burn::module::{Module, ModuleVisitor, Param, ParamId};
-use burn::optim::GradientsParams;
-use burn::tensor::Tensor;
 use safetensors::tensor::{Dtype, TensorView};
 use serde::{Deserialize, Serialize};
 
+use super::exact;
 use super::optimizer::AdamWOptions;
 use super::run::RunOptions;
+use super::trainer::Trainer;
+use super::tuning::Tuning;
 use crate::checkpoint::{Header, sort_header};
 use crate::digest::Sha256;
 use crate::error::{ClipError, Result};
-use crate::model::Clip;
 
 /// Changes when a state of before could be misread.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 const STATE: &str = "clipwright.training";
 const SUM: &str = "clipwright.sha256";
 /// In the order of the sum.
-const TENSORS: [&str; 3] = ["exp_avg", "exp_avg_sq", "model"];
+const TENSORS: [&str; 2] = ["model", "values"];
 
 /// The part of a state that is no tensor.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -36,7 +35,17 @@ pub(super) struct Notes {
     pub(super) adamw: AdamWOptions,
     /// Steps done since the moments began.
     pub(super) adamw_steps: usize,
+    pub(super) tuning: Tuning,
+    pub(super) average: Option<AverageNotes>,
     pub(super) run: Option<RunNotes>,
+}
+
+/// An average of the weights.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct AverageNotes {
+    #[serde(with = "exact")]
+    pub(super) decay: f64,
+    pub(super) steps: usize,
 }
 
 /// A run that was going on.
@@ -52,13 +61,22 @@ pub(super) struct RunNotes {
 pub(super) struct State {
     pub(super) notes: Notes,
     pub(super) model: Vec<u8>,
-    pub(super) exp_avg: Vec<u8>,
-    pub(super) exp_avg_sq: Vec<u8>,
+    pub(super) values: Vec<u8>,
 }
 
 impl Notes {
-    pub(super) fn new(steps: usize, adamw: AdamWOptions, adamw_steps: usize, run: Option<RunNotes>) -> Self {
-        Self { format: FORMAT, steps, adamw, adamw_steps, run }
+    pub(super) fn new(trainer: &Trainer, run: Option<RunNotes>) -> Self {
+        let adamw = trainer.optimizer();
+        let average = trainer.average().map(|average| AverageNotes { decay: average.decay, steps: average.steps });
+        Self {
+            format: FORMAT,
+            steps: trainer.step(),
+            adamw: *adamw.options(),
+            adamw_steps: adamw.steps,
+            tuning: trainer.tuning(),
+            average,
+            run,
+        }
     }
 }
 
@@ -67,8 +85,8 @@ fn invalid(expected: &str, got: impl core::fmt::Display) -> ClipError {
 }
 
 impl State {
-    fn tensors(&self) -> [&[u8]; 3] {
-        [&self.exp_avg, &self.exp_avg_sq, &self.model]
+    fn tensors(&self) -> [&[u8]; 2] {
+        [&self.model, &self.values]
     }
 
     fn sum(&self, notes: &str) -> String {
@@ -114,62 +132,12 @@ impl State {
             let (begin, end) = header.bytes_of(info);
             Ok(bytes[begin as usize..end as usize].to_vec())
         };
-        let state = Self { notes, model: part("model")?, exp_avg: part("exp_avg")?, exp_avg_sq: part("exp_avg_sq")? };
+        let state = Self { notes, model: part("model")?, values: part("values")? };
         let (expected, got) = (header.metadata(SUM).unwrap_or("none"), state.sum(text));
         if got != expected {
             return Err(invalid(&format!("bytes with the SHA-256 {expected}"), got));
         }
         Ok(state)
-    }
-}
-
-/// Values under the ids of another model of the same shape, which is visited in the same order: how moments become a
-/// model's own.
-pub(super) fn under_ids_of(model: &Clip, values: &Clip) -> GradientsParams {
-    let mut ids = Ids(Vec::new());
-    model.visit(&mut ids);
-    let mut moved = Moved { ids: ids.0.into_iter(), values: GradientsParams::new() };
-    values.visit(&mut moved);
-    moved.values
-}
-
-struct Ids(Vec<ParamId>);
-
-impl ModuleVisitor for Ids {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        self.0.push(param.id);
-    }
-}
-
-struct Moved {
-    ids: std::vec::IntoIter<ParamId>,
-    values: GradientsParams,
-}
-
-impl ModuleVisitor for Moved {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if let Some(id) = self.ids.next() {
-            self.values.register(id, param.val());
-        }
-    }
-}
-
-/// Moments for every parameter: zero where there is none yet, as after no step.
-pub(super) fn filled(model: &Clip, moments: &GradientsParams) -> GradientsParams {
-    let mut filled = Filled { moments, values: GradientsParams::new() };
-    model.visit(&mut filled);
-    filled.values
-}
-
-struct Filled<'a> {
-    moments: &'a GradientsParams,
-    values: GradientsParams,
-}
-
-impl ModuleVisitor for Filled<'_> {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let value = self.moments.get::<D>(param.id).unwrap_or_else(|| param.val().inner().zeros_like());
-        self.values.register(param.id, value);
     }
 }
 
@@ -201,6 +169,9 @@ mod tests {
             clip_norm: Some(0.7),
             label_smoothing: 0.1,
             mask_duplicates: true,
+            patch_dropout: 0.0,
+            ema_decay: None,
+            tuning: Tuning::All,
             lock: None,
             seed: 5,
         }
@@ -308,6 +279,60 @@ mod tests {
     }
 
     #[test]
+    fn adapters_averages_and_frozen_blocks_are_gone_on_with_bit_for_bit() {
+        let lora = Tuning::Lora { rank: 3, alpha: 7.0 };
+        for (tuning, ema_decay, patch_dropout) in [
+            (lora, None, 0.0),
+            (lora, Some(0.9), 0.0),
+            (Tuning::LastBlocks(0), None, 0.5),
+            (Tuning::All, Some(0.99), 0.25),
+        ] {
+            let options = RunOptions { tuning, ema_decay, patch_dropout, ..options() };
+            let mut whole = session();
+            whole.start(pairs(&whole, 0), &options).unwrap();
+            let fresh = weights(&whole);
+            let expected = steps(&mut whole, 99);
+            assert!(weights(&whole) != fresh, "{tuning:?}");
+
+            let mut first = session();
+            first.start(pairs(&first, 0), &options).unwrap();
+            let mut got = steps(&mut first, 7);
+            let state = block_on_cpu(first.save_state()).unwrap();
+            let mut second = TrainingSession::from_state(&state, None, &cpu()).unwrap();
+            assert!(weights(&second) == weights(&first), "{tuning:?}");
+            assert!(block_on_cpu(second.save_state()).unwrap() == state, "{tuning:?}");
+            second.resume_run(pairs(&second, 0)).unwrap();
+            got.extend(steps(&mut second, 99));
+            assert_eq!(got, expected, "{tuning:?}");
+            assert!(weights(&second) == weights(&whole), "{tuning:?}");
+            if let Tuning::Lora { .. } = tuning {
+                let adapter = |session: &TrainingSession| block_on_cpu(session.save_adapter()).unwrap();
+                assert_eq!(adapter(&second), adapter(&whole));
+                // what is asked for next trains all of it, with the adapters in the weights
+                let merged = weights(&whole);
+                whole.stop();
+                whole.start(pairs(&whole, 0), &RunOptions { tuning: Tuning::All, ..options }).unwrap();
+                assert!(weights(&whole) == merged);
+                assert_eq!(block_on_cpu(whole.save_adapter()).unwrap_err().code(), "no-adapter");
+            }
+        }
+    }
+
+    #[test]
+    fn patches_are_left_out_alike_in_micro_batches() {
+        let first = |micro_batch_size| {
+            let mut session = session();
+            let options = RunOptions { micro_batch_size, patch_dropout: 0.5, clip_norm: None, ..options() };
+            session.start(pairs(&session, 0), &options).unwrap();
+            let step = steps(&mut session, 1)[0];
+            [step.loss, step.gradient_norm, step.likeness[0], step.likeness[1]]
+        };
+        let (whole, micro) = (first(None), first(Some(3.0)));
+        assert!(whole.iter().zip(micro).all(|(a, b)| (a - b).abs() < 1e-5 * a.abs().max(1.0)), "{whole:?} {micro:?}");
+        assert!(whole[2] < 1.0 && whole[3] < 1.0 && whole[2] > -0.5);
+    }
+
+    #[test]
     fn what_does_not_belong_together_is_refused() {
         let mut session = session();
         session.start(pairs(&session, 0), &options()).unwrap();
@@ -334,10 +359,10 @@ mod tests {
             assert_eq!(open(&state[..at]).code(), "invalid-checkpoint", "cut at {at}");
         }
         let mut newer = state.clone();
-        let format = br#"format\":1"#;
+        let format = br#"format\":2"#;
         let at = state.windows(format.len()).position(|window| window == format).unwrap();
-        newer[at + format.len() - 1] = b'2';
+        newer[at + format.len() - 1] = b'3';
         let error = open(&newer).to_string();
-        assert!(error.contains("expected format 1, got 2"), "{error}");
+        assert!(error.contains("expected format 2, got 3"), "{error}");
     }
 }

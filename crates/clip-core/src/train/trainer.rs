@@ -4,15 +4,25 @@ use burn::module::{Module, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor};
 
+use super::average::Average;
 use super::batch::Batch;
-use super::gradients::{LossOptions, gradients, norm};
+use super::gradients::{LossOptions, Outcome, gradients, norm};
 use super::optimizer::{AdamW, AdamWOptions};
+use super::state::{AverageNotes, Notes};
+use super::tuning::Tuning;
+use super::values::{Values, learning, read_group, replace};
 use crate::device::read;
 use crate::error::{ClipError, Result};
 use crate::model::Clip;
 
 /// ln 100: exp(logit_scale) is capped at 100 (arXiv 2103.00020, section 2.5).
 const LOGIT_SCALE_MAX: f64 = 4.605_170_185_988_092;
+
+/// Groups of what a trainer knows besides the weights.
+const EXP_AVG: &str = "exp_avg";
+const EXP_AVG_SQ: &str = "exp_avg_sq";
+const ADAPTER: &str = "adapter";
+const AVERAGE: &str = "average";
 
 /// What one step did.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -23,8 +33,10 @@ pub struct StepReport {
     pub loss: f32,
     /// `logit_scale` before the update.
     pub logit_scale: f32,
-    /// Length of the gradients as one vector, before it was clipped; known where it may be clipped.
-    pub gradient_norm: Option<f32>,
+    /// Length of the gradients as one vector, before it was clipped.
+    pub gradient_norm: f32,
+    /// Mean cosine of two images, and of two captions, of the batch.
+    pub likeness: [f32; 2],
 }
 
 /// How a step is made.
@@ -39,24 +51,78 @@ pub struct StepOptions {
 /// A model being trained. The optimiser's moments live as long as it does, through any number of runs.
 pub struct Trainer {
     model: Clip,
+    tuning: Tuning,
     optimizer: AdamW,
+    average: Option<Average>,
     step: usize,
 }
 
 impl Trainer {
     /// Takes over a model on a device with autodiff.
     pub fn new(model: Clip) -> Self {
-        Self { optimizer: AdamW::new(AdamWOptions::default()), model, step: 0 }
+        let optimizer = AdamW::new(AdamWOptions::default());
+        Self { model, tuning: Tuning::All, optimizer, average: None, step: 0 }
     }
 
-    /// Takes over a model with the optimiser that it was trained with, after `step` steps.
-    pub(super) fn resume(model: Clip, optimizer: AdamW, step: usize) -> Self {
-        Self { model, optimizer, step }
+    /// Goes on from the weights of a fresh trainer with what a state says of them; `values` as [`values`](Self::values)
+    /// gave them.
+    ///
+    /// # Errors
+    /// `invalid-checkpoint`.
+    pub(super) fn resume(fresh: Self, notes: &Notes, values: &[u8]) -> Result<Self> {
+        let device = fresh.model.device().inner();
+        let model = notes.tuning.apply(fresh.model, 0);
+        let group = |name: &str| read_group(values, name, &model, &device);
+        let optimizer = AdamW::resume(notes.adamw, notes.adamw_steps, group(EXP_AVG)?, group(EXP_AVG_SQ)?);
+        let average = match notes.average {
+            Some(AverageNotes { decay, steps }) => Some(Average { decay, steps, values: group(AVERAGE)? }),
+            None => None,
+        };
+        let adapters = group(ADAPTER)?;
+        Ok(Self { model: replace(model, adapters), tuning: notes.tuning, optimizer, average, step: notes.steps })
+    }
+
+    /// What it knows besides the weights.
+    pub(super) fn values(&self) -> Values {
+        let mut values = Values::default();
+        values.add(EXP_AVG, &self.model, &self.optimizer.exp_avg);
+        values.add(EXP_AVG_SQ, &self.model, &self.optimizer.exp_avg_sq);
+        if let Some(average) = &self.average {
+            values.add(AVERAGE, &self.model, &average.values);
+        }
+        if let Tuning::Lora { .. } = self.tuning {
+            values.add(ADAPTER, &self.model, &learning(&self.model));
+        }
+        values
+    }
+
+    /// The weights without adapters and averages, without autodiff.
+    pub(super) fn base_model(&self) -> Clip {
+        self.model.valid()
+    }
+
+    /// The model with averaged weights, where there are some, without autodiff.
+    pub(super) fn averaged_model(&self) -> Clip {
+        let model = self.model.valid();
+        match &self.average {
+            Some(average) => average.of(model),
+            None => model,
+        }
     }
 
     /// Its optimiser.
     pub(super) fn optimizer(&self) -> &AdamW {
         &self.optimizer
+    }
+
+    /// What of the model learns.
+    pub fn tuning(&self) -> Tuning {
+        self.tuning
+    }
+
+    /// The average of the weights, where there is one.
+    pub(super) fn average(&self) -> Option<&Average> {
+        self.average.as_ref()
     }
 
     /// Steps done.
@@ -69,9 +135,9 @@ impl Trainer {
         &self.model
     }
 
-    /// The model as it is now, without autodiff: for encoding and export.
+    /// The model as it is used: averaged weights where there are some, adapters added to theirs, without autodiff.
     pub fn inference_model(&self) -> Clip {
-        self.model.valid()
+        self.averaged_model().materialize()
     }
 
     /// The device trained on.
@@ -79,14 +145,33 @@ impl Trainer {
         self.model.device()
     }
 
-    /// Changes the optimiser's settings; its moments start anew if they differ from the present ones.
+    /// Changes what learns, and the optimiser's settings; its moments start anew where either differs from before. New
+    /// adapters are drawn from `seed`. An average of the weights begins, or ends: the model is then what it had become.
     ///
     /// # Errors
     /// `invalid-option`.
-    pub fn set_options(&mut self, options: AdamWOptions) -> Result<()> {
+    pub fn set_options(
+        &mut self,
+        options: AdamWOptions,
+        tuning: Tuning,
+        ema_decay: Option<f64>,
+        seed: u64,
+    ) -> Result<()> {
         options.validate()?;
-        if options != *self.optimizer.options() {
+        tuning.validate()?;
+        if let Some(average) = self.average.take_if(|average| tuning != self.tuning || Some(average.decay) != ema_decay)
+        {
+            self.model = average.of(self.model.clone());
+        }
+        if tuning != self.tuning {
+            self.model = tuning.apply(self.model.clone(), seed);
+            self.tuning = tuning;
             self.optimizer = AdamW::new(options);
+        } else if options != *self.optimizer.options() {
+            self.optimizer = AdamW::new(options);
+        }
+        if let (Some(decay), None) = (ema_decay, &self.average) {
+            self.average = Some(Average::new(decay, &self.model));
         }
         Ok(())
     }
@@ -96,7 +181,7 @@ impl Trainer {
     /// # Errors
     /// `count-mismatch`, `batch-too-small`, `device-failed`.
     pub async fn gradients(&self, batch: &impl Batch, options: &LossOptions) -> Result<(f32, GradientsParams)> {
-        let (loss, gradients) = gradients(&self.model, batch, options)?;
+        let Outcome { loss, gradients, .. } = gradients(&self.model, batch, options, self.step)?;
         Ok((read(loss).await?[0], gradients))
     }
 
@@ -106,27 +191,35 @@ impl Trainer {
     /// `count-mismatch`, `batch-too-small`, `device-failed`; `loss-not-finite`, also where a gradient is not, with the
     /// weights left as they were.
     pub async fn train_step(&mut self, batch: &impl Batch, lr: f64, options: &StepOptions) -> Result<StepReport> {
-        let (loss, gradients) = gradients(&self.model, batch, &options.loss)?;
-        let norm = options.clip_norm.and_then(|_| norm(&self.model, &gradients));
-        let mut wanted = vec![loss, self.model.logit_scale.val().inner()];
-        wanted.extend(norm.clone());
+        let Outcome { loss, gradients, likeness } = gradients(&self.model, batch, &options.loss, self.step)?;
+        let norm = norm(&self.model, &gradients).unwrap_or_else(|| loss.zeros_like());
         // one read for all: each costs a round trip to the GPU
+        let wanted = vec![loss, self.model.logit_scale.val().inner(), norm.clone(), likeness];
         let values = read(Tensor::cat(wanted, 0)).await?;
-        let (loss, logit_scale, gradient_norm) = (values[0], values[1], values.get(2).copied());
-        if let Some(&got) = [Some(loss), gradient_norm].iter().flatten().find(|value| !value.is_finite()) {
+        let [loss, logit_scale, gradient_norm, of_images, of_texts] = values[..] else {
+            return Err(ClipError::DeviceFailed { message: format!("expected 5 numbers, got {}", values.len()) });
+        };
+        // a loss that is a number may have gradients that are none
+        if let Some(&got) = [loss, gradient_norm].iter().find(|value| !value.is_finite()) {
             return Err(ClipError::LossNotFinite { step: self.step, got });
         }
         // torch.nn.utils.clip_grad_norm_
-        let scale = options.clip_norm.zip(norm).map(|(most, norm)| ((norm + 1e-6).recip() * most).clamp_max(1.0));
+        let scale = options.clip_norm.map(|most| ((norm + 1e-6).recip() * most).clamp_max(1.0));
         let mut model = self.optimizer.step(lr, self.model.clone(), gradients, scale);
         model.logit_scale = clamp_logit_scale(model.logit_scale);
         self.model = model;
+        if let Some(average) = &mut self.average {
+            average.update(&self.model);
+        }
         self.step += 1;
-        Ok(StepReport { step: self.step - 1, loss, logit_scale, gradient_norm })
+        Ok(StepReport { step: self.step - 1, loss, logit_scale, gradient_norm, likeness: [of_images, of_texts] })
     }
 }
 
 /// Keeps the parameter a leaf: the clamp is no part of the next step's graph.
 fn clamp_logit_scale(param: Param<Tensor<1>>) -> Param<Tensor<1>> {
-    param.map(|x| Tensor::from_inner(x.inner().clamp(0.0, LOGIT_SCALE_MAX)).require_grad())
+    param.map(|x| {
+        let learns = x.is_require_grad();
+        Tensor::from_inner(x.inner().clamp(0.0, LOGIT_SCALE_MAX)).set_require_grad(learns)
+    })
 }

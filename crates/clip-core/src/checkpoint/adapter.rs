@@ -1,0 +1,112 @@
+//! LoRA adapters as PEFT stores them: `adapter_model.safetensors` and `adapter_config.json`.
+
+use std::collections::{BTreeSet, HashMap};
+
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::Tensor;
+use safetensors::tensor::{Dtype, TensorView};
+use serde_json::json;
+
+use super::layout::{Layout, Naming};
+use super::loading::transpose;
+use super::sort_header;
+use crate::config::ClipConfig;
+use crate::device::read;
+use crate::error::{ClipError, Result};
+use crate::model::Clip;
+
+/// The two files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Adapter {
+    /// `adapter_model.safetensors`.
+    pub weights: Vec<u8>,
+    /// `adapter_config.json`.
+    pub config: String,
+}
+
+/// Adapters of `CLIPModel`'s or `SiglipModel`'s linear layers. Where ours is one for query, key and value, each of the
+/// three gets its part of `b` and all of `a`.
+///
+/// Source of the names: <https://github.com/huggingface/peft/blob/v0.14.0/src/peft/utils/save_and_load.py#L56>
+///
+/// # Errors
+/// `invalid-option` for a model that transformers does not have, `device-failed`.
+pub async fn save_adapter(model: &Clip, config: &ClipConfig, rank: usize, alpha: f32) -> Result<Adapter> {
+    let naming = Naming::new(Layout::Hf, config)?;
+    let mut collect = Collect { path: Vec::new(), found: Vec::new() };
+    model.visit(&mut collect);
+    let mut targets = BTreeSet::new();
+    let mut entries: Vec<(String, Vec<usize>, Vec<u8>)> = Vec::new();
+    for (path, a, b) in collect.found {
+        let ([d_in, _], [_, d_out]) = (a.dims(), b.dims());
+        let a = transpose(&read(a.reshape([d_in * rank])).await?, d_in, rank); // [rank, in]
+        let b = transpose(&read(b.reshape([rank * d_out])).await?, rank, d_out); // [out, rank]
+        let place = naming.place(&path);
+        let rows = d_out / place.keys.iter().map(|(_, share)| share).sum::<usize>();
+        let mut b = b.as_slice();
+        for (key, share) in &place.keys {
+            let module = key.strip_suffix(".weight").unwrap_or(key);
+            targets.insert(module.rsplit('.').next().unwrap_or(module).to_owned());
+            let (part, rest) = b.split_at(rows * share * rank);
+            b = rest;
+            let mut add = |factor: &str, shape: Vec<usize>, values: &[f32]| {
+                let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+                entries.push((format!("base_model.model.{module}.lora_{factor}.weight"), shape, bytes));
+            };
+            add("A", vec![rank, d_in], &a);
+            add("B", vec![rows * share, rank], part);
+        }
+    }
+    let failed = |e: safetensors::SafeTensorError| ClipError::InvalidCheckpoint { message: e.to_string() };
+    let views = entries
+        .iter()
+        .map(|(key, shape, bytes)| Ok((key, TensorView::new(Dtype::F32, shape.clone(), bytes).map_err(failed)?)))
+        .collect::<Result<Vec<_>>>()?;
+    let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+    let mut weights = safetensors::serialize(views, Some(metadata)).map_err(failed)?;
+    sort_header(&mut weights);
+    let config = json!({
+        "peft_type": "LORA",
+        "r": rank,
+        "lora_alpha": alpha,
+        "lora_dropout": 0.0,
+        "target_modules": targets,
+        "bias": "none",
+        "fan_in_fan_out": false,
+        "inference_mode": true,
+        "base_model_name_or_path": null,
+        "task_type": null,
+    });
+    Ok(Adapter { weights, config: format!("{config:#}\n") })
+}
+
+struct Collect {
+    path: Vec<String>,
+    found: Vec<(String, Tensor<2>, Tensor<2>)>,
+}
+
+impl ModuleVisitor for Collect {
+    fn enter_module(&mut self, name: &str, _container_type: &str) {
+        self.path.push(name.into());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.pop();
+    }
+
+    /// The factors follow one another: `….lora.a`, `….lora.b`.
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let Some(factor) =
+            self.path.join(".").split_once(".lora.").map(|(path, factor)| (path.to_owned(), factor == "a"))
+        else {
+            return;
+        };
+        let shape = param.base().dims();
+        let value = param.base().inner().reshape([shape[0], shape[D - 1]]); // a matrix already
+        match (factor, self.found.last_mut()) {
+            ((path, true), _) => self.found.push((path, value.clone(), value)),
+            ((_, false), Some((_, _, b))) => *b = value,
+            ((_, false), None) => {}
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! A tensor for each of some parameters of a model, as safetensors under the parameters' own paths: moments, averages,
+//! adapters.
+
+use std::collections::HashMap;
+
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::optim::GradientsParams;
+use burn::tensor::{Device, Tensor, TensorData};
+use safetensors::tensor::{Dtype, TensorView};
+
+use crate::checkpoint::{Header, TensorInfo, sort_header};
+use crate::device::read;
+use crate::error::{ClipError, Result};
+use crate::model::Clip;
+
+/// Tensors of a model's parameters, in groups: `group/path`.
+#[derive(Default)]
+pub(super) struct Values(Vec<(String, Vec<usize>, Tensor<1>)>);
+
+impl Values {
+    /// Adds those of the parameters that have one here.
+    pub(super) fn add(&mut self, group: &str, model: &Clip, values: &GradientsParams) {
+        let mut collect = Collect { group, path: Vec::new(), values, found: &mut self.0 };
+        model.visit(&mut collect);
+    }
+
+    /// The file.
+    pub(super) async fn to_bytes(self) -> Result<Vec<u8>> {
+        let mut entries = Vec::new();
+        for (name, shape, tensor) in self.0 {
+            let bytes: Vec<u8> = read(tensor).await?.into_iter().flat_map(f32::to_le_bytes).collect();
+            entries.push((name, shape, bytes));
+        }
+        let failed = |e: safetensors::SafeTensorError| ClipError::InvalidCheckpoint { message: e.to_string() };
+        let views = entries
+            .iter()
+            .map(|(name, shape, bytes)| Ok((name, TensorView::new(Dtype::F32, shape.clone(), bytes).map_err(failed)?)))
+            .collect::<Result<Vec<_>>>()?;
+        let mut bytes = safetensors::serialize(views, None).map_err(failed)?;
+        sort_header(&mut bytes);
+        Ok(bytes)
+    }
+}
+
+struct Collect<'a> {
+    group: &'a str,
+    path: Vec<String>,
+    values: &'a GradientsParams,
+    found: &'a mut Vec<(String, Vec<usize>, Tensor<1>)>,
+}
+
+impl ModuleVisitor for Collect<'_> {
+    fn enter_module(&mut self, name: &str, _container_type: &str) {
+        self.path.push(name.into());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let Some(value) = self.values.get::<D>(param.id) else { return };
+        let shape = value.dims().to_vec();
+        let count = shape.iter().product::<usize>();
+        self.found.push((format!("{}/{}", self.group, self.path.join(".")), shape, value.reshape([count])));
+    }
+}
+
+/// Reads the tensors of a group for a model's parameters.
+///
+/// # Errors
+/// `invalid-checkpoint` for a tensor of another shape than its parameter.
+pub(super) fn read_group(bytes: &[u8], group: &str, model: &Clip, device: &Device) -> Result<GradientsParams> {
+    let header = Header::parse(bytes, bytes.len() as u64)?;
+    let prefix = format!("{group}/");
+    let tensors = header
+        .names()
+        .filter_map(|name| Some((name.strip_prefix(&prefix)?.to_owned(), header.tensor(name)?)))
+        .collect();
+    let mut place =
+        Place { bytes, header: &header, tensors, device, path: Vec::new(), found: GradientsParams::new(), wrong: None };
+    model.visit(&mut place);
+    match place.wrong.or_else(|| place.tensors.into_keys().next()) {
+        Some(path) => Err(ClipError::InvalidCheckpoint {
+            message: format!("training state: expected tensors of the model's parameters, got {prefix}{path}"),
+        }),
+        None => Ok(place.found),
+    }
+}
+
+struct Place<'a> {
+    bytes: &'a [u8],
+    header: &'a Header,
+    tensors: HashMap<String, &'a TensorInfo>,
+    device: &'a Device,
+    path: Vec<String>,
+    found: GradientsParams,
+    wrong: Option<String>,
+}
+
+impl ModuleVisitor for Place<'_> {
+    fn enter_module(&mut self, name: &str, _container_type: &str) {
+        self.path.push(name.into());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let path = self.path.join(".");
+        let Some(info) = self.tensors.remove(&path) else { return };
+        let shape = param.base().dims();
+        let (begin, end) = self.header.bytes_of(info);
+        let (values, rest) = self.bytes[begin as usize..end as usize].as_chunks::<4>();
+        let expected: Vec<u64> = shape.iter().map(|&side| side as u64).collect();
+        if info.shape != expected || !rest.is_empty() || values.len() != shape.iter().product::<usize>() {
+            self.wrong = Some(path);
+            return;
+        }
+        let values: Vec<f32> = values.iter().copied().map(f32::from_le_bytes).collect();
+        self.found.register(param.id, Tensor::<D>::from_data(TensorData::new(values, shape), self.device));
+    }
+}
+
+/// Puts values in the place of the parameters that have one here; each stays as trainable as it was.
+pub(super) fn replace(model: Clip, values: GradientsParams) -> Clip {
+    model.map(&mut Replace(values))
+}
+
+struct Replace(GradientsParams);
+
+impl ModuleMapper for Replace {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let Some(value) = self.0.remove::<D>(param.id) else { return param };
+        param.map(|old| {
+            let learns = old.is_require_grad();
+            let value = if old.device().is_autodiff() { Tensor::from_inner(value) } else { value };
+            value.set_require_grad(learns)
+        })
+    }
+}
+
+/// The parameters that learn, without a graph.
+pub(super) fn learning(model: &Clip) -> GradientsParams {
+    let mut collect = Learning(GradientsParams::new());
+    model.visit(&mut collect);
+    collect.0
+}
+
+struct Learning(GradientsParams);
+
+impl ModuleVisitor for Learning {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let value = param.base();
+        if value.is_require_grad() {
+            self.0.register(param.id, value.inner());
+        }
+    }
+}

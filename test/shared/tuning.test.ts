@@ -1,0 +1,121 @@
+/** Runs that train a part of a model, or something beside it. */
+
+import { Clip, ClipTrainer, type FitOptions } from "clipwright";
+import { expect, test } from "vitest";
+import { colourPairs, maxError, parseSafetensors, sameBytes, tinyConfig } from "../support";
+
+const options: FitOptions = { batchSize: 4, epochs: 6, lr: 1e-2, warmup: 3, seed: 5 };
+const pairs = colourPairs(8);
+
+/** A trainer whose vocabulary is known, and its weights by name. */
+async function create() {
+  const trainer = await ClipTrainer.create({ config: tinyConfig, device: "cpu", seed: 3 });
+  for await (const _ of trainer.fit(pairs, { batchSize: 8, epochs: 1 }));
+  return { trainer, before: await tensors(trainer) };
+}
+
+async function tensors(trainer: ClipTrainer) {
+  const { tensors } = parseSafetensors(await trainer.exportSafetensors("hf"));
+  return new Map([...tensors].map(([name, { data }]) => [name, data] as const));
+}
+
+/** Names of the tensors that differ. */
+function changed(before: Awaited<ReturnType<typeof tensors>>, after: Awaited<ReturnType<typeof tensors>>): string[] {
+  return [...after].filter(([name, data]) => maxError(data, before.get(name) ?? []) > 0).map(([name]) => name);
+}
+
+test("adapters learn, are part of what is used and exported, and come as PEFT's files alone", async () => {
+  const { trainer, before } = await create();
+  await expect(trainer.exportAdapter()).rejects.toMatchObject({ code: "no-adapter" });
+  let [first, last] = [0, 0];
+  for await (const { loss } of trainer.fit(pairs, { ...options, lora: { rank: 2, alpha: 4 } })) {
+    first ||= loss;
+    last = loss;
+  }
+  expect(last).toBeLessThan(first);
+  const after = await tensors(trainer);
+  const inBlocks = /encoder\.layers\.0\.(self_attn\.(q|k|v|out)_proj|mlp\.fc[12])\.weight$/;
+  expect(changed(before, after).every((name) => inBlocks.test(name))).toBe(true);
+  expect(changed(before, after)).toHaveLength(12);
+
+  const { weights, config } = await trainer.exportAdapter();
+  const { r, lora_alpha, target_modules } = JSON.parse(config);
+  expect({ r, lora_alpha, target_modules }).toEqual({
+    r: 2,
+    lora_alpha: 4,
+    target_modules: ["fc1", "fc2", "k_proj", "out_proj", "q_proj", "v_proj"],
+  });
+  // the adapters, added as PEFT adds them, make of the old weights the new ones
+  const { tensors: adapters } = parseSafetensors(weights);
+  expect(adapters.size).toBe(24);
+  for (const name of changed(before, after)) {
+    const module = `base_model.model.${name.replace(/\.weight$/, "")}`;
+    const [a, b] = ["A", "B"].map((factor) => adapters.get(`${module}.lora_${factor}.weight`));
+    if (!a || !b) throw new Error(`no adapter for ${name}`);
+    const [rank = 0, columns = 0] = a.shape;
+    const merged = Array.from(before.get(name) ?? new Float32Array(), (old: number, i) => {
+      const [row, column] = [Math.floor(i / columns), i % columns];
+      let delta = 0;
+      for (let k = 0; k < rank; k++) delta += (b.data[row * rank + k] ?? 0) * (a.data[k * columns + column] ?? 0);
+      return old + 2 * delta;
+    });
+    expect(maxError(after.get(name) ?? [], merged)).toBeLessThan(1e-6);
+  }
+
+  // what is loaded from the export is what the trainer uses
+  const clip = await Clip.load(await trainer.exportSafetensors(), { device: "cpu" });
+  const [used, loaded] = [await trainer.encodeText("red 0"), await clip.encodeText("red 0")];
+  expect(maxError(loaded.data, used.data)).toBeLessThan(1e-6);
+  clip.dispose();
+  const resumed = await ClipTrainer.resume(await trainer.saveCheckpoint(), { device: "cpu" });
+  expect(sameBytes((await resumed.exportAdapter()).weights, weights)).toBe(true);
+  resumed.dispose();
+  trainer.dispose();
+});
+
+test("the last blocks, and no blocks, learn with what follows them", async () => {
+  const { trainer, before } = await create();
+  for await (const _ of trainer.fit(pairs, { ...options, lastBlocks: 0 }));
+  expect(changed(before, await tensors(trainer)).sort()).toEqual([
+    "logit_scale",
+    "text_model.final_layer_norm.bias",
+    "text_model.final_layer_norm.weight",
+    "text_projection.weight",
+    "vision_model.post_layernorm.bias",
+    "vision_model.post_layernorm.weight",
+    "visual_projection.weight",
+  ]);
+  for await (const _ of trainer.fit(pairs, { ...options, lastBlocks: 1 }));
+  const names = changed(before, await tensors(trainer));
+  expect(names.some((name) => name.includes("encoder.layers.0"))).toBe(true);
+  expect(names.some((name) => name.includes("embeddings"))).toBe(false);
+  trainer.dispose();
+});
+
+test("an average of the weights is what is used, and is gone on from", async () => {
+  const { trainer } = await create();
+  const { trainer: plain } = await create();
+  for await (const _ of trainer.fit(pairs, { ...options, emaDecay: 0.9 }));
+  for await (const _ of plain.fit(pairs, options));
+  const averaged = await trainer.exportSafetensors();
+  expect(sameBytes(averaged, await plain.exportSafetensors())).toBe(false);
+  const resumed = await ClipTrainer.resume(await trainer.saveCheckpoint(), { device: "cpu" });
+  expect(sameBytes(await resumed.exportSafetensors(), averaged)).toBe(true);
+  resumed.dispose();
+  plain.dispose();
+  trainer.dispose();
+});
+
+test("patches are left out by the seed", async () => {
+  const losses = [];
+  for (const seed of [1, 1, 2]) {
+    const trainer = await ClipTrainer.create({ config: tinyConfig, device: "cpu", seed: 3 });
+    const run = [];
+    for await (const { loss } of trainer.fit(pairs, { ...options, batchSize: 8, patchDropout: 0.5, seed }))
+      run.push(loss);
+    losses.push(run);
+    trainer.dispose();
+  }
+  expect(losses[1]).toEqual(losses[0]);
+  expect(losses[2]).not.toEqual(losses[0]);
+});
