@@ -6,6 +6,7 @@ import type {
   CachedModel,
   CheckpointLayout,
   DeviceChoice,
+  ExportedFile,
   LoadProgress,
   LoadRequest,
   Matrix,
@@ -235,6 +236,16 @@ export abstract class Encoder {
    */
   async exportSafetensors(layout: CheckpointLayout = "hf"): Promise<Uint8Array> {
     return this.client.call((api) => api.save(layout));
+  }
+
+  /**
+   * The files of a folder that PyTorch's libraries load unchanged: `CLIPModel.from_pretrained(folder)` with `"hf"`,
+   * `open_clip.create_model_from_pretrained("local-dir:folder")` with `"open_clip"`; tokenizer and transform are among them.
+   *
+   * @throws ClipError `invalid-option` for a model that the layout has no words for, `no-weights`
+   */
+  exportFiles(layout: CheckpointLayout = "hf"): Promise<ExportedFile[]> {
+    return this.client.call((api) => api.exportFiles(layout));
   }
 
   /** Memory that the worker holds. */

@@ -11,6 +11,7 @@ export type {
   DeviceChoice,
   DeviceInfo,
   Evaluation,
+  ExportedFile,
   GradientResult,
   LoadProgress,
   MciConfig,

@@ -156,6 +156,12 @@ export interface NamedFile {
 /** Name of the file in which a caller's own transform crosses: it goes before the publisher's. */
 export type OwnTransform = "preprocess.json";
 
+/** A file of an export. */
+export interface ExportedFile {
+  name: string;
+  data: Uint8Array;
+}
+
 /** A checkpoint as it crosses the border: files, a server's folder or one file in it, a path on disk. */
 export type WireSource =
   | { kind: "files"; files: NamedFile[] }
@@ -364,6 +370,7 @@ export interface ClipWorkerApi {
   /** One embedding a label from the embeddings of its prompts. */
   labelEmbeddings(prompts: Float32Array, perLabel: number): Promise<Matrix>;
   save(layout: CheckpointLayout): Promise<Uint8Array>;
+  exportFiles(layout: CheckpointLayout): Promise<ExportedFile[]>;
 
   /** Refuses settings that no data could make right, before any is sent. */
   checkFit(settings: FitSettings): Promise<void>;

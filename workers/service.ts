@@ -16,6 +16,7 @@ import type {
   DeviceChoice,
   DeviceInfo,
   Evaluation,
+  ExportedFile,
   FitSettings,
   GradientResult,
   LoadProgress,
@@ -284,6 +285,18 @@ export class ClipService implements ClipWorkerApi {
       this.#withModel(async (model) => {
         const bytes = await model.save(layout);
         return transfer(bytes, [bytes.buffer]);
+      }),
+    );
+  }
+
+  exportFiles(layout: CheckpointLayout): Promise<ExportedFile[]> {
+    return this.#queue(() =>
+      this.#withModel(async (model) => {
+        const files = await model.exportFiles(layout);
+        const taken = files.names.map((name, index) => ({ name, data: files.take(index) }));
+        files.free();
+        const buffers = taken.map(({ data }) => data.buffer);
+        return transfer(taken, buffers);
       }),
     );
   }

@@ -11,6 +11,7 @@ pub mod digest;
 pub mod embed;
 mod error;
 pub mod eval;
+pub mod export;
 pub mod kernels;
 pub mod loss;
 pub mod model;

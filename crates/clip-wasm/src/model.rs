@@ -2,6 +2,7 @@
 
 use clip_core::bundle::Bundle;
 use clip_core::eval::{label_embeddings, probabilities};
+use clip_core::export::NamedFile;
 use wasm_bindgen::prelude::*;
 
 use crate::error::{JsResult, js};
@@ -95,5 +96,29 @@ impl ClipModel {
     /// Safetensors in the layout `hf` or `open_clip`, with configuration and tokenizer in its metadata.
     pub async fn save(&self, layout: &str) -> JsResult<Vec<u8>> {
         js(self.bundle.save(layout).await)
+    }
+
+    /// The folder that `transformers` or `open_clip` loads.
+    #[wasm_bindgen(js_name = exportFiles)]
+    pub async fn export_files(&self, layout: &str) -> JsResult<Files> {
+        js(self.bundle.export_files(layout).await).map(Files)
+    }
+}
+
+/// Files by name.
+#[wasm_bindgen]
+pub struct Files(Vec<NamedFile>);
+
+#[wasm_bindgen]
+impl Files {
+    /// Their names.
+    #[wasm_bindgen(getter)]
+    pub fn names(&self) -> Vec<String> {
+        self.0.iter().map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Contents of the file at `index`, which are given away.
+    pub fn take(&mut self, index: usize) -> Vec<u8> {
+        self.0.get_mut(index).map(|(_, bytes)| core::mem::take(bytes)).unwrap_or_default()
     }
 }

@@ -124,6 +124,11 @@ impl Tokenizer {
         self.bpe.merges()
     }
 
+    /// Spelling of every token but start and end, in the order of their ids.
+    pub fn symbols(&self) -> Vec<String> {
+        self.bpe.symbols()
+    }
+
     /// Whose answers it gives.
     pub fn reference(&self) -> Reference {
         self.reference

@@ -1,0 +1,151 @@
+//! A model as the folder that `transformers` or `open_clip` loads: weights, configuration, transform, tokenizer.
+
+use serde_json::{Map, Value, json};
+
+use crate::bundle::Bundle;
+use crate::checkpoint::Layout;
+use crate::config::{Activation, ClipConfig, Objective, VisionConfig};
+use crate::error::{ClipError, Result};
+use crate::preprocess::{Filter, Preprocess, ResizeMode};
+use crate::tokenizer::{PUBLISHED_VOCAB_SIZE, Tokenizer};
+
+/// Epsilon of OpenCLIP's own towers, which its config cannot say.
+const OPEN_CLIP_EPS: f64 = 1e-5;
+
+/// A file by its name.
+pub type NamedFile = (String, Vec<u8>);
+
+impl Bundle {
+    /// The files of a folder for `CLIPModel.from_pretrained` and the like (`hf`), or for
+    /// `open_clip.create_model_from_pretrained("local-dir:…")` (`open_clip`).
+    ///
+    /// # Errors
+    /// `invalid-option` for a model or a transform that the layout has no words for, `device-failed`.
+    pub async fn export_files(&self, layout: &str) -> Result<Vec<NamedFile>> {
+        let mut files = match Layout::from_name(layout)? {
+            Layout::Hf => vec![
+                file("config.json", self.config.to_hf_json()?),
+                file("preprocessor_config.json", pretty(&hf_preprocess(&self.preprocess)?)),
+                ("model.safetensors".to_owned(), self.save("hf").await?),
+            ],
+            Layout::OpenClip => {
+                let own_vocabulary =
+                    self.tokenizer.as_ref().is_some_and(|tokenizer| tokenizer.vocab_size() != PUBLISHED_VOCAB_SIZE);
+                let config = open_clip_config(&self.config, &self.preprocess, own_vocabulary)?;
+                vec![
+                    file("open_clip_config.json", pretty(&config)),
+                    ("open_clip_model.safetensors".to_owned(), self.save("open_clip").await?),
+                ]
+            }
+        };
+        if let Some(tokenizer) = &self.tokenizer {
+            files.extend(tokenizer_files(tokenizer, self.config.text.context_length));
+        }
+        Ok(files)
+    }
+}
+
+fn file(name: &str, text: String) -> NamedFile {
+    (name.to_owned(), text.into_bytes())
+}
+
+fn pretty(value: &Value) -> String {
+    format!("{value:#}\n")
+}
+
+/// Of transformers' `CLIPTokenizer`.
+fn tokenizer_files(tokenizer: &Tokenizer, context_length: usize) -> [NamedFile; 4] {
+    let (start, end) = ("<|startoftext|>", "<|endoftext|>");
+    let vocabulary: Map<String, Value> = tokenizer
+        .symbols()
+        .into_iter()
+        .chain([start.to_owned(), end.to_owned()])
+        .zip(0..)
+        .map(|(symbol, id): (String, u32)| (symbol, id.into()))
+        .collect();
+    let special = json!({"bos_token": start, "eos_token": end, "unk_token": end, "pad_token": end});
+    let mut config = special.clone();
+    config["tokenizer_class"] = "CLIPTokenizer".into();
+    config["model_max_length"] = context_length.into();
+    [
+        file("vocab.json", pretty(&vocabulary.into())),
+        file("merges.txt", format!("#version: 0.2\n{}", tokenizer.merges())),
+        file("tokenizer_config.json", pretty(&config)),
+        file("special_tokens_map.json", pretty(&special)),
+    ]
+}
+
+/// `resample` of Pillow: <https://github.com/python-pillow/Pillow/blob/11.0.0/src/PIL/Image.py#L161>.
+fn resample(filter: Filter) -> u8 {
+    match filter {
+        Filter::Bilinear => 2,
+        Filter::Bicubic => 3,
+    }
+}
+
+fn hf_preprocess(preprocess: &Preprocess) -> Result<Value> {
+    let Preprocess { size, resize, mode, filter, mean, std, .. } = *preprocess;
+    let mut json = json!({
+        "do_convert_rgb": true, "do_resize": true, "resample": resample(filter), "do_rescale": true,
+        "rescale_factor": 1.0 / 255.0, "do_normalize": true, "image_mean": mean, "image_std": std,
+    });
+    match mode {
+        ResizeMode::Shortest => {
+            json["image_processor_type"] = "CLIPImageProcessor".into();
+            json["size"] = json!({"shortest_edge": resize});
+            json["do_center_crop"] = true.into();
+            json["crop_size"] = json!({"height": size, "width": size});
+        }
+        ResizeMode::Squash => {
+            json["image_processor_type"] = "SiglipImageProcessor".into();
+            json["size"] = json!({"height": size, "width": size});
+        }
+        ResizeMode::Longest => {
+            return Err(ClipError::unknown_name("layout", "open_clip: transformers has no such transform", "hf"));
+        }
+    }
+    Ok(json)
+}
+
+/// <https://github.com/mlfoundations/open_clip/blob/v3.3.0/src/open_clip/model.py>
+fn open_clip_config(config: &ClipConfig, preprocess: &Preprocess, own_vocabulary: bool) -> Result<Value> {
+    let t = &config.text;
+    let v = match &config.vision {
+        VisionConfig::Vit(v)
+            if config.objective == Objective::Softmax
+                && t.causal
+                && v.activation == t.activation
+                && v.activation != Activation::GeluTanh
+                && v.layer_norm_eps == OPEN_CLIP_EPS
+                && t.layer_norm_eps == OPEN_CLIP_EPS =>
+        {
+            v
+        }
+        _ => return Err(ClipError::unknown_name("layout", "hf: OpenCLIP's config cannot say this shape", "open_clip")),
+    };
+    let ratio = |hidden: usize, width: usize| hidden as f64 / width as f64;
+    let mut json = json!({
+        "model_cfg": {
+            "embed_dim": config.embed_dim,
+            "quick_gelu": v.activation == Activation::QuickGelu,
+            "vision_cfg": {
+                "image_size": v.image_size, "layers": v.layers, "width": v.width, "patch_size": v.patch_size,
+                "head_width": v.width / v.heads, "mlp_ratio": ratio(v.mlp_width, v.width),
+            },
+            "text_cfg": {
+                "context_length": t.context_length, "vocab_size": t.vocab_size, "width": t.width, "heads": t.heads,
+                "layers": t.layers, "mlp_ratio": ratio(t.mlp_width, t.width),
+            },
+        },
+        "preprocess_cfg": {
+            "mean": preprocess.mean, "std": preprocess.std,
+            "interpolation": if preprocess.filter == Filter::Bicubic { "bicubic" } else { "bilinear" },
+            "resize_mode": preprocess.mode,
+        },
+    });
+    if own_vocabulary {
+        // any name: with local-dir it looks for the tokenizer in that folder
+        json["model_cfg"]["text_cfg"]["hf_tokenizer_name"] = "clipwright".into();
+    }
+    Ok(json)
+}
