@@ -177,7 +177,7 @@ impl TrainingSession {
         let trainer = self.trainer()?;
         let run = self.run.as_ref().map(notes_of).or_else(|| self.interrupted.clone());
         let model = self.bundle_of(trainer.base_model()).save("open_clip").await?;
-        let values = trainer.values().to_bytes().await?;
+        let values = trainer.values().into_bytes().await?;
         State { notes: Notes::new(trainer, run), model, values }.to_bytes()
     }
 

@@ -25,7 +25,7 @@ impl Values {
     }
 
     /// The file.
-    pub(super) async fn to_bytes(self) -> Result<Vec<u8>> {
+    pub(super) async fn into_bytes(self) -> Result<Vec<u8>> {
         let mut entries = Vec::new();
         for (name, shape, tensor) in self.0 {
             let bytes: Vec<u8> = read(tensor).await?.into_iter().flat_map(f32::to_le_bytes).collect();
