@@ -10,17 +10,3 @@ export const config = {
 
 /** CLIP's AdamW; a few captions name three people and are longer than the context. */
 export const fit = { batchSize: 256, lr: 1e-3, warmup: 50, weightDecay: 0.2, truncate: true };
-
-/**
- * The best that was found for these pairs within 20 epochs and 4 million weights, on a validation part of the training pairs
- * (`npm run bench:recipe`): fewer and larger patches, a wider image tower, more steps.
- */
-export const best = {
-  config: {
-    embedDim: 128,
-    /** @type {import("clipwright").VisionConfig} */
-    vision: { imageSize: 32, patchSize: 16, width: 256, layers: 2, heads: 4 },
-    text: { contextLength: 16, width: 128, layers: 2, heads: 4 },
-  },
-  fit: { ...fit, batchSize: 128, beta2: 0.95 },
-};

@@ -3,7 +3,7 @@
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
 import { ClipTrainer, isClipError, topK, webDataset } from "clipwright";
-import * as plain from "./config.mjs";
+import { config, fit } from "./config.mjs";
 
 const { values: options } = parseArgs({
   options: {
@@ -11,11 +11,9 @@ const { values: options } = parseArgs({
     seed: { type: "string", default: "1" },
     device: { type: "string", default: "auto" },
     out: { type: "string", default: "checkpoints" },
-    recipe: { type: "string", default: "plain" },
   },
 });
 const epochs = Number(options.epochs);
-const { config, fit } = options.recipe === "best" ? plain.best : plain;
 
 /** All pairs of a shard. */
 async function shard(name) {
