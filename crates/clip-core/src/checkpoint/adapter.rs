@@ -4,15 +4,14 @@ use std::collections::{BTreeSet, HashMap};
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
-use safetensors::tensor::{Dtype, TensorView};
 use serde_json::json;
 
 use super::layout::{Layout, Naming};
 use super::loading::transpose;
-use super::sort_header;
+use super::serialize;
 use crate::config::ClipConfig;
 use crate::device::read;
-use crate::error::{ClipError, Result};
+use crate::error::Result;
 use crate::model::Clip;
 
 /// The two files.
@@ -57,14 +56,7 @@ pub async fn save_adapter(model: &Clip, config: &ClipConfig, rank: usize, alpha:
             add("B", vec![rows * share, rank], part);
         }
     }
-    let failed = |e: safetensors::SafeTensorError| ClipError::InvalidCheckpoint { message: e.to_string() };
-    let views = entries
-        .iter()
-        .map(|(key, shape, bytes)| Ok((key, TensorView::new(Dtype::F32, shape.clone(), bytes).map_err(failed)?)))
-        .collect::<Result<Vec<_>>>()?;
-    let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
-    let mut weights = safetensors::serialize(views, Some(metadata)).map_err(failed)?;
-    sort_header(&mut weights);
+    let weights = serialize(&entries, HashMap::from([("format".to_owned(), "pt".to_owned())]))?;
     let config = json!({
         "peft_type": "LORA",
         "r": rank,

@@ -10,8 +10,8 @@ pub use adapter::{Adapter, save_adapter};
 pub use header::{Header, TensorInfo};
 pub use layout::Layout;
 pub use loading::{LoadOptions, Loaded, Loading, Part, load};
-pub(crate) use save::sort_header;
 pub use save::{save, save_gradients};
+pub(crate) use save::{serialize, sort_header};
 
 /// Keys under `__metadata__` of our own files: with them one file is a whole model. PyTorch readers ignore them.
 pub mod metadata {

@@ -110,12 +110,22 @@ async fn write(tensors: Vec<Named>, naming: &Naming<'_>, mut metadata: HashMap<S
         }
     }
     metadata.insert("format".into(), "pt".into());
+    serialize(&entries, metadata)
+}
+
+/// A file of f32 tensors: name, shape, little-endian bytes.
+pub(crate) fn serialize(
+    entries: &[(String, Vec<usize>, Vec<u8>)],
+    metadata: HashMap<String, String>,
+) -> Result<Vec<u8>> {
     let failed = |e: safetensors::SafeTensorError| ClipError::InvalidCheckpoint { message: e.to_string() };
     let views = entries
         .iter()
         .map(|(key, shape, bytes)| Ok((key, TensorView::new(Dtype::F32, shape.clone(), bytes).map_err(failed)?)))
         .collect::<Result<Vec<_>>>()?;
-    let mut bytes = safetensors::serialize(views, Some(metadata)).map_err(failed)?;
+    // without tensors the crate writes an empty map as no JSON
+    let metadata = (!metadata.is_empty()).then_some(metadata);
+    let mut bytes = safetensors::serialize(views, metadata).map_err(failed)?;
     sort_header(&mut bytes);
     Ok(bytes)
 }

@@ -6,9 +6,8 @@ use std::collections::HashMap;
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorData};
-use safetensors::tensor::{Dtype, TensorView};
 
-use crate::checkpoint::{Header, TensorInfo, sort_header};
+use crate::checkpoint::{Header, TensorInfo, serialize};
 use crate::device::read;
 use crate::error::{ClipError, Result};
 use crate::model::Clip;
@@ -31,14 +30,7 @@ impl Values {
             let bytes: Vec<u8> = read(tensor).await?.into_iter().flat_map(f32::to_le_bytes).collect();
             entries.push((name, shape, bytes));
         }
-        let failed = |e: safetensors::SafeTensorError| ClipError::InvalidCheckpoint { message: e.to_string() };
-        let views = entries
-            .iter()
-            .map(|(name, shape, bytes)| Ok((name, TensorView::new(Dtype::F32, shape.clone(), bytes).map_err(failed)?)))
-            .collect::<Result<Vec<_>>>()?;
-        let mut bytes = safetensors::serialize(views, None).map_err(failed)?;
-        sort_header(&mut bytes);
-        Ok(bytes)
+        serialize(&entries, HashMap::new())
     }
 }
 
