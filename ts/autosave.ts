@@ -3,7 +3,7 @@
 import { ClipError, toClipError } from "../workers/error.js";
 import type { StepEvent } from "../workers/protocol.js";
 import { describe } from "./describe.js";
-import { invalidOption } from "./invalid-option.js";
+import { checkCount, invalidOption } from "./invalid-option.js";
 import type { TrainingWarning } from "./training-watch.js";
 import type { WorkerClient } from "./worker-client.js";
 
@@ -29,10 +29,8 @@ function check({ to, every = 1, seconds = 1, keep = 1 }: AutosaveOptions): void 
       `invalid option autosave.to: expected the name of a folder, got ${describe(to)}`,
     );
   }
-  for (const [name, value] of Object.entries({ every, keep })) {
-    if (!(Number.isSafeInteger(value) && value > 0))
-      throw invalidOption(`autosave.${name}`, "a whole number above 0", value);
-  }
+  checkCount("autosave.every", every);
+  checkCount("autosave.keep", keep);
   if (!(seconds > 0)) throw invalidOption("autosave.seconds", "a number above 0", seconds);
 }
 

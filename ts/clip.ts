@@ -19,7 +19,7 @@ import { asArray } from "./describe.js";
 import type { Embeddings } from "./embeddings.js";
 import { encodeEach } from "./encode-each.js";
 import { type ImageInput, isPixelInput, type PixelInput, toWireImage } from "./images.js";
-import { invalidOption } from "./invalid-option.js";
+import { checkCount, invalidOption } from "./invalid-option.js";
 import { type ClipSource, type ServerOptions, toWireSource } from "./sources.js";
 import { isTokenInput, type TokenInput, toTexts } from "./texts.js";
 import { WorkerClient } from "./worker-client.js";
@@ -70,9 +70,7 @@ export interface Logits {
 function checkOptions({ dtype = "auto", cache = true, maxTensorBytes }: LoadOptions): void {
   if (!["auto", "f32"].includes(dtype)) throw invalidOption("dtype", "auto or f32", dtype);
   if (![true, false, "refresh"].includes(cache)) throw invalidOption("cache", "true, false or refresh", cache);
-  if (maxTensorBytes !== undefined && !(Number.isSafeInteger(maxTensorBytes) && maxTensorBytes > 0)) {
-    throw invalidOption("maxTensorBytes", "a whole number above 0", maxTensorBytes);
-  }
+  if (maxTensorBytes !== undefined) checkCount("maxTensorBytes", maxTensorBytes);
 }
 
 /** A source and options as the worker takes them. */

@@ -3,7 +3,7 @@
 import { ClipError, type ClipErrorCode, toClipError } from "../workers/error.js";
 import type { Evaluation, PairsHandle, SkippedPair, StepEvent } from "../workers/protocol.js";
 import { Autosave, type AutosaveOptions } from "./autosave.js";
-import { invalidOption } from "./invalid-option.js";
+import { checkCount, invalidOption } from "./invalid-option.js";
 import { type EvaluateOptions, Judge } from "./judge.js";
 import { canRepeat, type PairSource, sendPairs } from "./pairs.js";
 import { type TrainingWarning, TrainingWatch } from "./training-watch.js";
@@ -78,10 +78,8 @@ function check({ badPairs = "stop", evaluation }: RunOptions): void {
   if (!["stop", "skip"].includes(badPairs)) throw invalidOption("badPairs", "stop or skip", badPairs);
   if (!evaluation) return;
   const { every, patience = 1 } = evaluation;
-  for (const [name, value] of Object.entries({ every, patience })) {
-    if (Number.isSafeInteger(value) && value > 0) continue;
-    throw invalidOption(`evaluation.${name}`, "a whole number above 0", value);
-  }
+  checkCount("evaluation.every", every);
+  checkCount("evaluation.patience", patience);
 }
 
 /** A run of a trainer. */
@@ -115,6 +113,7 @@ export class TrainingRun {
     const { signal } = this.#options;
     try {
       if (!(await this.#start(this.#watch.count(this.#pairs), start))) return;
+      await this.#autosave?.begin(this.#host.client());
       while (!signal?.aborted) {
         const event = await this.#step().catch((error) => this.#recover(toClipError(error)));
         // after a loss the step is asked for once more
@@ -149,7 +148,6 @@ export class TrainingRun {
     }
     await start(handle);
     this.#judge = evaluation && (await Judge.open(client, evaluation.pairs, evaluation));
-    await this.#autosave?.begin(client);
     await this.#host.refresh();
     return true;
   }

@@ -33,9 +33,7 @@ impl Average {
 
     /// A model with the averages in the place of its values.
     pub(super) fn of(&self, model: Clip) -> Clip {
-        let mut copy = Copy { values: &self.values, copied: GradientsParams::new() };
-        model.visit(&mut copy);
-        replace(model, copy.copied)
+        replace(model, &self.values)
     }
 }
 
@@ -48,20 +46,6 @@ impl ModuleVisitor for Blend<'_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         if let Some(old) = self.values.remove::<D>(param.id) {
             self.values.register(param.id, old * self.decay + param.base().inner() * (1.0 - self.decay));
-        }
-    }
-}
-
-/// Tensors share their memory: this copies their handles.
-struct Copy<'a> {
-    values: &'a GradientsParams,
-    copied: GradientsParams,
-}
-
-impl ModuleVisitor for Copy<'_> {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        if let Some(value) = self.values.get::<D>(param.id) {
-            self.copied.register(param.id, value);
         }
     }
 }

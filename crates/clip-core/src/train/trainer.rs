@@ -79,7 +79,7 @@ impl Trainer {
             None => None,
         };
         let adapters = group(ADAPTER)?;
-        Ok(Self { model: replace(model, adapters), tuning: notes.tuning, optimizer, average, step: notes.steps })
+        Ok(Self { model: replace(model, &adapters), tuning: notes.tuning, optimizer, average, step: notes.steps })
     }
 
     /// What it knows besides the weights.

@@ -1,12 +1,12 @@
 //! Which parameters learn: all of them, those of the last blocks, or adapters beside frozen weights.
 
-use burn::module::{LoraAdapter, Module, ModuleMapper, ModuleVisitor, Param, Reparameterizer};
+use burn::module::{LoraAdapter, Module, ModuleMapper, Param, Reparameterizer};
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::run::whole;
 use crate::error::{ClipError, Result};
-use crate::model::{Clip, ParamInit};
+use crate::model::{Clip, ImageTower, ParamInit};
 
 /// What of a model learns.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
@@ -94,32 +94,12 @@ fn block_of(path: &str) -> Option<(usize, &str)> {
 
 /// Blocks of the image and the text tower.
 fn blocks(model: &Clip) -> [usize; 2] {
-    let mut count = Count { path: Vec::new(), blocks: [0; 2] };
-    model.visit(&mut count);
-    count.blocks
-}
-
-struct Count {
-    path: Vec<String>,
-    blocks: [usize; 2],
-}
-
-impl ModuleVisitor for Count {
-    fn enter_module(&mut self, name: &str, _container_type: &str) {
-        self.path.push(name.into());
-    }
-
-    fn exit_module(&mut self, _name: &str, _container_type: &str) {
-        self.path.pop();
-    }
-
-    fn visit_float<const D: usize>(&mut self, _param: &Param<Tensor<D>>) {
-        let path = self.path.join(".");
-        if let Some((block, _)) = block_of(&path) {
-            let tower = &mut self.blocks[usize::from(!path.starts_with("visual"))];
-            *tower = (*tower).max(block + 1);
-        }
-    }
+    let image = match &model.visual {
+        Some(ImageTower::Vit(tower)) => tower.transformer.resblocks.len(),
+        Some(ImageTower::Siglip(tower)) => tower.transformer.resblocks.len(),
+        _ => 0,
+    };
+    [image, model.text.as_ref().map_or(0, |tower| tower.transformer.resblocks.len())]
 }
 
 struct Freeze<F> {
@@ -170,6 +150,8 @@ impl Reparameterizer for Adapt<'_> {
 
 #[cfg(test)]
 mod tests {
+    use burn::module::ModuleVisitor;
+
     use super::*;
     use crate::config::ClipConfig;
     use crate::device::cpu;

@@ -116,15 +116,15 @@ impl ModuleVisitor for Place<'_> {
 }
 
 /// Puts values in the place of the parameters that have one here; each stays as trainable as it was.
-pub(super) fn replace(model: Clip, values: GradientsParams) -> Clip {
+pub(super) fn replace(model: Clip, values: &GradientsParams) -> Clip {
     model.map(&mut Replace(values))
 }
 
-struct Replace(GradientsParams);
+struct Replace<'a>(&'a GradientsParams);
 
-impl ModuleMapper for Replace {
+impl ModuleMapper for Replace<'_> {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let Some(value) = self.0.remove::<D>(param.id) else { return param };
+        let Some(value) = self.0.get::<D>(param.id) else { return param };
         param.map(|old| {
             let learns = old.is_require_grad();
             let value = if old.device().is_autodiff() { Tensor::from_inner(value) } else { value };
