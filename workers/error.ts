@@ -85,3 +85,14 @@ export function toClipError(value: unknown): ClipError {
   }
   return new ClipError("unexpected", message, { cause: value });
 }
+
+/** Says in the message of what goes wrong which item of a list it was. */
+export function inItem(item: string, use: () => void): void {
+  try {
+    use();
+  } catch (error) {
+    const { code, message } = toClipError(error);
+    if (code === "panicked") throw error;
+    throw new ClipError(code, `${item}: ${message}`);
+  }
+}

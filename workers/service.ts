@@ -4,7 +4,7 @@ import { transfer } from "comlink";
 import type { Assets } from "./assets.js";
 import { openModel } from "./checkpoint.js";
 import { openDevice } from "./device.js";
-import { ClipError, toClipError } from "./error.js";
+import { ClipError, inItem, toClipError } from "./error.js";
 import type { ForeignTokenizer } from "./foreign-tokenizer.js";
 import { type ReadyImage, readImage } from "./images.js";
 import type {
@@ -33,10 +33,10 @@ import type {
 } from "./protocol.js";
 import { openCache, withSource } from "./sources/open.js";
 import type { ReadContext } from "./sources/source.js";
-import { Speedometer } from "./speedometer.js";
 import { keepState, takeState, writeState } from "./states.js";
 import { Throttle } from "./throttle.js";
-import { type ClipModel, type Device, loadWasm, type Pairs, type Trainer, type Wasm } from "./wasm.js";
+import { Training } from "./training.js";
+import { type ClipModel, type Device, loadWasm, type Trainer, type Wasm } from "./wasm.js";
 
 interface Core {
   wasm: Wasm;
@@ -54,11 +54,8 @@ export class ClipService implements ClipWorkerApi {
   #tokenizer: ForeignTokenizer | undefined;
   #warnings: string[] = [];
   #loading: AbortController | undefined;
-  #trainer: Trainer | undefined;
+  #training: Training | undefined;
   #configJson = "";
-  readonly #pairs = new Map<PairsHandle, Pairs>();
-  #nextHandle = 1;
-  #speed = new Speedometer();
   /** The call before this one: the core answers one at a time. */
   #last: Promise<unknown> = Promise.resolve();
   #panic: ClipError | undefined;
@@ -87,11 +84,11 @@ export class ClipService implements ClipWorkerApi {
 
   /** Runs `use` on the model that encodes: the loaded one, or the trainer's present one. */
   async #withModel<T>(use: (model: ClipModel) => Promise<T> | T): Promise<T> {
-    if (!this.#trainer) {
+    if (!this.#training) {
       if (!this.#model) throw new ClipError("no-weights", "no weights yet: expected a model to be loaded, got none");
       return use(this.#model);
     }
-    const model = this.#trainer.model();
+    const model = this.#training.trainer.model();
     try {
       return await use(model);
     } finally {
@@ -99,15 +96,13 @@ export class ClipService implements ClipWorkerApi {
     }
   }
 
-  #needTrainer(): Trainer {
-    if (!this.#trainer) throw new ClipError("unexpected", "expected a trainer, got a model that only encodes");
-    return this.#trainer;
+  #needTraining(): Training {
+    if (!this.#training) throw new ClipError("unexpected", "expected a trainer, got a model that only encodes");
+    return this.#training;
   }
 
-  #needPairs(handle: PairsHandle): Pairs {
-    const pairs = this.#pairs.get(handle);
-    if (!pairs) throw new ClipError("unexpected", `expected an open data set, got handle ${handle}`);
-    return pairs;
+  #needTrainer(): Trainer {
+    return this.#needTraining().trainer;
   }
 
   async #info(): Promise<ModelInfo> {
@@ -180,7 +175,7 @@ export class ClipService implements ClipWorkerApi {
     return this.#queue(async ({ wasm }) => {
       const device = await this.#open(request.device, wasm);
       const tokenizer = new wasm.Tokenizer(request.merges ?? (await this.#assets.merges()), request.reference);
-      this.#trainer = wasm.Trainer.create(request.config, tokenizer, request.seed, device);
+      this.#training = new Training(wasm.Trainer.create(request.config, tokenizer, request.seed, device));
       this.#configJson = request.config;
       return this.#info();
     });
@@ -191,7 +186,7 @@ export class ClipService implements ClipWorkerApi {
       if (!this.#model) throw new ClipError("no-weights", "no weights yet: expected a model to be loaded, got none");
       const model = this.#model;
       this.#model = undefined;
-      this.#trainer = wasm.Trainer.from(model);
+      this.#training = new Training(wasm.Trainer.from(model));
       return this.#info();
     });
   }
@@ -302,88 +297,29 @@ export class ClipService implements ClipWorkerApi {
   }
 
   openPairs(): Promise<PairsHandle> {
-    return this.#queue(() => {
-      const handle = this.#nextHandle++;
-      this.#pairs.set(handle, this.#needTrainer().pairs());
-      return handle;
-    });
+    return this.#queue(() => this.#needTraining().open());
   }
 
   async pushPairs(handle: PairsHandle, pairs: WirePair[], options: PushOptions): Promise<SkippedPair[]> {
-    const { first, truncate, skip } = options;
     const images = await Promise.allSettled(pairs.map(({ image }) => readImage(image, this.#assets.readPath)));
-    return this.#queue(() => {
-      const target = this.#needPairs(handle);
-      const skipped: SkippedPair[] = [];
-      images.forEach((image, i) => {
-        const { text, key } = pairs[i] as WirePair;
-        const index = first + i;
-        try {
-          inItem(key === undefined ? `pair ${index}` : `pair ${index} (${key})`, () => {
-            if (image.status === "rejected") throw image.reason;
-            const ready = image.value;
-            if ("encoded" in ready) target.pushEncoded(ready.encoded, text, truncate);
-            else target.pushRaw(ready.width, ready.height, ready.data, text, truncate);
-          });
-        } catch (error) {
-          const { code, message } = toClipError(error);
-          if (!skip || code === "panicked") throw error;
-          skipped.push({ index, ...(key !== undefined && { key }), code, message });
-        }
-      });
-      return skipped;
-    });
+    const fetched = images.map((image, i) => ({ pair: pairs[i] as WirePair, image }));
+    return this.#queue(() => this.#needTraining().push(handle, fetched, options));
   }
 
   closePairs(handle: PairsHandle): Promise<void> {
-    return this.#queue(() => {
-      this.#pairs.get(handle)?.free();
-      this.#pairs.delete(handle);
-    });
+    return this.#queue(() => this.#needTraining().close(handle));
   }
 
   checkFit(settings: FitSettings): Promise<void> {
     return this.#queue(({ wasm }) => new wasm.FitSettings(settings).free());
   }
 
-  startFit(handle: PairsHandle, s: FitSettings): Promise<void> {
-    return this.#queue(({ wasm }) => {
-      const pairs = this.#needPairs(handle);
-      const settings = new wasm.FitSettings(s);
-      this.#pairs.delete(handle);
-      try {
-        this.#needTrainer().start(pairs, settings);
-      } finally {
-        settings.free();
-      }
-      this.#speed = new Speedometer();
-    });
+  startFit(handle: PairsHandle, settings: FitSettings): Promise<void> {
+    return this.#queue(({ wasm }) => this.#needTraining().start(wasm, handle, settings));
   }
 
   stepFit(): Promise<StepEvent | undefined> {
-    return this.#queue(async () => {
-      this.#speed.start();
-      const progress = await this.#needTrainer().step();
-      if (!progress) return undefined;
-      const { step, totalSteps, epoch, batchSize, loss, lr, logitScale, gradientNorm, likeness } = progress;
-      const [image = 0, text = 0] = likeness;
-      progress.free();
-      const secondsPerStep = this.#speed.stop();
-      return {
-        type: "step",
-        step,
-        totalSteps,
-        epoch,
-        loss,
-        lr,
-        logitScale,
-        gradientNorm,
-        likeness: { image, text },
-        batchSize,
-        samplesPerSecond: batchSize / secondsPerStep,
-        secondsLeft: (totalSteps - step) * secondsPerStep,
-      };
-    });
+    return this.#queue(() => this.#needTraining().step());
   }
 
   stopFit(): Promise<void> {
@@ -391,12 +327,7 @@ export class ClipService implements ClipWorkerApi {
   }
 
   resumeFit(handle: PairsHandle): Promise<void> {
-    return this.#queue(() => {
-      const pairs = this.#needPairs(handle);
-      this.#pairs.delete(handle);
-      this.#needTrainer().resume(pairs);
-      this.#speed = new Speedometer();
-    });
+    return this.#queue(() => this.#needTraining().resume(handle));
   }
 
   saveState(path?: string): Promise<Uint8Array | undefined> {
@@ -428,27 +359,16 @@ export class ClipService implements ClipWorkerApi {
       if (typeof state === "string") {
         const { taken, damaged } = await takeState(this.#assets, state, take);
         if (damaged > 0) this.#warnings.push(`${damaged} newer states in ${state} were damaged and passed over`);
-        this.#trainer = taken;
+        this.#training = new Training(taken);
       } else {
-        this.#trainer = take(state);
+        this.#training = new Training(take(state));
       }
       return this.#info();
     });
   }
 
   evaluate(pairs: PairsHandle, distractors: PairsHandle | undefined): Promise<Evaluation> {
-    return this.#queue(async () => {
-      const [trainer, asked] = [this.#needTrainer(), this.#needPairs(pairs)];
-      const values =
-        distractors === undefined
-          ? await trainer.evaluate(asked)
-          : await trainer.evaluateAmong(asked, this.#needPairs(distractors));
-      const recall = (at: number) => {
-        const [r1 = 0, r5 = 0, r10 = 0, medianRank = 0] = values.subarray(at, at + 4);
-        return { r1, r5, r10, medianRank };
-      };
-      return { imageToText: recall(0), textToImage: recall(4) };
-    });
+    return this.#queue(() => this.#needTraining().evaluate(pairs, distractors));
   }
 
   gradients(pixels: Float32Array, ids: Int32Array, layout: CheckpointLayout): Promise<GradientResult> {
@@ -462,16 +382,5 @@ export class ClipService implements ClipWorkerApi {
 
   stepOn(pixels: Float32Array, ids: Int32Array, lr: number): Promise<number> {
     return this.#queue(() => this.#needTrainer().stepOn(pixels, ids, lr));
-  }
-}
-
-/** Says in the message of what goes wrong which item of a list it was. */
-function inItem(item: string, use: () => void): void {
-  try {
-    use();
-  } catch (error) {
-    const { code, message } = toClipError(error);
-    if (code === "panicked") throw error;
-    throw new ClipError(code, `${item}: ${message}`);
   }
 }
