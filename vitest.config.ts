@@ -26,7 +26,7 @@ export default defineConfig({
       {
         resolve,
         plugins: [{ name: "model-server", configureServer: (server) => void server.middlewares.use(modelServer) }],
-        optimizeDeps: { include: ["comlink", "modern-tar"] },
+        optimizeDeps: { include: ["comlink", "modern-tar", "papaparse"] },
         server: {
           headers: {
             "Cross-Origin-Opener-Policy": "same-origin",

@@ -1,7 +1,7 @@
 /** A model judged by pairs, once or again and again. */
 
 import type { Evaluation, PairsHandle } from "../workers/protocol.js";
-import { type PairSource, sendPairs } from "./pairs.js";
+import { type PairSource, sendPairs } from "./data/pairs.js";
 import type { WorkerClient } from "./worker-client.js";
 
 /** How a model is judged. */

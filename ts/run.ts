@@ -3,9 +3,9 @@
 import { ClipError, type ClipErrorCode, toClipError } from "../workers/error.js";
 import type { Evaluation, PairsHandle, SkippedPair, StepEvent } from "../workers/protocol.js";
 import { Autosave, type AutosaveOptions } from "./autosave.js";
+import { canRepeat, type PairSource, sendPairs } from "./data/pairs.js";
 import { checkCount, invalidOption } from "./invalid-option.js";
 import { type EvaluateOptions, Judge } from "./judge.js";
-import { canRepeat, type PairSource, sendPairs } from "./pairs.js";
 import { type TrainingWarning, TrainingWatch } from "./training-watch.js";
 import type { WorkerClient } from "./worker-client.js";
 

@@ -14,10 +14,10 @@ import type {
   TokenizerReference,
 } from "../workers/protocol.js";
 import { Encoder, loadInto } from "./clip.js";
+import type { PairSource } from "./data/pairs.js";
 import type { PixelInput } from "./images.js";
 import { invalidOption } from "./invalid-option.js";
 import { type EvaluateOptions, Judge } from "./judge.js";
-import type { PairSource } from "./pairs.js";
 import { type FitEvent, type RunHost, type RunOptions, TrainingRun } from "./run.js";
 import type { ClipSource } from "./sources.js";
 import type { TokenInput } from "./texts.js";

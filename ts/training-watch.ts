@@ -1,7 +1,7 @@
 /** What a training run shows of itself when it goes wrong, told while it can still be stopped. */
 
 import type { StepEvent } from "../workers/protocol.js";
-import { type ImageTextPair, openPairs, type PairSource } from "./pairs.js";
+import { type ImageTextPair, openPairs, type PairSource } from "./data/pairs.js";
 
 /** Stable name of what is odd about a run. */
 export type TrainingWarningCode =
@@ -54,6 +54,7 @@ export class TrainingWatch {
   /** The pairs of a source, whose captions it counts. */
   async *count(source: PairSource): AsyncGenerator<ImageTextPair, void, undefined> {
     for await (const pair of await openPairs(source)) {
+      // of several captions the first stands for all: which one an epoch takes is not known here
       if (!this.#masked) this.#captions.set(pair?.text, (this.#captions.get(pair?.text) ?? 0) + 1);
       yield pair;
     }

@@ -14,6 +14,7 @@ export async function readImage(
   image: WireImage,
   readPath: ((path: string) => Promise<Uint8Array>) | undefined,
 ): Promise<ReadyImage> {
+  if ("failed" in image) throw new ClipError(image.failed.code, image.failed.message);
   if ("encoded" in image) {
     const { encoded } = image;
     return { encoded: encoded instanceof Uint8Array ? encoded : new Uint8Array(await encoded.arrayBuffer()) };

@@ -133,6 +133,8 @@ export type CheckpointLayout = "hf" | "open_clip";
 
 /** An image as it crosses the border. */
 export type WireImage =
+  /** One that was not to be had. */
+  | { failed: { code: ClipErrorCode; message: string } }
   | { encoded: Uint8Array | Blob }
   | { url: string }
   | { path: string }
@@ -142,7 +144,8 @@ export type WireImage =
 /** A pair as it crosses the border. */
 export interface WirePair {
   image: WireImage;
-  text: string;
+  /** Its captions. */
+  texts: string[];
   /** Name in the data set, for messages. */
   key?: string;
 }

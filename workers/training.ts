@@ -53,14 +53,14 @@ export class Training {
   push(handle: PairsHandle, fetched: FetchedPair[], { first, truncate, skip }: PushOptions): SkippedPair[] {
     const target = this.#need(handle);
     const skipped: SkippedPair[] = [];
-    fetched.forEach(({ pair: { text, key }, image }, i) => {
+    fetched.forEach(({ pair: { texts, key }, image }, i) => {
       const index = first + i;
       try {
         inItem(key === undefined ? `pair ${index}` : `pair ${index} (${key})`, () => {
           if (image.status === "rejected") throw image.reason;
           const ready = image.value;
-          if ("encoded" in ready) target.pushEncoded(ready.encoded, text, truncate);
-          else target.pushRaw(ready.width, ready.height, ready.data, text, truncate);
+          if ("encoded" in ready) target.pushEncoded(ready.encoded, texts, truncate);
+          else target.pushRaw(ready.width, ready.height, ready.data, texts, truncate);
         });
       } catch (error) {
         const { code, message } = toClipError(error);

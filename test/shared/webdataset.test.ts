@@ -3,12 +3,16 @@
 import { isClipError, webDataset } from "clipwright";
 import { packTar } from "modern-tar";
 import { expect, test } from "vitest";
-import { read } from "../support";
+import { inBrowser, read } from "../support";
 
 const file = (name: string, body: string | Uint8Array) => {
   const data = typeof body === "string" ? new TextEncoder().encode(body) : body;
   return { header: { name, size: data.length, type: "file" as const }, body: data };
 };
+const pairOf = (name: string): [string, string][] => [
+  [`${name}.png`, "P"],
+  [`${name}.txt`, name],
+];
 const shard = (...entries: [string, string][]) => packTar(entries.map(([name, body]) => file(name, body)));
 
 async function all(source: Parameters<typeof webDataset>[0]) {
@@ -82,13 +86,68 @@ test("pairs are there before the shard has ended", async () => {
   expect(sent).toBeLessThan(bytes.length / 2);
 });
 
-test("a pair without its half is named", async () => {
-  expect(await failure(await shard(["1.png", "P"], ["2.txt", "two"]))).toMatch(
-    /sample 1: expected a picture and a caption, got a picture without a caption/,
+test("a pair without its half is marked, and its neighbours are whole", async () => {
+  const pairs = await all(
+    await shard(["1.png", "P"], ["2.txt", "two"], ["3.png", "P"], ["3.txt", "three"], ["4.txt", " "]),
   );
-  expect(await failure(await shard(["1.png", "P"], ["1.txt", "one"], ["2.txt", "two"]))).toMatch(
-    /sample 2: .*got a caption without a picture/,
+  expect(pairs.map(({ key, error }) => [key, error?.code])).toEqual([
+    ["1", "invalid-dataset"],
+    ["2", "invalid-dataset"],
+    ["3", undefined],
+    ["4", "invalid-dataset"],
+  ]);
+  expect(pairs[0]?.error?.message).toBe("expected a picture and a caption, got a picture without a caption (.txt)");
+  expect(pairs[1]?.error?.message).toMatch(/got a caption without a picture/);
+});
+
+test("lines are captions of their own where that is asked for", async () => {
+  const bytes = await shard(["1.png", "P"], ["1.txt", "one\r\n\n uno \n"]);
+  const [whole] = await all(bytes);
+  expect(whole).toMatchObject({ text: "one\r\n\n uno" });
+  expect(whole).not.toHaveProperty("moreTexts");
+  const pairs = [];
+  for await (const pair of webDataset(bytes, { captions: "lines" })) pairs.push(pair);
+  expect(pairs).toMatchObject([{ text: "one", moreTexts: ["uno"] }]);
+  await expect(webDataset(bytes, { captions: "words" as "lines" }).next()).rejects.toMatchObject({
+    code: "invalid-option",
+  });
+});
+
+test("several shards are read one after another, and shuffled through a buffer", async () => {
+  const shards = await Promise.all(
+    [0, 1, 2].map((n) => shard(...Array.from({ length: 4 }, (_, i) => pairOf(`${4 * n + i}`)).flat())),
   );
+  const texts = async (options: Parameters<typeof webDataset>[1]) => {
+    const out = [];
+    for await (const { text } of webDataset(shards, options)) out.push(Number(text));
+    return out;
+  };
+  const inOrder = Array.from({ length: 12 }, (_, i) => i);
+  expect(await texts({})).toEqual(inOrder);
+  const mixed = await texts({ shuffle: 5, seed: 1 });
+  expect([...mixed].sort((a, b) => a - b)).toEqual(inOrder);
+  expect(mixed).not.toEqual(inOrder);
+  // held back by at most the buffer
+  expect(mixed.every((n, at) => n <= at + 5)).toBe(true);
+  expect(await texts({ shuffle: 5, seed: 1 })).toEqual(mixed);
+  expect(await texts({ shuffle: 5, seed: 2 })).not.toEqual(mixed);
+  expect(await texts({ shuffle: 100 })).toHaveLength(12);
+  await expect(texts({ shuffle: -1 })).rejects.toMatchObject({ code: "invalid-option" });
+});
+
+test("shards are named by address or path, with a range of numbers for several", async () => {
+  const place = (name: string) =>
+    inBrowser
+      ? `/examples/data/${name}`
+      : decodeURIComponent(new URL(`../../examples/data/${name}`, import.meta.url).pathname);
+  expect(await all(place("emoji-heldout.tar"))).toHaveLength(413);
+  const missing = await all(place("no-{008..010}.tar")).catch((error) => error);
+  expect(missing).toMatchObject({ code: inBrowser ? expect.any(String) : "source-unreadable" });
+  expect(missing.message).toContain("no-008.tar");
+  await expect(all("no-{3..1}.tar")).rejects.toMatchObject({ code: "invalid-option" });
+  const cut = [await shard(...pairOf("1")), new File([(await shard(...pairOf("2"))).slice(0, 900)], "second.tar")];
+  const error = await all(cut).catch((error) => error);
+  expect([error.code, error.message]).toEqual(["invalid-dataset", expect.stringMatching(/^second\.tar: /)]);
 });
 
 test("a tar cut anywhere is no shorter data set", async () => {
@@ -101,7 +160,10 @@ test("a tar cut anywhere is no shorter data set", async () => {
 
 test("what is no tar, and what could not be fetched", async () => {
   expect(await failure(new TextEncoder().encode("not a tar at all ".repeat(100)))).toMatch(/tar/);
-  expect(await failure(new Response("no", { status: 404 }))).toMatch(/HTTP 404/);
+  await expect(all(new Response("no", { status: 404 }))).rejects.toMatchObject({
+    code: "source-unreadable",
+    message: expect.stringMatching(/HTTP 404/),
+  });
 });
 
 test("the emoji shards hold what the docs say", async () => {

@@ -43,21 +43,34 @@ pub async fn embed_ids(model: &Clip, config: &TextConfig, ids: &[i32]) -> Result
     Ok(out)
 }
 
-/// Embeddings of a data set's images and captions.
+/// Embeddings of a data set's images.
 ///
 /// # Shapes
-/// - output: twice `[pairs, embed_dim]`, rows of length one
+/// - output: `[pairs, embed_dim]`, rows of length one
 ///
 /// # Errors
-/// `empty-batch`, `device-failed`.
-pub async fn embed_pairs(model: &Clip, pairs: &PairDataset) -> Result<(Vec<f32>, Vec<f32>)> {
-    let device = model.device();
+/// `missing-tower`, `device-failed`.
+pub async fn embed_images(model: &Clip, pairs: &PairDataset) -> Result<Vec<f32>> {
     let all: Vec<usize> = (0..pairs.len()).collect();
-    let (mut images, mut texts) = (Vec::new(), Vec::new());
+    let mut out = Vec::new();
     for chunk in all.chunks(CHUNK) {
-        let (pixels, captions) = (pairs.images(chunk, &device)?, pairs.texts(chunk)?);
-        images.extend(read(model.encode_image(pixels)?).await?);
-        texts.extend(read(model.encode_text(&captions)?).await?);
+        out.extend(read(model.encode_image(pairs.images(chunk, &model.device())?)?).await?);
     }
-    Ok((images, texts))
+    Ok(out)
+}
+
+/// Embeddings of all its captions.
+///
+/// # Shapes
+/// - output: `[captions, embed_dim]`, rows of length one
+///
+/// # Errors
+/// `missing-tower`, `device-failed`.
+pub async fn embed_captions(model: &Clip, pairs: &PairDataset) -> Result<Vec<f32>> {
+    let all: Vec<usize> = (0..pairs.captions()).collect();
+    let mut out = Vec::new();
+    for chunk in all.chunks(CHUNK) {
+        out.extend(read(model.encode_text(&pairs.texts(chunk)?)?).await?);
+    }
+    Ok(out)
 }

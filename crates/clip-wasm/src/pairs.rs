@@ -22,24 +22,24 @@ impl Pairs {
 
 #[wasm_bindgen]
 impl Pairs {
-    /// Adds an encoded image (PNG, JPEG, WebP, GIF, BMP) and its caption.
+    /// Adds an encoded image (PNG, JPEG, WebP, GIF, BMP) and its captions.
     #[wasm_bindgen(js_name = pushEncoded)]
-    pub fn push_encoded(&mut self, bytes: &[u8], caption: &str, truncate: bool) -> JsResult<()> {
-        js(decode(bytes).and_then(|image| self.dataset.push(&image, caption, &self.tokenizer, truncate)))
+    pub fn push_encoded(&mut self, bytes: &[u8], captions: Vec<String>, truncate: bool) -> JsResult<()> {
+        js(decode(bytes).and_then(|image| self.dataset.push(&image, &captions, &self.tokenizer, truncate)))
     }
 
-    /// Adds raw pixels, `[height, width, channels]` with 3 or 4 channels, and their caption.
+    /// Adds raw pixels, `[height, width, channels]` with 3 or 4 channels, and their captions.
     #[wasm_bindgen(js_name = pushRaw)]
     pub fn push_raw(
         &mut self,
         width: usize,
         height: usize,
         data: Vec<u8>,
-        caption: &str,
+        captions: Vec<String>,
         truncate: bool,
     ) -> JsResult<()> {
         let image = js(RgbImage::from_raw(width, height, data))?;
-        js(self.dataset.push(&image, caption, &self.tokenizer, truncate))
+        js(self.dataset.push(&image, &captions, &self.tokenizer, truncate))
     }
 
     /// Number of pairs.

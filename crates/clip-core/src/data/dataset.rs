@@ -1,8 +1,10 @@
-//! Pairs held as the towers take them: 8-bit squares and token ids.
+//! Pairs held as the towers take them: 8-bit squares and token ids. An image may have several captions.
 
-use rand::SeedableRng;
+use std::ops::Range;
+
 use rand::rngs::ChaCha8Rng;
 use rand::seq::SliceRandom;
+use rand::{RngExt, SeedableRng};
 
 use burn::tensor::{Device, Tensor, TensorData};
 
@@ -13,47 +15,79 @@ use crate::model::TextBatch;
 use crate::preprocess::{Preprocess, RgbImage};
 use crate::tokenizer::Tokenizer;
 
-/// Pairs in memory, `3 * size² + 4 * context_length` bytes each.
+/// Pairs in memory, `3 * size²` bytes an image and `4 * context_length` a caption.
 pub struct PairDataset {
     preprocess: Preprocess,
     text: TextConfig,
     squares: Vec<u8>,
     /// Of all squares so far: summing them at once would take seconds.
     squares_sum: Sha256,
+    /// `[captions, context_length]`
     ids: Vec<i32>,
-    count: usize,
+    /// Captions up to and with each pair's.
+    captions_to: Vec<usize>,
 }
 
 impl PairDataset {
     /// An empty data set for a model.
     pub fn new(config: &ClipConfig, preprocess: Preprocess) -> Self {
         let text = config.text.clone();
-        Self { preprocess, text, squares: Vec::new(), squares_sum: Sha256::default(), ids: Vec::new(), count: 0 }
+        Self {
+            preprocess,
+            text,
+            squares: Vec::new(),
+            squares_sum: Sha256::default(),
+            ids: Vec::new(),
+            captions_to: Vec::new(),
+        }
     }
 
     /// Number of pairs.
     pub fn len(&self) -> usize {
-        self.count
+        self.captions_to.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.count == 0
+        self.captions_to.is_empty()
     }
 
-    /// Adds a pair, or nothing where it is refused.
+    /// Adds an image and its captions, or nothing where one is refused.
     ///
     /// # Errors
-    /// `image-too-small`, `caption-too-long` (unless `truncate`).
-    pub fn push(&mut self, image: &RgbImage, caption: &str, tokenizer: &Tokenizer, truncate: bool) -> Result<()> {
+    /// `image-too-small`, `empty-batch` without captions, `caption-too-long` (unless `truncate`).
+    pub fn push(&mut self, image: &RgbImage, captions: &[String], tokenizer: &Tokenizer, truncate: bool) -> Result<()> {
         Preprocess::check(image)?;
-        let ids = tokenizer.tokenize([caption], self.text.context_length, truncate)?;
+        if captions.is_empty() {
+            return Err(ClipError::EmptyBatch { what: "caption".into() });
+        }
+        let captions = captions.iter().map(String::as_str);
+        let ids = tokenizer.tokenize(captions, self.text.context_length, truncate)?;
         let square = self.preprocess.square(image);
         self.squares_sum.update(&square);
         self.squares.extend(square);
         self.ids.extend(ids);
-        self.count += 1;
+        self.captions_to.push(self.captions());
         Ok(())
+    }
+
+    /// Number of captions.
+    pub fn captions(&self) -> usize {
+        self.ids.len() / self.text.context_length
+    }
+
+    /// Which captions are a pair's.
+    pub fn captions_of(&self, pair: usize) -> Range<usize> {
+        let first = pair.checked_sub(1).map_or(0, |before| self.captions_to[before]);
+        first..self.captions_to[pair]
+    }
+
+    /// One caption of each pair for an epoch, drawn by `seed` and `epoch`.
+    pub fn draw_captions(&self, seed: u64, epoch: usize) -> Vec<usize> {
+        let mut rng = ChaCha8Rng::seed_from_u64(seed);
+        // apart from the shuffles' and the patches' streams
+        rng.set_stream(1 << 63 | epoch as u64);
+        (0..self.len()).map(|pair| rng.random_range(self.captions_of(pair))).collect()
     }
 
     /// Token ids of all captions, row-major.
@@ -65,6 +99,7 @@ impl PairDataset {
     pub fn sha256(&self) -> String {
         let mut sum = self.squares_sum.clone();
         self.ids.iter().for_each(|id| sum.update(&id.to_le_bytes()));
+        self.captions_to.iter().for_each(|&to| sum.update(&(to as u64).to_le_bytes()));
         sum.finish()
     }
 
@@ -93,14 +128,14 @@ impl PairDataset {
         Ok(Tensor::from_data(TensorData::new(pixels, [indices.len(), 3, size, size]), device))
     }
 
-    /// Captions of the pairs at `indices`.
+    /// The captions at `rows`.
     ///
     /// # Errors
     /// `empty-batch`, `token-out-of-range`.
-    pub fn texts(&self, indices: &[usize]) -> Result<TextBatch> {
+    pub fn texts(&self, rows: &[usize]) -> Result<TextBatch> {
         let context = self.text.context_length;
-        let ids: Vec<i32> = indices.iter().flat_map(|&i| &self.ids[i * context..(i + 1) * context]).copied().collect();
-        TextBatch::new(&ids, indices.len(), &self.text)
+        let ids: Vec<i32> = rows.iter().flat_map(|&i| &self.ids[i * context..(i + 1) * context]).copied().collect();
+        TextBatch::new(&ids, rows.len(), &self.text)
     }
 }
 
@@ -135,5 +170,26 @@ mod tests {
         assert_ne!(epoch(1, 0), epoch(2, 0));
         assert_eq!(batches(3, 4, 0, 0)[0].len(), 3);
         assert!(batches(0, 4, 0, 0).is_empty());
+    }
+
+    #[test]
+    fn an_epoch_takes_one_caption_of_each_image_and_others_take_others() {
+        let config = ClipConfig::from_json(
+            r#"{"embedDim":4,"vision":{"imageSize":4,"patchSize":4,"width":4,"layers":1,"heads":1},
+                "text":{"contextLength":4,"width":4,"layers":1,"heads":1}}"#,
+        )
+        .unwrap();
+        let mut pairs = PairDataset::new(&config, Preprocess::clip(4));
+        // as after two images, the second with three captions
+        pairs.captions_to = vec![1, 4];
+        assert_eq!((pairs.captions_of(0), pairs.captions_of(1)), (0..1, 1..4));
+        let drawn: Vec<_> = (0..50).map(|epoch| pairs.draw_captions(7, epoch)).collect();
+        assert_eq!(drawn[3], pairs.draw_captions(7, 3));
+        for caption in 1..4 {
+            assert!(drawn.contains(&vec![0, caption]));
+        }
+        let image = RgbImage::new(4, 4, vec![0; 48]).unwrap();
+        let tokenizer = Tokenizer::from_merges("#version: 0.2\na b</w>", Default::default()).unwrap();
+        assert_eq!(pairs.push(&image, &[], &tokenizer, false).unwrap_err().code(), "empty-batch");
     }
 }

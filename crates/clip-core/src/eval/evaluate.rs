@@ -2,7 +2,7 @@
 
 use super::retrieval::{Recall, recall};
 use crate::data::PairDataset;
-use crate::embed::embed_pairs;
+use crate::embed::{embed_captions, embed_images};
 use crate::error::Result;
 use crate::model::Clip;
 
@@ -15,7 +15,8 @@ pub struct Evaluation {
     pub text_to_image: Recall,
 }
 
-/// How well each of `pairs` finds its other half among `pairs` and `distractors` together.
+/// How well each of `pairs` finds its other half among `pairs` and `distractors` together. Where an image has several
+/// captions, each of them looks for it, and it looks for the nearest of them: Karpathy's protocol (arXiv 1412.2306).
 ///
 /// # Errors
 /// `empty-batch` without pairs, `device-failed`.
@@ -25,15 +26,20 @@ pub async fn evaluate(
     pairs: &PairDataset,
     distractors: Option<&PairDataset>,
 ) -> Result<Evaluation> {
-    let (images, texts) = embed_pairs(model, pairs).await?;
+    let (images, texts) = (embed_images(model, pairs).await?, embed_captions(model, pairs).await?);
     let (mut all_images, mut all_texts) = (images.clone(), texts.clone());
     if let Some(distractors) = distractors {
-        let (more_images, more_texts) = embed_pairs(model, distractors).await?;
-        all_images.extend(more_images);
-        all_texts.extend(more_texts);
+        all_images.extend(embed_images(model, distractors).await?);
+        all_texts.extend(embed_captions(model, distractors).await?);
     }
+    let captions_of: Vec<_> = (0..pairs.len()).map(|image| pairs.captions_of(image)).collect();
+    let image_of: Vec<_> = captions_of
+        .iter()
+        .enumerate()
+        .flat_map(|(image, captions)| captions.clone().map(move |_| image..image + 1))
+        .collect();
     Ok(Evaluation {
-        image_to_text: recall(&images, &all_texts, embed_dim)?,
-        text_to_image: recall(&texts, &all_images, embed_dim)?,
+        image_to_text: recall(&images, &all_texts, embed_dim, &captions_of)?,
+        text_to_image: recall(&texts, &all_images, embed_dim, &image_of)?,
     })
 }

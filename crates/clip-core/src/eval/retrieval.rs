@@ -1,5 +1,7 @@
 //! Recall at k.
 
+use std::ops::Range;
+
 use crate::error::{ClipError, Result};
 
 /// Share of queries whose own item is among the k most similar ones.
@@ -15,38 +17,42 @@ pub struct Recall {
     pub median_rank: f64,
 }
 
-/// Rank of item `own` for one query: 1 + the items that score higher. Equal scores rank by index, so that a collapsed
-/// model, to which everything looks the same, gets no credit.
-pub fn rank_of(scores: &[f32], own: usize) -> usize {
-    let target = scores[own];
-    1 + scores.iter().enumerate().filter(|&(i, &s)| s > target || (s == target && i < own) || s.is_nan()).count()
+/// Rank of the best of the items `own` for one query: 1 + the items that score higher. Equal scores rank by index, so that
+/// a collapsed model, to which everything looks the same, gets no credit.
+pub fn rank_of(scores: &[f32], own: Range<usize>) -> usize {
+    let rank = |own: usize| {
+        let target = scores[own];
+        1 + scores.iter().enumerate().filter(|&(i, &s)| s > target || (s == target && i < own) || s.is_nan()).count()
+    };
+    let best = own.clone().reduce(|best, other| if scores[other] > scores[best] { other } else { best });
+    best.map_or(scores.len(), rank)
 }
 
-/// Recall of queries `0..queries` in a gallery whose item i belongs to query i; what follows in the gallery are
-/// distractors.
+/// Recall of queries in a gallery; `own` has the items of each query. What is no query's is a distractor.
 ///
 /// # Shapes
-/// - queries: `[query_count, dim]`; gallery: `[gallery_count, dim]`, rows of length one, row-major
+/// - queries: `[query_count, dim]`; gallery: `[gallery_count, dim]`, rows of length one, row-major; own: `[query_count]`
 ///
 /// # Errors
-/// `empty-batch` without queries, `count-mismatch` for a gallery smaller than the queries.
-pub fn recall(queries: &[f32], gallery: &[f32], dim: usize) -> Result<Recall> {
-    let (count, gallery_count) = (queries.len() / dim, gallery.len() / dim);
+/// `empty-batch` without queries, `count-mismatch` for items that the gallery does not have.
+pub fn recall(queries: &[f32], gallery: &[f32], dim: usize, own: &[Range<usize>]) -> Result<Recall> {
+    let (count, gallery_count) = (own.len(), gallery.len() / dim);
     if count == 0 {
         return Err(ClipError::EmptyBatch { what: "pair".into() });
     }
-    if gallery_count < count {
+    let asked = own.iter().map(|own| own.end).max().unwrap_or(0);
+    if queries.len() != count * dim || gallery_count < asked {
         return Err(ClipError::CountMismatch {
-            left: "queries".into(),
-            left_count: count,
+            left: "queries' items".into(),
+            left_count: asked,
             right: "items".into(),
             right_count: gallery_count,
         });
     }
     let mut ranks: Vec<usize> = queries
         .chunks_exact(dim)
-        .enumerate()
-        .map(|(own, query)| rank_of(&similarities(query, gallery, dim), own))
+        .zip(own)
+        .map(|(query, own)| rank_of(&similarities(query, gallery, dim), own.clone()))
         .collect();
     ranks.sort_unstable();
     let at = |k: usize| ranks.partition_point(|&rank| rank <= k) as f64 / count as f64;
@@ -62,23 +68,41 @@ fn similarities(query: &[f32], gallery: &[f32], dim: usize) -> Vec<f32> {
 mod tests {
     use super::*;
 
+    fn one_each(count: usize) -> Vec<Range<usize>> {
+        (0..count).map(|i| i..i + 1).collect()
+    }
+
     #[test]
     fn each_finds_its_own() {
         let items = [1.0, 0.0, 0.0, 1.0];
-        assert_eq!(recall(&items, &items, 2).unwrap(), Recall { at_1: 1.0, at_5: 1.0, at_10: 1.0, median_rank: 1.0 });
+        assert_eq!(
+            recall(&items, &items, 2, &one_each(2)).unwrap(),
+            Recall { at_1: 1.0, at_5: 1.0, at_10: 1.0, median_rank: 1.0 }
+        );
     }
 
     #[test]
     fn distractors_count() {
         // the distractor (third) is nearer to query 0 than its own item
-        let r = recall(&[1.0, 0.0, 0.0, 1.0], &[0.8, 0.6, 0.0, 1.0, 1.0, 0.0], 2).unwrap();
+        let r = recall(&[1.0, 0.0, 0.0, 1.0], &[0.8, 0.6, 0.0, 1.0, 1.0, 0.0], 2, &one_each(2)).unwrap();
         assert_eq!((r.at_1, r.at_5, r.median_rank), (0.5, 1.0, 1.5));
     }
 
     #[test]
     fn a_collapsed_model_gets_chance_level() {
         let same = [1.0, 0.0].repeat(20);
-        let r = recall(&same, &same, 2).unwrap();
+        let r = recall(&same, &same, 2, &one_each(20)).unwrap();
         assert_eq!((r.at_1, r.at_5, r.at_10), (0.05, 0.25, 0.5));
+    }
+
+    #[test]
+    fn an_image_has_found_its_captions_with_the_first_of_them() {
+        // two captions for image 0: one far off, one near; one for image 1
+        let captions = [-1.0, 0.0, 0.9, 0.1, 0.0, 1.0];
+        let r = recall(&[1.0, 0.0, 0.0, 1.0], &captions, 2, &[0..2, 2..3]).unwrap();
+        assert_eq!((r.at_1, r.median_rank), (1.0, 1.0));
+        let r = recall(&captions, &[1.0, 0.0, 0.0, 1.0], 2, &[0..1, 0..1, 1..2]).unwrap();
+        assert_eq!((r.at_1, r.at_5), (2.0 / 3.0, 1.0));
+        assert_eq!(recall(&[1.0, 0.0], &[1.0, 0.0], 2, &[0..2]).unwrap_err().code(), "count-mismatch");
     }
 }

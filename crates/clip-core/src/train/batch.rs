@@ -56,6 +56,8 @@ pub(super) struct DatasetBatch<'a> {
     pub(super) dataset: &'a PairDataset,
     /// Those of the batch.
     pub(super) indices: &'a [usize],
+    /// The caption of each.
+    pub(super) captions: &'a [usize],
     /// Features of a locked tower, filled for these.
     pub(super) features: Option<&'a FeatureCache>,
 }
@@ -70,11 +72,12 @@ impl Batch for DatasetBatch<'_> {
     }
 
     fn texts(&self) -> Result<TextBatch> {
-        self.dataset.texts(self.indices)
+        self.dataset.texts(self.captions)
     }
 
     fn locked(&self, tower: Towers, device: &Device) -> Option<Tensor<2>> {
         let features = self.features.filter(|features| features.tower() == tower)?;
-        Some(features.rows(self.indices, device))
+        let rows = if tower == Towers::Text { self.captions } else { self.indices };
+        Some(features.rows(rows, device))
     }
 }

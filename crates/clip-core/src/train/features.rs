@@ -1,4 +1,4 @@
-//! Features of a locked tower: computed once a pair, as they never change (LiT, arXiv 2111.07991).
+//! Features of a locked tower: computed once an image or a caption, as they never change (LiT, arXiv 2111.07991).
 
 use burn::tensor::{Device, Tensor, TensorData};
 
@@ -7,29 +7,30 @@ use crate::device::read;
 use crate::error::Result;
 use crate::model::{Clip, Towers};
 
-/// Pairs encoded together, where nothing else says how many.
+/// Rows encoded together, where nothing else says how many.
 const CHUNK: usize = 64;
 
-/// What a locked tower makes of each pair of a data set, as far as it was asked for.
+/// What a locked tower makes of each image, or each caption, of a data set, as far as it was asked for.
 pub(super) struct FeatureCache {
     tower: Towers,
     dim: usize,
-    /// `[pairs, dim]`
+    /// `[images or captions, dim]`
     values: Vec<f32>,
     known: Vec<bool>,
 }
 
 impl FeatureCache {
     /// For a tower, which is one of the two.
-    pub(super) fn new(tower: Towers, pairs: usize, dim: usize) -> Self {
-        Self { tower, dim, values: vec![0.0; pairs * dim], known: vec![false; pairs] }
+    pub(super) fn new(tower: Towers, dataset: &PairDataset, dim: usize) -> Self {
+        let rows = if tower == Towers::Text { dataset.captions() } else { dataset.len() };
+        Self { tower, dim, values: vec![0.0; rows * dim], known: vec![false; rows] }
     }
 
     pub(super) fn tower(&self) -> Towers {
         self.tower
     }
 
-    /// Computes what is missing of some pairs; `model` is without autodiff.
+    /// Computes what is missing of some rows; `model` is without autodiff.
     pub(super) async fn fill(
         &mut self,
         model: impl FnOnce() -> Clip,
@@ -56,7 +57,7 @@ impl FeatureCache {
         Ok(())
     }
 
-    /// Features of pairs that were filled.
+    /// Features of rows that were filled.
     ///
     /// # Shapes
     /// - output: `[indices, dim]`, of length one

@@ -145,6 +145,8 @@ pub struct Run {
     step: usize,
     /// Batches of the current epoch that are still to come, last first.
     ahead: Vec<Vec<usize>>,
+    /// The caption of each pair in this epoch.
+    captions: Vec<usize>,
     epoch: usize,
 }
 
@@ -163,7 +165,7 @@ impl Run {
         if batch_size.min(dataset.len()) < 2 {
             return Err(ClipError::BatchTooSmall { got: batch_size.min(dataset.len()) });
         }
-        let features = options.lock.map(|tower| FeatureCache::new(tower, dataset.len(), embed_dim));
+        let features = options.lock.map(|tower| FeatureCache::new(tower, &dataset, embed_dim));
         Ok(Self {
             dataset,
             schedule,
@@ -173,6 +175,7 @@ impl Run {
             features,
             step: 0,
             ahead: Vec::new(),
+            captions: Vec::new(),
             epoch: 0,
         })
     }
@@ -205,6 +208,7 @@ impl Run {
     fn next_epoch(&mut self) {
         self.ahead = self.epoch_batches(self.epoch);
         self.ahead.reverse();
+        self.captions = self.dataset.draw_captions(self.options.seed, self.epoch);
         self.epoch += 1;
     }
 
@@ -240,12 +244,15 @@ impl Run {
             self.next_epoch();
         }
         let Some(indices) = self.ahead.last() else { return Ok(None) };
+        let captions: Vec<usize> = indices.iter().map(|&pair| self.captions[pair]).collect();
         let lr = self.schedule.at(self.step);
         if let Some(features) = &mut self.features {
             let chunk = self.step_options.loss.micro_batch_size;
-            features.fill(|| trainer.inference_model(), &self.dataset, indices, chunk).await?;
+            let rows = if features.tower() == Towers::Text { &captions } else { indices };
+            features.fill(|| trainer.inference_model(), &self.dataset, rows, chunk).await?;
         }
-        let batch = DatasetBatch { dataset: &self.dataset, indices, features: self.features.as_ref() };
+        let batch =
+            DatasetBatch { dataset: &self.dataset, indices, captions: &captions, features: self.features.as_ref() };
         let report = trainer.train_step(&batch, lr, &self.step_options).await?;
         let batch_size = indices.len();
         self.ahead.pop();

@@ -182,14 +182,16 @@ mod tests {
         TrainingSession::create(CONFIG, tokenizer, 3, &cpu()).unwrap()
     }
 
-    /// Ten pairs, two of them with the same caption.
+    /// Ten pairs, two of them with the same caption, every third with another one.
     fn pairs(session: &TrainingSession, shade: u8) -> PairDataset {
         let mut pairs = session.new_dataset();
         for i in 0..10u8 {
             let levels = (0..768).map(|at| (at as u8).wrapping_mul(i + 1).wrapping_add(shade)).collect();
             let image = RgbImage::new(16, 16, levels).unwrap();
             let caption = format!("ab cd {}", "xyzuvwrst".chars().nth(usize::from(i % 9)).unwrap());
-            pairs.push(&image, &caption, session.tokenizer().unwrap(), false).unwrap();
+            let more = (i % 3 == 0).then(|| caption.replace("cd", "ef"));
+            let captions: Vec<String> = [Some(caption), more].into_iter().flatten().collect();
+            pairs.push(&image, &captions, session.tokenizer().unwrap(), false).unwrap();
         }
         pairs
     }

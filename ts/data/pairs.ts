@@ -1,23 +1,27 @@
 /** Image–text pairs on their way to the worker. */
 
-import { ClipError } from "../workers/error.js";
-import type { PairsHandle, SkippedPair, WirePair } from "../workers/protocol.js";
-import { describe } from "./describe.js";
-import { type ImageInput, toWireImage } from "./images.js";
-import type { WorkerClient } from "./worker-client.js";
+import { ClipError, toClipError } from "../../workers/error.js";
+import type { PairsHandle, SkippedPair, WirePair } from "../../workers/protocol.js";
+import { asArray, describe } from "../describe.js";
+import { type ImageInput, toWireImage } from "../images.js";
+import type { WorkerClient } from "../worker-client.js";
 
 /** A picture and what it shows. */
 export interface ImageTextPair {
   image: ImageInput;
   text: string;
+  /** Further captions of it: each epoch takes one of all. */
+  moreTexts?: readonly string[];
   /** Name in the data set, for messages. */
   key?: string;
+  /** Why this is no pair, from a reader of data sets: `fit` stops at it, or goes without it. */
+  error?: ClipError;
 }
 
-/** Pairs as two lists of equal length. */
+/** Pairs as two lists of equal length; an image with several captions has a list of them. */
 export interface PairColumns {
   images: readonly ImageInput[];
-  texts: readonly string[];
+  texts: readonly (string | readonly string[])[];
 }
 
 /** Pairs one by one, or as two lists. */
@@ -36,7 +40,10 @@ function* zip({ images, texts }: PairColumns): Generator<ImageTextPair> {
       `count mismatch: expected as many texts as images (${images.length}), got ${texts.length}`,
     );
   }
-  for (const [i, image] of images.entries()) yield { image, text: texts[i] as string };
+  for (const [i, image] of images.entries()) {
+    const [text, ...moreTexts] = asArray(texts[i] as string | readonly string[]);
+    yield { image, text: text as string, moreTexts };
+  }
 }
 
 /** Whether the pairs can be had a second time. */
@@ -57,15 +64,22 @@ export async function openPairs(source: PairSource): Promise<Iterable<ImageTextP
   );
 }
 
-async function toWirePair(pair: ImageTextPair, index: number): Promise<WirePair> {
-  const text = pair?.text;
-  if (typeof text !== "string") {
-    throw new ClipError(
-      "invalid-dataset",
-      `pair ${index}: expected { image, text: string }, got text: ${describe(text)}`,
-    );
+async function toWirePair(pair: ImageTextPair): Promise<WirePair> {
+  const key = pair?.key;
+  const named = key !== undefined && { key };
+  try {
+    if (pair?.error) throw pair.error;
+    const texts = [pair?.text, ...(pair?.moreTexts ?? [])];
+    const wrong = texts.find((text) => typeof text !== "string");
+    if (texts.some((text) => typeof text !== "string")) {
+      throw new ClipError("invalid-dataset", `expected { image, text: string }, got text: ${describe(wrong)}`);
+    }
+    return { image: await toWireImage(pair.image), texts, ...named };
+  } catch (error) {
+    // refused or left out over there, with those whose image cannot be decoded
+    const { code, message } = toClipError(error);
+    return { image: { failed: { code, message } }, texts: [], ...named };
   }
-  return { image: await toWireImage(pair.image), text, ...(pair.key !== undefined && { key: pair.key }) };
 }
 
 /** How pairs are sent. */
@@ -95,7 +109,8 @@ export async function sendPairs(
     };
     for await (const pair of pairs) {
       if (signal?.aborted) break;
-      chunk.push(await toWirePair(pair, index++));
+      chunk.push(await toWirePair(pair));
+      index++;
       if (chunk.length === CHUNK) await flush();
     }
     if (chunk.length > 0) await flush();

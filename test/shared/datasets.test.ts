@@ -1,0 +1,230 @@
+/** Folders and tables of pairs, from everything that they can be given as. */
+
+import { ClipTrainer, captionTable, type Folder, type ImageTextPair, imageFolder } from "clipwright";
+import { describe, expect, test } from "vitest";
+import { colourPairs, fixture, inBrowser, tinyConfig } from "../support";
+
+/** Contents of a folder by path. */
+type Contents = Record<string, string | Uint8Array<ArrayBuffer>>;
+
+/** What the platform's users have a folder as: in Node its path; in a browser picked files, and a handle. */
+const kinds = inBrowser ? (["files", "handle"] as const) : (["path", "files"] as const);
+
+async function onDisk(contents: Contents): Promise<string> {
+  const { mkdtemp, mkdir, writeFile } = await import("node:fs/promises");
+  const { tmpdir } = await import("node:os");
+  const { dirname, join } = await import("node:path");
+  const folder = await mkdtemp(join(tmpdir(), "clipwright-folder-"));
+  for (const [path, content] of Object.entries(contents)) {
+    await mkdir(dirname(join(folder, path)), { recursive: true });
+    await writeFile(join(folder, path), content);
+  }
+  return folder;
+}
+
+async function inPrivateFiles(contents: Contents): Promise<FileSystemDirectoryHandle> {
+  const root = await navigator.storage.getDirectory();
+  const folder = await root.getDirectoryHandle(`folder-${crypto.randomUUID()}`, { create: true });
+  for (const [path, content] of Object.entries(contents)) {
+    const parts = path.split("/");
+    let at = folder;
+    for (const part of parts.slice(0, -1)) at = await at.getDirectoryHandle(part, { create: true });
+    const file = await at.getFileHandle(parts.at(-1) as string, { create: true });
+    const writable = await file.createWritable();
+    await writable.write(content);
+    await writable.close();
+  }
+  return folder;
+}
+
+function picked(contents: Contents): File[] {
+  return Object.entries(contents).map(([path, content]) => {
+    const file = new File([content], path.slice(path.lastIndexOf("/") + 1));
+    return Object.defineProperty(file, "webkitRelativePath", { value: `photos/${path}` });
+  });
+}
+
+function open(kind: (typeof kinds)[number] | "handle" | "path", contents: Contents): Folder | Promise<Folder> {
+  if (kind === "files") return picked(contents);
+  return kind === "path" ? onDisk(contents) : inPrivateFiles(contents);
+}
+
+async function all(pairs: AsyncIterable<ImageTextPair>): Promise<ImageTextPair[]> {
+  const out = [];
+  for await (const pair of pairs) out.push(pair);
+  return out;
+}
+
+const brief = (pairs: ImageTextPair[]) =>
+  pairs.map(({ key, text, moreTexts, error }) => (error ? [key, error.message] : [key, text, ...(moreTexts ?? [])]));
+
+const photo = () => fixture("preprocess/images/exif6_120x80.jpg");
+
+describe.each(kinds)("a folder as %s", (kind) => {
+  test("has its captions beside the pictures, in the order of the paths", async () => {
+    const image = await photo();
+    const folder = await open(kind, {
+      "b.jpg": image,
+      "b.txt": " a bird \n",
+      "a/Z.JPEG": image,
+      "a/Z.txt": "a cat\nthe cat",
+      "c.png": image,
+      "d.gif": image,
+      "d.txt": " \n",
+      ".hidden.jpg": image,
+      "README.txt": "not a caption",
+      "notes.md": "",
+    });
+    const pairs = await all(imageFolder(folder, { captions: "lines" }));
+    expect(brief(pairs)).toEqual([
+      ["a/Z", "a cat", "the cat"],
+      ["b", "a bird"],
+      ["c", "expected a caption for c.png in c.txt, got no such file"],
+      ["d", "expected a caption, got none"],
+    ]);
+    // what it gives is what a trainer takes, with the bad ones left out
+    const trainer = await ClipTrainer.create({ config: tinyConfig, device: "cpu" });
+    const steps = [];
+    for await (const event of trainer.fit(() => imageFolder(folder), { batchSize: 2, epochs: 1, badPairs: "skip" })) {
+      steps.push(event);
+    }
+    expect(steps[0]?.skipped).toEqual([
+      {
+        index: 2,
+        key: "c",
+        code: "invalid-dataset",
+        message: expect.stringMatching(/^pair 2 \(c\): expected a caption/),
+      },
+      { index: 3, key: "d", code: "invalid-dataset", message: expect.stringMatching(/^pair 3 \(d\)/) },
+    ]);
+    const stopped = trainer.fit(() => imageFolder(folder), { batchSize: 2, epochs: 1 }).next();
+    await expect(stopped).rejects.toMatchObject({ code: "invalid-dataset", message: expect.stringMatching(/\(c\)/) });
+    trainer.dispose();
+  });
+
+  test("has its captions in a table", async () => {
+    const image = await photo();
+    const contents = { "one.jpg": image, "sub/two.jpg": image, "spare.jpg": image };
+    const rows =
+      'file_name,split,text\n./one.jpg,train,"a, b"\nsub\\two.jpg,train,two\none.jpg,test,"again ""one"""\ngone.jpg,,x\n,,y\none.jpg\n';
+    const expected = [
+      ["row 5", "expected the name of a picture, got none"],
+      ["./one.jpg", "a, b"],
+      ["sub\\two.jpg", "two"],
+      ["one.jpg", 'again "one"'],
+      ["gone.jpg", "expected a picture of that name, got none"],
+    ];
+    const folder = await open(kind, { ...contents, "metadata.csv": `\ufeff${rows}` });
+    expect(brief(await all(imageFolder(folder)))).toEqual(expected);
+    const tabs = await open(kind, { ...contents, "sub/my.tsv": "title\tfilepath\nzwei, drei\ttwo.jpg\n" });
+    expect(brief(await all(imageFolder(tabs, { table: "sub/my.tsv" })))).toEqual([["two.jpg", "zwei, drei"]]);
+    const lines = `${JSON.stringify({ file_name: "one.jpg", text: ["a", "b"] })}\n\n${JSON.stringify({ file_name: 3, text: "x" })}`;
+    const json = await open(kind, { ...contents, "metadata.jsonl": lines });
+    expect(brief(await all(imageFolder(json)))).toEqual([
+      ["row 2", "expected the name of a picture, got none"],
+      ["one.jpg", "a", "b"],
+    ]);
+    await expect(all(imageFolder(folder, { table: "none.csv" }))).rejects.toMatchObject({ code: "invalid-dataset" });
+    await expect(all(imageFolder(folder, { captionColumn: "alt" }))).rejects.toThrow(
+      'expected a column alt, got "file_name", "split", "text"',
+    );
+  });
+
+  test("without pictures is none", async () => {
+    const folder = await open(kind, { "a.txt": "a" });
+    await expect(all(imageFolder(folder))).rejects.toMatchObject({ code: "invalid-dataset" });
+  });
+});
+
+test.each([
+  ["id,text\n1,x", /column file_name or .*, got "id", "text"/],
+  ["", /got no columns/],
+  ['file_name,text\na.png,"open', /whole quotes/],
+])("the table %j is refused", async (text, message) => {
+  const run = all(captionTable(new Blob([text]), { images: () => new Uint8Array() }));
+  await expect(run).rejects.toMatchObject({ code: "invalid-dataset", message: expect.stringMatching(message) });
+});
+
+test("a table names pictures beside it, and those that a function finds", async () => {
+  const place = inBrowser ? `${location.origin}/pictures/` : "/data/pictures/";
+  const rows = "filepath;caption\nsub/a.png;one\n";
+  const found = await all(captionTable(new Blob([rows]), { images: (name) => `${place}${name}` }));
+  expect(found).toEqual([{ key: "sub/a.png", text: "one", image: `${place}sub/a.png` }]);
+  expect(await all(captionTable(new Blob([rows]), { separator: ";" }))).toMatchObject([{ image: "sub/a.png" }]);
+  if (inBrowser) {
+    const name = `${location.origin}/test/fixtures/preprocess/missing.csv`;
+    await expect(all(captionTable(name))).rejects.toBeDefined();
+    return;
+  }
+  const folder = await onDisk({
+    "captions.tsv": "filepath\ttitle\nimages/a.jpg\tone\n",
+    "images/a.jpg": await photo(),
+  });
+  const trainer = await ClipTrainer.create({ config: tinyConfig, device: "cpu" });
+  const pairs = await all(captionTable(`${folder}/captions.tsv`));
+  expect(pairs).toEqual([{ key: "images/a.jpg", text: "one", image: `${folder}/images/a.jpg` }]);
+  expect((await trainer.fit([...pairs, ...colourPairs(3)], { epochs: 1, batchSize: 4 }).next()).value?.batchSize).toBe(
+    4,
+  );
+  trainer.dispose();
+  await expect(all(captionTable(`${folder}/none.csv`))).rejects.toMatchObject({ code: "source-unreadable" });
+});
+
+test("a table on a server has no say over the files of whoever reads it", async () => {
+  const { createServer } = inBrowser ? { createServer: undefined } : await import("node:http");
+  if (!createServer) return;
+  const server = createServer((_, response) => response.end("url,text\nfile:///etc/passwd,x\n/etc/hosts,y\n"));
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as { port: number };
+  const [file, path] = await all(captionTable(`http://127.0.0.1:${port}/a/b.csv`));
+  expect(file?.error?.message).toMatch(/expected a picture/);
+  expect(String(path?.image)).toBe(`http://127.0.0.1:${port}/etc/hosts`);
+  server.close();
+});
+
+test.each([undefined, 3, {}, [1]])("%j is no folder", async (folder) => {
+  await expect(all(imageFolder(folder as unknown as Folder))).rejects.toMatchObject({ code: "invalid-source" });
+});
+
+describe("several captions an image", () => {
+  const captions = ["red 0", "a red one", "crimson"];
+
+  test("come one at a time, over the epochs each of them", async () => {
+    const [first, ...rest] = colourPairs(4);
+    if (!first) throw new Error("no pair");
+    const several = [{ ...first, moreTexts: captions.slice(1) }, ...rest];
+    const run = async (pairs: typeof several, epochs: number) => {
+      const trainer = await ClipTrainer.create({
+        config: { ...tinyConfig, text: { ...tinyConfig.text, vocabSize: 49408 } },
+        device: "cpu",
+      });
+      const losses = [];
+      // at a rate at which nothing changes, a loss says which captions there were
+      const options = { epochs, batchSize: 4, lr: 1e-12, weightDecay: 0, seed: 2 };
+      for await (const { loss } of trainer.fit(pairs, options)) losses.push(loss.toFixed(4));
+      trainer.dispose();
+      return losses;
+    };
+    const seen = new Set(await run(several, 24));
+    const alone = await Promise.all(
+      captions.map(async (text) => (await run([{ ...first, text }, ...rest] as typeof several, 1))[0]),
+    );
+    expect(seen).toEqual(new Set(alone));
+  });
+
+  test("are each asked for when the model is judged, and one that is found is enough", async () => {
+    const trainer = await ClipTrainer.create({ config: tinyConfig, device: "cpu" });
+    const pairs = colourPairs(4);
+    for await (const _ of trainer.fit(
+      { images: pairs.map(({ image }) => image), texts: pairs.map(({ text }) => text) },
+      { epochs: 1, batchSize: 4 },
+    ));
+    const twice = { images: pairs.map(({ image }) => image), texts: pairs.map(({ text }) => [text, "xyz"]) };
+    const [one, two] = [await trainer.evaluate(pairs), await trainer.evaluate(twice, { truncate: true })];
+    // four more captions that are all alike find at most one image first
+    expect(two.textToImage.r1 * 8).toBeGreaterThanOrEqual(one.textToImage.r1 * 4);
+    expect(two.textToImage.r1 * 8).toBeLessThanOrEqual(one.textToImage.r1 * 4 + 1);
+    expect(two.imageToText.r10).toBe(1);
+    trainer.dispose();
+  });
+});

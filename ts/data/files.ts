@@ -1,0 +1,68 @@
+/** The files of a folder, wherever it is: on disk, picked as a handle, picked as files. */
+
+import { readDisk, walkDisk } from "#disk";
+import { ClipError } from "../../workers/error.js";
+import { describe } from "../describe.js";
+import type { ImageInput } from "../images.js";
+
+/** A folder with pairs: its path in Node, one that was picked, or the files of `<input webkitdirectory>`. */
+export type Folder = string | FileSystemDirectoryHandle | Iterable<File>;
+
+/** A file in a folder. */
+export interface FolderFile {
+  /** From the folder on, with `/`. */
+  path: string;
+  /** As `fit` takes it. */
+  image(): Promise<ImageInput>;
+  text(): Promise<string>;
+}
+
+const ofBlob = (path: string, blob: Blob): FolderFile => ({
+  path,
+  image: async () => blob,
+  text: () => blob.text(),
+});
+
+const ofDisk = ({ path, location }: { path: string; location: string }): FolderFile => ({
+  path,
+  image: async () => location,
+  text: () => new Response(readDisk(location)).text(),
+});
+
+async function* walkHandle(folder: FileSystemDirectoryHandle, prefix: string): AsyncGenerator<FolderFile> {
+  // TypeScript's library lacks the iterator in some of its versions
+  const entries = (folder as unknown as { values(): AsyncIterable<FileSystemHandle> }).values();
+  for await (const entry of entries) {
+    const path = `${prefix}${entry.name}`;
+    if (entry.kind === "directory") yield* walkHandle(entry as FileSystemDirectoryHandle, `${path}/`);
+    else {
+      const file = entry as FileSystemFileHandle;
+      yield { path, image: () => file.getFile(), text: async () => (await file.getFile()).text() };
+    }
+  }
+}
+
+/** The files of a picked folder come with its own name before theirs. */
+function ofPicked(files: readonly File[]): FolderFile[] {
+  const paths = files.map((file) => file.webkitRelativePath || file.name);
+  const root = paths[0]?.slice(0, paths[0].indexOf("/") + 1) ?? "";
+  const inside = root !== "" && paths.every((path) => path.startsWith(root));
+  return files.map((file, i) => ofBlob((paths[i] as string).slice(inside ? root.length : 0), file));
+}
+
+/** All files of a folder and of those in it, in the order of their paths, which is the same each time. */
+export async function listFolder(folder: Folder): Promise<FolderFile[]> {
+  const files: FolderFile[] = [];
+  if (typeof folder === "string" && folder !== "") for await (const file of walkDisk(folder)) files.push(ofDisk(file));
+  else if (typeof folder === "object" && folder !== null && "kind" in folder) {
+    for await (const file of walkHandle(folder, "")) files.push(file);
+  } else if (typeof folder === "object" && folder !== null && Symbol.iterator in folder) {
+    const list = [...folder];
+    if (list.every((file) => file instanceof Blob && typeof file.name === "string")) files.push(...ofPicked(list));
+    else throw new ClipError("invalid-source", `expected files, got ${describe(list)}`);
+  } else {
+    throw new ClipError("invalid-source", `expected a folder's path, handle or files, got ${describe(folder)}`);
+  }
+  const hidden = (path: string) => path.split("/").some((part) => part.startsWith(".") || part === "__MACOSX");
+  return files.filter(({ path }) => !hidden(path)).sort((a, b) => (a.path < b.path ? -1 : 1));
+}

@@ -1,0 +1,25 @@
+/** Files on disk, of which a browser has none. */
+
+import { ClipError } from "../workers/error.js";
+
+/** A file somewhere in a folder. */
+export interface DiskFile {
+  /** From the folder on, with `/`. */
+  path: string;
+  /** Its path for the platform. */
+  location: string;
+}
+
+const noDisk = (path: string) =>
+  new ClipError("invalid-source", `expected what was picked, or an address, got the path ${path}`);
+
+/** All files of a folder and of those in it. */
+// biome-ignore lint/correctness/useYield: the platform has none
+export async function* walkDisk(folder: string): AsyncGenerator<DiskFile, void, undefined> {
+  throw noDisk(folder);
+}
+
+/** Bytes of a file. */
+export function readDisk(path: string): ReadableStream<Uint8Array<ArrayBuffer>> {
+  throw noDisk(path);
+}
