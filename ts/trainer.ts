@@ -66,6 +66,12 @@ export interface FitOptions extends RunOptions {
   epsilon?: number;
   /** Decoupled, on matrices only. @default 0.2 */
   weightDecay?: number;
+  /**
+   * Trains the matrices of the blocks by Muon (https://kellerjordan.github.io/posts/muon/) and the rest by AdamW: it learns
+   * more from each step, at the price of some multiplications. `lr` rises and falls as AdamW's does.
+   * @default AdamW for all; momentum 0.95, weightDecay 0.1
+   */
+  muon?: { lr: number; momentum?: number; weightDecay?: number };
   /** Longest that all gradients as one vector may be; longer ones are shortened to it. @default no limit */
   clipNorm?: number;
   /** Share of each target that is spread over the batch, from 0 to below 1; CLIP's loss only. @default 0 */
@@ -175,6 +181,7 @@ export class ClipTrainer extends Encoder {
       ...(options.lastBlocks !== undefined && { lastBlocks: options.lastBlocks }),
       ...(options.lora !== undefined && { lora: options.lora }),
       ...(options.lock !== undefined && { lock: options.lock }),
+      ...(options.muon !== undefined && { muon: { momentum: 0.95, weightDecay: 0.1, ...options.muon } }),
       ...(options.clipNorm !== undefined && { clipNorm: options.clipNorm }),
       seed: checkSeed(options.seed ?? 0),
     };

@@ -252,6 +252,7 @@ export interface FitSettings {
   beta2: number;
   epsilon: number;
   weightDecay: number;
+  muon?: { lr: number; momentum: number; weightDecay: number };
   clipNorm?: number;
   labelSmoothing: number;
   maskDuplicates: boolean;

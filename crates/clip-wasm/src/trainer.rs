@@ -3,7 +3,7 @@
 use clip_core::checkpoint;
 use clip_core::eval::{Evaluation, Recall};
 use clip_core::model::Towers;
-use clip_core::train::{AdamWOptions, Decay, Progress, RunOptions, TrainingSession, Tuning};
+use clip_core::train::{AdamWOptions, Decay, MuonOptions, Progress, RunOptions, TrainingSession, Tuning};
 use js_sys::Reflect;
 use wasm_bindgen::prelude::*;
 
@@ -35,9 +35,15 @@ impl JsFitSettings {
             epsilon: number("epsilon")?,
             weight_decay: number("weightDecay")?,
         };
-        let lora = get("lora")?;
-        let factor = |key: &str| Reflect::get(&lora, &key.into()).map(|value| value.as_f64().unwrap_or(f64::NAN));
-        let lora = if lora.is_object() { Some((factor("rank")?, factor("alpha")?)) } else { None };
+        let of = |group: &JsValue, key: &str| Reflect::get(group, &key.into()).map(|x| x.as_f64().unwrap_or(f64::NAN));
+        let (lora, muon) = (get("lora")?, get("muon")?);
+        let lora = if lora.is_object() { Some((of(&lora, "rank")?, of(&lora, "alpha")?)) } else { None };
+        let muon = if muon.is_object() {
+            let (lr, momentum) = (of(&muon, "lr")?, of(&muon, "momentum")?);
+            Some(MuonOptions { lr, momentum, weight_decay: of(&muon, "weightDecay")? })
+        } else {
+            None
+        };
         let options = RunOptions {
             batch_size: number("batchSize")?,
             micro_batch_size: optional("microBatchSize")?,
@@ -46,6 +52,7 @@ impl JsFitSettings {
             warmup: number("warmup")?,
             decay: js(Decay::from_name(&schedule))?,
             adamw,
+            muon,
             clip_norm: optional("clipNorm")?,
             label_smoothing: number("labelSmoothing")?,
             mask_duplicates: get("maskDuplicates")?.is_truthy(),

@@ -1,4 +1,4 @@
-//! Gradients, AdamW steps and learning rates of PyTorch.
+//! Gradients, AdamW and Muon steps and learning rates of PyTorch.
 
 use burn::optim::GradientsParams;
 use burn::tensor::TensorData;
@@ -9,7 +9,7 @@ use crate::checkpoint::{Layout, LoadOptions, load, save, save_gradients};
 use crate::config::ClipConfig;
 use crate::device::cpu;
 use crate::model::TextBatch;
-use crate::train::{Decay, LossOptions, Schedule, StepOptions, Trainer};
+use crate::train::{Decay, LossOptions, MuonOptions, Schedule, StepOptions, Trainer};
 
 fn trainer(logit_scale: Option<f32>) -> (Trainer, ClipConfig) {
     let config = ClipConfig::from_json(&text("training/hf_config.json")).unwrap();
@@ -225,4 +225,27 @@ fn a_batch_of_one_and_a_loss_that_is_no_number_change_nothing() {
     assert_eq!(error.code(), "loss-not-finite");
     let after = now(save(&trainer.inference_model(), &config, Layout::Hf, Default::default())).unwrap();
     assert_eq!((trainer.step(), before == after), (0, true));
+}
+
+#[test]
+fn three_steps_of_muon() {
+    let golden = Golden::open("training/muon.safetensors");
+    let options = MuonOptions { lr: 0.02, momentum: 0.95, weight_decay: 0.1 };
+    let matrix = |name: &str| {
+        let (shape, data) = golden.tensor(name);
+        // torch has [d_out, d_in]
+        let dims = [shape[0], shape[1]];
+        Tensor::<2>::from_data(TensorData::new(data, dims), &cpu()).transpose()
+    };
+    for name in ["square", "tall", "wide", "qkv"] {
+        let parts = if name == "qkv" { 3 } else { 1 };
+        let (mut value, mut momentum) = (matrix(&format!("{name}.start")), None);
+        for step in 1..=3 {
+            let gradient = matrix(&format!("{name}.gradient.{step}"));
+            let (next, moment) = options.step(0.02, value, momentum, gradient, parts);
+            (value, momentum) = (next, Some(moment));
+            let error = max_error(&values(value.clone()), &values(matrix(&format!("{name}.after.{step}"))));
+            assert!(error < 2e-6, "{name} after step {step}: {error}");
+        }
+    }
 }

@@ -5,6 +5,7 @@ mod batch;
 mod exact;
 mod features;
 mod gradients;
+mod muon;
 mod optimizer;
 mod run;
 mod schedule;
@@ -16,7 +17,8 @@ mod values;
 
 pub use batch::Batch;
 pub use gradients::LossOptions;
-pub use optimizer::{AdamW, AdamWOptions};
+pub use muon::MuonOptions;
+pub use optimizer::{AdamWOptions, Optimizer, OptimizerOptions};
 pub use run::{Progress, Run, RunOptions};
 pub use schedule::{Decay, Schedule};
 pub use session::TrainingSession;

@@ -1,4 +1,5 @@
-//! AdamW in two groups (arXiv 1711.05101; CLIP, arXiv 2103.00020, section 2.5).
+//! AdamW in two groups (arXiv 1711.05101; CLIP, arXiv 2103.00020, section 2.5), and Muon for the blocks' matrices where that
+//! is asked for.
 
 use burn::module::{Module, ModuleMapper, Param};
 use burn::optim::GradientsParams;
@@ -6,7 +7,8 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::exact;
-
+use super::muon::MuonOptions;
+use super::tuning::matrix_parts;
 use crate::error::{ClipError, Result};
 use crate::model::Clip;
 
@@ -55,27 +57,46 @@ impl AdamWOptions {
     }
 }
 
+/// Settings of the optimiser.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct OptimizerOptions {
+    /// AdamW's.
+    pub adamw: AdamWOptions,
+    /// Muon's, which then trains the matrices of the blocks, and its learning rate over AdamW's.
+    pub muon: Option<(MuonOptions, f64)>,
+}
+
+impl OptimizerOptions {
+    /// # Errors
+    /// `invalid-option` naming the first value out of its range.
+    pub fn validate(&self) -> Result<()> {
+        self.adamw.validate()?;
+        self.muon.map_or(Ok(()), |(muon, _)| muon.validate())
+    }
+}
+
 /// AdamW with decay on the matrices (embeddings among them), without it on gains, biases, the class embedding and
-/// `logit_scale`. Ours and not Burn's, whose moments cannot be read or written where reading has to be waited for.
-pub struct AdamW {
-    options: AdamWOptions,
+/// `logit_scale`; Muon for some. Ours and not Burn's, whose moments cannot be read or written where reading has to be waited
+/// for.
+pub struct Optimizer {
+    options: OptimizerOptions,
     /// Steps done.
     pub(super) steps: usize,
-    /// First moment of each parameter that had a gradient yet.
+    /// First moment of each parameter that had a gradient yet: all that Muon has.
     pub(super) exp_avg: GradientsParams,
     /// Second moment.
     pub(super) exp_avg_sq: GradientsParams,
 }
 
-impl AdamW {
+impl Optimizer {
     /// Without moments.
-    pub fn new(options: AdamWOptions) -> Self {
+    pub fn new(options: OptimizerOptions) -> Self {
         Self { options, steps: 0, exp_avg: GradientsParams::new(), exp_avg_sq: GradientsParams::new() }
     }
 
     /// With the moments of earlier steps.
     pub(super) fn resume(
-        options: AdamWOptions,
+        options: OptimizerOptions,
         steps: usize,
         exp_avg: GradientsParams,
         exp_avg_sq: GradientsParams,
@@ -84,46 +105,71 @@ impl AdamW {
     }
 
     /// Its settings.
-    pub fn options(&self) -> &AdamWOptions {
+    pub fn options(&self) -> &OptimizerOptions {
         &self.options
     }
 
     /// One update at rate `lr`; `scale`, `[1]`, multiplies every gradient before.
     pub fn step(&mut self, lr: f64, model: Clip, gradients: GradientsParams, scale: Option<Tensor<1>>) -> Clip {
         self.steps += 1;
-        model.map(&mut Update { adamw: self, lr, gradients, scale })
+        model.map(&mut Update { optimizer: self, lr, gradients, scale, path: Vec::new() })
     }
 }
 
 struct Update<'a> {
-    adamw: &'a mut AdamW,
+    optimizer: &'a mut Optimizer,
     lr: f64,
     gradients: GradientsParams,
     scale: Option<Tensor<1>>,
+    path: Vec<String>,
+}
+
+impl Update<'_> {
+    /// The order of operations is that of `torch.optim.AdamW`.
+    fn adamw<const D: usize>(&mut self, param: Param<Tensor<D>>, gradient: Tensor<D>) -> Param<Tensor<D>> {
+        let Optimizer { options, steps, exp_avg, exp_avg_sq } = &mut *self.optimizer;
+        let AdamWOptions { beta_1, beta_2, epsilon, weight_decay } = options.adamw;
+        let blend = |moment: Option<Tensor<D>>, beta: f64, new: Tensor<D>| match moment {
+            Some(moment) => moment * beta + new * (1.0 - beta),
+            None => new * (1.0 - beta),
+        };
+        let first = blend(exp_avg.remove::<D>(param.id), beta_1, gradient.clone());
+        let second = blend(exp_avg_sq.remove::<D>(param.id), beta_2, gradient.square());
+        exp_avg.register(param.id, first.clone());
+        exp_avg_sq.register(param.id, second.clone());
+        let t = *steps as i32;
+        let denominator = second.sqrt() / (1.0 - beta_2.powi(t)).sqrt() + epsilon;
+        let update = first * (self.lr / (1.0 - beta_1.powi(t))) / denominator;
+        let kept = if D < 2 { 1.0 } else { 1.0 - self.lr * weight_decay };
+        // a leaf again: the update is no part of the next step's graph
+        param.map(|value| Tensor::from_inner(value.inner() * kept - update).require_grad())
+    }
 }
 
 impl ModuleMapper for Update<'_> {
-    /// The order of operations is that of `torch.optim.AdamW`.
+    fn enter_module(&mut self, name: &str, _container_type: &str) {
+        self.path.push(name.into());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.pop();
+    }
+
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let Some(mut gradient) = self.gradients.remove::<D>(param.id) else { return param };
         if let Some(scale) = &self.scale {
             gradient = gradient * scale.clone().reshape([1; D]);
         }
-        let AdamW { options: AdamWOptions { beta_1, beta_2, epsilon, weight_decay }, steps, exp_avg, exp_avg_sq } =
-            &mut *self.adamw;
-        let blend = |moment: Option<Tensor<D>>, beta: f64, new: Tensor<D>| match moment {
-            Some(moment) => moment * beta + new * (1.0 - beta),
-            None => new * (1.0 - beta),
+        let parts = matrix_parts(&self.path.join("."));
+        let (Some((muon, ratio)), Some(parts)) = (self.optimizer.options.muon, parts) else {
+            return self.adamw(param, gradient);
         };
-        let first = blend(exp_avg.remove::<D>(param.id), *beta_1, gradient.clone());
-        let second = blend(exp_avg_sq.remove::<D>(param.id), *beta_2, gradient.square());
-        exp_avg.register(param.id, first.clone());
-        exp_avg_sq.register(param.id, second.clone());
-        let t = *steps as i32;
-        let denominator = second.sqrt() / (1.0 - beta_2.powi(t)).sqrt() + *epsilon;
-        let update = first * (self.lr / (1.0 - beta_1.powi(t))) / denominator;
-        let kept = if D < 2 { 1.0 } else { 1.0 - self.lr * *weight_decay };
-        // a leaf again: the update is no part of the next step's graph
-        param.map(|value| Tensor::from_inner(value.inner() * kept - update).require_grad())
+        let shape = gradient.dims();
+        let matrix = |tensor: Tensor<D>| tensor.reshape([shape[0], shape[D - 1]]); // the same shape: D is 2
+        let momentum = self.optimizer.exp_avg.remove::<D>(param.id).map(matrix);
+        let lr = self.lr * ratio;
+        let (value, momentum) = muon.step(lr, matrix(param.val().inner()), momentum, matrix(gradient), parts);
+        self.optimizer.exp_avg.register(param.id, momentum.reshape(shape));
+        param.map(|_| Tensor::from_inner(value.reshape(shape)).require_grad())
     }
 }

@@ -6,7 +6,8 @@ use super::batch::DatasetBatch;
 use super::exact;
 use super::features::FeatureCache;
 use super::gradients::LossOptions;
-use super::optimizer::AdamWOptions;
+use super::muon::MuonOptions;
+use super::optimizer::{AdamWOptions, OptimizerOptions};
 use super::schedule::{Decay, Schedule};
 use super::trainer::{StepOptions, Trainer};
 use super::tuning::Tuning;
@@ -36,6 +37,8 @@ pub struct RunOptions {
     pub decay: Decay,
     /// Settings of AdamW.
     pub adamw: AdamWOptions,
+    /// Settings of Muon, which then trains the matrices of the blocks; left out, AdamW trains them too.
+    pub muon: Option<MuonOptions>,
     /// Longest that the gradients as one vector may be; left out, any length.
     #[serde(with = "exact::option")]
     pub clip_norm: Option<f64>,
@@ -75,6 +78,11 @@ impl RunOptions {
         self.check().map(drop)
     }
 
+    /// Settings of the optimiser.
+    pub fn optimizer(&self) -> OptimizerOptions {
+        OptimizerOptions { adamw: self.adamw, muon: self.muon.map(|muon| (muon, muon.lr / self.lr)) }
+    }
+
     fn check(&self) -> Result<Checked> {
         let batch_size = whole("batchSize", self.batch_size, 0)?;
         match batch_size {
@@ -85,7 +93,7 @@ impl RunOptions {
         let epochs = whole("epochs", self.epochs, 1)?;
         let warmup = whole("warmup", self.warmup, 0)?;
         Schedule::new(self.lr, warmup, 0, self.decay)?;
-        self.adamw.validate()?;
+        self.optimizer().validate()?;
         let micro_batch_size = self.micro_batch_size.map(|size| whole("microBatchSize", size, 1)).transpose()?;
         if let Some(norm) = self.clip_norm.filter(|norm| !(norm.is_finite() && *norm > 0.0)) {
             return Err(ClipError::invalid_option("clipNorm", "a finite number above 0", norm));

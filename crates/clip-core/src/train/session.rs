@@ -164,7 +164,7 @@ impl TrainingSession {
         }
         self.interrupted = None;
         if let Some(trainer) = &mut self.trainer {
-            trainer.set_options(options.adamw, options.tuning, options.ema_decay, options.seed)?;
+            trainer.set_options(options.optimizer(), options.tuning, options.ema_decay, options.seed)?;
         }
         Ok(self.run.as_ref().map_or(0, Run::total_steps))
     }

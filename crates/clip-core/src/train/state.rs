@@ -1,7 +1,7 @@
 //! Everything that training goes on from, as one file.
 //!
 //! A safetensors file of two byte tensors, each a safetensors file of its own: `model`, complete as
-//! [`Bundle::save`](crate::bundle::Bundle::save) writes it, and `values`: AdamW's `exp_avg` and `exp_avg_sq`, adapters and
+//! [`Bundle::save`](crate::bundle::Bundle::save) writes it, and `values`: the optimiser's `exp_avg` and `exp_avg_sq`, adapters and
 //! averages, under the paths of our parameters. The rest is JSON in the metadata, with the SHA-256 of all tensors. Order and learning rate follow from the settings and
 //! the step, so nothing else has to be kept.
 
@@ -11,7 +11,8 @@ use safetensors::tensor::{Dtype, TensorView};
 use serde::{Deserialize, Serialize};
 
 use super::exact;
-use super::optimizer::AdamWOptions;
+use super::muon::MuonOptions;
+use super::optimizer::{AdamWOptions, OptimizerOptions};
 use super::run::RunOptions;
 use super::trainer::Trainer;
 use super::tuning::Tuning;
@@ -20,7 +21,7 @@ use crate::digest::Sha256;
 use crate::error::{ClipError, Result};
 
 /// Changes when a state of before could be misread.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 const STATE: &str = "clipwright.training";
 const SUM: &str = "clipwright.sha256";
 /// In the order of the sum.
@@ -33,8 +34,12 @@ pub(super) struct Notes {
     /// Steps done by the trainer, all runs together.
     pub(super) steps: usize,
     pub(super) adamw: AdamWOptions,
+    pub(super) muon: Option<MuonOptions>,
+    /// Muon's learning rate over AdamW's.
+    #[serde(with = "exact")]
+    pub(super) muon_ratio: f64,
     /// Steps done since the moments began.
-    pub(super) adamw_steps: usize,
+    pub(super) optimizer_steps: usize,
     pub(super) tuning: Tuning,
     pub(super) average: Option<AverageNotes>,
     pub(super) run: Option<RunNotes>,
@@ -66,17 +71,24 @@ pub(super) struct State {
 
 impl Notes {
     pub(super) fn new(trainer: &Trainer, run: Option<RunNotes>) -> Self {
-        let adamw = trainer.optimizer();
+        let optimizer = trainer.optimizer();
+        let OptimizerOptions { adamw, muon } = *optimizer.options();
         let average = trainer.average().map(|average| AverageNotes { decay: average.decay, steps: average.steps });
         Self {
             format: FORMAT,
             steps: trainer.step(),
-            adamw: *adamw.options(),
-            adamw_steps: adamw.steps,
+            adamw,
+            muon: muon.map(|(muon, _)| muon),
+            muon_ratio: muon.map_or(0.0, |(_, ratio)| ratio),
+            optimizer_steps: optimizer.steps,
             tuning: trainer.tuning(),
             average,
             run,
         }
+    }
+
+    pub(super) fn optimizer(&self) -> OptimizerOptions {
+        OptimizerOptions { adamw: self.adamw, muon: self.muon.map(|muon| (muon, self.muon_ratio)) }
     }
 }
 
@@ -166,6 +178,7 @@ mod tests {
             warmup: 3.0,
             decay: Decay::Cosine,
             adamw: AdamWOptions::default(),
+            muon: None,
             clip_norm: Some(0.7),
             label_smoothing: 0.1,
             mask_duplicates: true,
@@ -281,15 +294,16 @@ mod tests {
     }
 
     #[test]
-    fn adapters_averages_and_frozen_blocks_are_gone_on_with_bit_for_bit() {
+    fn adapters_averages_frozen_blocks_and_muon_are_gone_on_with_bit_for_bit() {
         let lora = Tuning::Lora { rank: 3, alpha: 7.0 };
-        for (tuning, ema_decay, patch_dropout) in [
-            (lora, None, 0.0),
-            (lora, Some(0.9), 0.0),
-            (Tuning::LastBlocks(0), None, 0.5),
-            (Tuning::All, Some(0.99), 0.25),
+        let muon = Some(MuonOptions { lr: 0.01, momentum: 0.9, weight_decay: 0.1 });
+        for (tuning, ema_decay, patch_dropout, muon) in [
+            (lora, None, 0.0, None),
+            (lora, Some(0.9), 0.0, muon),
+            (Tuning::LastBlocks(0), None, 0.5, None),
+            (Tuning::All, Some(0.99), 0.25, muon),
         ] {
-            let options = RunOptions { tuning, ema_decay, patch_dropout, ..options() };
+            let options = RunOptions { tuning, ema_decay, patch_dropout, muon, ..options() };
             let mut whole = session();
             whole.start(pairs(&whole, 0), &options).unwrap();
             let fresh = weights(&whole);
@@ -361,10 +375,10 @@ mod tests {
             assert_eq!(open(&state[..at]).code(), "invalid-checkpoint", "cut at {at}");
         }
         let mut newer = state.clone();
-        let format = br#"format\":2"#;
+        let format = br#"format\":3"#;
         let at = state.windows(format.len()).position(|window| window == format).unwrap();
-        newer[at + format.len() - 1] = b'3';
+        newer[at + format.len() - 1] = b'4';
         let error = open(&newer).to_string();
-        assert!(error.contains("expected format 2, got 3"), "{error}");
+        assert!(error.contains("expected format 3, got 4"), "{error}");
     }
 }

@@ -7,7 +7,7 @@ use burn::tensor::{Device, Tensor};
 use super::average::Average;
 use super::batch::Batch;
 use super::gradients::{LossOptions, Outcome, gradients, norm};
-use super::optimizer::{AdamW, AdamWOptions};
+use super::optimizer::{Optimizer, OptimizerOptions};
 use super::state::{AverageNotes, Notes};
 use super::tuning::Tuning;
 use super::values::{Values, learning, read_group, replace};
@@ -52,7 +52,7 @@ pub struct StepOptions {
 pub struct Trainer {
     model: Clip,
     tuning: Tuning,
-    optimizer: AdamW,
+    optimizer: Optimizer,
     average: Option<Average>,
     step: usize,
 }
@@ -60,7 +60,7 @@ pub struct Trainer {
 impl Trainer {
     /// Takes over a model on a device with autodiff.
     pub fn new(model: Clip) -> Self {
-        let optimizer = AdamW::new(AdamWOptions::default());
+        let optimizer = Optimizer::new(OptimizerOptions::default());
         Self { model, tuning: Tuning::All, optimizer, average: None, step: 0 }
     }
 
@@ -73,7 +73,8 @@ impl Trainer {
         let device = fresh.model.device().inner();
         let model = notes.tuning.apply(fresh.model, 0);
         let group = |name: &str| read_group(values, name, &model, &device);
-        let optimizer = AdamW::resume(notes.adamw, notes.adamw_steps, group(EXP_AVG)?, group(EXP_AVG_SQ)?);
+        let optimizer =
+            Optimizer::resume(notes.optimizer(), notes.optimizer_steps, group(EXP_AVG)?, group(EXP_AVG_SQ)?);
         let average = match notes.average {
             Some(AverageNotes { decay, steps }) => Some(Average { decay, steps, values: group(AVERAGE)? }),
             None => None,
@@ -111,7 +112,7 @@ impl Trainer {
     }
 
     /// Its optimiser.
-    pub(super) fn optimizer(&self) -> &AdamW {
+    pub(super) fn optimizer(&self) -> &Optimizer {
         &self.optimizer
     }
 
@@ -152,7 +153,7 @@ impl Trainer {
     /// `invalid-option`.
     pub fn set_options(
         &mut self,
-        options: AdamWOptions,
+        options: OptimizerOptions,
         tuning: Tuning,
         ema_decay: Option<f64>,
         seed: u64,
@@ -166,9 +167,9 @@ impl Trainer {
         if tuning != self.tuning {
             self.model = tuning.apply(self.model.clone(), seed);
             self.tuning = tuning;
-            self.optimizer = AdamW::new(options);
+            self.optimizer = Optimizer::new(options);
         } else if options != *self.optimizer.options() {
-            self.optimizer = AdamW::new(options);
+            self.optimizer = Optimizer::new(options);
         }
         if let (Some(decay), None) = (ema_decay, &self.average) {
             self.average = Some(Average::new(decay, &self.model));
@@ -185,7 +186,7 @@ impl Trainer {
         Ok((read(loss).await?[0], gradients))
     }
 
-    /// Gradient of the loss, AdamW at rate `lr`, `logit_scale` clamped to [0, ln 100].
+    /// Gradient of the loss, a step of the optimiser at rate `lr`, `logit_scale` clamped to [0, ln 100].
     ///
     /// # Errors
     /// `count-mismatch`, `batch-too-small`, `device-failed`; `loss-not-finite`, also where a gradient is not, with the

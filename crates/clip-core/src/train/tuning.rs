@@ -86,6 +86,12 @@ const BEFORE_BLOCKS: [&str; 5] = ["conv1.", "class_embedding", "positional_embed
 /// Matrices of a block.
 const MATRICES: [&str; 4] = ["attn.in_proj_weight", "attn.out_proj.weight", "mlp.c_fc.weight", "mlp.c_proj.weight"];
 
+/// How many matrices stand side by side in a parameter, where it is a block's matrix.
+pub(super) fn matrix_parts(path: &str) -> Option<usize> {
+    let (_, name) = block_of(path)?;
+    MATRICES.contains(&name).then_some(if name == "attn.in_proj_weight" { 3 } else { 1 })
+}
+
 /// Number of the block that a parameter is in, and its name there.
 fn block_of(path: &str) -> Option<(usize, &str)> {
     let (block, name) = path.split_once("transformer.resblocks.")?.1.split_once('.')?;
