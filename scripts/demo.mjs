@@ -1,7 +1,7 @@
-/** `npm run demo`: sets up, builds, and serves examples/demo at http://127.0.0.1:5173/. */
+/** `npm run demo`: sets up, builds, and serves examples/train at http://127.0.0.1:5173/. */
 
 import { build } from "./build.mjs";
 import { run } from "./setup.mjs";
 
 build();
-run("npx", ["vite", "examples/demo", "--config", "examples/demo/vite.config.ts", ...process.argv.slice(2)]);
+run("npx", ["vite", "examples/train", "--config", "examples/train/vite.config.ts", ...process.argv.slice(2)]);

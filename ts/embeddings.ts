@@ -39,3 +39,16 @@ export function topK(
   });
   return scored.sort((a, b) => b.score - a.score || a.index - b.index).slice(0, k);
 }
+
+/** Cosine of each row of `a` with the same row of `b`: how well images and their own captions fit, for instance. */
+export function rowSimilarities(a: Embeddings, b: Embeddings): Float32Array {
+  const [rows, dim] = a.shape;
+  if (rows !== b.shape[0] || dim !== b.shape[1]) {
+    throw new ClipError("shape-mismatch", `shape mismatch: expected [${rows}, ${dim}], got [${b.shape.join(", ")}]`);
+  }
+  return Float32Array.from({ length: rows }, (_, row) => {
+    let score = 0;
+    for (let i = row * dim; i < (row + 1) * dim; i++) score += (a.data[i] ?? 0) * (b.data[i] ?? 0);
+    return score;
+  });
+}

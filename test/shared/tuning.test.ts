@@ -2,7 +2,7 @@
 
 import { Clip, ClipTrainer, type FitOptions } from "clipwright";
 import { expect, test } from "vitest";
-import { colourPairs, maxError, parseSafetensors, sameBytes, tinyConfig } from "../support";
+import { colourPairs, devices, maxError, parseSafetensors, sameBytes, tinyConfig } from "../support";
 
 const options: FitOptions = { batchSize: 4, epochs: 6, lr: 1e-2, warmup: 3, seed: 5 };
 const pairs = colourPairs(8);
@@ -119,3 +119,42 @@ test("patches are left out by the seed", async () => {
   expect(losses[1]).toEqual(losses[0]);
   expect(losses[2]).not.toEqual(losses[0]);
 });
+
+test.each(devices)(
+  "Muon moves the blocks' matrices alike in all directions, and AdamW the rest, on %s",
+  async (device) => {
+    const trainer = await ClipTrainer.create({ config: tinyConfig, device, seed: 3 });
+    for await (const _ of trainer.fit(pairs, { batchSize: 8, epochs: 1, lr: 1e-12 }));
+    const before = await tensors(trainer);
+    const muon = { lr: 0.01, weightDecay: 0 };
+    for await (const _ of trainer.fit(pairs, { batchSize: 8, epochs: 1, warmup: 0, lr: 1e-12, weightDecay: 0, muon }));
+    const after = await tensors(trainer);
+    const moved = changed(before, after).filter(
+      (name) => maxError(after.get(name) ?? [], before.get(name) ?? []) > 1e-6,
+    );
+    const inBlocks = /encoder\.layers\.0\.(self_attn\.(q|k|v|out)_proj|mlp\.fc[12])\.weight$/;
+    expect(moved.every((name) => inBlocks.test(name))).toBe(true);
+    expect(moved).toHaveLength(12);
+    for (const name of moved) {
+      const [a, b] = [after.get(name) ?? [], before.get(name) ?? []];
+      const length = Math.hypot(...Array.from(a, (x, i) => x - (b[i] as number)));
+      // up to 16 directions, as many as eight pairs give, each between 0.6 and 1.3 times the rate; the MLP's first matrix is four times as tall
+      const root = (name.includes("fc1") ? 2 : 1) * Math.sqrt(16) * muon.lr;
+      expect(length / root, name).toBeGreaterThan(0.1);
+      expect(length / root, name).toBeLessThan(1.3);
+    }
+    for (const [bad, message] of [
+      [{ lr: 0 }, /muon\.lr/],
+      [{ lr: 0.1, momentum: 1 }, /muon\.momentum/],
+      [{ lr: 0.1, weightDecay: -1 }, /muon\.weightDecay/],
+      [{} as { lr: number }, /muon\.lr/],
+    ] as const) {
+      const error = await trainer
+        .fit(pairs, { batchSize: 8, muon: bad })
+        .next()
+        .catch((error) => error);
+      expect(error).toMatchObject({ code: "invalid-option", message: expect.stringMatching(message) });
+    }
+    trainer.dispose();
+  },
+);
