@@ -20,6 +20,7 @@ import type { Embeddings } from "./embeddings.js";
 import { encodeEach } from "./encode-each.js";
 import { type ImageInput, isPixelInput, type PixelInput, toWireImage } from "./images.js";
 import { checkCount, invalidOption } from "./invalid-option.js";
+import { LinearProbe } from "./linear-probe.js";
 import { type ClipSource, type ServerOptions, toWireSource } from "./sources.js";
 import { isTokenInput, type TokenInput, toTexts } from "./texts.js";
 import { WorkerClient } from "./worker-client.js";
@@ -213,6 +214,31 @@ export abstract class Encoder {
       labelEmbeddings: async (prompts, perLabel) =>
         embeddings(await this.client.call((api) => api.labelEmbeddings(prompts, perLabel))),
       logits: (images, texts) => this.logits(images, texts),
+    });
+  }
+
+  /**
+   * Learns to tell labels apart from labelled images alone, without changing the model: logistic regression on embeddings.
+   *
+   * @param labels one for each image, two different ones or more
+   * @param options.c how much the images count against small weights, scikit-learn's `C` @default 0.316, as in CLIP's paper
+   * @throws ClipError `count-mismatch`, `empty-batch`, `invalid-option`, those of `encodeImage`
+   *
+   * @example
+   * const probe = await clip.linearProbe(photos, ["ripe", "ripe", "raw", …]);
+   * const [best] = await probe.classify(photo);
+   */
+  linearProbe(
+    images: readonly ImageInput[] | Embeddings,
+    labels: readonly string[],
+    options: { c?: number } = {},
+  ): Promise<LinearProbe> {
+    return LinearProbe.fit(images, labels, options, {
+      encodeImage: (images) => this.encodeImage(images),
+      fit: ({ data, shape }, classes, count, c) =>
+        this.client.call((api) => api.fitProbe({ data, shape }, classes, count, c)),
+      probabilities: (weights, { data, shape }) =>
+        this.client.call((api) => api.probeProbabilities(weights, { data, shape })),
     });
   }
 

@@ -1,50 +1,111 @@
-/** A model judged by pairs, once or again and again. */
+/** A model judged by pairs, once or again and again, and by labelled images where there are some. */
 
+import { ClipError } from "../workers/error.js";
 import type { Evaluation, PairsHandle } from "../workers/protocol.js";
 import { type PairSource, sendPairs } from "./data/pairs.js";
+import type { Embeddings } from "./embeddings.js";
+import type { ImageInput } from "./images.js";
 import type { WorkerClient } from "./worker-client.js";
+import type { Template, ZeroShotClassifier } from "./zero-shot.js";
+
+/** Labelled images, told apart by their labels' names alone. */
+export interface ZeroShotOptions {
+  images: readonly ImageInput[];
+  /** One for each image. */
+  labels: readonly string[];
+  /** Captions that each label is put into at `{}`. @default ["a photo of a {}."] */
+  templates?: Template | readonly Template[];
+}
 
 /** How a model is judged. */
 export interface EvaluateOptions {
   /** More pairs to be told apart from: their images and captions are candidates, but nothing is asked for them. */
   distractors?: PairSource;
+  /** Labelled images to be classified besides. */
+  zeroShot?: ZeroShotOptions;
   /** Cuts captions longer than the context where they would be refused. @default false */
   truncate?: boolean;
+}
+
+/** What embeds labels: an encoder. */
+export interface Classifies {
+  zeroShotClassifier(
+    labels: readonly string[],
+    options: { templates?: Template | readonly Template[]; truncate?: boolean },
+  ): Promise<ZeroShotClassifier>;
 }
 
 /** Pairs in the worker that its model is judged by. They are sent once: a stream can be read only once. */
 export class Judge {
   readonly #client: WorkerClient;
-  readonly #pairs: PairsHandle;
-  readonly #distractors: PairsHandle | undefined;
+  readonly #encoder: Classifies;
+  readonly #options: EvaluateOptions;
+  readonly #handles: PairsHandle[] = [];
+  #distractors: PairsHandle | undefined;
+  #labelled: PairsHandle | undefined;
 
-  private constructor(client: WorkerClient, pairs: PairsHandle, distractors: PairsHandle | undefined) {
+  private constructor(client: WorkerClient, encoder: Classifies, options: EvaluateOptions) {
     this.#client = client;
-    this.#pairs = pairs;
-    this.#distractors = distractors;
+    this.#encoder = encoder;
+    this.#options = options;
   }
 
-  static async open(client: WorkerClient, pairs: PairSource, options: EvaluateOptions): Promise<Judge> {
-    const { distractors, truncate = false } = options;
-    const judge = new Judge(client, await sendPairs(client, pairs, { truncate }), undefined);
-    if (distractors === undefined) return judge;
+  static async open(
+    client: WorkerClient,
+    encoder: Classifies,
+    pairs: PairSource,
+    options: EvaluateOptions,
+  ): Promise<Judge> {
+    const judge = new Judge(client, encoder, options);
     try {
-      return new Judge(client, judge.#pairs, await sendPairs(client, distractors, { truncate }));
+      const { distractors, zeroShot } = options;
+      await judge.#send(pairs);
+      if (distractors !== undefined) judge.#distractors = await judge.#send(distractors);
+      if (zeroShot) judge.#labelled = await judge.#send({ images: zeroShot.images, texts: zeroShot.labels });
+      return judge;
     } catch (error) {
       await judge.close();
       throw error;
     }
   }
 
+  async #send(pairs: PairSource): Promise<PairsHandle> {
+    const { truncate = false } = this.#options;
+    const handle = await sendPairs(this.#client, pairs, { truncate });
+    this.#handles.push(handle);
+    return handle;
+  }
+
   /** How well each pair finds its other half with the weights as they are now. */
-  evaluate(): Promise<Evaluation> {
-    return this.#client.call((api) => api.evaluate(this.#pairs, this.#distractors));
+  async evaluate(): Promise<Evaluation> {
+    const [pairs] = this.#handles as [PairsHandle];
+    const retrieval = await this.#client.call((api) => api.evaluate(pairs, this.#distractors));
+    const zeroShot = await this.#classify();
+    return zeroShot ? { ...retrieval, zeroShot } : retrieval;
+  }
+
+  /** The labels' captions are embedded anew each time: the text tower learns too. */
+  async #classify(): Promise<Evaluation["zeroShot"]> {
+    const [{ zeroShot, truncate = false }, handle] = [this.#options, this.#labelled];
+    if (!zeroShot || handle === undefined) return undefined;
+    const { labels, templates } = zeroShot;
+    if (labels.length === 0)
+      throw new ClipError("empty-batch", "empty batch: expected at least 1 labelled image, got 0");
+    const matrix = await this.#client.call((api) => api.embedPairImages(handle));
+    const images: Embeddings = { ...matrix, normalized: true };
+    const names = [...new Set(labels)];
+    const options = { truncate, ...(templates !== undefined && { templates }) };
+    const classifier = await this.#encoder.zeroShotClassifier(names, options);
+    const lists = await classifier.classify(images, { topK: 5 });
+    const among = (k: number) =>
+      lists.filter((list, i) => list.slice(0, k).some(({ label }) => label === labels[i])).length / lists.length;
+    return { top1: among(1), top5: among(5) };
   }
 
   /** Frees them; nothing to free where the worker is gone. */
   async close(): Promise<void> {
-    for (const handle of [this.#pairs, this.#distractors]) {
-      if (handle !== undefined) await this.#client.call((api) => api.closePairs(handle)).catch(() => undefined);
+    for (const handle of this.#handles) {
+      await this.#client.call((api) => api.closePairs(handle)).catch(() => undefined);
     }
   }
 }

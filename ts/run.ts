@@ -5,7 +5,7 @@ import type { Evaluation, PairsHandle, SkippedPair, StepEvent } from "../workers
 import { Autosave, type AutosaveOptions } from "./autosave.js";
 import { canRepeat, type PairSource, sendPairs } from "./data/pairs.js";
 import { checkCount, invalidOption } from "./invalid-option.js";
-import { type EvaluateOptions, Judge } from "./judge.js";
+import { type Classifies, type EvaluateOptions, Judge } from "./judge.js";
 import { type TrainingWarning, TrainingWatch } from "./training-watch.js";
 import type { WorkerClient } from "./worker-client.js";
 
@@ -60,7 +60,7 @@ export interface FitEvent extends StepEvent {
 }
 
 /** The trainer, as its run sees it. */
-export interface RunHost {
+export interface RunHost extends Classifies {
   /** The worker in use. */
   client(): WorkerClient;
   /** Takes over what the worker now says of its model. */
@@ -147,7 +147,7 @@ export class TrainingRun {
       return false;
     }
     await start(handle);
-    this.#judge = evaluation && (await Judge.open(client, evaluation.pairs, evaluation));
+    this.#judge = evaluation && (await Judge.open(client, this.#host, evaluation.pairs, evaluation));
     await this.#host.refresh();
     return true;
   }

@@ -223,6 +223,7 @@ export class ClipTrainer extends Encoder {
           this.info = await this.client.call((api) => api.info());
         },
         revive: (state) => this.#revive(state),
+        zeroShotClassifier: (labels, options) => this.zeroShotClassifier(labels, options),
       };
       const run = new TrainingRun(host, pairs, options, masked);
       await check();
@@ -288,7 +289,7 @@ export class ClipTrainer extends Encoder {
 
   /** How well each pair finds its other half among all of them and the `distractors`. */
   async evaluate(pairs: PairSource, options: EvaluateOptions = {}): Promise<Evaluation> {
-    const judge = await Judge.open(this.client, pairs, options);
+    const judge = await Judge.open(this.client, this, pairs, options);
     try {
       return await judge.evaluate();
     } finally {

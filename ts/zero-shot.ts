@@ -46,6 +46,20 @@ function captions(templates: Template | readonly Template[]): ((label: string) =
   return writers;
 }
 
+/** The `topK` best labels of each row of scores, best first. */
+export function bestFirst(labels: readonly string[], scores: Float32Array, topK: number): Prediction[][] {
+  if (!(Number.isInteger(topK) && topK > 0)) {
+    throw invalidOption("topK", "a whole number above 0", topK);
+  }
+  const columns = labels.length;
+  return Array.from({ length: scores.length / columns }, (_, row) =>
+    labels
+      .map((label, index) => ({ label, index, score: scores[row * columns + index] as number }))
+      .sort((a, b) => b.score - a.score || a.index - b.index)
+      .slice(0, topK),
+  );
+}
+
 /** Labels whose captions are embedded. */
 export class ZeroShotClassifier {
   /** What it tells apart. */
@@ -84,19 +98,10 @@ export class ZeroShotClassifier {
     images: ImageInput | readonly ImageInput[] | Embeddings,
     { topK = 5 }: { topK?: number } = {},
   ): Promise<Prediction[] | Prediction[][]> {
-    if (!(Number.isInteger(topK) && topK > 0)) {
-      throw invalidOption("topK", "a whole number above 0", topK);
-    }
     const ready = typeof images === "object" && images !== null && "normalized" in images;
     const embeddings = ready ? images : await this.#model.encodeImage(images);
-    const { probabilities, shape } = await this.#model.logits(embeddings, this.embeddings);
-    const [rows, columns] = shape;
-    const lists = Array.from({ length: rows }, (_, row) =>
-      this.labels
-        .map((label, index) => ({ label, index, score: probabilities[row * columns + index] as number }))
-        .sort((a, b) => b.score - a.score || a.index - b.index)
-        .slice(0, topK),
-    );
+    const { probabilities } = await this.#model.logits(embeddings, this.embeddings);
+    const lists = bestFirst(this.labels, probabilities, topK);
     return ready || Array.isArray(images) ? lists : (lists[0] as Prediction[]);
   }
 }

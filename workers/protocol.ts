@@ -302,6 +302,8 @@ export interface Recall {
 export interface Evaluation {
   imageToText: Recall;
   textToImage: Recall;
+  /** Where labelled images were given, the share of them whose label is the first, or among the first five. */
+  zeroShot?: { top1: number; top5: number };
 }
 
 /** Adapters as PEFT reads them: the contents of its two files. */
@@ -373,6 +375,10 @@ export interface ClipWorkerApi {
   probabilities(logits: Float32Array, texts: number): Promise<Float32Array>;
   /** One embedding a label from the embeddings of its prompts. */
   labelEmbeddings(prompts: Float32Array, perLabel: number): Promise<Matrix>;
+  /** Logistic regression on embeddings: a row a class, the bias last. */
+  fitProbe(features: Matrix, classes: Uint32Array, classCount: number, c: number): Promise<Matrix>;
+  /** What such rows say of embeddings, images by classes. */
+  probeProbabilities(weights: Matrix, features: Matrix): Promise<Float32Array>;
   save(layout: CheckpointLayout): Promise<Uint8Array>;
   exportFiles(layout: CheckpointLayout): Promise<ExportedFile[]>;
 
@@ -398,6 +404,8 @@ export interface ClipWorkerApi {
   /** A trainer from what `saveState` wrote, or from the newest whole one in a folder. */
   resume(state: Uint8Array | string, device: DeviceChoice): Promise<ModelInfo>;
   evaluate(pairs: PairsHandle, distractors: PairsHandle | undefined): Promise<Evaluation>;
+  /** Embeddings of the pairs' images. */
+  embedPairImages(pairs: PairsHandle): Promise<Matrix>;
   gradients(pixels: Float32Array, ids: Int32Array, layout: CheckpointLayout): Promise<GradientResult>;
   stepOn(pixels: Float32Array, ids: Int32Array, lr: number): Promise<number>;
 }

@@ -261,6 +261,27 @@ export class ClipService implements ClipWorkerApi {
     return this.#embed(async (model) => model.labelEmbeddings(prompts, perLabel));
   }
 
+  fitProbe(features: Matrix, classes: Uint32Array, classCount: number, c: number): Promise<Matrix> {
+    return this.#queue(({ wasm }) => {
+      const [, dim] = features.shape;
+      const probe = wasm.LinearProbe.fit(features.data, dim, classes, classCount, c);
+      const { weights } = probe;
+      probe.free();
+      return this.#matrix(weights, dim + 1);
+    });
+  }
+
+  probeProbabilities(weights: Matrix, features: Matrix): Promise<Float32Array> {
+    return this.#queue(({ wasm }) => {
+      const probe = new wasm.LinearProbe(weights.data, weights.shape[1] - 1);
+      try {
+        return probe.probabilities(features.data);
+      } finally {
+        probe.free();
+      }
+    });
+  }
+
   async preprocess(images: WireImage[]): Promise<Float32Array> {
     const ready = await this.#ready(images);
     return this.#queue(() => this.#withModel((model) => this.#pixels(model, ready)));
@@ -369,6 +390,10 @@ export class ClipService implements ClipWorkerApi {
 
   evaluate(pairs: PairsHandle, distractors: PairsHandle | undefined): Promise<Evaluation> {
     return this.#queue(() => this.#needTraining().evaluate(pairs, distractors));
+  }
+
+  embedPairImages(pairs: PairsHandle): Promise<Matrix> {
+    return this.#embed(() => this.#needTraining().embedImages(pairs));
   }
 
   gradients(pixels: Float32Array, ids: Int32Array, layout: CheckpointLayout): Promise<GradientResult> {

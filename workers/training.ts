@@ -127,4 +127,9 @@ export class Training {
     };
     return { imageToText: recall(0), textToImage: recall(4) };
   }
+
+  /** Embeddings of the pairs' images, row by row. */
+  embedImages(pairs: PairsHandle): Promise<Float32Array> {
+    return this.trainer.embedImages(this.#need(pairs));
+  }
 }

@@ -27,6 +27,33 @@ test("every so many steps, and at the last one, by pairs that are streamed once"
   trainer.dispose();
 });
 
+test("by labelled images besides, as the classifier would tell them apart", async () => {
+  const trainer = await create();
+  const pairs = colourPairs(8);
+  const zeroShot = {
+    images: pairs.map(({ image }) => image),
+    labels: pairs.map(({ text }, i) => (i === 7 ? "red 0" : text)),
+    templates: ["{}"],
+  };
+  const evaluation = { pairs, every: 60, zeroShot, truncate: true };
+  const events = await all(trainer.fit(pairs, { ...options, batchSize: 8, lr: 1e-2, epochs: 120, evaluation }));
+  const judged = events.flatMap(({ evaluation }) => evaluation?.zeroShot ?? []);
+  expect(judged).toHaveLength(2);
+  const names = [...new Set(zeroShot.labels)];
+  const classifier = await trainer.zeroShotClassifier(names, { templates: zeroShot.templates, truncate: true });
+  const lists = await classifier.classify(zeroShot.images, { topK: 5 });
+  const first = lists.filter(([best], i) => best?.label === zeroShot.labels[i]).length / 8;
+  expect(judged[1]?.top1).toBe(first);
+  expect(judged[1]?.top5).toBeGreaterThanOrEqual(first);
+  // it has learned them by heart, but for the one with another's label
+  expect(first).toBeGreaterThan(0.5);
+  const bad = { pairs, every: 1, zeroShot: { images: zeroShot.images, labels: ["one"] } };
+  await expect(all(trainer.fit(pairs, { ...options, evaluation: bad }))).rejects.toMatchObject({
+    code: "count-mismatch",
+  });
+  trainer.dispose();
+});
+
 test("a run that gets no better ends, and can be gone on with", async () => {
   const trainer = await create();
   const pairs = colourPairs(8);

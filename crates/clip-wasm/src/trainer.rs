@@ -204,6 +204,12 @@ impl Trainer {
         js(self.0.evaluate(&pairs.dataset, Some(&distractors.dataset)).await).map(flat)
     }
 
+    /// Embeddings of the pairs' images, `[pairs, embed_dim]`.
+    #[wasm_bindgen(js_name = embedImages)]
+    pub async fn embed_images(&self, pairs: &Pairs) -> JsResult<Vec<f32>> {
+        js(self.0.embed_images(&pairs.dataset).await)
+    }
+
     /// Loss of a batch and, as safetensors in `layout`, the gradient of every parameter.
     pub async fn gradients(&self, pixels: Vec<f32>, ids: Vec<i32>, layout: &str) -> JsResult<Gradients> {
         let (loss, safetensors) = js(self.0.gradients(&pixels, &ids, layout).await)?;

@@ -8,6 +8,7 @@ use super::*;
 use crate::checkpoint::{Layout, LoadOptions, load, save, save_gradients};
 use crate::config::ClipConfig;
 use crate::device::cpu;
+use crate::eval::LinearProbe;
 use crate::model::TextBatch;
 use crate::train::{Decay, LossOptions, MuonOptions, Schedule, StepOptions, Trainer};
 
@@ -247,5 +248,22 @@ fn three_steps_of_muon() {
             let error = max_error(&values(value.clone()), &values(matrix(&format!("{name}.after.{step}"))));
             assert!(error < 2e-6, "{name} after step {step}: {error}");
         }
+    }
+}
+
+#[test]
+fn linear_probes_of_scikit_learn() {
+    let golden = Golden::open("training/probe.safetensors");
+    let (shape, features) = golden.tensor("features");
+    let classes: Vec<u32> = golden.ids("classes").into_iter().map(|class| class as u32).collect();
+    for c in ["0.316", "10.0"] {
+        let probe = LinearProbe::fit(&features, shape[1], &classes, 4, c.parse().unwrap()).unwrap();
+        let expected = golden.tensor(&format!("weights.{c}")).1;
+        let largest = expected.iter().fold(0f32, |m, x| m.max(x.abs()));
+        let error = max_error(&probe.weights, &expected);
+        assert!(error < 1e-3 * largest, "{c}: {error} of {largest}");
+        let got = probe.probabilities(&features).unwrap();
+        let error = max_error(&got, &golden.tensor(&format!("probabilities.{c}")).1);
+        assert!(error < 5e-4, "{c}: {error}");
     }
 }

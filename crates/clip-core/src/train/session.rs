@@ -12,6 +12,7 @@ use crate::bundle::{Bundle, Files, Opening};
 use crate::checkpoint::{Adapter, Header, Layout, LoadOptions, save_adapter, save_gradients};
 use crate::config::{ClipConfig, Objective, invalid};
 use crate::data::PairDataset;
+use crate::embed::embed_images;
 use crate::error::{ClipError, Result};
 use crate::eval::{Evaluation, evaluate};
 use crate::model::{Clip, TextBatch, pixel_batch};
@@ -250,6 +251,14 @@ impl TrainingSession {
     pub async fn evaluate(&self, pairs: &PairDataset, distractors: Option<&PairDataset>) -> Result<Evaluation> {
         let model = self.trainer()?.inference_model();
         evaluate(&model, self.config.embed_dim, pairs, distractors).await
+    }
+
+    /// See [`embed_images`].
+    ///
+    /// # Errors
+    /// As there, and `no-weights`.
+    pub async fn embed_images(&self, pairs: &PairDataset) -> Result<Vec<f32>> {
+        embed_images(&self.trainer()?.inference_model(), pairs).await
     }
 
     fn batch(&self, pixels: &[f32], ids: &[i32]) -> Result<(Tensor<4>, TextBatch)> {
