@@ -2,7 +2,7 @@
 
 import { ClipTrainer } from "clipwright";
 
-const STEPS = 500;
+const STEPS = 1_000;
 const SAMPLES = 10;
 const BATCH = 16;
 
@@ -12,7 +12,7 @@ const config = {
   text: { contextLength: 8, width: 16, layers: 1, heads: 2 },
 };
 
-/** Trains for 500 steps; the bytes held after every fiftieth. */
+/** Trains for 1,000 steps; the bytes held after every hundredth. */
 export async function measureMemory(device, report = () => {}) {
   const pairs = Array.from({ length: 4 * BATCH }, (_, i) => ({
     image: { data: new Uint8Array(16 * 16 * 3).map((_, j) => (i * 37 + j * 11) % 256), width: 16, height: 16 },

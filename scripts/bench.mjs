@@ -78,7 +78,7 @@ async function memory() {
   const webgpu = await page.evaluate(() => window.measureMemory("webgpu", window.report));
   await close();
   const growth = (samples, key) => samples.at(-1)[key] - samples[0][key];
-  console.log("\nGrowth from step 50 to step 500");
+  console.log("\nGrowth from step 100 to step 1,000");
   console.log(`  CPU: Wasm ${mb(growth(cpu, "wasmBytes"))}`);
   console.log(`  WebGPU: Wasm ${mb(growth(webgpu, "wasmBytes"))}, GPU ${mb(growth(webgpu, "gpuBytes"))}`);
   save("memory", { cpu, webgpu });

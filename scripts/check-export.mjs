@@ -1,6 +1,7 @@
 /**
  * Whether what is exported loads unchanged in PyTorch's libraries, with our logits: trains a little, exports a folder for
- * transformers, one for OpenCLIP and an adapter for PEFT, and lets `benchmarks/fidelity/check-export.py` load them.
+ * transformers, one for OpenCLIP and an adapter for PEFT, and lets `benchmarks/fidelity/check-export.py` load them, by the
+ * guide's own lines too.
  *
  *     PYTHON=… npm run check:export      (pip install torch transformers open_clip_torch peft)
  */
@@ -22,7 +23,9 @@ const { emojiPairs } = await import("../benchmarks/emoji.mjs");
 
 const folder = mkdtempSync(join(tmpdir(), "clipwright-export-"));
 const write = (name, data) => writeFileSync(join(folder, name), data);
-for (const name of ["hf", "open_clip", "base", "adapter", "images"]) mkdirSync(join(folder, name));
+// as the guide calls them
+const FOLDERS = { hf: "my-clip", open_clip: "my-open-clip" };
+for (const name of [...Object.values(FOLDERS), "adapter", "images"]) mkdirSync(join(folder, name));
 
 say("training a small model, and an adapter beside it");
 const config = {
@@ -44,9 +47,8 @@ const logits = async () => {
 };
 const expected = { texts, images: IMAGES, contextLength: config.text.contextLength, logits: await logits() };
 for (const layout of ["hf", "open_clip"]) {
-  for (const { name, data } of await trainer.exportFiles(layout)) write(join(layout, name), data);
+  for (const { name, data } of await trainer.exportFiles(layout)) write(join(FOLDERS[layout], name), data);
 }
-for (const { name, data } of await trainer.exportFiles("hf")) write(join("base", name), data);
 for await (const _ of trainer.fit(pairs, { ...options, lora: { rank: 4, alpha: 8 } }));
 expected.adapted = await logits();
 const { weights, config: adapterConfig } = await trainer.exportAdapter();
@@ -62,9 +64,10 @@ const answer = execFileSync(python, [join(ROOT, "benchmarks", "fidelity", "check
   stdio: ["ignore", "pipe", "inherit"],
 });
 rmSync(folder, { recursive: true });
-const { errors, ...versions } = JSON.parse(answer.trim().split("\n").at(-1));
+const { errors, guide, ...versions } = JSON.parse(answer.trim().split("\n").at(-1));
 for (const [library, error] of Object.entries(errors)) {
   console.log(`${library} ${versions[library]}: logits differ by ${error.toExponential(1)} at most`);
   if (!(error <= TOLERANCE)) process.exitCode = 1;
 }
-if (versions.peft === null) console.log("peft is not installed: its adapter was not loaded");
+if (guide) console.log(`the guide's lines in Python ran: ${guide.join(", ")}`);
+else console.log("peft is not installed: its adapter was not loaded, and the guide's lines did not run");
