@@ -30,6 +30,7 @@ export type {
   VitConfig,
 } from "../workers/protocol.js";
 export type { AutosaveOptions } from "./autosave.js";
+export type { Prediction } from "./classifier.js";
 export type { EncodeTextOptions, LoadOptions, Logits } from "./clip.js";
 export { Clip } from "./clip.js";
 export type { CaptionTableOptions, TableColumns } from "./data/caption-table.js";
@@ -57,5 +58,5 @@ export type { CreateOptions, FitOptions, ResumeOptions } from "./trainer.js";
 export { ClipTrainer } from "./trainer.js";
 export type { StateSource, StateTarget } from "./training-state.js";
 export type { TrainingWarning, TrainingWarningCode } from "./training-watch.js";
-export type { Prediction, Template } from "./zero-shot.js";
+export type { Template } from "./zero-shot.js";
 export { ZeroShotClassifier } from "./zero-shot.js";

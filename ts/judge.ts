@@ -1,7 +1,7 @@
 /** A model judged by pairs, once or again and again, and by labelled images where there are some. */
 
 import { ClipError } from "../workers/error.js";
-import type { Evaluation, PairsHandle } from "../workers/protocol.js";
+import type { Evaluation, PairsHandle, SkippedPair } from "../workers/protocol.js";
 import { type PairSource, sendPairs } from "./data/pairs.js";
 import type { Embeddings } from "./embeddings.js";
 import type { ImageInput } from "./images.js";
@@ -50,17 +50,19 @@ export class Judge {
     this.#options = options;
   }
 
+  /** Sends them; where lists are given, bad pairs are added to those and left out. */
   static async open(
     client: WorkerClient,
     encoder: Classifies,
     pairs: PairSource,
     options: EvaluateOptions,
+    skipped: { pairs?: SkippedPair[]; distractors?: SkippedPair[] } = {},
   ): Promise<Judge> {
     const judge = new Judge(client, encoder, options);
     try {
       const { distractors, zeroShot } = options;
-      await judge.#send(pairs);
-      if (distractors !== undefined) judge.#distractors = await judge.#send(distractors);
+      await judge.#send(pairs, skipped.pairs);
+      if (distractors !== undefined) judge.#distractors = await judge.#send(distractors, skipped.distractors);
       if (zeroShot) judge.#labelled = await judge.#send({ images: zeroShot.images, texts: zeroShot.labels });
       return judge;
     } catch (error) {
@@ -69,9 +71,9 @@ export class Judge {
     }
   }
 
-  async #send(pairs: PairSource): Promise<PairsHandle> {
+  async #send(pairs: PairSource, skipped?: SkippedPair[]): Promise<PairsHandle> {
     const { truncate = false } = this.#options;
-    const handle = await sendPairs(this.#client, pairs, { truncate });
+    const handle = await sendPairs(this.#client, pairs, { truncate, skipped });
     this.#handles.push(handle);
     return handle;
   }

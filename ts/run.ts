@@ -147,7 +147,9 @@ export class TrainingRun {
       return false;
     }
     await start(handle);
-    this.#judge = evaluation && (await Judge.open(client, this.#host, evaluation.pairs, evaluation));
+    const bad = this.#skipped && { pairs: [], distractors: [] };
+    this.#judge = evaluation && (await Judge.open(client, this.#host, evaluation.pairs, evaluation, bad));
+    for (const pair of (bad?.pairs ?? []) as SkippedPair[]) this.#skipped?.push({ ...pair, judged: true });
     await this.#host.refresh();
     return true;
   }

@@ -348,6 +348,8 @@ export interface SkippedPair {
   key?: string;
   code: ClipErrorCode;
   message: string;
+  /** Whether it is one of the pairs that a run is judged by. */
+  judged?: true;
 }
 
 /** Everything a worker can be asked for. Calls are answered one after another, in order. */

@@ -12,6 +12,7 @@ import {
   type ImageTextPair,
   isClipError,
   rowSimilarities,
+  type SkippedPair,
   topK,
 } from "clipwright";
 import { packTar } from "modern-tar";
@@ -177,8 +178,17 @@ async function lookAt(pairs: ImageTextPair[]): Promise<void> {
   await search();
 }
 
+/** Takes out what cannot be read, so that it is not asked for again. */
+function leaveOut(data: Split, skipped: readonly SkippedPair[]): void {
+  const places = (judged: boolean) =>
+    new Set(skipped.filter((pair) => (pair.judged ?? false) === judged).map(({ index }) => index));
+  const [learned, judged] = [places(false), places(true)];
+  data.training = data.training.filter((_, i) => !learned.has(i));
+  data.heldOut = data.heldOut.filter((_, i) => !judged.has(i));
+}
+
 /** Shows a step. */
-async function show(event: FitEvent, { heldOut }: Split): Promise<void> {
+async function show(event: FitEvent, data: Split): Promise<void> {
   const { step, totalSteps, epoch, loss, batchSize, samplesPerSecond, secondsLeft, evaluation } = event;
   progress.value = step / totalSteps;
   element("charts").hidden = false;
@@ -194,7 +204,10 @@ async function show(event: FitEvent, { heldOut }: Split): Promise<void> {
     Left: duration(secondsLeft),
   });
   const warnings = (event.warnings ?? []).map(({ message }) => message);
-  if (event.skipped) warnings.push(`${count(event.skipped.length)} pairs are left out: ${event.skipped[0]?.message}`);
+  if (event.skipped) {
+    leaveOut(data, event.skipped);
+    warnings.push(`${count(event.skipped.length)} pairs are left out: ${event.skipped[0]?.message}`);
+  }
   if (event.recovered) warnings.push(`Went back to the last state: ${event.recovered.message}`);
   for (const text of warnings) {
     element("warnings").append(Object.assign(document.createElement("li"), { textContent: text }));
@@ -202,7 +215,7 @@ async function show(event: FitEvent, { heldOut }: Split): Promise<void> {
   if (evaluation) {
     const { r1, r5 } = evaluation.textToImage;
     charts.recall.add(step, 100 * r1, 100 * r5);
-    await lookAt(heldOut.slice(0, LOOKED_AT));
+    await lookAt(data.heldOut.slice(0, LOOKED_AT));
   }
 }
 

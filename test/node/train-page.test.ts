@@ -28,6 +28,7 @@ beforeAll(async () => {
   await server.listen();
   browser = await launchChromium();
   page = await browser.newPage();
+  page.setDefaultTimeout(100_000);
   page.on("pageerror", (error) => errors.push(error.message));
   await open();
 });

@@ -67,7 +67,7 @@ describe.each(kinds)("a folder as %s", (kind) => {
       "b.jpg": image,
       "b.txt": " a bird \n",
       "a/Z.JPEG": image,
-      "a/Z.txt": "a cat\nthe cat",
+      "a/Z.TXT": "a cat\nthe cat",
       "c.png": image,
       "d.gif": image,
       "d.txt": " \n",

@@ -100,6 +100,18 @@ describe("bad pairs", () => {
     good.dispose();
   });
 
+  test("are left out of those that it is judged by as well", async () => {
+    const trainer = await create();
+    const evaluation = { pairs: withBad(), distractors: withBad(), every: 2, truncate: true };
+    const events = await all(trainer.fit(colourPairs(8), { ...options, epochs: 1, evaluation, badPairs: "skip" }));
+    expect(events[0]?.skipped).toMatchObject([{ index: 2, key: "broken", judged: true }]);
+    expect(events[1]?.evaluation?.textToImage.r10).toBeGreaterThan(0);
+    await expect(all(trainer.fit(colourPairs(8), { ...options, epochs: 1, evaluation }))).rejects.toMatchObject({
+      code: "undecodable-image",
+    });
+    trainer.dispose();
+  });
+
   test("stop the run where they may not, or where there are no others", async () => {
     const trainer = await create();
     const run = (pairs: ReturnType<typeof withBad>, badPairs: "stop" | "skip") =>

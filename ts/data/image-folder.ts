@@ -45,6 +45,9 @@ export async function* imageFolder(
 ): AsyncGenerator<ImageTextPair, void, undefined> {
   const files = await listFolder(folder);
   const byPath = new Map(files.map((file) => [file.path, file]));
+  const captions = new Map(
+    files.filter(({ path }) => split(path)[1] === "txt").map((file) => [split(file.path)[0], file]),
+  );
   const images = files.filter(({ path }) => isImage(split(path)[1]));
   if (images.length === 0) {
     throw new ClipError("invalid-dataset", `expected a folder with pictures, got ${files.length} files and none`);
@@ -58,7 +61,7 @@ export async function* imageFolder(
   }
   for (const image of images) {
     const [key] = split(image.path);
-    const file = byPath.get(`${key}.txt`);
+    const file = captions.get(key);
     if (file) yield sample(key, await image.image(), readCaptions(await file.text(), options));
     else yield badSample(key, `expected a caption for ${image.path} in ${key}.txt, got no such file`);
   }

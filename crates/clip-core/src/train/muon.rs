@@ -5,7 +5,8 @@ use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::exact;
-use crate::error::{ClipError, Result};
+use super::optimizer::refuse_first;
+use crate::error::Result;
 
 /// Coefficients and number of the Newton–Schulz steps.
 const COEFFICIENTS: (f64, f64, f64) = (3.4445, -4.775, 2.0315);
@@ -40,10 +41,7 @@ impl MuonOptions {
                 "a finite number, 0 or more",
             ),
         ];
-        match checks.iter().find(|(_, _, ok, _)| !ok) {
-            None => Ok(()),
-            Some((option, got, _, expected)) => Err(ClipError::invalid_option(option, expected, got)),
-        }
+        refuse_first(&checks)
     }
 
     /// One update of a matrix at rate `lr`: its new value, and its new momentum. `parts` matrices stand side by side in it,

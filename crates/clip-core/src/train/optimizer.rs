@@ -50,10 +50,15 @@ impl AdamWOptions {
                 "a finite number, 0 or more",
             ),
         ];
-        match checks.iter().find(|(_, _, ok, _)| !ok) {
-            None => Ok(()),
-            Some((option, got, _, expected)) => Err(ClipError::invalid_option(option, expected, got)),
-        }
+        refuse_first(&checks)
+    }
+}
+
+/// Refuses the first value that is not as it should be: its option's name, the value, whether it is, and what it should be.
+pub(super) fn refuse_first(checks: &[(&str, f64, bool, &str)]) -> Result<()> {
+    match checks.iter().find(|(_, _, ok, _)| !ok) {
+        None => Ok(()),
+        Some((option, got, _, expected)) => Err(ClipError::invalid_option(option, expected, got)),
     }
 }
 

@@ -1,0 +1,78 @@
+/** What tells labels apart, however it came to. */
+
+import { ClipError } from "../workers/error.js";
+import { describe } from "./describe.js";
+import type { Embeddings } from "./embeddings.js";
+import type { ImageInput } from "./images.js";
+import { invalidOption } from "./invalid-option.js";
+
+/** A label, and how well it fits. */
+export interface Prediction {
+  label: string;
+  /** Index of the label. */
+  index: number;
+  /** From 0 to 1. Of CLIP and of a probe, the labels' scores sum to 1; of SigLIP, each stands alone. */
+  score: number;
+}
+
+/** What embeds images. */
+export interface EncodesImages {
+  encodeImage(images: ImageInput | readonly ImageInput[]): Promise<Embeddings>;
+}
+
+/** Refuses what is no list of labels. */
+export function checkLabels(labels: readonly string[]): void {
+  const wrong = Array.isArray(labels) ? labels.findIndex((label) => typeof label !== "string") : 0;
+  if (wrong === -1) return;
+  const got = Array.isArray(labels) ? `${describe(labels[wrong])} at ${wrong}` : describe(labels);
+  throw invalidOption("labels", "strings", got);
+}
+
+/** Whether images are given by what a model made of them. */
+export const isEmbeddings = (value: unknown): value is Embeddings =>
+  typeof value === "object" && value !== null && "normalized" in value;
+
+/** Labels, and how well each fits an image. */
+export abstract class Classifier {
+  /** What it tells apart. */
+  readonly labels: readonly string[];
+  readonly #model: EncodesImages;
+  readonly #dim: number;
+
+  /** `dim`: values of an embedding. */
+  protected constructor(labels: readonly string[], model: EncodesImages, dim: number) {
+    this.labels = labels;
+    this.#model = model;
+    this.#dim = dim;
+  }
+
+  /** Scores of images, a row each. */
+  protected abstract scores(images: Embeddings): Promise<Float32Array>;
+
+  /** The labels that fit an image best, best first; of many images, a list for each. */
+  classify(image: ImageInput, options?: { topK?: number }): Promise<Prediction[]>;
+  classify(images: readonly ImageInput[] | Embeddings, options?: { topK?: number }): Promise<Prediction[][]>;
+  async classify(
+    images: ImageInput | readonly ImageInput[] | Embeddings,
+    { topK = 5 }: { topK?: number } = {},
+  ): Promise<Prediction[] | Prediction[][]> {
+    if (!(Number.isInteger(topK) && topK > 0)) {
+      throw invalidOption("topK", "a whole number above 0", topK);
+    }
+    const embeddings = isEmbeddings(images) ? images : await this.#model.encodeImage(images);
+    const [rows, dim] = embeddings.shape;
+    if (dim !== this.#dim) {
+      const got = `[${embeddings.shape.join(", ")}]`;
+      throw new ClipError("shape-mismatch", `shape mismatch: embeddings: expected [n, ${this.#dim}], got ${got}`);
+    }
+    const scores = await this.scores(embeddings);
+    const columns = this.labels.length;
+    const lists = Array.from({ length: rows }, (_, row) =>
+      this.labels
+        .map((label, index) => ({ label, index, score: scores[row * columns + index] as number }))
+        .sort((a, b) => b.score - a.score || a.index - b.index)
+        .slice(0, topK),
+    );
+    return isEmbeddings(images) || Array.isArray(images) ? lists : (lists[0] as Prediction[]);
+  }
+}
