@@ -61,7 +61,6 @@ export class Chart {
             label,
             stroke: colour(name),
             width: 2,
-            points: { show: false },
             spanGaps: true,
             ...(dash && { dash }),
           })),

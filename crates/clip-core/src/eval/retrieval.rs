@@ -103,6 +103,6 @@ mod tests {
         assert_eq!((r.at_1, r.median_rank), (1.0, 1.0));
         let r = recall(&captions, &[1.0, 0.0, 0.0, 1.0], 2, &[0..1, 0..1, 1..2]).unwrap();
         assert_eq!((r.at_1, r.at_5), (2.0 / 3.0, 1.0));
-        assert_eq!(recall(&[1.0, 0.0], &[1.0, 0.0], 2, &[0..2]).unwrap_err().code(), "count-mismatch");
+        assert_eq!(recall(&captions, &[1.0, 0.0], 2, &one_each(3)).unwrap_err().code(), "count-mismatch");
     }
 }
