@@ -42,6 +42,32 @@ export const proportions = {
   count: 256,
 };
 
+/**
+ * Wasm memory after three steps of 64 pairs, by the number of blocks of the image tower, with and without checkpoints, and
+ * what the last step took.
+ */
+export async function memoryByDepth(report, depths = [4, 12]) {
+  const pairs = (await emojiPairs()).slice(0, 64);
+  const rows = [];
+  for (const layers of depths) {
+    const vision = { imageSize: 64, patchSize: 8, width: 128, layers, heads: 4 };
+    const text = { contextLength: 16, width: 64, layers: 2, heads: 2 };
+    for (const activationCheckpointing of [false, true]) {
+      const trainer = await ClipTrainer.create({ config: { embedDim: 64, vision, text }, device: "cpu", seed: 1 });
+      let [began, ms] = [0, 0];
+      for await (const _ of trainer.fit(pairs, { ...fit, batchSize: 64, epochs: 3, activationCheckpointing })) {
+        ms = performance.now() - began;
+        began = performance.now();
+      }
+      const { wasmBytes } = await trainer.memory();
+      trainer.dispose();
+      rows.push({ layers, activationCheckpointing, wasmBytes, ms });
+      report(rows.at(-1));
+    }
+  }
+  return rows;
+}
+
 /** Milliseconds of steps of several settings, taken in turn; those of the first epoch are not counted. */
 export async function stepTimes(settings, { config: shape = config, batchSize = fit.batchSize, count } = {}) {
   const pairs = (await emojiPairs()).slice(0, count);

@@ -85,13 +85,20 @@ async function memory() {
 }
 
 async function largeBatches() {
-  const { memoryByBatch, proportions, stepTimes } = await import("../benchmarks/large-batches.mjs");
+  const { memoryByBatch, memoryByDepth, proportions, stepTimes } = await import("../benchmarks/large-batches.mjs");
   say("memory after two steps of the emoji model over 4,096 pairs, Wasm CPU in Node");
   const memory = await memoryByBatch(({ batchSize, microBatchSize, wasmBytes }) =>
     console.log(
       `  batch ${String(batchSize).padStart(4)} in ${String(microBatchSize).padStart(4)}s ${mb(wasmBytes).padStart(10)}`,
     ),
   );
+  say("memory and time of steps of 64 pairs by blocks of the image tower, with activation checkpointing and without");
+  const depth = await memoryByDepth(({ layers, activationCheckpointing, wasmBytes, ms }) => {
+    const how = activationCheckpointing ? "checkpoints" : "all kept";
+    console.log(
+      `  ${String(layers).padStart(2)} blocks, ${how.padEnd(11)} ${mb(wasmBytes).padStart(10)} ${ms.toFixed(0).padStart(6)} ms`,
+    );
+  });
   const print = (times) => {
     const plain = median(times.plain);
     for (const [name, ms] of Object.entries(times)) {
@@ -105,7 +112,7 @@ async function largeBatches() {
   const emoji = print(await stepTimes({ ...lock, ...micro }));
   say("steps of a small model in the proportions of ViT-B/32, batch 64");
   const likeB32 = print(await stepTimes(lock, proportions));
-  save("large-batches", { memory, emoji, likeB32 });
+  save("large-batches", { memory, depth, emoji, likeB32 });
 }
 
 const benchmarks = { "training-step": trainingStep, memory, "large-batches": largeBatches };

@@ -50,6 +50,11 @@ export interface FitOptions extends RunOptions {
    * second forward pass (GradCache, arXiv 2101.06983). @default batchSize
    */
   microBatchSize?: number;
+  /**
+   * Keeps the activations of one block at a time and computes them anew when their turn comes: memory no longer grows with
+   * the number of blocks, a step takes longer (arXiv 1604.06174). @default false
+   */
+  activationCheckpointing?: boolean;
   /** Times through the pairs. @default 20 */
   epochs?: number;
   /** Learning rate after the warm-up. @default 1e-3 */
@@ -165,6 +170,7 @@ export class ClipTrainer extends Encoder {
   async *fit(pairs: PairSource, options: FitOptions = {}): AsyncGenerator<FitEvent, void, undefined> {
     const settings: FitSettings = {
       batchSize: options.batchSize ?? 256,
+      activationCheckpointing: options.activationCheckpointing ?? false,
       epochs: options.epochs ?? 20,
       lr: options.lr ?? 1e-3,
       warmup: options.warmup ?? 50,

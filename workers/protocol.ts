@@ -244,6 +244,7 @@ export interface Matrix {
 export interface FitSettings {
   batchSize: number;
   microBatchSize?: number;
+  activationCheckpointing: boolean;
   epochs: number;
   lr: number;
   warmup: number;

@@ -92,6 +92,22 @@ test("the last blocks, and no blocks, learn with what follows them", async () =>
   trainer.dispose();
 });
 
+test("checkpoints change the memory of a step and nothing that is learned", async () => {
+  const vision = { imageSize: 64, patchSize: 8, width: 64, layers: 6, heads: 2 };
+  const run = async (activationCheckpointing: boolean, more: FitOptions = {}) => {
+    const trainer = await ClipTrainer.create({ config: { ...tinyConfig, vision }, device: "cpu", seed: 3 });
+    const losses = [];
+    const settings = { ...options, batchSize: 64, epochs: 3, activationCheckpointing, ...more };
+    for await (const { loss } of trainer.fit(colourPairs(64), settings)) losses.push(loss);
+    const { wasmBytes } = await trainer.memory();
+    trainer.dispose();
+    return { losses, wasmBytes };
+  };
+  const [plain, saving, both] = [await run(false), await run(true), await run(true, { microBatchSize: 16 })];
+  for (const { losses } of [saving, both]) expect(maxError(losses, plain.losses)).toBeLessThan(1e-3);
+  expect(saving.wasmBytes).toBeLessThan(0.6 * plain.wasmBytes);
+});
+
 test("an average of the weights is what is used, and is gone on from", async () => {
   const { trainer } = await create();
   const { trainer: plain } = await create();

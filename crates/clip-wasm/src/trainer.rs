@@ -47,6 +47,7 @@ impl JsFitSettings {
         let options = RunOptions {
             batch_size: number("batchSize")?,
             micro_batch_size: optional("microBatchSize")?,
+            activation_checkpointing: get("activationCheckpointing")?.is_truthy(),
             epochs: number("epochs")?,
             lr: number("lr")?,
             warmup: number("warmup")?,

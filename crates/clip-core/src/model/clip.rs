@@ -97,7 +97,7 @@ impl Clip {
     ///
     /// # Errors
     /// `missing-tower`; `invalid-config` for a tower without patches.
-    pub fn encode_patches(&self, pixels: Tensor<4>, keep: impl FnOnce(usize) -> Vec<Vec<usize>>) -> Result<Tensor<2>> {
+    pub fn encode_patches(&self, pixels: Tensor<4>, keep: impl Fn(usize) -> Vec<Vec<usize>>) -> Result<Tensor<2>> {
         let tower = self.visual.as_ref().ok_or(ClipError::MissingTower { tower: "image".into() })?;
         Ok(normalize(tower.forward_patches(pixels, keep)?))
     }

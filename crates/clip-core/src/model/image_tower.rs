@@ -7,6 +7,7 @@ use super::init::ParamInit;
 use super::mci::Mci;
 use super::modified_resnet::ModifiedResNet;
 use super::siglip_vision::SiglipVisionTransformer;
+use super::transformer::Transformer;
 use super::vision_transformer::VisionTransformer;
 use crate::config::{VisionConfig, invalid};
 use crate::error::{ClipError, Result};
@@ -52,23 +53,70 @@ impl ImageTower {
     ///
     /// # Errors
     /// `invalid-config` for a tower without patches.
-    pub fn forward_patches(&self, pixels: Tensor<4>, keep: impl FnOnce(usize) -> Vec<Vec<usize>>) -> Result<Tensor<2>> {
+    pub fn forward_patches(&self, pixels: Tensor<4>, keep: impl Fn(usize) -> Vec<Vec<usize>>) -> Result<Tensor<2>> {
+        let x = self.enter(pixels, Some(&keep))?;
+        let blocks = self.transformer().ok_or_else(without_patches)?;
+        self.leave(blocks.forward(x))
+    }
+
+    /// Patches as they enter the blocks; `keep` says which.
+    ///
+    /// # Shapes
+    /// - output: `[batch, length, width]`
+    ///
+    /// # Errors
+    /// `invalid-config` for a tower without patches.
+    pub fn enter(&self, pixels: Tensor<4>, keep: Option<&impl Fn(usize) -> Vec<Vec<usize>>>) -> Result<Tensor<3>> {
         match self {
             Self::Vit(tower) => {
-                let x = tower.embeddings(pixels);
-                let kept = keep(x.dims()[1] - 1);
-                // the class token, which is the first, stays
-                let with_class = kept.into_iter().map(|kept| [0].into_iter().chain(kept.into_iter().map(|i| i + 1)));
-                Ok(tower.forward_tokens(select_tokens(x, with_class)))
+                let mut x = tower.embeddings(pixels);
+                if let Some(kept) = keep.map(|keep| keep(x.dims()[1] - 1)) {
+                    // the class token, which is the first, stays
+                    let with_class =
+                        kept.into_iter().map(|kept| [0].into_iter().chain(kept.into_iter().map(|i| i + 1)));
+                    x = select_tokens(x, with_class);
+                }
+                Ok(tower.ln_pre.forward(x))
             }
             Self::Siglip(tower) => {
                 let x = tower.embeddings(pixels);
-                let kept = keep(x.dims()[1]);
-                Ok(tower.forward_tokens(select_tokens(x, kept.into_iter().map(Vec::into_iter))))
+                Ok(match keep.map(|keep| keep(x.dims()[1])) {
+                    Some(kept) => select_tokens(x, kept.into_iter().map(Vec::into_iter)),
+                    None => x,
+                })
             }
-            Self::Resnet(_) | Self::Mci(_) => Err(invalid("vision.architecture", "one with patches", "convolutions")),
+            Self::Resnet(_) | Self::Mci(_) => Err(without_patches()),
         }
     }
+
+    /// The blocks; nothing in a tower of convolutions.
+    pub fn transformer(&self) -> Option<&Transformer> {
+        match self {
+            Self::Vit(tower) => Some(&tower.transformer),
+            Self::Siglip(tower) => Some(&tower.transformer),
+            Self::Resnet(_) | Self::Mci(_) => None,
+        }
+    }
+
+    /// What follows the blocks.
+    ///
+    /// # Shapes
+    /// - x: `[batch, length, width]`
+    /// - output: `[batch, embed_dim]`, not of length one
+    ///
+    /// # Errors
+    /// `invalid-config` for a tower without patches.
+    pub fn leave(&self, x: Tensor<3>) -> Result<Tensor<2>> {
+        match self {
+            Self::Vit(tower) => Ok(tower.head(x)),
+            Self::Siglip(tower) => Ok(tower.head.forward(tower.ln_post.forward(x))),
+            Self::Resnet(_) | Self::Mci(_) => Err(without_patches()),
+        }
+    }
+}
+
+fn without_patches() -> ClipError {
+    invalid("vision.architecture", "one with patches", "convolutions")
 }
 
 /// Some tokens of each image.

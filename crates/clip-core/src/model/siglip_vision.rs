@@ -111,14 +111,7 @@ impl SiglipVisionTransformer {
     /// - pixels: `[batch, 3, size, size]`, normalised
     /// - output: `[batch, width]`, not of length one
     pub fn forward(&self, pixels: Tensor<4>) -> Tensor<2> {
-        self.forward_tokens(self.embeddings(pixels))
-    }
-
-    /// # Shapes
-    /// - tokens: `[batch, patches, width]`, as [`embeddings`](Self::embeddings) gives them, or fewer
-    /// - output: `[batch, width]`, not of length one
-    pub fn forward_tokens(&self, tokens: Tensor<3>) -> Tensor<2> {
-        let x = self.transformer.forward(tokens);
+        let x = self.transformer.forward(self.embeddings(pixels));
         self.head.forward(self.ln_post.forward(x))
     }
 }

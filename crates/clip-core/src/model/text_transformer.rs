@@ -196,7 +196,15 @@ impl TextTransformer {
     /// # Shapes
     /// - output: `[batch, embed_dim]`, not normalised
     pub fn forward(&self, batch: &TextBatch) -> Tensor<2> {
-        let x = self.transformer.forward(self.embeddings(batch));
+        self.project(self.transformer.forward(self.embeddings(batch)), batch)
+    }
+
+    /// What follows the blocks.
+    ///
+    /// # Shapes
+    /// - x: `[batch, length, width]`
+    /// - output: `[batch, embed_dim]`, not normalised
+    pub fn project(&self, x: Tensor<3>, batch: &TextBatch) -> Tensor<2> {
         // a norm acts on each position alone: pool first, norm only what is kept
         let projected = self.ln_final.forward(Self::pool(x, batch)).matmul(kernels::widen(self.text_projection.val()));
         match &self.text_projection_bias {

@@ -97,14 +97,15 @@ impl VisionTransformer {
     /// - pixels: `[batch, 3, size, size]`, normalised
     /// - output: `[batch, embed_dim]`, not normalised
     pub fn forward(&self, pixels: Tensor<4>) -> Tensor<2> {
-        self.forward_tokens(self.embeddings(pixels))
+        self.head(self.transformer.forward(self.ln_pre.forward(self.embeddings(pixels))))
     }
 
+    /// What follows the blocks.
+    ///
     /// # Shapes
-    /// - tokens: `[batch, 1 + patches, width]`, as [`embeddings`](Self::embeddings) gives them, or fewer patches
+    /// - x: `[batch, 1 + patches, width]`, or fewer patches
     /// - output: `[batch, embed_dim]`, not normalised
-    pub fn forward_tokens(&self, tokens: Tensor<3>) -> Tensor<2> {
-        let x = self.transformer.forward(self.ln_pre.forward(tokens));
+    pub fn head(&self, x: Tensor<3>) -> Tensor<2> {
         let [batch, _, width] = x.dims();
         let class = x.slice([0..batch, 0..1]).reshape([batch, width]);
         self.ln_post.forward(class).matmul(kernels::widen(self.proj.val()))

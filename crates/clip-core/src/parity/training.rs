@@ -59,12 +59,14 @@ fn gradient_of_every_parameter() {
 }
 
 #[test]
-fn micro_batches_of_any_size_have_the_gradient_of_the_batch() {
+fn micro_batches_of_any_size_and_blocks_one_by_one_have_the_gradient_of_the_batch() {
     let (trainer, config) = trainer(None);
     let batch = batch_of("training/batch32.safetensors", 32, &config);
     let (whole, _) = now(trainer.gradients(&batch, &LossOptions::default())).unwrap();
-    for micro in [1, 5, 8, 31, 32, 100] {
-        let options = LossOptions { micro_batch_size: Some(micro), ..LossOptions::default() };
+    for (micro, activation_checkpointing) in
+        [(1, false), (5, false), (8, false), (31, false), (32, false), (100, false), (8, true), (100, true)]
+    {
+        let options = LossOptions { micro_batch_size: Some(micro), activation_checkpointing, ..LossOptions::default() };
         let (loss, grads) = now(trainer.gradients(&batch, &options)).unwrap();
         assert!((loss - whole).abs() < 1e-5, "{micro}: {loss} {whole}");
         assert_gradients(&trainer, &config, &grads, "training/gradcache.grads.safetensors");

@@ -10,15 +10,18 @@ use rand::rngs::ChaCha8Rng;
 use rand::seq::index;
 
 use super::batch::Batch;
+use super::checkpointing;
 use crate::error::{ClipError, Result};
 use crate::loss::{ContrastiveLoss, Negatives, SigmoidLoss};
-use crate::model::{Clip, TextBatch, Towers};
+use crate::model::{Clip, ImageStages, TextBatch, Towers};
 
 /// What the loss of a batch is, and how much of the batch is in memory at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct LossOptions {
     /// Pairs whose activations are in memory together; none for all of them.
     pub micro_batch_size: Option<usize>,
+    /// Whether a backward pass keeps one block's activations at a time, and computes them anew.
+    pub activation_checkpointing: bool,
     /// See [`ContrastiveLoss::label_smoothing`].
     pub label_smoothing: f64,
     /// Whether pairs with the same caption are no negatives of each other.
@@ -58,6 +61,7 @@ pub(super) fn gradients(model: &Clip, batch: &impl Batch, options: &LossOptions,
     let step = Step { model, batch, texts, negatives, count, options, step };
     match options.micro_batch_size {
         Some(micro) if micro < count => step.cached(micro),
+        _ if options.activation_checkpointing => step.cached(count),
         _ => step.whole(),
     }
 }
@@ -91,17 +95,28 @@ impl<B: Batch> Step<'_, B> {
         self.batch.locked(tower, &self.model.device()).map_or_else(encode, Ok)
     }
 
-    /// What the image tower makes of a part: the same patches are left out whenever it is asked.
-    fn images(&self, model: &Clip, part: Range<usize>) -> Result<Tensor<2>> {
+    /// A part of the images on their way through their tower: the same patches are left out whenever it is asked.
+    fn image_stages(
+        &self,
+        model: &Clip,
+        part: Range<usize>,
+    ) -> Result<ImageStages<impl Fn(usize) -> Vec<Vec<usize>> + '_>> {
         let pixels = self.batch.pixels(part.clone(), &model.device())?;
-        if self.options.patch_dropout == 0.0 {
-            return model.encode_image(pixels);
-        }
-        model.encode_patches(pixels, |patches| {
+        let keep = (self.options.patch_dropout > 0.0).then_some(move |patches: usize| {
             // OpenCLIP's PatchDropout keeps at least one
             let keep = ((patches as f64 * (1.0 - self.options.patch_dropout)) as usize).max(1);
             part.clone().map(|image| self.patches(image, patches, keep)).collect()
-        })
+        });
+        Ok(ImageStages { pixels, keep })
+    }
+
+    /// What the image tower makes of a part.
+    fn images(&self, model: &Clip, part: Range<usize>) -> Result<Tensor<2>> {
+        let ImageStages { pixels, keep } = self.image_stages(model, part)?;
+        match keep {
+            Some(keep) => model.encode_patches(pixels, keep),
+            None => model.encode_image(pixels),
+        }
     }
 
     /// Which patches of an image are seen, in order.
@@ -147,13 +162,21 @@ impl<B: Batch> Step<'_, B> {
         }
         for part in parts {
             // one tower at a time: the activations of the other are gone by then
-            if let Some(gradient) = &of_images {
-                let features = self.images(self.model, part.clone())?;
-                self.hand_down(features, gradient.clone().slice_dim(0, part.clone()), &mut total);
+            if let Some(gradient) = of_images.clone().map(|gradient| gradient.slice_dim(0, part.clone())) {
+                if self.options.activation_checkpointing {
+                    let stages = self.image_stages(self.model, part.clone())?;
+                    checkpointing::hand_down(self.model, &stages, gradient, &mut total)?;
+                } else {
+                    self.hand_down(self.images(self.model, part.clone())?, gradient, &mut total);
+                }
             }
-            if let Some(gradient) = &of_texts {
-                let features = self.model.encode_text(&self.texts.part(part.clone()))?;
-                self.hand_down(features, gradient.clone().slice_dim(0, part), &mut total);
+            if let Some(gradient) = of_texts.clone().map(|gradient| gradient.slice_dim(0, part.clone())) {
+                let texts = self.texts.part(part);
+                if self.options.activation_checkpointing {
+                    checkpointing::hand_down(self.model, &texts, gradient, &mut total)?;
+                } else {
+                    self.hand_down(self.model.encode_text(&texts)?, gradient, &mut total);
+                }
             }
         }
         // there are parts: a batch of none is refused

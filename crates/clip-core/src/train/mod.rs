@@ -2,6 +2,7 @@
 
 mod average;
 mod batch;
+mod checkpointing;
 mod exact;
 mod features;
 mod gradients;

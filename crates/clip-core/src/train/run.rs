@@ -24,6 +24,8 @@ pub struct RunOptions {
     /// Pairs whose activations are in memory together: GradCache (arXiv 2101.06983); left out, all of a batch.
     #[serde(with = "exact::option")]
     pub micro_batch_size: Option<f64>,
+    /// Whether a backward pass keeps one block's activations at a time, and computes them anew (arXiv 1604.06174).
+    pub activation_checkpointing: bool,
     /// Times through the data.
     #[serde(with = "exact")]
     pub epochs: f64,
@@ -113,8 +115,16 @@ impl RunOptions {
         if self.lock == Some(Towers::Both) {
             return Err(ClipError::unknown_name("lock", "image or text", "both"));
         }
-        let (mask_duplicates, seed) = (self.mask_duplicates, self.seed);
-        let loss = LossOptions { micro_batch_size, label_smoothing, mask_duplicates, patch_dropout, seed };
+        let (activation_checkpointing, mask_duplicates, seed) =
+            (self.activation_checkpointing, self.mask_duplicates, self.seed);
+        let loss = LossOptions {
+            micro_batch_size,
+            activation_checkpointing,
+            label_smoothing,
+            mask_duplicates,
+            patch_dropout,
+            seed,
+        };
         Ok(Checked { batch_size, epochs, warmup, step: StepOptions { loss, clip_norm: self.clip_norm } })
     }
 }

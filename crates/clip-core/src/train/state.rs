@@ -172,6 +172,7 @@ mod tests {
         RunOptions {
             batch_size: 4.0,
             micro_batch_size: Some(3.0),
+            activation_checkpointing: false,
             epochs: 10.0,
             // not a short number in binary
             lr: 1e-3 / 3.0,
@@ -301,9 +302,12 @@ mod tests {
             (lora, None, 0.0, None),
             (lora, Some(0.9), 0.0, muon),
             (Tuning::LastBlocks(0), None, 0.5, None),
+            (Tuning::LastBlocks(1), None, 0.0, muon),
             (Tuning::All, Some(0.99), 0.25, muon),
         ] {
-            let options = RunOptions { tuning, ema_decay, patch_dropout, muon, ..options() };
+            // nothing learns before the blocks of some of them
+            let activation_checkpointing = tuning != Tuning::All;
+            let options = RunOptions { tuning, ema_decay, patch_dropout, muon, activation_checkpointing, ..options() };
             let mut whole = session();
             whole.start(pairs(&whole, 0), &options).unwrap();
             let fresh = weights(&whole);
@@ -335,16 +339,25 @@ mod tests {
     }
 
     #[test]
-    fn patches_are_left_out_alike_in_micro_batches() {
-        let first = |micro_batch_size| {
+    fn patches_are_left_out_alike_in_micro_batches_and_block_by_block() {
+        let first = |micro_batch_size, activation_checkpointing| {
             let mut session = session();
-            let options = RunOptions { micro_batch_size, patch_dropout: 0.5, clip_norm: None, ..options() };
+            let options = RunOptions {
+                micro_batch_size,
+                activation_checkpointing,
+                patch_dropout: 0.5,
+                clip_norm: None,
+                ..options()
+            };
             session.start(pairs(&session, 0), &options).unwrap();
             let step = steps(&mut session, 1)[0];
             [step.loss, step.gradient_norm, step.likeness[0], step.likeness[1]]
         };
-        let (whole, micro) = (first(None), first(Some(3.0)));
-        assert!(whole.iter().zip(micro).all(|(a, b)| (a - b).abs() < 1e-5 * a.abs().max(1.0)), "{whole:?} {micro:?}");
+        let whole = first(None, false);
+        for other in [first(Some(3.0), false), first(None, true), first(Some(3.0), true)] {
+            let alike = whole.iter().zip(other).all(|(a, b)| (a - b).abs() < 1e-5 * a.abs().max(1.0));
+            assert!(alike, "{whole:?} {other:?}");
+        }
         assert!(whole[2] < 1.0 && whole[3] < 1.0 && whole[2] > -0.5);
     }
 
