@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "vite";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { dependencies } from "../../package.json";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), "clipwright-package-"));
@@ -17,7 +18,7 @@ beforeAll(() => {
   execFileSync("tar", ["-xzf", join(folder, tarball), "-C", folder]);
   mkdirSync(join(folder, "node_modules"));
   cpSync(join(folder, "package"), join(folder, "node_modules", "clipwright"), { recursive: true });
-  for (const name of ["comlink", "modern-tar"]) {
+  for (const name of Object.keys(dependencies)) {
     cpSync(join(root, "node_modules", name), join(folder, "node_modules", name), { recursive: true });
   }
 });
@@ -48,7 +49,7 @@ test("a bundler finds the worker, the module and the merges", async () => {
   await build({
     configFile: false,
     logLevel: "error",
-    root: join(root, "examples/demo"),
+    root: join(root, "examples/train"),
     resolve: { alias: { clipwright: join(folder, "node_modules/clipwright/dist/ts/index.js") } },
     worker: { format: "es" },
     build: { outDir, emptyOutDir: true },
