@@ -109,7 +109,7 @@ async function largeBatches() {
   say("steps of the emoji model, batch 256, after the first epoch, taken in turn");
   const lock = { plain: {}, "locked image tower": { lock: "image" } };
   const micro = { "micro-batches of 128": { microBatchSize: 128 }, "micro-batches of 32": { microBatchSize: 32 } };
-  const emoji = print(await stepTimes({ ...lock, ...micro }));
+  const emoji = print(await stepTimes({ ...lock, ...micro, Muon: { muon: { lr: 0.02 } } }));
   say("steps of a small model in the proportions of ViT-B/32, batch 64");
   const likeB32 = print(await stepTimes(lock, proportions));
   save("large-batches", { memory, depth, emoji, likeB32 });
