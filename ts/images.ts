@@ -3,7 +3,7 @@
 import { ClipError } from "../workers/error.js";
 import type { WireImage } from "../workers/protocol.js";
 import { describe } from "./describe.js";
-import { pathOf } from "./sources.js";
+import { locate } from "./location.js";
 
 /** Pixels row by row, 3 (RGB) or 4 (RGBA) bytes each. `ImageData` is one. */
 export interface RawImage {
@@ -50,9 +50,8 @@ function isA<
 }
 
 function ofAddress(address: string): WireImage {
-  if (/^file:/i.test(address)) return { path: pathOf(new URL(address)) };
-  if (typeof document !== "undefined") return { url: new URL(address, document.baseURI).href };
-  return /^[a-z][a-z0-9+.-]+:/i.test(address) ? { url: address } : { path: address };
+  const place = locate(address);
+  return "address" in place ? { url: place.address } : place;
 }
 
 /** An image as it crosses to the worker; the caller's buffers are left alone. */

@@ -50,19 +50,19 @@ export class Judge {
     this.#options = options;
   }
 
-  /** Sends them; where lists are given, bad pairs are added to those and left out. */
+  /** Sends them; with `skipped`, bad pairs are left out, and those of `pairs` added to it. */
   static async open(
     client: WorkerClient,
     encoder: Classifies,
     pairs: PairSource,
     options: EvaluateOptions,
-    skipped: { pairs?: SkippedPair[]; distractors?: SkippedPair[] } = {},
+    skipped?: SkippedPair[],
   ): Promise<Judge> {
     const judge = new Judge(client, encoder, options);
     try {
       const { distractors, zeroShot } = options;
-      await judge.#send(pairs, skipped.pairs);
-      if (distractors !== undefined) judge.#distractors = await judge.#send(distractors, skipped.distractors);
+      await judge.#send(pairs, skipped);
+      if (distractors !== undefined) judge.#distractors = await judge.#send(distractors, skipped && []);
       if (zeroShot) judge.#labelled = await judge.#send({ images: zeroShot.images, texts: zeroShot.labels });
       return judge;
     } catch (error) {

@@ -147,9 +147,9 @@ export class TrainingRun {
       return false;
     }
     await start(handle);
-    const bad = this.#skipped && { pairs: [], distractors: [] };
+    const bad: SkippedPair[] | undefined = this.#skipped && [];
     this.#judge = evaluation && (await Judge.open(client, this.#host, evaluation.pairs, evaluation, bad));
-    for (const pair of (bad?.pairs ?? []) as SkippedPair[]) this.#skipped?.push({ ...pair, judged: true });
+    for (const pair of bad ?? []) this.#skipped?.push({ ...pair, judged: true });
     await this.#host.refresh();
     return true;
   }

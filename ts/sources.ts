@@ -3,6 +3,7 @@
 import { ClipError } from "../workers/error.js";
 import type { NamedFile, OwnTransform, WireSource } from "../workers/protocol.js";
 import { describe } from "./describe.js";
+import { pathOf } from "./location.js";
 
 /** Bytes of a file. */
 export type Bytes = Uint8Array | ArrayBuffer | Blob;
@@ -48,8 +49,9 @@ const OWN_TRANSFORM: OwnTransform = "preprocess.json";
 
 const HUB_ID = /^[A-Za-z0-9][\w.-]*\/[A-Za-z0-9][\w.-]*$/;
 
-/** A directory handle's method that TypeScript's library lacks in some of its versions. */
-type Entries = AsyncIterable<FileSystemHandle>;
+/** What is in a directory, by a method that TypeScript's library lacks in some of its versions. */
+export const entriesOf = (directory: FileSystemDirectoryHandle) =>
+  (directory as unknown as { values(): AsyncIterable<FileSystemHandle> }).values();
 
 const isBytes = (value: unknown): value is Bytes =>
   value instanceof Uint8Array || value instanceof ArrayBuffer || value instanceof Blob;
@@ -121,11 +123,6 @@ function resolve(address: string): string {
   }
 }
 
-/** Path of a `file:` address, on POSIX and on Windows. */
-export function pathOf(url: URL): string {
-  return decodeURIComponent(url.pathname).replace(/^\/([A-Za-z]:)/, "$1");
-}
-
 /** A source as the worker takes it. */
 export async function toWireSource(source: ClipSource, options: ServerOptions): Promise<WireSource> {
   if (typeof source === "string") return ofText(source, options);
@@ -135,7 +132,7 @@ export async function toWireSource(source: ClipSource, options: ServerOptions): 
     if ("weights" in source) return { kind: "files", files: ofParts(source) };
     if ("kind" in source && source.kind === "directory") {
       const files: NamedFile[] = [];
-      for await (const entry of (source as unknown as { values(): Entries }).values()) {
+      for await (const entry of entriesOf(source)) {
         if (entry.kind === "file") {
           files.push({ name: entry.name, data: await (entry as FileSystemFileHandle).getFile() });
         }

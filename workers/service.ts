@@ -393,7 +393,10 @@ export class ClipService implements ClipWorkerApi {
   }
 
   embedPairImages(pairs: PairsHandle): Promise<Matrix> {
-    return this.#embed(() => this.#needTraining().embedImages(pairs));
+    return this.#queue(async () => {
+      const { data, rows } = await this.#needTraining().embedImages(pairs);
+      return this.#matrix(data, data.length / rows);
+    });
   }
 
   gradients(pixels: Float32Array, ids: Int32Array, layout: CheckpointLayout): Promise<GradientResult> {

@@ -129,7 +129,8 @@ export class Training {
   }
 
   /** Embeddings of the pairs' images, row by row. */
-  embedImages(pairs: PairsHandle): Promise<Float32Array> {
-    return this.trainer.embedImages(this.#need(pairs));
+  async embedImages(handle: PairsHandle): Promise<{ data: Float32Array; rows: number }> {
+    const pairs = this.#need(handle);
+    return { data: await this.trainer.embedImages(pairs), rows: pairs.length };
   }
 }

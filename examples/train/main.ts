@@ -3,7 +3,6 @@
 import {
   type CheckpointLayout,
   ClipTrainer,
-  type CreateOptions,
   type DeviceChoice,
   type Embeddings,
   estimateFit,
@@ -336,7 +335,7 @@ form.addEventListener("submit", (event) => {
   }
   void run(async ({ training }, options) => {
     await forgetRun();
-    trainer = await ClipTrainer.create(create as CreateOptions);
+    trainer = await ClipTrainer.create(create);
     return trainer.fit(training, options);
   });
 });
@@ -349,11 +348,9 @@ goOn.addEventListener("click", async () => {
     status.textContent = `To go on, pick ${saved.name} again as the pairs.`;
     return;
   }
-  await run(async ({ training }, { autosave, evaluation, signal, truncate, badPairs }) => {
+  await run(async ({ training }, options) => {
     trainer = await ClipTrainer.resume(FOLDER, { device: settings.get("device") as DeviceChoice });
-    const given = { autosave, evaluation, signal, truncate, badPairs };
-    const set = Object.entries(given).filter(([, value]) => value !== undefined);
-    return trainer.resumeFit(training, Object.fromEntries(set));
+    return trainer.resumeFit(training, options);
   });
 });
 

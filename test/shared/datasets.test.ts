@@ -173,13 +173,20 @@ test("a table names pictures beside it, and those that a function finds", async 
 test("a table on a server has no say over the files of whoever reads it", async () => {
   const { createServer } = inBrowser ? { createServer: undefined } : await import("node:http");
   if (!createServer) return;
-  const server = createServer((_, response) => response.end("url,text\nfile:///etc/passwd,x\n/etc/hosts,y\n"));
+  const server = createServer((_, response) =>
+    response.end("url,text\nfile:///etc/passwd,x\n/etc/hosts,y\nhttp://[,z\n"),
+  );
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const { port } = server.address() as { port: number };
-  const [file, path] = await all(captionTable(`http://127.0.0.1:${port}/a/b.csv`));
+  const [file, path, none] = await all(captionTable(`http://127.0.0.1:${port}/a/b.csv`));
   expect(file?.error?.message).toMatch(/expected a picture/);
   expect(String(path?.image)).toBe(`http://127.0.0.1:${port}/etc/hosts`);
+  expect(none?.error?.message).toMatch(/expected a picture/);
   server.close();
+});
+
+test.each(["http://[", "http://127.0.0.1:1/a.csv"])("a table at %s is not read", async (address) => {
+  await expect(all(captionTable(address))).rejects.toMatchObject({ code: "source-unreadable" });
 });
 
 test.each([undefined, 3, {}, [1]])("%j is no folder", async (folder) => {

@@ -4,9 +4,10 @@ import Papa from "papaparse";
 import { ClipError } from "../../workers/error.js";
 import { describe } from "../describe.js";
 import type { ImageInput } from "../images.js";
-import { type Folder, listFolder } from "./files.js";
+import { locate } from "../location.js";
+import { type Folder, finder, listFolder } from "./files.js";
 import type { ImageTextPair } from "./pairs.js";
-import { locate, nameOf, openReadable, type ReadableSource } from "./readable.js";
+import { nameOf, openReadable, type ReadableSource } from "./readable.js";
 import { badSample, sample } from "./sample.js";
 
 /** Which columns are read. */
@@ -112,18 +113,13 @@ export async function* readTable(
   }
 }
 
-/** Pictures by their names in a folder. */
-async function inFolder(folder: Folder): Promise<FindImage> {
-  const files = new Map((await listFolder(folder)).map((file) => [file.path, file]));
-  return (name) => files.get(name.replace(/^\.\//, "").replaceAll("\\", "/"))?.image();
-}
-
 /** Pictures beside a table: at its address, or in its folder on disk. */
 function beside(source: ReadableSource): FindImage {
   if (typeof source !== "string" && !(source instanceof URL)) return (name) => name;
   const place = locate(source);
   if ("address" in place) {
     return (name) => {
+      if (!URL.canParse(name, place.address)) return undefined;
       const address = new URL(name, place.address);
       // whoever wrote a table on a server has no say over the files here
       return /^(https?|data|blob):$/.test(address.protocol) ? address : undefined;
@@ -151,6 +147,6 @@ export async function* captionTable(
   const text = await new Response((await openReadable(table)) as ReadableStream<Uint8Array<ArrayBuffer>>).text();
   let find: FindImage;
   if (images === undefined) find = beside(table);
-  else find = typeof images === "function" ? images : await inFolder(images);
+  else find = typeof images === "function" ? images : finder(await listFolder(images));
   yield* readTable(text, (nameOf(table) ?? "").replace(/[?#].*$/, ""), options, find);
 }

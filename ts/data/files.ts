@@ -4,6 +4,7 @@ import { readDisk, walkDisk } from "#disk";
 import { ClipError } from "../../workers/error.js";
 import { describe } from "../describe.js";
 import type { ImageInput } from "../images.js";
+import { entriesOf } from "../sources.js";
 
 /** A folder with pairs: its path in Node, one that was picked, or the files of `<input webkitdirectory>`. */
 export type Folder = string | FileSystemDirectoryHandle | Iterable<File>;
@@ -30,9 +31,7 @@ const ofDisk = ({ path, location }: { path: string; location: string }): FolderF
 });
 
 async function* walkHandle(folder: FileSystemDirectoryHandle, prefix: string): AsyncGenerator<FolderFile> {
-  // TypeScript's library lacks the iterator in some of its versions
-  const entries = (folder as unknown as { values(): AsyncIterable<FileSystemHandle> }).values();
-  for await (const entry of entries) {
+  for await (const entry of entriesOf(folder)) {
     const path = `${prefix}${entry.name}`;
     if (entry.kind === "directory") yield* walkHandle(entry as FileSystemDirectoryHandle, `${path}/`);
     else {
@@ -65,4 +64,10 @@ export async function listFolder(folder: Folder): Promise<FolderFile[]> {
   }
   const hidden = (path: string) => path.split("/").some((part) => part.startsWith(".") || part === "__MACOSX");
   return files.filter(({ path }) => !hidden(path)).sort((a, b) => (a.path < b.path ? -1 : 1));
+}
+
+/** Finds pictures by their names among files; `beside` is the folder that the names begin in. */
+export function finder(files: readonly FolderFile[], beside = ""): (name: string) => Promise<ImageInput> | undefined {
+  const byPath = new Map(files.map((file) => [file.path, file]));
+  return (name) => byPath.get(`${beside}${name.replace(/^\.\//, "").replaceAll("\\", "/")}`)?.image();
 }

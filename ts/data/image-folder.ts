@@ -2,7 +2,7 @@
 
 import { ClipError } from "../../workers/error.js";
 import { readTable, type TableColumns } from "./caption-table.js";
-import { type Folder, type FolderFile, listFolder } from "./files.js";
+import { type Folder, type FolderFile, finder, listFolder } from "./files.js";
 import type { ImageTextPair } from "./pairs.js";
 import { badSample, type CaptionOptions, isImage, readCaptions, sample } from "./sample.js";
 
@@ -44,7 +44,6 @@ export async function* imageFolder(
   options: ImageFolderOptions = {},
 ): AsyncGenerator<ImageTextPair, void, undefined> {
   const files = await listFolder(folder);
-  const byPath = new Map(files.map((file) => [file.path, file]));
   const captions = new Map(
     files.filter(({ path }) => split(path)[1] === "txt").map((file) => [split(file.path)[0], file]),
   );
@@ -55,8 +54,7 @@ export async function* imageFolder(
   const table = findTable(files, options.table);
   if (table) {
     const beside = table.path.slice(0, table.path.lastIndexOf("/") + 1);
-    const find = (name: string) => byPath.get(`${beside}${name.replace(/^\.\//, "").replaceAll("\\", "/")}`)?.image();
-    yield* readTable(await table.text(), table.path, options, find);
+    yield* readTable(await table.text(), table.path, options, finder(files, beside));
     return;
   }
   for (const image of images) {

@@ -3,7 +3,7 @@
 import { readDisk } from "#disk";
 import { ClipError } from "../../workers/error.js";
 import { describe } from "../describe.js";
-import { pathOf } from "../sources.js";
+import { locate } from "../location.js";
 
 /** Bytes, a file or its handle, a response, a stream; or where it is: an address, or in Node a path. */
 export type ReadableSource =
@@ -15,17 +15,6 @@ export type ReadableSource =
   | FileSystemFileHandle
   | Response
   | ReadableStream<Uint8Array>;
-
-/** An address, or a path on disk. */
-export type Location = { address: URL } | { path: string };
-
-/** Where something is that was named by text or as a `URL`. */
-export function locate(source: string | URL): Location {
-  const text = String(source);
-  if (/^file:/i.test(text)) return { path: pathOf(new URL(text)) };
-  if (typeof document !== "undefined") return { address: new URL(text, document.baseURI) };
-  return /^[a-z][a-z0-9+.-]+:/i.test(text) ? { address: new URL(text) } : { path: text };
-}
 
 function bodyOf(response: Response, name: string): ReadableStream<Uint8Array> {
   if (response.ok && response.body) return response.body;
@@ -44,7 +33,7 @@ export async function openReadable(source: ReadableSource): Promise<ReadableStre
     const response = await fetch(place.address).catch((error) => {
       throw new ClipError("source-unreadable", `${place.address}: ${(error as Error).message}`, { cause: error });
     });
-    return bodyOf(response, place.address.href);
+    return bodyOf(response, place.address);
   }
   if (typeof source === "object" && source !== null && "getFile" in source) return (await source.getFile()).stream();
   throw new ClipError(

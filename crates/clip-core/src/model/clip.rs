@@ -81,6 +81,18 @@ impl Clip {
         self.logit_scale.val().device()
     }
 
+    /// # Errors
+    /// `missing-tower`.
+    pub fn image_tower(&self) -> Result<&ImageTower> {
+        self.visual.as_ref().ok_or(ClipError::MissingTower { tower: "image".into() })
+    }
+
+    /// # Errors
+    /// `missing-tower`.
+    pub fn text_tower(&self) -> Result<&TextTransformer> {
+        self.text.as_ref().ok_or(ClipError::MissingTower { tower: "text".into() })
+    }
+
     /// # Shapes
     /// - pixels: `[batch, 3, size, size]`, normalised
     /// - output: `[batch, embed_dim]`, of length one
@@ -88,18 +100,7 @@ impl Clip {
     /// # Errors
     /// `missing-tower`.
     pub fn encode_image(&self, pixels: Tensor<4>) -> Result<Tensor<2>> {
-        let tower = self.visual.as_ref().ok_or(ClipError::MissingTower { tower: "image".into() })?;
-        Ok(normalize(tower.forward(pixels)))
-    }
-
-    /// As [`encode_image`](Self::encode_image), from some patches of each image alone: `keep` is told their number and
-    /// says which, for each image equally many.
-    ///
-    /// # Errors
-    /// `missing-tower`; `invalid-config` for a tower without patches.
-    pub fn encode_patches(&self, pixels: Tensor<4>, keep: impl Fn(usize) -> Vec<Vec<usize>>) -> Result<Tensor<2>> {
-        let tower = self.visual.as_ref().ok_or(ClipError::MissingTower { tower: "image".into() })?;
-        Ok(normalize(tower.forward_patches(pixels, keep)?))
+        Ok(normalize(self.image_tower()?.forward(pixels)))
     }
 
     /// # Shapes
@@ -108,8 +109,7 @@ impl Clip {
     /// # Errors
     /// `missing-tower`.
     pub fn encode_text(&self, batch: &TextBatch) -> Result<Tensor<2>> {
-        let tower = self.text.as_ref().ok_or(ClipError::MissingTower { tower: "text".into() })?;
-        Ok(normalize(tower.forward(batch)))
+        Ok(normalize(self.text_tower()?.forward(batch)))
     }
 
     /// `exp(logit_scale) * cosine`, plus SigLIP's `logit_bias`.

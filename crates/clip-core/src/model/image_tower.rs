@@ -49,16 +49,6 @@ impl ImageTower {
         }
     }
 
-    /// As [`forward`](Self::forward), from some patches of each image.
-    ///
-    /// # Errors
-    /// `invalid-config` for a tower without patches.
-    pub fn forward_patches(&self, pixels: Tensor<4>, keep: impl Fn(usize) -> Vec<Vec<usize>>) -> Result<Tensor<2>> {
-        let x = self.enter(pixels, Some(&keep))?;
-        let blocks = self.transformer().ok_or_else(without_patches)?;
-        self.leave(blocks.forward(x))
-    }
-
     /// Patches as they enter the blocks; `keep` says which.
     ///
     /// # Shapes
@@ -89,12 +79,15 @@ impl ImageTower {
         }
     }
 
-    /// The blocks; nothing in a tower of convolutions.
-    pub fn transformer(&self) -> Option<&Transformer> {
+    /// The blocks.
+    ///
+    /// # Errors
+    /// `invalid-config` for a tower of convolutions.
+    pub fn transformer(&self) -> Result<&Transformer> {
         match self {
-            Self::Vit(tower) => Some(&tower.transformer),
-            Self::Siglip(tower) => Some(&tower.transformer),
-            Self::Resnet(_) | Self::Mci(_) => None,
+            Self::Vit(tower) => Ok(&tower.transformer),
+            Self::Siglip(tower) => Ok(&tower.transformer),
+            Self::Resnet(_) | Self::Mci(_) => Err(without_patches()),
         }
     }
 

@@ -5,8 +5,7 @@ use burn::tensor::Tensor;
 use super::clip::{Clip, normalize};
 use super::text_transformer::TextBatch;
 use super::transformer::ResidualAttentionBlock;
-use crate::config::invalid;
-use crate::error::{ClipError, Result};
+use crate::error::Result;
 
 /// What a tower makes of some inputs, in three parts: what enters the blocks, the blocks, and what follows them.
 pub trait Stages {
@@ -30,6 +29,18 @@ pub trait Stages {
     /// # Errors
     /// As [`enter`](Self::enter).
     fn leave(&self, model: &Clip, x: Tensor<3>) -> Result<Tensor<2>>;
+
+    /// All three.
+    ///
+    /// # Shapes
+    /// - output: `[batch, embed_dim]`, of length one
+    ///
+    /// # Errors
+    /// As [`enter`](Self::enter).
+    fn encode(&self, model: &Clip) -> Result<Tensor<2>> {
+        let x = self.blocks(model)?.iter().fold(self.enter(model)?, |x, block| block.forward(x));
+        self.leave(model, x)
+    }
 }
 
 /// Images, and which of their patches are seen: told their number, it says which, for each image equally many.
@@ -42,37 +53,30 @@ pub struct ImageStages<K> {
 
 impl<K: Fn(usize) -> Vec<Vec<usize>>> Stages for ImageStages<K> {
     fn enter(&self, model: &Clip) -> Result<Tensor<3>> {
-        let tower = model.visual.as_ref().ok_or(ClipError::MissingTower { tower: "image".into() })?;
         // pixels without a graph enter a model with one, and one without
         let pixels = self.pixels.clone().to_device(&model.device());
-        tower.enter(pixels, self.keep.as_ref())
+        model.image_tower()?.enter(pixels, self.keep.as_ref())
     }
 
     fn blocks<'m>(&self, model: &'m Clip) -> Result<&'m [ResidualAttentionBlock]> {
-        let tower = model.visual.as_ref().ok_or(ClipError::MissingTower { tower: "image".into() })?;
-        let blocks = tower.transformer().ok_or_else(|| invalid("vision.architecture", "one with blocks", "another"))?;
-        Ok(&blocks.resblocks)
+        Ok(&model.image_tower()?.transformer()?.resblocks)
     }
 
     fn leave(&self, model: &Clip, x: Tensor<3>) -> Result<Tensor<2>> {
-        let tower = model.visual.as_ref().ok_or(ClipError::MissingTower { tower: "image".into() })?;
-        Ok(normalize(tower.leave(x)?))
+        Ok(normalize(model.image_tower()?.leave(x)?))
     }
 }
 
 impl Stages for TextBatch {
     fn enter(&self, model: &Clip) -> Result<Tensor<3>> {
-        let tower = model.text.as_ref().ok_or(ClipError::MissingTower { tower: "text".into() })?;
-        Ok(tower.embeddings(self))
+        Ok(model.text_tower()?.embeddings(self))
     }
 
     fn blocks<'m>(&self, model: &'m Clip) -> Result<&'m [ResidualAttentionBlock]> {
-        let tower = model.text.as_ref().ok_or(ClipError::MissingTower { tower: "text".into() })?;
-        Ok(&tower.transformer.resblocks)
+        Ok(&model.text_tower()?.transformer.resblocks)
     }
 
     fn leave(&self, model: &Clip, x: Tensor<3>) -> Result<Tensor<2>> {
-        let tower = model.text.as_ref().ok_or(ClipError::MissingTower { tower: "text".into() })?;
-        Ok(normalize(tower.project(x, self)))
+        Ok(normalize(model.text_tower()?.project(x, self)))
     }
 }

@@ -1,27 +1,27 @@
 //! Activation checkpointing (arXiv 1604.06174): a backward pass that keeps what enters each block, and computes what is
 //! within one anew when its turn comes.
 
-use burn::module::Module;
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::Tensor;
 
 use crate::error::Result;
 use crate::model::{Clip, Stages};
 
-/// Adds the gradient of `(features * gradient).sum()` to a total, with the activations of one block in memory at a time.
+/// Adds the gradient of `(features * gradient).sum()` to a total, with the activations of one block in memory at a time; `plain` is the
+/// model without a graph.
 ///
 /// # Shapes
 /// - gradient: `[batch, embed_dim]`, without a graph
 pub(super) fn hand_down(
     model: &Clip,
+    plain: &Clip,
     stages: &impl Stages,
     gradient: Tensor<2>,
     total: &mut GradientsAccumulator<Clip>,
 ) -> Result<()> {
-    let plain = model.valid();
-    let mut x = stages.enter(&plain)?;
+    let mut x = stages.enter(plain)?;
     let mut entering = Vec::new();
-    for block in stages.blocks(&plain)? {
+    for block in stages.blocks(plain)? {
         entering.push(x.clone());
         x = block.forward(x);
     }

@@ -13,7 +13,7 @@ use super::batch::Batch;
 use super::checkpointing;
 use crate::error::{ClipError, Result};
 use crate::loss::{ContrastiveLoss, Negatives, SigmoidLoss};
-use crate::model::{Clip, ImageStages, TextBatch, Towers};
+use crate::model::{Clip, ImageStages, Stages, TextBatch, Towers};
 
 /// What the loss of a batch is, and how much of the batch is in memory at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -112,11 +112,7 @@ impl<B: Batch> Step<'_, B> {
 
     /// What the image tower makes of a part.
     fn images(&self, model: &Clip, part: Range<usize>) -> Result<Tensor<2>> {
-        let ImageStages { pixels, keep } = self.image_stages(model, part)?;
-        match keep {
-            Some(keep) => model.encode_patches(pixels, keep),
-            None => model.encode_image(pixels),
-        }
+        self.image_stages(model, part)?.encode(model)
     }
 
     /// Which patches of an image are seen, in order.
@@ -162,21 +158,13 @@ impl<B: Batch> Step<'_, B> {
         }
         for part in parts {
             // one tower at a time: the activations of the other are gone by then
-            if let Some(gradient) = of_images.clone().map(|gradient| gradient.slice_dim(0, part.clone())) {
-                if self.options.activation_checkpointing {
-                    let stages = self.image_stages(self.model, part.clone())?;
-                    checkpointing::hand_down(self.model, &stages, gradient, &mut total)?;
-                } else {
-                    self.hand_down(self.images(self.model, part.clone())?, gradient, &mut total);
-                }
+            if let Some(gradient) = &of_images {
+                let stages = self.image_stages(self.model, part.clone())?;
+                self.hand_down(&stages, gradient.clone().slice_dim(0, part.clone()), &plain, &mut total)?;
             }
-            if let Some(gradient) = of_texts.clone().map(|gradient| gradient.slice_dim(0, part.clone())) {
-                let texts = self.texts.part(part);
-                if self.options.activation_checkpointing {
-                    checkpointing::hand_down(self.model, &texts, gradient, &mut total)?;
-                } else {
-                    self.hand_down(self.model.encode_text(&texts)?, gradient, &mut total);
-                }
+            if let Some(gradient) = &of_texts {
+                let texts = self.texts.part(part.clone());
+                self.hand_down(&texts, gradient.clone().slice_dim(0, part), &plain, &mut total)?;
             }
         }
         // there are parts: a batch of none is refused
@@ -184,10 +172,21 @@ impl<B: Batch> Step<'_, B> {
         Ok(Outcome { loss, gradients: total.grads(), likeness: likeness(images.inner(), texts.inner()) })
     }
 
-    /// The sum of features times a gradient has that gradient.
-    fn hand_down(&self, features: Tensor<2>, gradient: Tensor<2>, total: &mut GradientsAccumulator<Clip>) {
-        let product = (features * Tensor::from_inner(gradient)).sum();
+    /// Adds the gradient at some features, handed down through their tower; `plain` is the model without a graph.
+    fn hand_down(
+        &self,
+        stages: &impl Stages,
+        gradient: Tensor<2>,
+        plain: &Clip,
+        total: &mut GradientsAccumulator<Clip>,
+    ) -> Result<()> {
+        if self.options.activation_checkpointing {
+            return checkpointing::hand_down(self.model, plain, stages, gradient, total);
+        }
+        // the sum of features times a gradient has that gradient
+        let product = (stages.encode(self.model)? * Tensor::from_inner(gradient)).sum();
         total.accumulate(self.model, GradientsParams::from_grads(product.backward(), self.model));
+        Ok(())
     }
 }
 
