@@ -11,6 +11,7 @@ pub mod digest;
 pub mod embed;
 mod error;
 pub mod eval;
+mod exact;
 pub mod export;
 pub mod kernels;
 pub mod loss;

@@ -1,7 +1,7 @@
 //! Image–text pairs on their way into training or evaluation.
 
 use clip_core::data::PairDataset;
-use clip_core::preprocess::{RgbImage, decode};
+use clip_core::preprocess::{Augmenter, RgbImage, decode};
 use clip_core::tokenizer::Tokenizer;
 use wasm_bindgen::prelude::*;
 
@@ -40,6 +40,12 @@ impl Pairs {
     ) -> JsResult<()> {
         let image = js(RgbImage::from_raw(width, height, data))?;
         js(self.dataset.push(&image, &captions, &self.tokenizer, truncate))
+    }
+
+    /// What makes the images of each step, where they are not held here.
+    #[wasm_bindgen(getter)]
+    pub fn augmenter(&self) -> Option<String> {
+        self.dataset.augmenter().map(Augmenter::to_json)
     }
 
     /// Number of pairs.

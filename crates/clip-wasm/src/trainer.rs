@@ -3,7 +3,8 @@
 use clip_core::checkpoint;
 use clip_core::eval::{Evaluation, Recall};
 use clip_core::model::Towers;
-use clip_core::train::{AdamWOptions, Decay, MuonOptions, Progress, RunOptions, TrainingSession, Tuning};
+use clip_core::preprocess::Augmentation;
+use clip_core::train::{AdamWOptions, Decay, MuonOptions, Progress, RunOptions, TrainingSession, Tuning, Wanted};
 use js_sys::Reflect;
 use wasm_bindgen::prelude::*;
 
@@ -36,7 +37,17 @@ impl JsFitSettings {
             weight_decay: number("weightDecay")?,
         };
         let of = |group: &JsValue, key: &str| Reflect::get(group, &key.into()).map(|x| x.as_f64().unwrap_or(f64::NAN));
-        let (lora, muon) = (get("lora")?, get("muon")?);
+        let range = |group: &JsValue, key: &str| {
+            let list = js_sys::Array::from(&Reflect::get(group, &key.into())?);
+            Ok::<_, JsValue>([0, 1].map(|i| list.get(i).as_f64().unwrap_or(f64::NAN)))
+        };
+        let (lora, muon, augment) = (get("lora")?, get("muon")?, get("augment")?);
+        let augment = if augment.is_object() {
+            let (scale, ratio) = (range(&augment, "scale")?, range(&augment, "ratio")?);
+            Some(Augmentation { scale, ratio, flip: of(&augment, "flip")? })
+        } else {
+            None
+        };
         let lora = if lora.is_object() { Some((of(&lora, "rank")?, of(&lora, "alpha")?)) } else { None };
         let muon = if muon.is_object() {
             let (lr, momentum) = (of(&muon, "lr")?, of(&muon, "momentum")?);
@@ -57,6 +68,7 @@ impl JsFitSettings {
             clip_norm: optional("clipNorm")?,
             label_smoothing: number("labelSmoothing")?,
             mask_duplicates: get("maskDuplicates")?.is_truthy(),
+            augment,
             patch_dropout: number("patchDropout")?,
             ema_decay: optional("emaDecay")?,
             tuning: js(Tuning::new(optional("lastBlocks")?, lora))?,
@@ -65,6 +77,31 @@ impl JsFitSettings {
         };
         js(options.validate())?;
         Ok(Self(options))
+    }
+}
+
+/// Images that a step needs.
+#[wasm_bindgen(js_name = Wanted)]
+pub struct JsWanted(Wanted);
+
+#[wasm_bindgen(js_class = Wanted)]
+impl JsWanted {
+    /// The step, from 0.
+    #[wasm_bindgen(getter)]
+    pub fn step(&self) -> usize {
+        self.0.step
+    }
+
+    /// Its epoch, from 0.
+    #[wasm_bindgen(getter)]
+    pub fn epoch(&self) -> usize {
+        self.0.epoch
+    }
+
+    /// Whose images.
+    #[wasm_bindgen(getter)]
+    pub fn pairs(&self) -> Vec<u32> {
+        self.0.pairs.iter().map(|&pair| pair as u32).collect()
     }
 }
 
@@ -156,6 +193,23 @@ impl Trainer {
         Ok(Pairs::new(self.0.new_dataset(), js(self.0.tokenizer())?.clone()))
     }
 
+    /// An empty data set for a run with these settings.
+    #[wasm_bindgen(js_name = runPairs)]
+    pub fn run_pairs(&self, settings: &JsFitSettings) -> JsResult<Pairs> {
+        Ok(Pairs::new(self.0.run_dataset(&settings.0), js(self.0.tokenizer())?.clone()))
+    }
+
+    /// An empty data set for the run that was stopped.
+    #[wasm_bindgen(js_name = interruptedPairs)]
+    pub fn interrupted_pairs(&self) -> JsResult<Pairs> {
+        Ok(Pairs::new(js(self.0.interrupted_dataset())?, js(self.0.tokenizer())?.clone()))
+    }
+
+    /// Images that a step of the run needs; nothing where it needs none, or after the last step.
+    pub fn wanted(&self, ahead: usize) -> Option<JsWanted> {
+        self.0.wanted(ahead).map(JsWanted)
+    }
+
     /// Starts a run, which takes the pairs over; returns its number of steps.
     pub fn start(&mut self, pairs: Pairs, settings: &JsFitSettings) -> JsResult<usize> {
         js(self.0.start(pairs.dataset, &settings.0))
@@ -184,9 +238,9 @@ impl Trainer {
         js(self.0.resume_run(pairs.dataset))
     }
 
-    /// The next step; nothing after the last.
-    pub async fn step(&mut self) -> JsResult<Option<StepProgress>> {
-        Ok(js(self.0.step().await)?.map(StepProgress))
+    /// The next step, with the images that it wants; nothing after the last.
+    pub async fn step(&mut self, squares: Option<Vec<u8>>) -> JsResult<Option<StepProgress>> {
+        Ok(js(self.0.step(squares.as_deref()).await)?.map(StepProgress))
     }
 
     /// Ends the run; the weights stay as the last step left them.

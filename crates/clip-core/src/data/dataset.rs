@@ -12,14 +12,16 @@ use crate::config::{ClipConfig, TextConfig};
 use crate::digest::Sha256;
 use crate::error::{ClipError, Result};
 use crate::model::TextBatch;
-use crate::preprocess::{Preprocess, RgbImage};
+use crate::preprocess::{Augmenter, Preprocess, RgbImage};
 use crate::tokenizer::Tokenizer;
 
-/// Pairs in memory, `3 * size²` bytes an image and `4 * context_length` a caption.
+/// Pairs in memory, `4 * context_length` bytes a caption and, where images are the same in each epoch, `3 * size²` an image.
 pub struct PairDataset {
     preprocess: Preprocess,
     text: TextConfig,
     squares: Vec<u8>,
+    /// What makes the images anew for each epoch: whoever holds them, which is not this.
+    augmenter: Option<Augmenter>,
     /// Of all squares so far: summing them at once would take seconds.
     squares_sum: Sha256,
     /// `[captions, context_length]`
@@ -36,10 +38,21 @@ impl PairDataset {
             preprocess,
             text,
             squares: Vec::new(),
+            augmenter: None,
             squares_sum: Sha256::default(),
             ids: Vec::new(),
             captions_to: Vec::new(),
         }
+    }
+
+    /// The same for images that are made anew for each epoch.
+    pub fn augmented(config: &ClipConfig, augmenter: Augmenter) -> Self {
+        Self { augmenter: Some(augmenter.clone()), ..Self::new(config, augmenter.preprocess) }
+    }
+
+    /// What makes the images, where they are not held here.
+    pub fn augmenter(&self) -> Option<&Augmenter> {
+        self.augmenter.as_ref()
     }
 
     /// Number of pairs.
@@ -65,7 +78,9 @@ impl PairDataset {
         let ids = tokenizer.tokenize(captions, self.text.context_length, truncate)?;
         let square = self.preprocess.square(image);
         self.squares_sum.update(&square);
-        self.squares.extend(square);
+        if self.augmenter.is_none() {
+            self.squares.extend(square);
+        }
         self.ids.extend(ids);
         self.captions_to.push(self.captions());
         Ok(())
@@ -109,23 +124,61 @@ impl PairDataset {
         self.text.vocab_size = vocab_size;
     }
 
-    /// Images of the pairs at `indices`.
+    /// Images of the pairs at `indices`, which are held here.
     ///
     /// # Shapes
     /// - output: `[indices, 3, size, size]`
     ///
     /// # Errors
-    /// `empty-batch`.
+    /// `empty-batch`; `shape-mismatch` where they are not held here.
     pub fn images(&self, indices: &[usize], device: &Device) -> Result<Tensor<4>> {
         if indices.is_empty() {
             return Err(ClipError::EmptyBatch { what: "image".into() });
         }
-        let size = self.preprocess.size;
-        let square = 3 * size * size;
+        let square = self.square();
+        if self.augmenter.is_some() {
+            return Err(self.squares_mismatch(indices.len(), 0));
+        }
         let levels: Vec<u8> =
             indices.iter().flat_map(|&i| &self.squares[i * square..(i + 1) * square]).copied().collect();
-        let pixels = self.preprocess.normalize(&levels);
-        Ok(Tensor::from_data(TensorData::new(pixels, [indices.len(), 3, size, size]), device))
+        Ok(self.pixels(&levels, device))
+    }
+
+    /// Bytes of an image.
+    fn square(&self) -> usize {
+        3 * self.preprocess.size * self.preprocess.size
+    }
+
+    fn squares_mismatch(&self, images: usize, bytes: usize) -> ClipError {
+        let size = self.preprocess.size;
+        let expected = format!("[{images}, 3, {size}, {size}]");
+        ClipError::ShapeMismatch { what: "squares".into(), expected, got: format!("{bytes} bytes") }
+    }
+
+    /// Refuses what are not so many images.
+    ///
+    /// # Errors
+    /// `shape-mismatch`.
+    pub fn check_squares(&self, squares: &[u8], images: usize) -> Result<()> {
+        if squares.len() == images * self.square() {
+            return Ok(());
+        }
+        Err(self.squares_mismatch(images, squares.len()))
+    }
+
+    /// A range of images that were made elsewhere, as the tower takes them.
+    ///
+    /// # Shapes
+    /// - squares: `[images, 3, size, size]`
+    /// - output: `[range, 3, size, size]`
+    pub fn made(&self, squares: &[u8], range: Range<usize>, device: &Device) -> Tensor<4> {
+        self.pixels(&squares[range.start * self.square()..range.end * self.square()], device)
+    }
+
+    fn pixels(&self, squares: &[u8], device: &Device) -> Tensor<4> {
+        let size = self.preprocess.size;
+        let shape = [squares.len() / self.square(), 3, size, size];
+        Tensor::from_data(TensorData::new(self.preprocess.normalize(squares), shape), device)
     }
 
     /// The captions at `rows`.

@@ -1,7 +1,7 @@
 //! Pixels of Pillow and of the references' transforms.
 
 use super::*;
-use crate::preprocess::{CropRounding, Filter, Preprocess, ResizeMode, decode};
+use crate::preprocess::{Crop, CropRounding, Filter, Preprocess, ResizeMode, decode, sides};
 
 #[test]
 fn pixels_of_every_rgb8_key() {
@@ -51,6 +51,31 @@ fn longest_fills_as_open_clip_does() {
         let transform = Preprocess { mode, fill, ..Preprocess::clip(size.parse().unwrap()) };
         let error = max_error(&transform.normalize(&transform.square(&decoded)), &golden.tensor(name).1);
         assert!(error <= 1e-6, "{name}: {error}");
+    }
+}
+
+#[test]
+fn parts_are_cut_and_resized_as_torchvision_does() {
+    let golden = Golden::open("preprocess/parts.safetensors");
+    let names: Vec<&str> = golden.names().into_iter().filter(|name| name.ends_with("/square")).collect();
+    assert!(names.len() >= 40, "{}", names.len());
+    for name in names {
+        let key = name.trim_end_matches("/square");
+        let parts: Vec<&str> = key.split('/').collect();
+        let [file, filter, _] = parts[..] else { panic!("{name}") };
+        let image = decode(&fixture(&format!("preprocess/decoded/{file}.png"))).unwrap();
+        let drawn: Vec<f64> = golden.tensor(&format!("{key}/drawn")).1.into_iter().map(f64::from).collect();
+        let [left, top, width, height] = [2, 3, 4, 5].map(|i| drawn[i] as usize);
+        // a share below 0: of parts that did not fit, the middle was taken
+        if drawn[0] > 0.0 {
+            let area = (image.width() * image.height()) as f64;
+            assert_eq!(sides(area * drawn[0], drawn[1]), (width, height), "{key}");
+        }
+        let filter = if filter == "bilinear" { Filter::Bilinear } else { Filter::Bicubic };
+        let part = Crop { x: left..left + width, y: top..top + height };
+        let got = Preprocess { filter, ..Preprocess::clip(16) }.square_of(&image, &part);
+        let got: Vec<f32> = got.into_iter().map(f32::from).collect();
+        assert_eq!(got, golden.tensor(name).1, "{key}");
     }
 }
 

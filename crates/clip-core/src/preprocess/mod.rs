@@ -1,11 +1,15 @@
 //! Encoded image to the numbers that the image tower takes: decode, resize as Pillow does, crop, normalise.
 
+mod augment;
 mod config;
 mod decode;
 mod resize;
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(test)]
+pub(crate) use augment::sides;
+pub use augment::{Augmentation, Augmenter};
 pub use decode::decode;
 use decode::over_white;
 pub use resize::{Crop, Filter, resize};
@@ -66,6 +70,12 @@ impl RgbImage {
     /// `[height, width, 3]`.
     pub fn data(&self) -> &[u8] {
         &self.data
+    }
+
+    /// A part of it.
+    fn part(&self, Crop { x, y }: &Crop) -> Self {
+        let row = |y: usize| &self.data[3 * (y * self.width + x.start)..3 * (y * self.width + x.end)];
+        Self { width: x.len(), height: y.len(), data: y.clone().flat_map(row).copied().collect() }
     }
 }
 
@@ -182,7 +192,24 @@ impl Preprocess {
             let first = self.crop_offset(side);
             first..side.min(first + size)
         };
-        let part = resize(image, width, height, self.filter, &Crop { x: kept(width), y: kept(height) });
+        self.planes(&resize(image, width, height, self.filter, &Crop { x: kept(width), y: kept(height) }))
+    }
+
+    /// A part of an image, resized whatever becomes of its proportions: torchvision's `resized_crop`.
+    ///
+    /// # Shapes
+    /// - output: `[3, size, size]`
+    pub(crate) fn square_of(&self, image: &RgbImage, part: &Crop) -> Vec<u8> {
+        let whole = Crop { x: 0..self.size, y: 0..self.size };
+        self.planes(&resize(&image.part(part), self.size, self.size, self.filter, &whole))
+    }
+
+    /// A part that is no larger than a square, in the middle of one.
+    ///
+    /// # Shapes
+    /// - output: `[3, size, size]`
+    fn planes(&self, part: &RgbImage) -> Vec<u8> {
+        let size = self.size;
         let (left, top) = ((size - part.width) / 2, (size - part.height) / 2);
         let mut out = vec![self.fill; 3 * size * size];
         for (i, pixel) in part.data.chunks_exact(3).enumerate() {

@@ -58,6 +58,8 @@ pub(super) struct DatasetBatch<'a> {
     pub(super) indices: &'a [usize],
     /// The caption of each.
     pub(super) captions: &'a [usize],
+    /// Its images, where the data set does not hold them.
+    pub(super) squares: Option<&'a [u8]>,
     /// Features of a locked tower, filled for these.
     pub(super) features: Option<&'a FeatureCache>,
 }
@@ -68,7 +70,10 @@ impl Batch for DatasetBatch<'_> {
     }
 
     fn pixels(&self, range: Range<usize>, device: &Device) -> Result<Tensor<4>> {
-        self.dataset.images(&self.indices[range], device)
+        match self.squares {
+            Some(squares) => Ok(self.dataset.made(squares, range, device)),
+            None => self.dataset.images(&self.indices[range], device),
+        }
     }
 
     fn texts(&self) -> Result<TextBatch> {

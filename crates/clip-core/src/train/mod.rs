@@ -3,7 +3,6 @@
 mod average;
 mod batch;
 mod checkpointing;
-mod exact;
 mod features;
 mod gradients;
 mod muon;
@@ -20,7 +19,7 @@ pub use batch::Batch;
 pub use gradients::LossOptions;
 pub use muon::MuonOptions;
 pub use optimizer::{AdamWOptions, Optimizer, OptimizerOptions};
-pub use run::{Progress, Run, RunOptions};
+pub use run::{Progress, Run, RunOptions, Wanted};
 pub use schedule::{Decay, Schedule};
 pub use session::TrainingSession;
 pub use trainer::{StepOptions, StepReport, Trainer};

@@ -4,9 +4,9 @@
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::exact;
 use super::optimizer::refuse_first;
 use crate::error::Result;
+use crate::exact;
 
 /// Coefficients and number of the Newton–Schulz steps.
 const COEFFICIENTS: (f64, f64, f64) = (3.4445, -4.775, 2.0315);

@@ -6,10 +6,10 @@ use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::exact;
 use super::muon::MuonOptions;
 use super::tuning::matrix_parts;
 use crate::error::{ClipError, Result};
+use crate::exact;
 use crate::model::Clip;
 
 /// Settings of AdamW; the defaults are OpenCLIP's for a Vision Transformer, with CLIP's weight decay.

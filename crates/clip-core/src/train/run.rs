@@ -3,7 +3,6 @@
 use serde::{Deserialize, Serialize};
 
 use super::batch::DatasetBatch;
-use super::exact;
 use super::features::FeatureCache;
 use super::gradients::LossOptions;
 use super::muon::MuonOptions;
@@ -13,7 +12,9 @@ use super::trainer::{StepOptions, Trainer};
 use super::tuning::Tuning;
 use crate::data::{PairDataset, batches};
 use crate::error::{ClipError, Result};
+use crate::exact;
 use crate::model::Towers;
+use crate::preprocess::Augmentation;
 
 /// Settings of a run. Numbers as a caller in JavaScript gives them: [`Run::new`] checks them.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -49,6 +50,8 @@ pub struct RunOptions {
     pub label_smoothing: f64,
     /// Whether pairs with the same caption are no negatives of each other.
     pub mask_duplicates: bool,
+    /// Which part of each image is seen, another in each epoch; left out, the same square of it each time.
+    pub augment: Option<Augmentation>,
     /// Share of an image's patches that its tower does not see: FLIP, arXiv 2212.00794.
     #[serde(with = "exact")]
     pub patch_dropout: f64,
@@ -112,6 +115,13 @@ impl RunOptions {
             return Err(ClipError::invalid_option("emaDecay", "0 < emaDecay < 1", decay));
         }
         self.tuning.validate()?;
+        if let Some(augmentation) = self.augment {
+            augmentation.validate()?;
+            if self.lock == Some(Towers::Image) {
+                let expected = "none for a locked image tower, which sees each image once";
+                return Err(ClipError::invalid_option("augment", expected, "one"));
+            }
+        }
         if self.lock == Some(Towers::Both) {
             return Err(ClipError::unknown_name("lock", "image or text", "both"));
         }
@@ -152,11 +162,23 @@ pub struct Progress {
     pub likeness: [f32; 2],
 }
 
+/// Images of a step that the data set does not hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// The step, counted from 0.
+    pub step: usize,
+    /// Its epoch, counted from 0.
+    pub epoch: usize,
+    /// Whose images, in order.
+    pub pairs: Vec<usize>,
+}
+
 /// A run in progress.
 pub struct Run {
     dataset: PairDataset,
     schedule: Schedule,
     batch_size: usize,
+    per_epoch: usize,
     options: RunOptions,
     step_options: StepOptions,
     features: Option<FeatureCache>,
@@ -188,6 +210,7 @@ impl Run {
             dataset,
             schedule,
             batch_size,
+            per_epoch,
             options: *options,
             step_options,
             features,
@@ -208,13 +231,12 @@ impl Run {
             let message = format!("expected at most the run's {} steps, got {step}", run.schedule.total);
             return Err(ClipError::InvalidCheckpoint { message });
         }
-        let per_epoch = run.epoch_batches(0).len();
         run.step = step;
-        run.epoch = step / per_epoch;
-        let done = step % per_epoch;
+        run.epoch = step / run.per_epoch;
+        let done = step % run.per_epoch;
         if done > 0 {
             run.next_epoch();
-            run.ahead.truncate(per_epoch - done);
+            run.ahead.truncate(run.per_epoch - done);
         }
         Ok(run)
     }
@@ -250,11 +272,23 @@ impl Run {
         self.schedule.total
     }
 
-    /// The next step, or nothing after the last. A step that fails can be tried again.
+    /// Images of the step `ahead` of the next one, where they have to be made; nothing after the last.
+    pub fn wanted(&self, ahead: usize) -> Option<Wanted> {
+        self.dataset.augmenter()?;
+        let step = self.step + ahead;
+        if step >= self.schedule.total {
+            return None;
+        }
+        let epoch = step / self.per_epoch;
+        Some(Wanted { step, epoch, pairs: self.epoch_batches(epoch).swap_remove(step % self.per_epoch) })
+    }
+
+    /// The next step, or nothing after the last. A step that fails can be tried again. `squares` are the images that are
+    /// [`wanted`](Self::wanted) for it, `[batch, 3, size, size]`.
     ///
     /// # Errors
-    /// As [`Trainer::train_step`].
-    pub async fn step(&mut self, trainer: &mut Trainer) -> Result<Option<Progress>> {
+    /// As [`Trainer::train_step`]; `shape-mismatch` for other squares.
+    pub async fn step(&mut self, trainer: &mut Trainer, squares: Option<&[u8]>) -> Result<Option<Progress>> {
         if self.step == self.schedule.total {
             return Ok(None);
         }
@@ -269,8 +303,12 @@ impl Run {
             let rows = if features.tower() == Towers::Text { &captions } else { indices };
             features.fill(|| trainer.inference_model(), &self.dataset, rows, chunk).await?;
         }
-        let batch =
-            DatasetBatch { dataset: &self.dataset, indices, captions: &captions, features: self.features.as_ref() };
+        let squares = self.dataset.augmenter().map(|_| squares.unwrap_or_default());
+        if let Some(squares) = squares {
+            self.dataset.check_squares(squares, indices.len())?;
+        }
+        let features = self.features.as_ref();
+        let batch = DatasetBatch { dataset: &self.dataset, indices, captions: &captions, squares, features };
         let report = trainer.train_step(&batch, lr, &self.step_options).await?;
         let batch_size = indices.len();
         self.ahead.pop();

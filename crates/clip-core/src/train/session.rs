@@ -3,7 +3,7 @@
 use burn::tensor::{Device, Tensor};
 
 use super::gradients::LossOptions;
-use super::run::{Progress, Run, RunOptions};
+use super::run::{Progress, Run, RunOptions, Wanted};
 use super::schedule::{Decay, Schedule};
 use super::state::{Notes, RunNotes, State};
 use super::trainer::{StepOptions, Trainer};
@@ -16,7 +16,7 @@ use crate::embed::embed_images;
 use crate::error::{ClipError, Result};
 use crate::eval::{Evaluation, evaluate};
 use crate::model::{Clip, TextBatch, pixel_batch};
-use crate::preprocess::Preprocess;
+use crate::preprocess::{Augmenter, Preprocess};
 use crate::tokenizer::Tokenizer;
 
 /// A model being trained. It has no weights until its vocabulary is known: at once where the configuration says its
@@ -140,6 +140,30 @@ impl TrainingSession {
         PairDataset::new(&self.config, self.preprocess.clone())
     }
 
+    /// An empty data set for a run with these settings.
+    pub fn run_dataset(&self, options: &RunOptions) -> PairDataset {
+        let preprocess = self.preprocess.clone();
+        match options.augment {
+            Some(augmentation) => {
+                PairDataset::augmented(&self.config, Augmenter { preprocess, augmentation, seed: options.seed })
+            }
+            None => self.new_dataset(),
+        }
+    }
+
+    /// An empty data set for the run that was stopped.
+    ///
+    /// # Errors
+    /// `no-run` where there is none.
+    pub fn interrupted_dataset(&self) -> Result<PairDataset> {
+        Ok(self.run_dataset(&self.interrupted.as_ref().ok_or(ClipError::NoRun)?.options))
+    }
+
+    /// Images that a step of the run needs: see [`Run::wanted`].
+    pub fn wanted(&self, ahead: usize) -> Option<Wanted> {
+        self.run.as_ref()?.wanted(ahead)
+    }
+
     /// Starts a run; returns its number of steps. Nothing is changed where it is refused.
     ///
     /// # Errors
@@ -226,13 +250,14 @@ impl TrainingSession {
         Ok(total)
     }
 
-    /// The next step of the run; nothing after the last, or without a run.
+    /// The next step of the run, with the images that are [`wanted`](Self::wanted) for it; nothing after the last, or without
+    /// a run.
     ///
     /// # Errors
-    /// As [`Trainer::train_step`].
-    pub async fn step(&mut self) -> Result<Option<Progress>> {
+    /// As [`Run::step`].
+    pub async fn step(&mut self, squares: Option<&[u8]>) -> Result<Option<Progress>> {
         match (&mut self.run, &mut self.trainer) {
-            (Some(run), Some(trainer)) => run.step(trainer).await,
+            (Some(run), Some(trainer)) => run.step(trainer, squares).await,
             _ => Ok(None),
         }
     }

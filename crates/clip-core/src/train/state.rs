@@ -10,7 +10,6 @@ use std::collections::HashMap;
 use safetensors::tensor::{Dtype, TensorView};
 use serde::{Deserialize, Serialize};
 
-use super::exact;
 use super::muon::MuonOptions;
 use super::optimizer::{AdamWOptions, OptimizerOptions};
 use super::run::RunOptions;
@@ -19,9 +18,10 @@ use super::tuning::Tuning;
 use crate::checkpoint::{Header, sort_header};
 use crate::digest::Sha256;
 use crate::error::{ClipError, Result};
+use crate::exact;
 
 /// Changes when a state of before could be misread.
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
 const STATE: &str = "clipwright.training";
 const SUM: &str = "clipwright.sha256";
 /// In the order of the sum.
@@ -155,12 +155,12 @@ impl State {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Decay, Progress, TrainingSession};
+    use super::super::{Decay, Progress, TrainingSession, Wanted};
     use super::*;
     use crate::data::PairDataset;
     use crate::device::{block_on_cpu, cpu};
     use crate::model::Towers;
-    use crate::preprocess::RgbImage;
+    use crate::preprocess::{Augmentation, Augmenter, Preprocess, RgbImage};
     use crate::tokenizer::{Reference, Tokenizer};
 
     const CONFIG: &str = r#"{"embedDim": 8,
@@ -183,6 +183,7 @@ mod tests {
             clip_norm: Some(0.7),
             label_smoothing: 0.1,
             mask_duplicates: true,
+            augment: None,
             patch_dropout: 0.0,
             ema_decay: None,
             tuning: Tuning::All,
@@ -196,12 +197,19 @@ mod tests {
         TrainingSession::create(CONFIG, tokenizer, 3, &cpu()).unwrap()
     }
 
-    /// Ten pairs, two of them with the same caption, every third with another one.
+    fn image(i: u8, shade: u8) -> RgbImage {
+        let levels = (0..768).map(|at| (at as u8).wrapping_mul(i + 1).wrapping_add(shade)).collect();
+        RgbImage::new(16, 16, levels).unwrap()
+    }
+
     fn pairs(session: &TrainingSession, shade: u8) -> PairDataset {
-        let mut pairs = session.new_dataset();
+        fill(session, session.new_dataset(), shade)
+    }
+
+    /// Ten pairs, two of them with the same caption, every third with another one.
+    fn fill(session: &TrainingSession, mut pairs: PairDataset, shade: u8) -> PairDataset {
         for i in 0..10u8 {
-            let levels = (0..768).map(|at| (at as u8).wrapping_mul(i + 1).wrapping_add(shade)).collect();
-            let image = RgbImage::new(16, 16, levels).unwrap();
+            let image = image(i, shade);
             let caption = format!("ab cd {}", "xyzuvwrst".chars().nth(usize::from(i % 9)).unwrap());
             let more = (i % 3 == 0).then(|| caption.replace("cd", "ef"));
             let captions: Vec<String> = [Some(caption), more].into_iter().flatten().collect();
@@ -211,7 +219,7 @@ mod tests {
     }
 
     fn steps(session: &mut TrainingSession, count: usize) -> Vec<Progress> {
-        (0..count).map_while(|_| block_on_cpu(session.step()).unwrap()).collect()
+        (0..count).map_while(|_| block_on_cpu(session.step(None)).unwrap()).collect()
     }
 
     fn weights(session: &TrainingSession) -> Vec<u8> {
@@ -292,6 +300,64 @@ mod tests {
             assert_eq!(got, expected, "after {done}");
             assert!(weights(&second) == weights(&whole), "after {done}");
         }
+    }
+
+    #[test]
+    fn images_that_are_made_for_each_step_are_asked_for_ahead_and_after_a_restart() {
+        let part = Augmentation { scale: [0.3, 0.9], ratio: [0.5, 2.0], flip: 0.5 };
+        let all = Augmentation { scale: [1.0; 2], ratio: [1.0; 2], flip: 0.0 };
+        let with = |augmentation| RunOptions { augment: Some(augmentation), ..options() };
+        let make = |session: &TrainingSession, augmentation, ahead| {
+            let Wanted { epoch, pairs, .. } = session.wanted(ahead)?;
+            let augmenter = Augmenter { preprocess: Preprocess::clip(16), augmentation, seed: 5 };
+            let square = |pair: usize| augmenter.square(&image(pair as u8, 0), epoch, pair);
+            Some(pairs.into_iter().flat_map(square).collect::<Vec<u8>>())
+        };
+        // each step with what was made while the one before it went on
+        let steps = |session: &mut TrainingSession, augmentation, count| -> Vec<Progress> {
+            let mut next = make(session, augmentation, 0);
+            let mut done = Vec::new();
+            for _ in 0..count {
+                let Some(squares) = next else { break };
+                next = make(session, augmentation, 1);
+                done.extend(block_on_cpu(session.step(Some(&squares))).unwrap());
+            }
+            done
+        };
+        let begun = |options: &RunOptions| {
+            let mut session = session();
+            let pairs = fill(&session, session.run_dataset(options), 0);
+            assert_eq!(session.start(pairs, options).unwrap(), 20);
+            session
+        };
+        let mut whole = begun(&with(part));
+        let expected = steps(&mut whole, part, 99);
+        assert_eq!((expected.len(), whole.wanted(0)), (20, None));
+
+        let mut first = begun(&with(part));
+        let mut got = steps(&mut first, part, 7);
+        let state = block_on_cpu(first.save_state()).unwrap();
+        let mut second = TrainingSession::from_state(&state, None, &cpu()).unwrap();
+        assert_eq!(second.resume_run(fill(&second, second.interrupted_dataset().unwrap(), 0)).unwrap(), 20);
+        // without its images a step is refused, and can be tried again
+        for squares in [None, Some(&[0; 5][..])] {
+            assert_eq!(block_on_cpu(second.step(squares)).unwrap_err().code(), "shape-mismatch");
+        }
+        got.extend(steps(&mut second, part, 99));
+        assert_eq!(got, expected);
+        assert!(weights(&second) == weights(&whole));
+
+        // the whole image each time is what there is without
+        let mut plain = session();
+        plain.start(pairs(&plain, 0), &options()).unwrap();
+        assert_eq!(plain.wanted(0), None);
+        let of_plain = self::steps(&mut plain, 99);
+        assert_eq!(steps(&mut begun(&with(all)), all, 99), of_plain);
+        assert_ne!(expected, of_plain);
+        let locked = RunOptions { lock: Some(Towers::Image), ..with(part) };
+        assert!(locked.validate().unwrap_err().to_string().contains("augment"));
+        assert!(with(Augmentation { flip: 2.0, ..part }).validate().is_err());
+        assert_eq!(session().interrupted_dataset().err().unwrap().code(), "no-run");
     }
 
     #[test]
@@ -388,10 +454,10 @@ mod tests {
             assert_eq!(open(&state[..at]).code(), "invalid-checkpoint", "cut at {at}");
         }
         let mut newer = state.clone();
-        let format = br#"format\":3"#;
+        let format = br#"format\":4"#;
         let at = state.windows(format.len()).position(|window| window == format).unwrap();
-        newer[at + format.len() - 1] = b'4';
+        newer[at + format.len() - 1] = b'5';
         let error = open(&newer).to_string();
-        assert!(error.contains("expected format 3, got 4"), "{error}");
+        assert!(error.contains("expected format 4, got 5"), "{error}");
     }
 }
