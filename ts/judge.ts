@@ -73,7 +73,7 @@ export class Judge {
 
   async #send(pairs: PairSource, skipped?: SkippedPair[]): Promise<PairsHandle> {
     const { truncate = false } = this.#options;
-    const handle = await sendPairs(this.#client, pairs, { truncate, skipped });
+    const handle = await sendPairs(this.#client, pairs, { truncate, skipped, open: (api) => api.openPairs() });
     this.#handles.push(handle);
     return handle;
   }

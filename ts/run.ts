@@ -1,7 +1,8 @@
 /** One run, from its pairs to its last step: sends, steps, judges, saves, and starts again where its worker was lost. */
 
+import type { Remote } from "comlink";
 import { ClipError, type ClipErrorCode, toClipError } from "../workers/error.js";
-import type { Evaluation, PairsHandle, SkippedPair, StepEvent } from "../workers/protocol.js";
+import type { ClipWorkerApi, Evaluation, FitSettings, SkippedPair, StepEvent } from "../workers/protocol.js";
 import { Autosave, type AutosaveOptions } from "./autosave.js";
 import { canRepeat, type PairSource, sendPairs } from "./data/pairs.js";
 import { checkCount, invalidOption } from "./invalid-option.js";
@@ -87,6 +88,7 @@ export class TrainingRun {
   readonly #host: RunHost;
   readonly #pairs: PairSource;
   readonly #options: RunOptions;
+  readonly #settings: FitSettings | undefined;
   readonly #watch: TrainingWatch;
   readonly #autosave: Autosave | undefined;
   #judge: Judge | undefined;
@@ -97,22 +99,24 @@ export class TrainingRun {
   #reached = 0;
   #losses = 0;
 
-  /** `masked`: pairs with the same caption are no negatives of each other. */
-  constructor(host: RunHost, pairs: PairSource, options: RunOptions, masked: boolean) {
+  /** Without settings it goes on with the run that was stopped. */
+  constructor(host: RunHost, pairs: PairSource, options: RunOptions, settings?: FitSettings) {
     check(options);
     this.#host = host;
     this.#pairs = pairs;
     this.#options = options;
-    this.#watch = new TrainingWatch(masked);
+    this.#settings = settings;
+    // what the captions of a run that is gone on with are like was told when it began
+    this.#watch = new TrainingWatch(settings?.maskDuplicates ?? true);
     this.#autosave = options.autosave && new Autosave(options.autosave);
     if (options.badPairs === "skip") this.#skipped = [];
   }
 
-  /** Starts by `start`, which takes the pairs over, and takes a step for each event. */
-  async *events(start: (handle: PairsHandle) => Promise<void>): AsyncGenerator<FitEvent, void, undefined> {
+  /** Takes a step for each event. */
+  async *events(): AsyncGenerator<FitEvent, void, undefined> {
     const { signal } = this.#options;
     try {
-      if (!(await this.#start(this.#watch.count(this.#pairs), start))) return;
+      if (!(await this.#start(this.#watch.count(this.#pairs), this.#settings))) return;
       await this.#autosave?.begin(this.#host.client());
       while (!signal?.aborted) {
         const event = await this.#step().catch((error) => this.#recover(toClipError(error)));
@@ -138,15 +142,16 @@ export class TrainingRun {
   }
 
   /** Whether it began: not where `signal` ended it before. */
-  async #start(pairs: PairSource, start: (handle: PairsHandle) => Promise<void>): Promise<boolean> {
+  async #start(pairs: PairSource, settings: FitSettings | undefined): Promise<boolean> {
     const { truncate = false, signal, evaluation } = this.#options;
     const client = this.#host.client();
-    const handle = await sendPairs(client, pairs, { truncate, signal, skipped: this.#skipped });
+    const open = (api: Remote<ClipWorkerApi>) => api.openRunPairs(settings);
+    const handle = await sendPairs(client, pairs, { truncate, signal, open, skipped: this.#skipped });
     if (signal?.aborted) {
       await client.call((api) => api.closePairs(handle));
       return false;
     }
-    await start(handle);
+    await client.call((api) => api.startFit(handle, settings));
     const bad: SkippedPair[] | undefined = this.#skipped && [];
     this.#judge = evaluation && (await Judge.open(client, this.#host, evaluation.pairs, evaluation, bad));
     for (const pair of bad ?? []) this.#skipped?.push({ ...pair, judged: true });
@@ -192,7 +197,7 @@ export class TrainingRun {
       try {
         await this.#host.revive(this.#autosave.state);
         if (badPairs === "skip") this.#skipped = [];
-        await this.#start(this.#pairs, (handle) => this.#host.client().call((api) => api.resumeFit(handle)));
+        await this.#start(this.#pairs, undefined);
         this.#skipped = undefined;
         this.#recovered = { code: error.code, message: error.message, reached: this.#reached };
         return "again";

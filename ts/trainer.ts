@@ -10,7 +10,6 @@ import type {
   FitSettings,
   GradientResult,
   ModelInfo,
-  PairsHandle,
   TokenizerReference,
 } from "../workers/protocol.js";
 import { Encoder, loadInto } from "./clip.js";
@@ -98,6 +97,13 @@ export interface FitOptions extends RunOptions {
    * scaled by `alpha / rank`. They are part of what is exported, and `exportAdapter` gives them alone. @default none
    */
   lora?: { rank: number; alpha: number };
+  /**
+   * Shows another part of each image in each epoch, cut and resized in another worker while the step before goes on:
+   * `scale` of its area, `ratio` of width to height, left and right changed with the probability `flip`, which captions that
+   * name sides do not bear. `{}` is what OpenCLIP trains with.
+   * @default the same square of an image each time; scale [0.9, 1], ratio [3/4, 4/3], flip 0
+   */
+  augment?: { scale?: readonly [number, number]; ratio?: readonly [number, number]; flip?: number };
   /** Share of an image's patches that are left out, others each time (FLIP, arXiv 2212.00794). @default 0 */
   patchDropout?: number;
   /**
@@ -182,6 +188,9 @@ export class ClipTrainer extends Encoder {
       labelSmoothing: options.labelSmoothing ?? 0,
       maskDuplicates: options.maskDuplicates ?? false,
       ...(options.microBatchSize !== undefined && { microBatchSize: options.microBatchSize }),
+      ...(options.augment !== undefined && {
+        augment: { scale: [0.9, 1], ratio: [3 / 4, 4 / 3], flip: 0, ...options.augment },
+      }),
       patchDropout: options.patchDropout ?? 0,
       ...(options.emaDecay !== undefined && { emaDecay: options.emaDecay }),
       ...(options.lastBlocks !== undefined && { lastBlocks: options.lastBlocks }),
@@ -191,9 +200,7 @@ export class ClipTrainer extends Encoder {
       ...(options.clipNorm !== undefined && { clipNorm: options.clipNorm }),
       seed: checkSeed(options.seed ?? 0),
     };
-    const start = (handle: PairsHandle) => this.client.call((api) => api.startFit(handle, settings));
-    const check = () => this.client.call((api) => api.checkFit(settings));
-    yield* this.#run(pairs, options, settings.maskDuplicates, check, start);
+    yield* this.#run(pairs, options, settings);
   }
 
   /**
@@ -203,17 +210,13 @@ export class ClipTrainer extends Encoder {
    * @throws ClipError `no-run`, `count-mismatch`, `other-pairs`, and as `fit`
    */
   async *resumeFit(pairs: PairSource, options: ResumeOptions = {}): AsyncGenerator<FitEvent, void, undefined> {
-    const start = (handle: PairsHandle) => this.client.call((api) => api.resumeFit(handle));
-    // what its captions are like was told when it began
-    yield* this.#run(pairs, options, true, async () => undefined, start);
+    yield* this.#run(pairs, options);
   }
 
   async *#run(
     pairs: PairSource,
     options: RunOptions,
-    masked: boolean,
-    check: () => Promise<void>,
-    start: (handle: PairsHandle) => Promise<void>,
+    settings?: FitSettings,
   ): AsyncGenerator<FitEvent, void, undefined> {
     if (this.#fitting) {
       throw new ClipError(
@@ -231,9 +234,7 @@ export class ClipTrainer extends Encoder {
         revive: (state) => this.#revive(state),
         zeroShotClassifier: (labels, options) => this.zeroShotClassifier(labels, options),
       };
-      const run = new TrainingRun(host, pairs, options, masked);
-      await check();
-      yield* run.events(start);
+      yield* new TrainingRun(host, pairs, options, settings).events();
     } finally {
       this.#fitting = false;
     }

@@ -1,56 +1,13 @@
-/** One worker and the calls to it. */
+/** The worker of one model. */
 
-import { type Remote, releaseProxy, wrap } from "comlink";
 import { spawn } from "#spawn";
-import { ClipError, toClipError } from "../workers/error.js";
 import type { ClipWorkerApi } from "../workers/protocol.js";
-import { registerTransferHandlers } from "../workers/transfer.js";
-import type { Spawned } from "./spawn.js";
+import { WorkerClient as Client } from "../workers/worker-client.js";
 
-registerTransferHandlers();
-
-/** Calls that settle even when the worker dies or is disposed of in the middle of them. */
-export class WorkerClient {
-  readonly #spawned: Spawned;
-  readonly #api: Remote<ClipWorkerApi>;
-  readonly #pending = new Set<(error: ClipError) => void>();
-  #closed: ClipError | undefined;
-
-  private constructor(spawned: Spawned) {
-    this.#spawned = spawned;
-    this.#api = wrap<ClipWorkerApi>(spawned.endpoint);
-    spawned.onLost((reason) =>
-      this.#close(new ClipError("worker-lost", `expected the worker to answer, got: ${reason}`)),
-    );
-  }
-
+/** Calls to it. */
+export class WorkerClient extends Client<ClipWorkerApi> {
   /** Starts a worker. */
   static async start(): Promise<WorkerClient> {
     return new WorkerClient(await spawn());
-  }
-
-  /** Asks the worker. Rejects with `disposed`, `worker-lost` or `panicked` where no answer can come any more. */
-  call<T>(ask: (api: Remote<ClipWorkerApi>) => Promise<T>): Promise<T> {
-    if (this.#closed) return Promise.reject(this.#closed);
-    return new Promise<T>((resolve, reject) => {
-      this.#pending.add(reject);
-      ask(this.#api)
-        .then(resolve, (error) => reject(toClipError(error)))
-        .finally(() => this.#pending.delete(reject));
-    });
-  }
-
-  #close(error: ClipError): void {
-    if (this.#closed) return;
-    this.#closed = error;
-    for (const reject of this.#pending) reject(error);
-    this.#pending.clear();
-    this.#api[releaseProxy]();
-    this.#spawned.terminate();
-  }
-
-  /** Ends the worker and gives its memory back. Doing so again does nothing. */
-  dispose(): void {
-    this.#close(new ClipError("disposed", "expected a model in use, got one that was disposed of"));
   }
 }

@@ -1,4 +1,5 @@
 import type { Source } from "./sources/source.js";
+import type { Spawned } from "./spawned.js";
 import type { Place, Store } from "./store/store.js";
 import type { WasmSource } from "./wasm.js";
 
@@ -17,6 +18,8 @@ export interface Assets {
   place(path: string): Promise<Place>;
   /** A checkpoint's folder or file on disk, where there are disks. */
   source?(path: string): Promise<Source>;
+  /** A worker that makes images (`image-loader.ts`). */
+  loader(): Spawned;
   /** Bytes of a file on disk, where there are disks. */
   readPath?(path: string): Promise<Uint8Array>;
 }

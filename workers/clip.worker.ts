@@ -5,6 +5,7 @@ import { ClipError } from "./error.js";
 import { holdLifeLock } from "./life.js";
 import { readMerges } from "./merges.js";
 import { ClipService } from "./service.js";
+import { spawned } from "./spawned.js";
 import { makeFolder, openCacheFolder, openPlace } from "./store/opfs.js";
 import { registerTransferHandlers } from "./transfer.js";
 
@@ -26,5 +27,6 @@ expose(
     store: openCacheFolder,
     folder: makeFolder,
     place: openPlace,
+    loader: () => spawned(new Worker(new URL("./loader.worker.js", import.meta.url), { type: "module" })),
   }),
 );

@@ -17,7 +17,7 @@ export async function readImage(
   if ("failed" in image) throw new ClipError(image.failed.code, image.failed.message);
   if ("encoded" in image) {
     const { encoded } = image;
-    return { encoded: encoded instanceof Uint8Array ? encoded : new Uint8Array(await encoded.arrayBuffer()) };
+    return { encoded: encoded instanceof Uint8Array ? encoded : await readBlob(encoded) };
   }
   if ("url" in image) return { encoded: await fetchImage(image.url) };
   if ("bitmap" in image) return drawn(image.bitmap);
@@ -26,6 +26,16 @@ export async function readImage(
     return { encoded: await readPath(image.path) };
   }
   return image;
+}
+
+async function readBlob(blob: Blob): Promise<Uint8Array> {
+  try {
+    return new Uint8Array(await blob.arrayBuffer());
+  } catch (error) {
+    // of a file that was moved or changed since it was picked
+    const { message } = error as Error;
+    throw new ClipError("source-unreadable", `expected a file that can be read, got: ${message}`, { cause: error });
+  }
 }
 
 async function fetchImage(url: string): Promise<Uint8Array> {

@@ -257,6 +257,7 @@ export interface FitSettings {
   clipNorm?: number;
   labelSmoothing: number;
   maskDuplicates: boolean;
+  augment?: { scale: readonly [number, number]; ratio: readonly [number, number]; flip: number };
   patchDropout: number;
   emaDecay?: number;
   lastBlocks?: number;
@@ -288,6 +289,8 @@ export interface StepEvent {
   samplesPerSecond: number;
   /** Seconds to the end of the run at that speed. */
   secondsLeft: number;
+  /** Share of the last steps' time in which they waited for their images; 0 unless `augment` makes them. */
+  waiting: number;
 }
 
 /** Retrieval in one direction, as shares of the queries from 0 to 1. */
@@ -385,19 +388,21 @@ export interface ClipWorkerApi {
   save(layout: CheckpointLayout): Promise<Uint8Array>;
   exportFiles(layout: CheckpointLayout): Promise<ExportedFile[]>;
 
-  /** Refuses settings that no data could make right, before any is sent. */
-  checkFit(settings: FitSettings): Promise<void>;
+  /** For pairs that the model is judged by. */
   openPairs(): Promise<PairsHandle>;
+  /**
+   * For the pairs of a run with these settings, or without them of the run that was stopped. Refuses settings that no data
+   * could make right, before any is sent.
+   */
+  openRunPairs(settings: FitSettings | undefined): Promise<PairsHandle>;
   /** Adds pairs; gives back those that it skipped, which it does only where it may. */
   pushPairs(handle: PairsHandle, pairs: WirePair[], options: PushOptions): Promise<SkippedPair[]>;
   closePairs(handle: PairsHandle): Promise<void>;
-  /** Starts a run, which takes the pairs over. */
-  startFit(handle: PairsHandle, settings: FitSettings): Promise<void>;
+  /** Starts a run, or without settings goes on with the one that was stopped; it takes the pairs over. */
+  startFit(handle: PairsHandle, settings: FitSettings | undefined): Promise<void>;
   /** Nothing after the last step. */
   stepFit(): Promise<StepEvent | undefined>;
   stopFit(): Promise<void>;
-  /** Goes on with the run that was stopped, over the same pairs, which it takes over. */
-  resumeFit(handle: PairsHandle): Promise<void>;
   /** Everything that training goes on from; written to `path` where there is one, given back otherwise. */
   saveState(path?: string): Promise<Uint8Array | undefined>;
   /** Adds the same to a folder and removes all but the last `keep`. */

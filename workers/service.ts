@@ -36,7 +36,14 @@ import type { ReadContext } from "./sources/source.js";
 import { keepState, takeState, writeState } from "./states.js";
 import { Throttle } from "./throttle.js";
 import { Training } from "./training.js";
-import { type ClipModel, type Device, loadWasm, type Trainer, type Wasm } from "./wasm.js";
+import {
+  type ClipModel,
+  type Device,
+  type FitSettings as FitSettingsInCore,
+  loadWasm,
+  type Trainer,
+  type Wasm,
+} from "./wasm.js";
 
 interface Core {
   wasm: Wasm;
@@ -331,12 +338,36 @@ export class ClipService implements ClipWorkerApi {
     return this.#queue(() => this.#needTraining().close(handle));
   }
 
-  checkFit(settings: FitSettings): Promise<void> {
-    return this.#queue(({ wasm }) => new wasm.FitSettings(settings).free());
+  /** Runs `use` on a run's settings, checked. */
+  #withSettings<T>(settings: FitSettings, wasm: Wasm, use: (checked: FitSettingsInCore) => T): T {
+    const checked = new wasm.FitSettings(settings);
+    try {
+      return use(checked);
+    } finally {
+      checked.free();
+    }
   }
 
-  startFit(handle: PairsHandle, settings: FitSettings): Promise<void> {
-    return this.#queue(({ wasm }) => this.#needTraining().start(wasm, handle, settings));
+  openRunPairs(settings: FitSettings | undefined): Promise<PairsHandle> {
+    return this.#queue(({ wasm }) => {
+      const training = this.#needTraining();
+      const { trainer } = training;
+      const pairs = settings
+        ? this.#withSettings(settings, wasm, (checked) => trainer.runPairs(checked))
+        : trainer.interruptedPairs();
+      return training.openRun(pairs, () => this.#assets.loader());
+    });
+  }
+
+  startFit(handle: PairsHandle, settings: FitSettings | undefined): Promise<void> {
+    return this.#queue(({ wasm }) => {
+      const training = this.#needTraining();
+      const { trainer } = training;
+      training.begin(handle, (pairs) => {
+        if (settings) this.#withSettings(settings, wasm, (checked) => trainer.start(pairs, checked));
+        else trainer.resume(pairs);
+      });
+    });
   }
 
   stepFit(): Promise<StepEvent | undefined> {
@@ -344,11 +375,7 @@ export class ClipService implements ClipWorkerApi {
   }
 
   stopFit(): Promise<void> {
-    return this.#queue(() => this.#needTrainer().stop());
-  }
-
-  resumeFit(handle: PairsHandle): Promise<void> {
-    return this.#queue(() => this.#needTraining().resume(handle));
+    return this.#queue(() => this.#needTraining().stop());
   }
 
   saveState(path?: string): Promise<Uint8Array | undefined> {

@@ -1,18 +1,14 @@
 /** A model that learns: the data sets sent for it, and its run. */
 
 import { ClipError, inItem, toClipError } from "./error.js";
+import type { HeldImage } from "./image-loader.js";
 import type { ReadyImage } from "./images.js";
-import type {
-  Evaluation,
-  FitSettings,
-  PairsHandle,
-  PushOptions,
-  SkippedPair,
-  StepEvent,
-  WirePair,
-} from "./protocol.js";
+import { Prefetch, toHeld } from "./prefetch.js";
+import type { Evaluation, PairsHandle, PushOptions, SkippedPair, StepEvent, WirePair } from "./protocol.js";
+import type { Spawned } from "./spawned.js";
 import { Speedometer } from "./speedometer.js";
-import type { Pairs, Trainer, Wasm } from "./wasm.js";
+import type { Pairs, Trainer } from "./wasm.js";
+import { WorkerClient } from "./worker-client.js";
 
 /** Pairs on their way in, with what became of each image. */
 export interface FetchedPair {
@@ -20,47 +16,73 @@ export interface FetchedPair {
   image: PromiseSettledResult<ReadyImage>;
 }
 
+/** A data set, and what makes its images where they are others in each epoch. */
+interface DataSet {
+  pairs: Pairs;
+  images?: Prefetch;
+}
+
+function free({ pairs, images }: DataSet): void {
+  pairs.free();
+  images?.close();
+}
+
 /** The trainer and what belongs to it. */
 export class Training {
   readonly trainer: Trainer;
-  readonly #pairs = new Map<PairsHandle, Pairs>();
+  readonly #pairs = new Map<PairsHandle, DataSet>();
   #nextHandle = 1;
+  /** Of the run. */
+  #images: Prefetch | undefined;
   #speed = new Speedometer();
 
   constructor(trainer: Trainer) {
     this.trainer = trainer;
   }
 
-  #need(handle: PairsHandle): Pairs {
-    const pairs = this.#pairs.get(handle);
-    if (!pairs) throw new ClipError("unexpected", `expected an open data set, got handle ${handle}`);
-    return pairs;
+  #need(handle: PairsHandle): DataSet {
+    const set = this.#pairs.get(handle);
+    if (!set) throw new ClipError("unexpected", `expected an open data set, got handle ${handle}`);
+    return set;
   }
 
-  /** Pairs that a run takes over. */
-  #take(handle: PairsHandle): Pairs {
-    const pairs = this.#need(handle);
-    this.#pairs.delete(handle);
-    return pairs;
-  }
-
-  open(): PairsHandle {
+  #open(set: DataSet): PairsHandle {
     const handle = this.#nextHandle++;
-    this.#pairs.set(handle, this.trainer.pairs());
+    this.#pairs.set(handle, set);
     return handle;
   }
 
-  push(handle: PairsHandle, fetched: FetchedPair[], { first, truncate, skip }: PushOptions): SkippedPair[] {
-    const target = this.#need(handle);
+  /** For pairs that the model is judged by. */
+  open(): PairsHandle {
+    return this.#open({ pairs: this.trainer.pairs() });
+  }
+
+  /** For the pairs of a run; `pairs` are none yet. */
+  openRun(pairs: Pairs, startLoader: () => Spawned): PairsHandle {
+    const { augmenter } = pairs;
+    if (augmenter === undefined) return this.#open({ pairs });
+    return this.#open({ pairs, images: new Prefetch(new WorkerClient(startLoader()), augmenter) });
+  }
+
+  async push(
+    handle: PairsHandle,
+    fetched: FetchedPair[],
+    { first, truncate, skip }: PushOptions,
+  ): Promise<SkippedPair[]> {
+    const { pairs: target, images } = this.#need(handle);
     const skipped: SkippedPair[] = [];
-    fetched.forEach(({ pair: { texts, key }, image }, i) => {
+    const held: HeldImage[] = [];
+    fetched.forEach(({ pair, image }, i) => {
+      const { texts, key } = pair;
       const index = first + i;
+      const name = key === undefined ? `pair ${index}` : `pair ${index} (${key})`;
       try {
-        inItem(key === undefined ? `pair ${index}` : `pair ${index} (${key})`, () => {
+        inItem(name, () => {
           if (image.status === "rejected") throw image.reason;
           const ready = image.value;
           if ("encoded" in ready) target.pushEncoded(ready.encoded, texts, truncate);
           else target.pushRaw(ready.width, ready.height, ready.data, texts, truncate);
+          if (images) held.push({ name, image: toHeld(pair.image, ready) });
         });
       } catch (error) {
         const { code, message } = toClipError(error);
@@ -68,37 +90,55 @@ export class Training {
         skipped.push({ index, ...(key !== undefined && { key }), code, message });
       }
     });
+    await images?.push(held);
     return skipped;
   }
 
   close(handle: PairsHandle): void {
-    this.#pairs.get(handle)?.free();
+    const set = this.#pairs.get(handle);
+    if (set) free(set);
     this.#pairs.delete(handle);
   }
 
-  start(wasm: Wasm, handle: PairsHandle, fit: FitSettings): void {
-    const settings = new wasm.FitSettings(fit);
+  /** Begins a run by `start`, which takes the pairs over, whatever comes of it. */
+  begin(handle: PairsHandle, start: (pairs: Pairs) => void): void {
+    const { pairs, images } = this.#need(handle);
+    this.#pairs.delete(handle);
     try {
-      this.trainer.start(this.#take(handle), settings);
-    } finally {
-      settings.free();
+      start(pairs);
+    } catch (error) {
+      images?.close();
+      throw error;
     }
+    this.#images = images;
     this.#speed = new Speedometer();
   }
 
-  resume(handle: PairsHandle): void {
-    this.trainer.resume(this.#take(handle));
-    this.#speed = new Speedometer();
+  /** Ends the run. */
+  stop(): void {
+    this.trainer.stop();
+    this.#images?.close();
+    this.#images = undefined;
+  }
+
+  /** Images that a step needs, where it needs some. */
+  #squares(ahead: number): Promise<Uint8Array> | undefined {
+    const wanted = this.#images && this.trainer.wanted(ahead);
+    return wanted && this.#images?.squares(wanted);
   }
 
   async step(): Promise<StepEvent | undefined> {
     this.#speed.start();
-    const progress = await this.trainer.step();
+    const needed = this.#squares(0);
+    const squares = needed && (await this.#speed.wait(needed));
+    // made while this step goes on
+    this.#squares(1);
+    const progress = await this.trainer.step(squares);
     if (!progress) return undefined;
     const { step, totalSteps, epoch, batchSize, loss, lr, logitScale, gradientNorm, likeness } = progress;
     const [image = 0, text = 0] = likeness;
     progress.free();
-    const secondsPerStep = this.#speed.stop();
+    const { seconds, waiting } = this.#speed.stop();
     return {
       type: "step",
       step,
@@ -110,17 +150,18 @@ export class Training {
       gradientNorm,
       likeness: { image, text },
       batchSize,
-      samplesPerSecond: batchSize / secondsPerStep,
-      secondsLeft: (totalSteps - step) * secondsPerStep,
+      samplesPerSecond: batchSize / seconds,
+      secondsLeft: (totalSteps - step) * seconds,
+      waiting,
     };
   }
 
   async evaluate(pairs: PairsHandle, distractors: PairsHandle | undefined): Promise<Evaluation> {
-    const asked = this.#need(pairs);
+    const { pairs: asked } = this.#need(pairs);
     const values =
       distractors === undefined
         ? await this.trainer.evaluate(asked)
-        : await this.trainer.evaluateAmong(asked, this.#need(distractors));
+        : await this.trainer.evaluateAmong(asked, this.#need(distractors).pairs);
     const recall = (at: number) => {
       const [r1 = 0, r5 = 0, r10 = 0, medianRank = 0] = values.subarray(at, at + 4);
       return { r1, r5, r10, medianRank };
@@ -130,7 +171,7 @@ export class Training {
 
   /** Embeddings of the pairs' images, row by row. */
   async embedImages(handle: PairsHandle): Promise<{ data: Float32Array; rows: number }> {
-    const pairs = this.#need(handle);
+    const { pairs } = this.#need(handle);
     return { data: await this.trainer.embedImages(pairs), rows: pairs.length };
   }
 }

@@ -2,7 +2,17 @@
 
 import init, * as glue from "./wasm/clip_wasm.js";
 
-export type { ClipModel, Device, FitSettings, Headers, Opening, Pairs, Trainer } from "./wasm/clip_wasm.js";
+export type {
+  Augmenter,
+  ClipModel,
+  Device,
+  FitSettings,
+  Headers,
+  Opening,
+  Pairs,
+  Trainer,
+  Wanted,
+} from "./wasm/clip_wasm.js";
 
 /** clip-wasm, instantiated. */
 export type Wasm = typeof glue;

@@ -1,7 +1,8 @@
 /** Image–text pairs on their way to the worker. */
 
+import type { Remote } from "comlink";
 import { ClipError, toClipError } from "../../workers/error.js";
-import type { PairsHandle, SkippedPair, WirePair } from "../../workers/protocol.js";
+import type { ClipWorkerApi, PairsHandle, SkippedPair, WirePair } from "../../workers/protocol.js";
 import { asArray, describe } from "../describe.js";
 import { type ImageInput, toWireImage } from "../images.js";
 import type { WorkerClient } from "../worker-client.js";
@@ -86,6 +87,8 @@ async function toWirePair(pair: ImageTextPair): Promise<WirePair> {
 export interface SendOptions {
   truncate: boolean;
   signal?: AbortSignal | undefined;
+  /** Opens what they are sent into. */
+  open: (api: Remote<ClipWorkerApi>) => Promise<PairsHandle>;
   /** Takes the pairs that are left out; without it, the first bad pair is an error. */
   skipped?: SkippedPair[] | undefined;
 }
@@ -94,10 +97,10 @@ export interface SendOptions {
 export async function sendPairs(
   client: WorkerClient,
   source: PairSource,
-  { truncate, signal, skipped }: SendOptions,
+  { truncate, signal, open, skipped }: SendOptions,
 ): Promise<PairsHandle> {
   const pairs = await openPairs(source);
-  const handle = await client.call((api) => api.openPairs());
+  const handle = await client.call(open);
   try {
     let chunk: WirePair[] = [];
     let index = 0;

@@ -1,0 +1,17 @@
+/** Files on disk. */
+
+import { readFile } from "node:fs/promises";
+import { ClipError } from "./error.js";
+
+/** A file that comes with the package, beside the workers. */
+export const readAsset = async (path: string) => new Uint8Array(await readFile(new URL(path, import.meta.url)));
+
+/** A file of the caller's. */
+export async function readPath(path: string): Promise<Uint8Array> {
+  try {
+    return new Uint8Array(await readFile(path));
+  } catch (error) {
+    const { message } = error as Error;
+    throw new ClipError("source-unreadable", `expected a file at ${path}, got: ${message}`, { cause: error });
+  }
+}
