@@ -31,17 +31,6 @@ export async function memoryByBatch(report, { sizes = [32, 128, 512, 2_048, 4_09
   return rows;
 }
 
-/** The towers in the proportions of ViT-B/32: 50 patches and short captions, widths 3 to 2. */
-export const proportions = {
-  config: {
-    embedDim: 128,
-    vision: { imageSize: 224, patchSize: 32, width: 192, layers: 4, heads: 3 },
-    text: { contextLength: 16, width: 128, layers: 4, heads: 2 },
-  },
-  batchSize: 64,
-  count: 256,
-};
-
 /**
  * Wasm memory after three steps of 64 pairs, by the number of blocks of the image tower, with and without checkpoints, and
  * what the last step took.

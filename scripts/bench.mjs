@@ -1,7 +1,7 @@
-/** `npm run bench:step`, `bench:memory` and `bench:batches`: see benchmarks/README.md. */
+/** `npm run bench:step`, `bench:memory`, `bench:batches` and `bench:augment`: see benchmarks/README.md. */
 
 import { execFileSync, spawnSync } from "node:child_process";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { join } from "node:path";
 import { build } from "./build.mjs";
@@ -85,7 +85,8 @@ async function memory() {
 }
 
 async function largeBatches() {
-  const { memoryByBatch, memoryByDepth, proportions, stepTimes } = await import("../benchmarks/large-batches.mjs");
+  const { smallB32 } = await import("../benchmarks/shapes.mjs");
+  const { memoryByBatch, memoryByDepth, stepTimes } = await import("../benchmarks/large-batches.mjs");
   say("memory after two steps of the emoji model over 4,096 pairs, Wasm CPU in Node");
   const memory = await memoryByBatch(({ batchSize, microBatchSize, wasmBytes }) =>
     console.log(
@@ -111,11 +112,38 @@ async function largeBatches() {
   const micro = { "micro-batches of 128": { microBatchSize: 128 }, "micro-batches of 32": { microBatchSize: 32 } };
   const emoji = print(await stepTimes({ ...lock, ...micro, Muon: { muon: { lr: 0.02 } } }));
   say("steps of a small model in the proportions of ViT-B/32, batch 64");
-  const likeB32 = print(await stepTimes(lock, proportions));
+  const likeB32 = print(await stepTimes(lock, { config: smallB32, batchSize: 64, count: 256 }));
   save("large-batches", { memory, depth, emoji, likeB32 });
 }
 
-const benchmarks = { "training-step": trainingStep, memory, "large-batches": largeBatches };
+async function augmented() {
+  const { measureAugmented } = await import("../benchmarks/augmented.mjs");
+  const photo = "test/fixtures/preprocess/images/scene_640x427.jpg";
+  const print = ({ round, augment, seconds, waiting }) =>
+    console.log(
+      `  round ${round}, ${augment ? "cut anew" : "the same "} ${(seconds * 1000).toFixed(0).padStart(6)} ms a step` +
+        `${augment ? `, ${(100 * waiting).toFixed(1)} % of it waiting` : ""}`,
+    );
+  const ratio = (rows) => {
+    const of = (augment) => median(rows.filter((row) => row.augment === augment).map(({ seconds }) => seconds));
+    console.log(`  ratio of the medians: ${(of(true) / of(false)).toFixed(2)}×`);
+    return rows;
+  };
+  say("64 photographs of 640×427 a step, Wasm CPU in Node");
+  const node = ratio(await measureAugmented("cpu", new Uint8Array(readFileSync(join(ROOT, photo))), print));
+  say("the same in headless Chromium");
+  const { page, close } = await openPage("benchmarks/augmented.html");
+  await page.exposeFunction("report", print);
+  await page.waitForFunction(() => window.measureAugmented);
+  const chromium = await page.evaluate(async (address) => {
+    const photo = new Uint8Array(await (await fetch(`/${address}`)).arrayBuffer());
+    return window.measureAugmented("cpu", photo, window.report);
+  }, photo);
+  await close();
+  save("augmented", { node, chromium: ratio(chromium) });
+}
+
+const benchmarks = { "training-step": trainingStep, memory, "large-batches": largeBatches, augmented };
 const name = process.argv[2];
 if (!benchmarks[name]) fail(`expected one of ${Object.keys(benchmarks).join(", ")}, got ${name ?? "nothing"}`);
 build();
