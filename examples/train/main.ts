@@ -188,7 +188,7 @@ function leaveOut(data: Split, skipped: readonly SkippedPair[]): void {
 
 /** Shows a step. */
 async function show(event: FitEvent, data: Split): Promise<void> {
-  const { step, totalSteps, epoch, loss, batchSize, samplesPerSecond, secondsLeft, evaluation } = event;
+  const { step, totalSteps, epoch, loss, batchSize, samplesPerSecond, secondsLeft, waiting, evaluation } = event;
   progress.value = step / totalSteps;
   element("charts").hidden = false;
   charts.loss.add(step, loss, Math.log(batchSize));
@@ -200,6 +200,7 @@ async function show(event: FitEvent, data: Split): Promise<void> {
     "Learning rate": event.lr.toExponential(1),
     "Temperature⁻¹": Math.exp(event.logitScale).toFixed(1),
     Speed: `${samplesPerSecond.toFixed(0)} pairs/s`,
+    ...(waiting > 0 && { "Waiting for pictures": `${(100 * waiting).toFixed(0)} %` }),
     Left: duration(secondsLeft),
   });
   const warnings = (event.warnings ?? []).map(({ message }) => message);

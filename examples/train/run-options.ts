@@ -38,6 +38,7 @@ export function fitOptions(data: FormData): FitOptions {
     lr,
     epochs: number("epochs"),
     batchSize: number("batchSize"),
+    ...(data.get("augment") && { augment: {} }),
     ...(data.get("microBatchSize") && { microBatchSize: number("microBatchSize") }),
     autosave: { to: FOLDER, seconds: number("seconds") },
     badPairs: "skip",
