@@ -32,7 +32,7 @@ test("trains and encodes in Node, from the packed files alone, without a word on
       text: { contextLength: 8, width: 4, layers: 1, heads: 1 } } });
     const pairs = ["red", "blue"].map((text, i) => ({ text, image: { data: new Uint8Array(192).fill(99 * i), width: 8, height: 8 } }));
     let steps = 0;
-    for await (const event of trainer.fit(pairs, { batchSize: 2, epochs: 3 })) steps = event.step;
+    for await (const event of trainer.fit(pairs, { batchSize: 2, epochs: 3, augment: {} })) steps = event.step;
     const { shape } = await trainer.encodeText(["red", "blue", "red"]);
     console.log(steps, shape.join());
     trainer.dispose();
@@ -57,6 +57,7 @@ test("a bundler finds the worker, the module and the merges", async () => {
   const assets = readdirSync(join(outDir, "assets"));
   for (const needed of [
     /^clip\.worker-.*\.js$/,
+    /^loader\.worker-.*\.js$/,
     /^clip_wasm_bg-.*\.wasm$/,
     /^tokenizers_wasm_bg-.*\.wasm$/,
     /^clip-merges\.txt-.*\.gz$/,
