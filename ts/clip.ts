@@ -21,7 +21,7 @@ import { encodeEach } from "./encode-each.js";
 import { type ImageInput, isPixelInput, type PixelInput, toWireImage } from "./images.js";
 import { checkCount, invalidOption } from "./invalid-option.js";
 import { LinearProbe } from "./linear-probe.js";
-import { type ClipSource, type ServerOptions, toWireSource } from "./sources.js";
+import { type ClipSource, type ServerOptions, toWireAdapter, toWireSource } from "./sources.js";
 import { isTokenInput, type TokenInput, toTexts } from "./texts.js";
 import { WorkerClient } from "./worker-client.js";
 import { type Template, ZeroShotClassifier } from "./zero-shot.js";
@@ -41,6 +41,11 @@ export interface LoadOptions extends ServerOptions {
   maxTensorBytes?: number;
   /** Whose tokenization is given where the references differ. @default that of whoever published the checkpoint */
   tokenizer?: TokenizerReference;
+  /**
+   * Adds low-rank adapters to the weights: where PEFT's two files are, as for a checkpoint, or what `exportAdapter` gave. They
+   * are then part of the model. @default none
+   */
+  adapter?: ClipSource;
   /**
    * Whether what is downloaded is kept for the next time. `"refresh"` fetches what has changed on the server; what is kept
    * stays until that has been loaded. @default true
@@ -80,6 +85,7 @@ export async function loadRequest(source: ClipSource, options: LoadOptions): Pro
   return {
     source: await toWireSource(source, options),
     ...(options.tokenizer !== undefined && { reference: options.tokenizer }),
+    ...(options.adapter !== undefined && { adapter: await toWireAdapter(options.adapter, options) }),
     towers: options.towers ?? "both",
     dtype: options.dtype ?? "auto",
     ...(options.maxTensorBytes !== undefined && { maxTensorBytes: options.maxTensorBytes }),

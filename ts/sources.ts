@@ -1,7 +1,7 @@
 /** What counts as a checkpoint, and how it crosses to the worker. */
 
 import { ClipError } from "../workers/error.js";
-import type { NamedFile, OwnTransform, WireSource } from "../workers/protocol.js";
+import type { AdapterFile, NamedFile, OwnTransform, WireSource } from "../workers/protocol.js";
 import { describe } from "./describe.js";
 import { pathOf } from "./location.js";
 
@@ -46,6 +46,8 @@ export interface ServerOptions {
 }
 
 const OWN_TRANSFORM: OwnTransform = "preprocess.json";
+const ADAPTER_WEIGHTS: AdapterFile = "adapter_model.safetensors";
+const ADAPTER_CONFIG: AdapterFile = "adapter_config.json";
 
 const HUB_ID = /^[A-Za-z0-9][\w.-]*\/[A-Za-z0-9][\w.-]*$/;
 
@@ -121,6 +123,26 @@ function resolve(address: string): string {
   } catch {
     throw new ClipError("invalid-source", `expected an address, got ${JSON.stringify(address)}`);
   }
+}
+
+/** Where an adapter is, as the worker takes it: the same kinds of places, with PEFT's names in them. */
+export async function toWireAdapter(adapter: ClipSource, options: ServerOptions): Promise<WireSource> {
+  // a branch of the model's is none of another repository's
+  const { revision: _, ...server } = options;
+  if (typeof adapter === "object" && adapter !== null && "weights" in adapter && "config" in adapter) {
+    const { weights, config } = adapter;
+    if (isBytes(weights) && (typeof config === "string" || (typeof config === "object" && config !== null))) {
+      const named: NamedFile[] = [
+        { name: ADAPTER_WEIGHTS, data: data(weights) },
+        { name: ADAPTER_CONFIG, data: json(config) },
+      ];
+      return { kind: "files", files: named };
+    }
+  }
+  const source = await toWireSource(adapter, server);
+  if (source.kind !== "files" || source.files.some(({ name }) => name.endsWith(ADAPTER_WEIGHTS))) return source;
+  const got = source.files.map(({ name }) => name).join(", ");
+  throw new ClipError("invalid-source", `expected ${ADAPTER_WEIGHTS} and ${ADAPTER_CONFIG}, got ${got || "no files"}`);
 }
 
 /** A source as the worker takes it. */

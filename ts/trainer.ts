@@ -31,8 +31,16 @@ export type CreateOptions = (
       seed?: number;
       /** Merges of another byte-pair encoding. @default the published one's */
       merges?: string;
+      adapter?: never;
     }
-  | { from: ClipSource; config?: never; seed?: never; merges?: never }
+  | {
+      from: ClipSource;
+      /** Low-rank adapters that are added to its weights first: see `Clip.load`. @default none */
+      adapter?: ClipSource;
+      config?: never;
+      seed?: never;
+      merges?: never;
+    }
 ) & {
   /** @default "auto" */
   device?: DeviceChoice;
@@ -149,7 +157,9 @@ export class ClipTrainer extends Encoder {
     const client = await WorkerClient.start();
     try {
       if (options.from !== undefined) {
-        await loadInto(client, options.from, { device, ...(tokenizer !== undefined && { tokenizer }) });
+        const { adapter } = options;
+        const given = { ...(tokenizer !== undefined && { tokenizer }), ...(adapter !== undefined && { adapter }) };
+        await loadInto(client, options.from, { device, ...given });
         return new ClipTrainer(client, await client.call((api) => api.train()), device);
       }
       const request = {

@@ -159,6 +159,9 @@ export interface NamedFile {
 /** Name of the file in which a caller's own transform crosses: it goes before the publisher's. */
 export type OwnTransform = "preprocess.json";
 
+/** Names of an adapter's files: PEFT's. */
+export type AdapterFile = "adapter_model.safetensors" | "adapter_config.json";
+
 /** A file of an export. */
 export interface ExportedFile {
   name: string;
@@ -181,6 +184,8 @@ export type WireSource =
 /** A model in the worker. */
 export interface LoadRequest {
   source: WireSource;
+  /** Added to the weights. */
+  adapter?: WireSource;
   /** Left out: that of whoever published the checkpoint. */
   reference?: TokenizerReference;
   towers: Towers;

@@ -1,6 +1,7 @@
 /** Answers what `protocol.ts` asks: decodes arguments, calls the core, gives memory back. */
 
 import { transfer } from "comlink";
+import { mergeAdapter } from "./adapter.js";
 import type { Assets } from "./assets.js";
 import { openModel } from "./checkpoint.js";
 import { openDevice } from "./device.js";
@@ -158,6 +159,11 @@ export class ClipService implements ClipWorkerApi {
       );
       const { model, tokenizer } = result;
       this.#warnings.push(...warnings);
+      if (request.adapter) {
+        const place = { ...request, source: request.adapter };
+        const merged = await withSource(place, wasm, this.#assets, context, (source) => mergeAdapter(model, source));
+        this.#warnings.push(...merged.warnings);
+      }
       this.#model = model;
       this.#tokenizer = tokenizer;
       if (model.warning) this.#warnings.push(model.warning);

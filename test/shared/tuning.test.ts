@@ -26,6 +26,7 @@ function changed(before: Awaited<ReturnType<typeof tensors>>, after: Awaited<Ret
 
 test("adapters learn, are part of what is used and exported, and come as PEFT's files alone", async () => {
   const { trainer, before } = await create();
+  const base = await trainer.exportSafetensors();
   await expect(trainer.exportAdapter()).rejects.toMatchObject({ code: "no-adapter" });
   let [first, last] = [0, 0];
   for await (const { loss } of trainer.fit(pairs, { ...options, lora: { rank: 2, alpha: 4 } })) {
@@ -69,6 +70,12 @@ test("adapters learn, are part of what is used and exported, and come as PEFT's 
   clip.dispose();
   const resumed = await ClipTrainer.resume(await trainer.saveCheckpoint(), { device: "cpu" });
   expect(sameBytes((await resumed.exportAdapter()).weights, weights)).toBe(true);
+
+  // and so are the adapters, loaded beside the weights of before
+  const again = await Clip.load(base, { device: "cpu", adapter: { weights, config } });
+  const { tensors: merged } = parseSafetensors(await again.exportSafetensors("hf"));
+  for (const [name, data] of after) expect(maxError(merged.get(name)?.data ?? [], data), name).toBeLessThan(1e-6);
+  again.dispose();
   resumed.dispose();
   trainer.dispose();
 });

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
-use crate::checkpoint::{Header, Layout, LoadOptions, Loading, metadata, save};
+use crate::checkpoint::{Adapter, Header, Layout, LoadOptions, Loading, metadata, save};
 use crate::config::{ClipConfig, TextPooling, invalid};
 use crate::device::read;
 use crate::embed::{embed_ids, embed_pixels};
@@ -140,6 +140,15 @@ impl Opening {
 }
 
 impl Bundle {
+    /// Adds an adapter to the weights: see [`Adapter::merge_into`].
+    ///
+    /// # Errors
+    /// As there, with the weights left as they are.
+    pub fn merge(&mut self, adapter: &Adapter) -> Result<()> {
+        self.model = adapter.merge_into(self.model.clone(), &self.config)?;
+        Ok(())
+    }
+
     /// Safetensors in the layout `hf` or `open_clip`, complete in itself.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! A model that encodes.
 
 use clip_core::bundle::Bundle;
+use clip_core::checkpoint::Adapter;
 use clip_core::eval::{LinearProbe, label_embeddings, probabilities};
 use clip_core::export::NamedFile;
 use wasm_bindgen::prelude::*;
@@ -21,6 +22,12 @@ impl ClipModel {
     #[wasm_bindgen(getter)]
     pub fn warning(&self) -> Option<String> {
         self.warning.clone()
+    }
+
+    /// Adds an adapter in PEFT's two files to the weights, or leaves them as they are where it is refused.
+    #[wasm_bindgen(js_name = mergeAdapter)]
+    pub fn merge_adapter(&mut self, weights: Vec<u8>, config: String) -> JsResult<()> {
+        js(self.bundle.merge(&Adapter { weights, config }))
     }
 
     /// Element type of the weights: `f32` or `f16`.

@@ -3,10 +3,11 @@
 use std::collections::{HashMap, HashSet};
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
-use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData, bf16, f16};
+use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData, f16};
 
 use super::header::Header;
 use super::layout::Naming;
+use super::stored::Stored;
 use crate::config::ClipConfig;
 use crate::error::{ClipError, Result};
 use crate::model::{Clip, Towers};
@@ -37,28 +38,6 @@ pub struct LoadOptions {
     pub widen: bool,
     /// Bytes that a tensor on the device may have; the token table is cut where it has more.
     pub most_tensor_bytes: Option<u64>,
-}
-
-/// Element type in the file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stored {
-    F32,
-    F16,
-    Bf16,
-}
-
-impl Stored {
-    fn bytes(self) -> usize {
-        if self == Self::F32 { 4 } else { 2 }
-    }
-
-    fn value(self, b: &[u8]) -> f32 {
-        match self {
-            Self::F32 => f32::from_le_bytes([b[0], b[1], b[2], b[3]]),
-            Self::F16 => f16::from_le_bytes([b[0], b[1]]).to_f32(),
-            Self::Bf16 => bf16::from_le_bytes([b[0], b[1]]).to_f32(),
-        }
-    }
 }
 
 /// Values on their way, as the device will keep them.
@@ -179,16 +158,7 @@ impl Loading {
                     expected[0] = config.text.vocab_size;
                 }
                 check_shape(key, &info.shape, &expected)?;
-                let dtype = match info.dtype.as_str() {
-                    "F32" => Stored::F32,
-                    "F16" => Stored::F16,
-                    "BF16" => Stored::Bf16,
-                    other => {
-                        return Err(ClipError::InvalidCheckpoint {
-                            message: format!("{key}: expected F32, F16 or BF16, got {other}"),
-                        });
-                    }
-                };
+                let dtype = Stored::of(key, info)?;
                 half &= dtype == Stored::F16;
                 let (mut begin, mut end) = files[file].bytes_of(info);
                 if is_table {

@@ -4,7 +4,9 @@ mod adapter;
 mod header;
 mod layout;
 mod loading;
+mod merge;
 mod save;
+mod stored;
 
 pub use adapter::{Adapter, save_adapter};
 pub use header::{Header, TensorInfo};

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
+mod adapters;
 mod models;
 mod mutation;
 mod preprocess;

@@ -26,7 +26,7 @@ fn siglip_open_clip_config() -> String {
     config.to_string()
 }
 
-fn open(files: &[&str], config: &str, towers: Towers) -> crate::Result<Bundle> {
+pub(super) fn open(files: &[&str], config: &str, towers: Towers) -> crate::Result<Bundle> {
     open_with(files, config, LoadOptions { towers, ..LoadOptions::default() })
 }
 
@@ -103,7 +103,7 @@ impl Comparison {
 }
 
 /// Inputs of a folder.
-fn inputs(folder: &str, config: &ClipConfig) -> (Tensor<4>, TextBatch) {
+pub(super) fn inputs(folder: &str, config: &ClipConfig) -> (Tensor<4>, TextBatch) {
     let golden = Golden::open(&format!("models/{folder}/golden.safetensors"));
     let (shape, pixels) = golden.tensor("pixel_values");
     let ids = golden.ids("input_ids");

@@ -1,0 +1,259 @@
+//! Adapters in PEFT's files, added to the weights that they were trained beside.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use burn::module::{Module, ModuleMapper, Param};
+use burn::tensor::{Device, Tensor, TensorData};
+use serde_json::Value;
+
+use super::adapter::Adapter;
+use super::header::Header;
+use super::layout::{Layout, Naming};
+use super::stored::Stored;
+use crate::config::{ClipConfig, invalid};
+use crate::error::{ClipError, Result};
+use crate::kernels::widen;
+use crate::model::{Clip, Towers};
+
+/// What PEFT may do besides, and we do not: each changes what the same tensors mean, or adds others.
+const NOT_KNOWN: [&str; 15] = [
+    "alora_invocation_tokens",
+    "alpha_pattern",
+    "arrow_config",
+    "fan_in_fan_out",
+    "kasa_config",
+    "layer_replication",
+    "lora_bias",
+    "modules_to_save",
+    "monteclora_config",
+    "target_parameters",
+    "trainable_token_indices",
+    "use_bdlora",
+    "use_dora",
+    "use_qalora",
+    "velora_config",
+];
+
+/// What is multiplied with `B A` at a rank.
+#[derive(Debug, Clone, Copy)]
+struct Scale {
+    alpha: f64,
+    stabilised: bool,
+}
+
+impl Scale {
+    /// <https://github.com/huggingface/peft/blob/v0.14.0/src/peft/tuners/lora/layer.py#L118>; by the root of the rank in
+    /// arXiv 2312.03732.
+    fn at(self, rank: usize) -> f64 {
+        self.alpha / if self.stabilised { (rank as f64).sqrt() } else { rank as f64 }
+    }
+
+    fn from_config(json: &str) -> Result<Self> {
+        let config: Value = serde_json::from_str(json).map_err(|e| invalid("(adapter)", "a JSON object", e))?;
+        let kind = config["peft_type"].as_str().unwrap_or("none");
+        if kind != "LORA" {
+            return Err(invalid("peft_type", "LORA", kind));
+        }
+        let empty = |value: &Value| match value {
+            Value::Null | Value::Bool(false) => true,
+            Value::Array(list) => list.is_empty(),
+            Value::Object(map) => map.is_empty(),
+            _ => false,
+        };
+        if let Some(name) = NOT_KNOWN.iter().find(|name| !empty(&config[**name])) {
+            return Err(invalid(name, "none", &config[*name]));
+        }
+        let alpha = config["lora_alpha"].as_f64().filter(|alpha| alpha.is_finite());
+        let alpha = alpha.ok_or_else(|| invalid("lora_alpha", "a number", &config["lora_alpha"]))?;
+        Ok(Self { alpha, stabilised: config["use_rslora"].as_bool().unwrap_or(false) })
+    }
+}
+
+/// A matrix of the file.
+struct Matrix {
+    name: String,
+    sides: [usize; 2],
+    values: Vec<f32>,
+}
+
+impl Matrix {
+    fn read(name: &str, header: &Header, file: &[u8]) -> Result<Self> {
+        let wrong = |expected: &str, got: String| ClipError::InvalidCheckpoint {
+            message: format!("{name}: expected {expected}, got {got}"),
+        };
+        let Some(info) = header.tensor(name) else { return Err(ClipError::MissingTensor { name: name.into() }) };
+        let [rows, columns] = info.shape[..] else { return Err(wrong("a matrix", format!("{:?}", info.shape))) };
+        let stored = Stored::of(name, info)?;
+        let (begin, end) = header.bytes_of(info);
+        let bytes = &file[begin as usize..end as usize];
+        let values: Vec<f32> = bytes.chunks_exact(stored.bytes()).map(|b| stored.value(b)).collect();
+        if let Some(value) = values.iter().find(|value| !value.is_finite()) {
+            return Err(wrong("finite numbers", value.to_string()));
+        }
+        Ok(Self { name: name.into(), sides: [rows as usize, columns as usize], values })
+    }
+
+    fn check(&self, expected: [usize; 2]) -> Result<()> {
+        if self.sides == expected {
+            return Ok(());
+        }
+        let [expected, got] = [expected, self.sides].map(|sides| format!("{sides:?}"));
+        Err(ClipError::ShapeMismatch { what: self.name.clone(), expected, got })
+    }
+
+    /// # Shapes
+    /// - output: `[columns, rows]`
+    fn transposed(self, device: &Device) -> Tensor<2> {
+        Tensor::<2>::from_data(TensorData::new(self.values, self.sides), device).transpose()
+    }
+}
+
+impl Adapter {
+    /// The model with `scale * B A` added to each matrix that it was trained for. Ranks are those of the matrices. Matrices of a
+    /// tower that the model was loaded without are passed over.
+    ///
+    /// # Errors
+    /// `invalid-config` for another method than LoRA, and for variants of it; `invalid-checkpoint`, `missing-tensor`,
+    /// `shape-mismatch`; `extra-tensor` for what the model has no place for; `invalid-option` for a model that transformers does
+    /// not have.
+    pub fn merge_into(&self, model: Clip, config: &ClipConfig) -> Result<Clip> {
+        let scale = Scale::from_config(&self.config)?;
+        let naming = Naming::new(Layout::Hf, config)?;
+        let header = Header::parse(&self.weights, self.weights.len() as u64)?;
+        let mut modules = BTreeMap::new();
+        for name in header.names() {
+            let module = name
+                .strip_prefix("base_model.model.")
+                .and_then(|rest| rest.strip_suffix(".lora_A.weight").or_else(|| rest.strip_suffix(".lora_B.weight")));
+            let module = module.ok_or_else(|| ClipError::ExtraTensor { name: name.into() })?;
+            modules.insert(module.to_owned(), name);
+        }
+        if modules.is_empty() {
+            return Err(ClipError::InvalidCheckpoint {
+                message: "expected an adapter's matrices, got no tensors".into(),
+            });
+        }
+        let towers = match (&model.visual, &model.text) {
+            (Some(_), None) => Towers::Image,
+            (None, Some(_)) => Towers::Text,
+            _ => Towers::Both,
+        };
+        let left = modules.keys().cloned().collect();
+        let mut merge = Merge { adapter: self, header: &header, naming, scale, path: Vec::new(), left, failed: None };
+        let model = model.map(&mut merge);
+        if let Some(error) = merge.failed {
+            return Err(error);
+        }
+        // a projection is of a tower by its name
+        let is_there = |module: &&String| {
+            let elsewhere = match towers {
+                Towers::Both => false,
+                Towers::Image => module.starts_with("text_"),
+                Towers::Text => module.starts_with("vision_") || module.starts_with("visual_"),
+            };
+            !elsewhere
+        };
+        match merge.left.iter().find(is_there) {
+            Some(module) => Err(ClipError::ExtraTensor { name: modules[module].into() }),
+            None => Ok(model),
+        }
+    }
+}
+
+struct Merge<'a> {
+    adapter: &'a Adapter,
+    header: &'a Header,
+    naming: Naming<'a>,
+    scale: Scale,
+    path: Vec<String>,
+    /// Modules of the adapter that no parameter was found for yet.
+    left: BTreeSet<String>,
+    failed: Option<ClipError>,
+}
+
+impl Merge<'_> {
+    /// What is added to a parameter of that shape; nothing where it has no adapter.
+    ///
+    /// # Shapes
+    /// - output: `[in, out]`
+    fn delta(&mut self, [d_in, d_out]: [usize; 2], device: &Device) -> Result<Option<Tensor<2>>> {
+        let place = self.naming.place(&self.path.join("."));
+        if !place.transposed {
+            return Ok(None);
+        }
+        let shares: usize = place.keys.iter().map(|(_, share)| share).sum();
+        let mut found = false;
+        let mut parts = Vec::new();
+        for (key, share) in &place.keys {
+            let module = key.strip_suffix(".weight").unwrap_or(key);
+            let columns = d_out / shares * share;
+            if !self.left.remove(module) {
+                parts.push(Tensor::zeros([d_in, columns], device));
+                continue;
+            }
+            found = true;
+            let read = |factor: &str| {
+                let name = format!("base_model.model.{module}.lora_{factor}.weight");
+                Matrix::read(&name, self.header, &self.adapter.weights)
+            };
+            let (a, b) = (read("A")?, read("B")?);
+            let rank = a.sides[0];
+            a.check([rank.max(1), d_in])?;
+            b.check([columns, rank])?;
+            parts.push(a.transposed(device).matmul(b.transposed(device)) * self.scale.at(rank)); // [in, out]
+        }
+        Ok(found.then(|| Tensor::cat(parts, 1)))
+    }
+}
+
+impl ModuleMapper for Merge<'_> {
+    fn enter_module(&mut self, name: &str, _container_type: &str) {
+        self.path.push(name.into());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.pop();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let shape = param.val().dims();
+        if D != 2 || self.failed.is_some() {
+            return param;
+        }
+        match self.delta([shape[0], shape[D - 1]], &param.val().device()) {
+            // in full precision: half of it would round away what is small beside the weights
+            Ok(Some(delta)) => param.map(|weights| widen(weights) + delta.reshape(shape)), // [in, out] already
+            Ok(None) => param,
+            Err(error) => {
+                self.failed = Some(error);
+                param
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_methods_and_variants_are_refused_by_name() {
+        for (json, field) in [
+            ("[", "(adapter)"),
+            ("{}", "peft_type"),
+            (r#"{"peft_type": "IA3"}"#, "peft_type"),
+            (r#"{"peft_type": "LORA"}"#, "lora_alpha"),
+            (r#"{"peft_type": "LORA", "lora_alpha": "8"}"#, "lora_alpha"),
+            (r#"{"peft_type": "LORA", "lora_alpha": 8, "use_dora": true}"#, "use_dora"),
+            (r#"{"peft_type": "LORA", "lora_alpha": 8, "alpha_pattern": {"fc1": 3}}"#, "alpha_pattern"),
+            (r#"{"peft_type": "LORA", "lora_alpha": 8, "modules_to_save": ["head"]}"#, "modules_to_save"),
+        ] {
+            let error = Scale::from_config(json).unwrap_err();
+            assert!(error.code() == "invalid-config" && error.to_string().contains(field), "{json}: {error}");
+        }
+        let plain = r#"{"peft_type": "LORA", "lora_alpha": 8, "use_dora": false, "alpha_pattern": {}, "modules_to_save": null}"#;
+        assert_eq!(Scale::from_config(plain).unwrap().at(16), 0.5);
+        let stabilised = r#"{"peft_type": "LORA", "lora_alpha": 8, "use_rslora": true}"#;
+        assert_eq!(Scale::from_config(stabilised).unwrap().at(16), 2.0);
+    }
+}

@@ -1,0 +1,43 @@
+//! Numbers as a file holds them.
+
+use burn::tensor::{bf16, f16};
+
+use super::header::TensorInfo;
+use crate::error::{ClipError, Result};
+
+/// Element type in the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stored {
+    F32,
+    F16,
+    Bf16,
+}
+
+impl Stored {
+    /// Of a tensor.
+    ///
+    /// # Errors
+    /// `invalid-checkpoint` for any other type.
+    pub(super) fn of(key: &str, info: &TensorInfo) -> Result<Self> {
+        match info.dtype.as_str() {
+            "F32" => Ok(Self::F32),
+            "F16" => Ok(Self::F16),
+            "BF16" => Ok(Self::Bf16),
+            other => {
+                Err(ClipError::InvalidCheckpoint { message: format!("{key}: expected F32, F16 or BF16, got {other}") })
+            }
+        }
+    }
+
+    pub(super) fn bytes(self) -> usize {
+        if self == Self::F32 { 4 } else { 2 }
+    }
+
+    pub(super) fn value(self, b: &[u8]) -> f32 {
+        match self {
+            Self::F32 => f32::from_le_bytes([b[0], b[1], b[2], b[3]]),
+            Self::F16 => f16::from_le_bytes([b[0], b[1]]).to_f32(),
+            Self::Bf16 => bf16::from_le_bytes([b[0], b[1]]).to_f32(),
+        }
+    }
+}
