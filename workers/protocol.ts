@@ -263,6 +263,7 @@ export interface FitSettings {
   labelSmoothing: number;
   maskDuplicates: boolean;
   augment?: { scale: readonly [number, number]; ratio: readonly [number, number]; flip: number };
+  precision: "f32" | "f16";
   patchDropout: number;
   emaDecay?: number;
   lastBlocks?: number;

@@ -133,6 +133,7 @@ describe("what is refused, and loses nothing", () => {
       { schedule: "step" as "linear" },
       { lock: "both" as "image" },
       { patchDropout: 1 },
+      { precision: "bf16" as "f16" },
       { emaDecay: 1 },
       { lastBlocks: -1 },
       { lora: { rank: 0, alpha: 1 } },

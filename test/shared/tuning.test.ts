@@ -181,3 +181,21 @@ test.each(devices)(
     trainer.dispose();
   },
 );
+
+test.each(devices)("half precision learns what full precision does where %s has it", async (device) => {
+  const losses = async (precision: "f32" | "f16") => {
+    using trainer = await ClipTrainer.create({ config: tinyConfig, device, seed: 3 });
+    const found = [];
+    for await (const { loss } of trainer.fit(pairs, { ...options, lr: 1e-3, precision })) found.push(loss);
+    return found;
+  };
+  const adapter = device === "webgpu" ? await navigator.gpu.requestAdapter() : undefined;
+  if (adapter && !adapter.features.has("shader-f16")) {
+    const refused = { code: "invalid-option", message: expect.stringMatching(/precision.*without half precision/) };
+    await expect(losses("f16")).rejects.toMatchObject(refused);
+    return;
+  }
+  const [full, half] = [await losses("f32"), await losses("f16")];
+  expect(half).not.toEqual(full);
+  expect(maxError(half, full)).toBeLessThan(0.02 * Math.max(...full));
+});

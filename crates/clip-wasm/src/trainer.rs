@@ -69,6 +69,7 @@ impl JsFitSettings {
             label_smoothing: number("labelSmoothing")?,
             mask_duplicates: get("maskDuplicates")?.is_truthy(),
             augment,
+            half: js(RunOptions::is_half(&get("precision")?.as_string().unwrap_or_default()))?,
             patch_dropout: number("patchDropout")?,
             ema_decay: optional("emaDecay")?,
             tuning: js(Tuning::new(optional("lastBlocks")?, lora))?,
@@ -196,7 +197,7 @@ impl Trainer {
     /// An empty data set for a run with these settings.
     #[wasm_bindgen(js_name = runPairs)]
     pub fn run_pairs(&self, settings: &JsFitSettings) -> JsResult<Pairs> {
-        Ok(Pairs::new(self.0.run_dataset(&settings.0), js(self.0.tokenizer())?.clone()))
+        Ok(Pairs::new(js(self.0.run_dataset(&settings.0))?, js(self.0.tokenizer())?.clone()))
     }
 
     /// An empty data set for the run that was stopped.

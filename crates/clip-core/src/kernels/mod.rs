@@ -7,9 +7,9 @@ mod cpu;
 pub mod reference;
 
 use burn::backend::DispatchDevice;
-use burn::tensor::Tensor;
+use burn::tensor::{DType, FloatDType, Tensor};
 
-pub use reference::{gelu, gelu_tanh, linear, widen};
+pub use reference::{linear, widen};
 
 /// Layer normalisation over the last dimension, biased variance.
 ///
@@ -25,7 +25,17 @@ pub fn layer_norm<const D: usize>(x: Tensor<D>, weight: Tensor<1>, bias: Tensor<
 /// # Shapes
 /// - x, output: `[batch, length, width]`
 pub fn quick_gelu(x: Tensor<3>) -> Tensor<3> {
-    if on_cpu(&x) { cpu::quick_gelu(x) } else { reference::quick_gelu(x) }
+    in_full(x, |x| if on_cpu(&x) { cpu::quick_gelu(x) } else { reference::quick_gelu(x) })
+}
+
+/// See [`reference::gelu`].
+pub fn gelu(x: Tensor<3>) -> Tensor<3> {
+    in_full(x, reference::gelu)
+}
+
+/// See [`reference::gelu_tanh`].
+pub fn gelu_tanh(x: Tensor<3>) -> Tensor<3> {
+    in_full(x, reference::gelu_tanh)
 }
 
 /// Scaled dot-product attention (arXiv 1706.03762, section 3.2.1) over all heads.
@@ -34,7 +44,22 @@ pub fn quick_gelu(x: Tensor<3>) -> Tensor<3> {
 /// - qkv: `[batch, length, 3 * width]`, query, key and value side by side, each split into `heads`
 /// - output: `[batch, length, width]`
 pub fn attention(qkv: Tensor<3>, heads: usize, causal: bool) -> Tensor<3> {
-    if on_cpu(&qkv) { cpu::attention(qkv, heads, causal) } else { reference::attention(qkv, heads, causal) }
+    if on_cpu(&qkv) {
+        in_full(qkv, |qkv| cpu::attention(qkv, heads, causal))
+    } else {
+        reference::attention(qkv, heads, causal)
+    }
+}
+
+/// As it is to be multiplied: in half precision where that is asked for.
+pub fn narrow<const D: usize>(x: Tensor<D>, half: bool) -> Tensor<D> {
+    if half { x.cast(FloatDType::F16) } else { x }
+}
+
+/// What would overflow or round away too much in half precision, done in full.
+fn in_full<const D: usize>(x: Tensor<D>, f: impl FnOnce(Tensor<D>) -> Tensor<D>) -> Tensor<D> {
+    let half = x.dtype() == DType::F16;
+    narrow(f(if half { widen(x) } else { x }), half)
 }
 
 fn on_cpu<const D: usize>(x: &Tensor<D>) -> bool {
@@ -93,11 +118,33 @@ mod tests {
     #[test]
     fn half_precision_keeps_the_direction() {
         let (x, weight) = (input([7, 96], 1).inner(), input([96, 33], 2).inner() * 0.1);
-        let half = values(reference::half_matmul(x.clone(), weight.clone().cast(burn::tensor::FloatDType::F16)));
+        let half = values(reference::half_matmul(x.clone(), weight.clone().cast(FloatDType::F16)));
         let whole = values(x.matmul(weight));
         for (a, b) in half.chunks(33).zip(whole.chunks(33)) {
             let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
             assert!(dot(a, b) / (dot(a, a) * dot(b, b)).sqrt() > 0.99999);
+        }
+    }
+
+    #[test]
+    fn what_comes_in_half_precision_leaves_so_and_is_the_same_but_for_rounding() {
+        let (qkv, weight, bias) = (input([2, 9, 3 * 24], 1), input([72, 33], 2), input([33], 3));
+        let halves: [(&str, Tensor<3>, Tensor<3>); 5] = [
+            (
+                "linear",
+                linear(narrow(qkv.clone(), true), weight.clone(), Some(bias.clone())),
+                linear(qkv.clone(), weight, Some(bias)),
+            ),
+            ("attention", attention(narrow(qkv.clone(), true), 3, true), attention(qkv.clone(), 3, true)),
+            ("reference", reference::attention(narrow(qkv.clone(), true), 3, true), attention(qkv.clone(), 3, true)),
+            ("quick_gelu", quick_gelu(narrow(qkv.clone(), true)), quick_gelu(qkv.clone())),
+            ("gelu_tanh", gelu_tanh(narrow(qkv.clone() * 100.0, true)), gelu_tanh(qkv * 100.0)),
+        ];
+        for (what, half, full) in halves {
+            assert_eq!(half.dtype(), DType::F16, "{what}");
+            let largest = values(full.clone()).iter().fold(0f32, |m, x| m.max(x.abs()));
+            let error = values((widen(half) - full).abs()).into_iter().fold(0f32, f32::max);
+            assert!(error < 4e-3 * largest, "{what}: {error} of {largest}");
         }
     }
 

@@ -2,7 +2,7 @@
 
 use burn::tensor::{DType, FloatDType, Tensor, TensorData, activation, module};
 
-use super::on_cpu;
+use super::{narrow, on_cpu};
 
 /// A weight as it is computed with: what is kept in half precision is widened for the moment of its use.
 pub fn widen<const D: usize>(weight: Tensor<D>) -> Tensor<D> {
@@ -12,15 +12,22 @@ pub fn widen<const D: usize>(weight: Tensor<D>) -> Tensor<D> {
 /// `x W + b`.
 ///
 /// # Shapes
-/// - x: `[batch, length, in]`; weight: `[in, out]`; bias: `[out]`
-/// - output: `[batch, length, out]`
+/// - x: `[batch, length, in]`, in the precision that is computed in; weight: `[in, out]`; bias: `[out]`
+/// - output: `[batch, length, out]`, as x
 pub fn linear(x: Tensor<3>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<3> {
     let [batch, length, width] = x.dims();
     let [_, out] = weight.dims();
     let x = x.reshape([batch * length, width]); // [n * l, in]
-    let y = if weight.dtype() == DType::F16 && !on_cpu(&x) { half_matmul(x, weight) } else { x.matmul(widen(weight)) };
+    let half = x.dtype() == DType::F16;
+    let y = if half {
+        x.matmul(narrow(weight, true))
+    } else if weight.dtype() == DType::F16 && !on_cpu(&x) {
+        half_matmul(x, weight)
+    } else {
+        x.matmul(widen(weight))
+    };
     let y = match bias {
-        Some(bias) => y + bias.unsqueeze::<2>(),
+        Some(bias) => y + narrow(bias, half).unsqueeze::<2>(),
         None => y,
     };
     y.reshape([batch, length, out])
@@ -72,7 +79,11 @@ pub fn attention(qkv: Tensor<3>, heads: usize, causal: bool) -> Tensor<3> {
         .reshape([batch, length, 3, heads, head_dim]) // [n, l, 3, h, d]
         .permute([2, 0, 3, 1, 4]); // [3, n, h, l, d]
     let part = |i: usize| qkv.clone().narrow(0, i, 1).reshape([batch, heads, length, head_dim]); // [n, h, l, d]
-    let scores = part(0).matmul(part(1).swap_dims(2, 3)) * (head_dim as f64).powf(-0.5); // [n, h, l, l]
+    let scale = (head_dim as f64).powf(-0.5);
+    let half = qkv.dtype() == DType::F16;
+    let keys = part(1).swap_dims(2, 3);
+    // in half precision what is not scaled could overflow
+    let scores = if half { widen((part(0) * scale).matmul(keys)) } else { part(0).matmul(keys) * scale }; // [n, h, l, l]
     let scores = if causal {
         let mask: Vec<f32> =
             (0..length * length).map(|i| if i % length > i / length { f32::MIN } else { 0.0 }).collect();
@@ -80,7 +91,7 @@ pub fn attention(qkv: Tensor<3>, heads: usize, causal: bool) -> Tensor<3> {
     } else {
         scores
     };
-    activation::softmax(scores, 3)
+    narrow(activation::softmax(scores, 3), half)
         .matmul(part(2)) // [n, h, l, d]
         .swap_dims(1, 2) // [n, l, h, d]
         .reshape([batch, length, width]) // [n, l, width]

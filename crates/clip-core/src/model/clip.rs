@@ -81,6 +81,15 @@ impl Clip {
         self.logit_scale.val().device()
     }
 
+    /// The same with the blocks' matrices multiplied in half precision, or in full.
+    #[must_use]
+    pub fn in_half(mut self, half: bool) -> Self {
+        let blocks = self.visual.as_mut().and_then(ImageTower::blocks_mut).into_iter().flatten();
+        let blocks = blocks.chain(self.text.iter_mut().flat_map(|tower| &mut tower.transformer.resblocks));
+        blocks.for_each(|block| block.half = half);
+        self
+    }
+
     /// # Errors
     /// `missing-tower`.
     pub fn image_tower(&self) -> Result<&ImageTower> {

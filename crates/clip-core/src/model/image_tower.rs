@@ -7,7 +7,7 @@ use super::init::ParamInit;
 use super::mci::Mci;
 use super::modified_resnet::ModifiedResNet;
 use super::siglip_vision::SiglipVisionTransformer;
-use super::transformer::Transformer;
+use super::transformer::{ResidualAttentionBlock, Transformer};
 use super::vision_transformer::VisionTransformer;
 use crate::config::{VisionConfig, invalid};
 use crate::error::{ClipError, Result};
@@ -76,6 +76,15 @@ impl ImageTower {
                 })
             }
             Self::Resnet(_) | Self::Mci(_) => Err(without_patches()),
+        }
+    }
+
+    /// The blocks, to be changed; none in a tower of convolutions.
+    pub(super) fn blocks_mut(&mut self) -> Option<&mut Vec<ResidualAttentionBlock>> {
+        match self {
+            Self::Vit(tower) => Some(&mut tower.transformer.resblocks),
+            Self::Siglip(tower) => Some(&mut tower.transformer.resblocks),
+            Self::Resnet(_) | Self::Mci(_) => None,
         }
     }
 

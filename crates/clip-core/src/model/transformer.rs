@@ -8,6 +8,7 @@ use super::init::{BlockInit, ParamInit};
 use super::layer_norm::LayerNorm;
 use super::mlp::Mlp;
 use crate::config::{Activation, VitConfig};
+use crate::kernels;
 
 /// `x + attn(ln_1(x))`, then `x + mlp(ln_2(x))`.
 #[derive(Module, Debug)]
@@ -20,6 +21,8 @@ pub struct ResidualAttentionBlock {
     pub ln_2: LayerNorm,
     /// Feed-forward half.
     pub mlp: Mlp,
+    /// Whether matrices are multiplied in half precision; norms, softmax and the residual stream stay in full.
+    pub half: bool,
 }
 
 impl ResidualAttentionBlock {
@@ -27,8 +30,12 @@ impl ResidualAttentionBlock {
     /// - x: `[batch, length, width]`
     /// - output: `[batch, length, width]`
     pub fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        let x = x.clone() + self.attn.forward(self.ln_1.forward(x));
-        x.clone() + self.mlp.forward(self.ln_2.forward(x))
+        let x = x.clone() + self.in_precision(self.ln_1.forward(x), |x| self.attn.forward(x));
+        x.clone() + self.in_precision(self.ln_2.forward(x), |x| self.mlp.forward(x))
+    }
+
+    fn in_precision(&self, x: Tensor<3>, branch: impl FnOnce(Tensor<3>) -> Tensor<3>) -> Tensor<3> {
+        if self.half { kernels::widen(branch(kernels::narrow(x, true))) } else { branch(x) }
     }
 }
 
@@ -82,6 +89,7 @@ impl Transformer {
             attn: Attention::init(width, heads, causal, table, init),
             ln_2: LayerNorm::init(width, eps, init),
             mlp: Mlp::init(width, mlp_width, activation, table, init),
+            half: false,
         };
         Self { resblocks: (0..layers).map(|_| block(init)).collect() }
     }

@@ -11,6 +11,7 @@ use rand::seq::index;
 
 use super::batch::Batch;
 use super::checkpointing;
+use super::loss_scale::LossScale;
 use crate::error::{ClipError, Result};
 use crate::loss::{ContrastiveLoss, Negatives, SigmoidLoss};
 use crate::model::{Clip, ImageStages, Stages, TextBatch, Towers};
@@ -30,13 +31,15 @@ pub struct LossOptions {
     pub patch_dropout: f64,
     /// Decides which.
     pub seed: u64,
+    /// What the loss is multiplied with before it is handed down: half precision has no small numbers.
+    pub scale: LossScale,
 }
 
 /// What a batch gives.
 pub(super) struct Outcome {
     /// `[1]`, without a graph.
     pub(super) loss: Tensor<1>,
-    /// Of every parameter that learns.
+    /// Of every parameter that learns, times the scale.
     pub(super) gradients: GradientsParams,
     /// Mean cosine of two images and of two captions of the batch, `[2]`: 1 where all of them are one.
     pub(super) likeness: Tensor<1>,
@@ -90,6 +93,11 @@ impl<B: Batch> Step<'_, B> {
         loss.rows(per_image, rows.start) + loss.rows(per_text, rows.start)
     }
 
+    fn scaled(&self, loss: &Tensor<1>) -> Tensor<1> {
+        let scale = self.options.scale;
+        if scale == LossScale::NONE { loss.clone() } else { loss.clone() * scale.value() }
+    }
+
     /// What a tower makes of the batch: what is known of a locked one, or else what `encode` gives.
     fn features(&self, tower: Towers, encode: impl FnOnce() -> Result<Tensor<2>>) -> Result<Tensor<2>> {
         self.batch.locked(tower, &self.model.device()).map_or_else(encode, Ok)
@@ -129,7 +137,7 @@ impl<B: Batch> Step<'_, B> {
         let images = self.features(Towers::Image, || self.images(self.model, 0..self.count))?;
         let texts = self.features(Towers::Text, || self.model.encode_text(&self.texts))?;
         let loss = self.loss(&images, &texts, 0..self.count);
-        let gradients = GradientsParams::from_grads(loss.backward(), self.model);
+        let gradients = GradientsParams::from_grads(self.scaled(&loss).backward(), self.model);
         Ok(Outcome { loss: loss.inner(), gradients, likeness: likeness(images.inner(), texts.inner()) })
     }
 
@@ -149,7 +157,7 @@ impl<B: Batch> Step<'_, B> {
         for part in &parts {
             // a share of the rows at a time: the matrix of a large batch is larger than the features of its pairs
             let share = self.loss(&images, &texts, part.clone());
-            let mut gradients = share.backward();
+            let mut gradients = self.scaled(&share).backward();
             add(&mut of_images, images.grad_remove(&mut gradients));
             add(&mut of_texts, texts.grad_remove(&mut gradients));
             // of the temperature, which is no part of the towers

@@ -5,6 +5,7 @@ mod batch;
 mod checkpointing;
 mod features;
 mod gradients;
+mod loss_scale;
 mod muon;
 mod optimizer;
 mod run;
@@ -17,6 +18,7 @@ mod values;
 
 pub use batch::Batch;
 pub use gradients::LossOptions;
+pub use loss_scale::LossScale;
 pub use muon::MuonOptions;
 pub use optimizer::{AdamWOptions, Optimizer, OptimizerOptions};
 pub use run::{Progress, Run, RunOptions, Wanted};

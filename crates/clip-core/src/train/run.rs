@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::batch::DatasetBatch;
 use super::features::FeatureCache;
 use super::gradients::LossOptions;
+use super::loss_scale::LossScale;
 use super::muon::MuonOptions;
 use super::optimizer::{AdamWOptions, OptimizerOptions};
 use super::schedule::{Decay, Schedule};
@@ -55,6 +56,8 @@ pub struct RunOptions {
     /// Share of an image's patches that its tower does not see: FLIP, arXiv 2212.00794.
     #[serde(with = "exact")]
     pub patch_dropout: f64,
+    /// Whether the blocks' matrices are multiplied in half precision, with the loss scaled so that no gradient is lost.
+    pub half: bool,
     /// Share of the old average that a step leaves; left out, the weights are not averaged.
     #[serde(with = "exact::option")]
     pub ema_decay: Option<f64>,
@@ -75,6 +78,18 @@ struct Checked {
 }
 
 impl RunOptions {
+    /// Whether a precision, `f32` or `f16`, is half.
+    ///
+    /// # Errors
+    /// `invalid-option` for any other name.
+    pub fn is_half(precision: &str) -> Result<bool> {
+        match precision {
+            "f32" => Ok(false),
+            "f16" => Ok(true),
+            got => Err(ClipError::unknown_name("precision", "f32 or f16", got)),
+        }
+    }
+
     /// What can be said without the data.
     ///
     /// # Errors
@@ -134,6 +149,7 @@ impl RunOptions {
             mask_duplicates,
             patch_dropout,
             seed,
+            scale: LossScale::NONE,
         };
         Ok(Checked { batch_size, epochs, warmup, step: StepOptions { loss, clip_norm: self.clip_norm } })
     }

@@ -1,6 +1,6 @@
 //! Training as a caller sees it: one model, its tokenizer, one run at a time.
 
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, FloatDType, Tensor};
 
 use super::gradients::LossOptions;
 use super::run::{Progress, Run, RunOptions, Wanted};
@@ -140,23 +140,39 @@ impl TrainingSession {
         PairDataset::new(&self.config, self.preprocess.clone())
     }
 
+    /// What can be said of settings without the data.
+    fn check(&self, options: &RunOptions) -> Result<()> {
+        if self.config.objective == Objective::Sigmoid && options.label_smoothing > 0.0 {
+            let expected = "0 for a sigmoid loss, which has no targets to share";
+            return Err(ClipError::invalid_option("labelSmoothing", expected, options.label_smoothing));
+        }
+        if options.half && !self.device.supports_dtype(FloatDType::F16) {
+            return Err(ClipError::invalid_option("precision", "f32 on a device without half precision", "f16"));
+        }
+        Ok(())
+    }
+
     /// An empty data set for a run with these settings.
-    pub fn run_dataset(&self, options: &RunOptions) -> PairDataset {
+    ///
+    /// # Errors
+    /// `invalid-option` for settings that this model or its device does not bear.
+    pub fn run_dataset(&self, options: &RunOptions) -> Result<PairDataset> {
+        self.check(options)?;
         let preprocess = self.preprocess.clone();
-        match options.augment {
+        Ok(match options.augment {
             Some(augmentation) => {
                 PairDataset::augmented(&self.config, Augmenter { preprocess, augmentation, seed: options.seed })
             }
             None => self.new_dataset(),
-        }
+        })
     }
 
     /// An empty data set for the run that was stopped.
     ///
     /// # Errors
-    /// `no-run` where there is none.
+    /// `no-run` where there is none; as [`run_dataset`](Self::run_dataset).
     pub fn interrupted_dataset(&self) -> Result<PairDataset> {
-        Ok(self.run_dataset(&self.interrupted.as_ref().ok_or(ClipError::NoRun)?.options))
+        self.run_dataset(&self.interrupted.as_ref().ok_or(ClipError::NoRun)?.options)
     }
 
     /// Images that a step of the run needs: see [`Run::wanted`].
@@ -167,15 +183,12 @@ impl TrainingSession {
     /// Starts a run; returns its number of steps. Nothing is changed where it is refused.
     ///
     /// # Errors
-    /// `already-training` while one runs; `invalid-option` for smoothed labels of a sigmoid loss; those of [`Run::new`].
+    /// `already-training` while one runs; as [`run_dataset`](Self::run_dataset); those of [`Run::new`].
     pub fn start(&mut self, mut dataset: PairDataset, options: &RunOptions) -> Result<usize> {
         if self.run.is_some() {
             return Err(ClipError::AlreadyTraining);
         }
-        if self.config.objective == Objective::Sigmoid && options.label_smoothing > 0.0 {
-            let expected = "0 for a sigmoid loss, which has no targets to share";
-            return Err(ClipError::invalid_option("labelSmoothing", expected, options.label_smoothing));
-        }
+        self.check(options)?;
         if self.trainer.is_none() {
             let (tokenizer, renumbered) = self.tokenizer()?.cut_to(dataset.ids());
             dataset.renumber(&renumbered, tokenizer.vocab_size());
@@ -189,6 +202,7 @@ impl TrainingSession {
         }
         self.interrupted = None;
         if let Some(trainer) = &mut self.trainer {
+            trainer.set_half(options.half);
             trainer.set_options(options.optimizer(), options.tuning, options.ema_decay, options.seed)?;
         }
         Ok(self.run.as_ref().map_or(0, Run::total_steps))
@@ -231,6 +245,7 @@ impl TrainingSession {
             return Err(ClipError::AlreadyTraining);
         }
         let notes = self.interrupted.as_ref().ok_or(ClipError::NoRun)?;
+        self.check(&notes.options)?;
         if dataset.len() != notes.pairs {
             return Err(ClipError::CountMismatch {
                 left: "pairs of the interrupted run".into(),

@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use safetensors::tensor::{Dtype, TensorView};
 use serde::{Deserialize, Serialize};
 
+use super::loss_scale::LossScale;
 use super::muon::MuonOptions;
 use super::optimizer::{AdamWOptions, OptimizerOptions};
 use super::run::RunOptions;
@@ -42,6 +43,8 @@ pub(super) struct Notes {
     pub(super) optimizer_steps: usize,
     pub(super) tuning: Tuning,
     pub(super) average: Option<AverageNotes>,
+    /// In half precision, what the loss is multiplied with.
+    pub(super) loss_scale: Option<LossScale>,
     pub(super) run: Option<RunNotes>,
 }
 
@@ -83,6 +86,7 @@ impl Notes {
             optimizer_steps: optimizer.steps,
             tuning: trainer.tuning(),
             average,
+            loss_scale: trainer.loss_scale(),
             run,
         }
     }
@@ -185,6 +189,7 @@ mod tests {
             mask_duplicates: true,
             augment: None,
             patch_dropout: 0.0,
+            half: false,
             ema_decay: None,
             tuning: Tuning::All,
             lock: None,
@@ -326,7 +331,7 @@ mod tests {
         };
         let begun = |options: &RunOptions| {
             let mut session = session();
-            let pairs = fill(&session, session.run_dataset(options), 0);
+            let pairs = fill(&session, session.run_dataset(options).unwrap(), 0);
             assert_eq!(session.start(pairs, options).unwrap(), 20);
             session
         };
@@ -358,6 +363,36 @@ mod tests {
         assert!(locked.validate().unwrap_err().to_string().contains("augment"));
         assert!(with(Augmentation { flip: 2.0, ..part }).validate().is_err());
         assert_eq!(session().interrupted_dataset().err().unwrap().code(), "no-run");
+    }
+
+    #[test]
+    fn half_precision_learns_what_full_precision_does_and_is_gone_on_with_bit_for_bit() {
+        let mut full = session();
+        full.start(pairs(&full, 0), &options()).unwrap();
+        let expected = steps(&mut full, 99);
+        for checkpointing in [false, true] {
+            let micro_batch_size = checkpointing.then_some(3.0);
+            let half =
+                RunOptions { half: true, activation_checkpointing: checkpointing, micro_batch_size, ..options() };
+            let mut whole = session();
+            whole.start(pairs(&whole, 0), &half).unwrap();
+            let got = steps(&mut whole, 99);
+            assert_ne!(got[0].loss, expected[0].loss);
+            for (got, expected) in got.iter().zip(&expected) {
+                assert!((got.loss - expected.loss).abs() < 0.01 * expected.loss, "{} {}", got.loss, expected.loss);
+                let ratio = got.gradient_norm / expected.gradient_norm;
+                assert!((ratio - 1.0).abs() < 0.05, "{ratio}");
+            }
+            let mut first = session();
+            first.start(pairs(&first, 0), &half).unwrap();
+            let mut again = steps(&mut first, 7);
+            let state = block_on_cpu(first.save_state()).unwrap();
+            let mut second = TrainingSession::from_state(&state, None, &cpu()).unwrap();
+            second.resume_run(pairs(&second, 0)).unwrap();
+            again.extend(steps(&mut second, 99));
+            assert_eq!(again, got);
+            assert!(weights(&second) == weights(&whole));
+        }
     }
 
     #[test]

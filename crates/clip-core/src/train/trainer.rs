@@ -7,6 +7,7 @@ use burn::tensor::{Device, Tensor};
 use super::average::Average;
 use super::batch::Batch;
 use super::gradients::{LossOptions, Outcome, gradients, norm};
+use super::loss_scale::LossScale;
 use super::optimizer::{Optimizer, OptimizerOptions};
 use super::state::{AverageNotes, Notes};
 use super::tuning::Tuning;
@@ -54,6 +55,8 @@ pub struct Trainer {
     tuning: Tuning,
     optimizer: Optimizer,
     average: Option<Average>,
+    /// In half precision, what the loss is multiplied with.
+    loss_scale: Option<LossScale>,
     step: usize,
 }
 
@@ -61,7 +64,7 @@ impl Trainer {
     /// Takes over a model on a device with autodiff.
     pub fn new(model: Clip) -> Self {
         let optimizer = Optimizer::new(OptimizerOptions::default());
-        Self { model, tuning: Tuning::All, optimizer, average: None, step: 0 }
+        Self { model, tuning: Tuning::All, optimizer, average: None, loss_scale: None, step: 0 }
     }
 
     /// Goes on from the weights of a fresh trainer with what a state says of them; `values` as [`values`](Self::values)
@@ -80,7 +83,9 @@ impl Trainer {
             None => None,
         };
         let adapters = group(ADAPTER)?;
-        Ok(Self { model: replace(model, &adapters), tuning: notes.tuning, optimizer, average, step: notes.steps })
+        let model = replace(model, &adapters).in_half(notes.loss_scale.is_some());
+        let (tuning, loss_scale, step) = (notes.tuning, notes.loss_scale, notes.steps);
+        Ok(Self { model, tuning, optimizer, average, loss_scale, step })
     }
 
     /// What it knows besides the weights.
@@ -100,6 +105,11 @@ impl Trainer {
     /// The weights without adapters and averages, without autodiff.
     pub(super) fn base_model(&self) -> Clip {
         self.model.valid()
+    }
+
+    /// What the loss is multiplied with, in half precision.
+    pub(super) fn loss_scale(&self) -> Option<LossScale> {
+        self.loss_scale
     }
 
     /// The model with averaged weights, where there are some, without autodiff.
@@ -136,9 +146,10 @@ impl Trainer {
         &self.model
     }
 
-    /// The model as it is used: averaged weights where there are some, adapters added to theirs, without autodiff.
+    /// The model as it is used: averaged weights where there are some, adapters added to theirs, without autodiff, in
+    /// full precision.
     pub fn inference_model(&self) -> Clip {
-        self.averaged_model().materialize()
+        self.averaged_model().materialize().in_half(false)
     }
 
     /// The device trained on.
@@ -177,6 +188,14 @@ impl Trainer {
         Ok(())
     }
 
+    /// Multiplies the blocks' matrices in half precision from now on, or in full.
+    pub fn set_half(&mut self, half: bool) {
+        if half != self.loss_scale.is_some() {
+            self.loss_scale = half.then_some(LossScale::FIRST);
+            self.model = self.model.clone().in_half(half);
+        }
+    }
+
     /// Loss of a batch and the gradient of every parameter, as a module whose values are the gradients.
     ///
     /// # Errors
@@ -192,29 +211,66 @@ impl Trainer {
     /// `count-mismatch`, `batch-too-small`, `device-failed`; `loss-not-finite`, also where a gradient is not, with the
     /// weights left as they were.
     pub async fn train_step(&mut self, batch: &impl Batch, lr: f64, options: &StepOptions) -> Result<StepReport> {
-        let Outcome { loss, gradients, likeness } = gradients(&self.model, batch, &options.loss, self.step)?;
-        let norm = norm(&self.model, &gradients).unwrap_or_else(|| loss.zeros_like());
-        // one read for all: each costs a round trip to the GPU
-        let wanted = vec![loss, self.model.logit_scale.val().inner(), norm.clone(), likeness];
-        let values = read(Tensor::cat(wanted, 0)).await?;
-        let [loss, logit_scale, gradient_norm, of_images, of_texts] = values[..] else {
-            return Err(ClipError::DeviceFailed { message: format!("expected 5 numbers, got {}", values.len()) });
+        let (Measured { report, gradients, norm }, scale) = loop {
+            let scale = self.loss_scale.unwrap_or_default();
+            let measured = self.measure(batch, &LossOptions { scale, ..options.loss }).await?;
+            let StepReport { loss, gradient_norm, .. } = measured.report;
+            if loss.is_finite() && gradient_norm.is_finite() {
+                break (measured, scale);
+            }
+            match self.loss_scale.and_then(LossScale::after_overflow) {
+                // they may have been too large for half precision
+                Some(less) if loss.is_finite() => self.loss_scale = Some(less),
+                _ => {
+                    let got = if loss.is_finite() { gradient_norm } else { loss };
+                    return Err(ClipError::LossNotFinite { step: self.step, got });
+                }
+            }
         };
-        // a loss that is a number may have gradients that are none
-        if let Some(&got) = [loss, gradient_norm].iter().find(|value| !value.is_finite()) {
-            return Err(ClipError::LossNotFinite { step: self.step, got });
-        }
-        // torch.nn.utils.clip_grad_norm_
-        let scale = options.clip_norm.map(|most| ((norm + 1e-6).recip() * most).clamp_max(1.0));
-        let mut model = self.optimizer.step(lr, self.model.clone(), gradients, scale);
+        let unscale = scale.value().recip();
+        let factor = match options.clip_norm {
+            // torch.nn.utils.clip_grad_norm_
+            Some(most) => Some(((norm + 1e-6).recip() * most).clamp_max(1.0) * unscale),
+            None if scale != LossScale::NONE => Some(norm.ones_like() * unscale),
+            None => None,
+        };
+        let mut model = self.optimizer.step(lr, self.model.clone(), gradients, factor);
         model.logit_scale = clamp_logit_scale(model.logit_scale);
         self.model = model;
         if let Some(average) = &mut self.average {
             average.update(&self.model);
         }
+        self.loss_scale = self.loss_scale.map(LossScale::after_step);
         self.step += 1;
-        Ok(StepReport { step: self.step - 1, loss, logit_scale, gradient_norm, likeness: [of_images, of_texts] })
+        Ok(report)
     }
+
+    async fn measure(&self, batch: &impl Batch, options: &LossOptions) -> Result<Measured> {
+        let Outcome { loss, gradients, likeness } = gradients(&self.model, batch, options, self.step)?;
+        let unscale = options.scale.value().recip();
+        let norm = norm(&self.model, &gradients).map_or_else(|| loss.zeros_like(), |norm| norm * unscale);
+        // a loss that is a number may have gradients that are none; one read for all: each costs a round trip to the GPU
+        let wanted = vec![loss, self.model.logit_scale.val().inner(), norm.clone(), likeness];
+        let values = read(Tensor::cat(wanted, 0)).await?;
+        let [loss, logit_scale, gradient_norm, of_images, of_texts] = values[..] else {
+            return Err(ClipError::DeviceFailed { message: format!("expected 5 numbers, got {}", values.len()) });
+        };
+        let likeness = [of_images, of_texts];
+        Ok(Measured {
+            report: StepReport { step: self.step, loss, logit_scale, gradient_norm, likeness },
+            gradients,
+            norm,
+        })
+    }
+}
+
+/// What a batch gives, before anything is done with it.
+struct Measured {
+    report: StepReport,
+    /// Times the scale of the loss.
+    gradients: GradientsParams,
+    /// Length of the gradients, `[1]`, without the scale.
+    norm: Tensor<1>,
 }
 
 /// Keeps the parameter a leaf: the clamp is no part of the next step's graph.
@@ -223,4 +279,43 @@ fn clamp_logit_scale(param: Param<Tensor<1>>) -> Param<Tensor<1>> {
         let learns = x.is_require_grad();
         Tensor::from_inner(x.inner().clamp(0.0, LOGIT_SCALE_MAX)).set_require_grad(learns)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::TensorData;
+
+    use super::*;
+    use crate::config::ClipConfig;
+    use crate::device::{block_on_cpu, cpu};
+    use crate::model::TextBatch;
+
+    #[test]
+    fn gradients_too_large_for_half_precision_are_computed_again_at_a_smaller_scale() {
+        let config = ClipConfig::from_json(
+            r#"{"embedDim":8,"vision":{"imageSize":8,"patchSize":4,"width":16,"layers":2,"heads":2},
+                "text":{"contextLength":6,"width":16,"layers":2,"heads":2,"vocabSize":20}}"#,
+        )
+        .unwrap();
+        let pixels: Vec<f32> = (0..4 * 3 * 64).map(|i| (i as f32 * 0.7).sin()).collect();
+        let pixels = Tensor::<4>::from_data(TensorData::new(pixels, [4, 3, 8, 8]), &cpu());
+        let ids: Vec<i32> = (0..24).map(|i| if i % 6 == 5 { 19 } else { i % 17 }).collect();
+        let batch = (pixels, TextBatch::new(&ids, 4, &config.text).unwrap());
+        let after = |scale: Option<LossScale>| {
+            let mut trainer = Trainer::new(config.init(1, &cpu().autodiff()));
+            trainer.set_half(scale.is_some());
+            trainer.loss_scale = scale;
+            let report = block_on_cpu(trainer.train_step(&batch, 1e-3, &StepOptions::default())).unwrap();
+            (report, trainer.loss_scale)
+        };
+        let (full, _) = after(None);
+        let (plain, first) = after(Some(LossScale::FIRST));
+        let largest = (0..16_000).fold(LossScale::FIRST, |scale, _| scale.after_step());
+        let (shrunk, less) = after(Some(largest));
+        assert!(less.unwrap().value() < largest.value() && first.unwrap().value() <= 65_536.0);
+        for report in [plain, shrunk] {
+            assert!((report.loss / full.loss - 1.0).abs() < 0.01);
+            assert!((report.gradient_norm / full.gradient_norm - 1.0).abs() < 0.02, "{report:?} {full:?}");
+        }
+    }
 }
