@@ -99,9 +99,9 @@ export async function sendPairs(
   source: PairSource,
   { truncate, signal, open, skipped }: SendOptions,
 ): Promise<PairsHandle> {
-  const pairs = await openPairs(source);
   const handle = await client.call(open);
   try {
+    const pairs = await openPairs(source);
     let chunk: WirePair[] = [];
     let index = 0;
     const flush = async () => {
