@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::run::whole;
 use crate::error::{ClipError, Result};
-use crate::model::{Clip, ImageTower, ParamInit};
+use crate::model::{Clip, ParamInit};
 
 /// What of a model learns.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
@@ -100,12 +100,9 @@ fn block_of(path: &str) -> Option<(usize, &str)> {
 
 /// Blocks of the image and the text tower.
 fn blocks(model: &Clip) -> [usize; 2] {
-    let image = match &model.visual {
-        Some(ImageTower::Vit(tower)) => tower.transformer.resblocks.len(),
-        Some(ImageTower::Siglip(tower)) => tower.transformer.resblocks.len(),
-        _ => 0,
-    };
-    [image, model.text.as_ref().map_or(0, |tower| tower.transformer.resblocks.len())]
+    let image = model.visual.as_ref().and_then(|tower| tower.transformer().ok());
+    let text = model.text.as_ref().map(|tower| &tower.transformer);
+    [image, text].map(|blocks| blocks.map_or(0, |blocks| blocks.resblocks.len()))
 }
 
 struct Freeze<F> {
