@@ -10,6 +10,7 @@ use super::layout::Naming;
 use super::stored::Stored;
 use crate::config::ClipConfig;
 use crate::error::{ClipError, Result};
+use crate::kernels;
 use crate::model::{Clip, Towers};
 
 /// Bytes of a file that must be pushed, in the order of [`Loading::parts`].
@@ -106,8 +107,10 @@ pub struct Loading {
     blank: Clip,
     parts: Vec<Part>,
     targets: Vec<Target>,
-    done: HashMap<String, Tensor<1>>,
+    done: HashMap<String, Filled>,
     device: Device,
+    /// Whether linear weights stay `[out, in]`, as their files have them.
+    as_stored: bool,
     /// Where the next bytes go.
     part: usize,
     pushed: u64,
@@ -183,6 +186,7 @@ impl Loading {
             blank,
             parts,
             targets,
+            as_stored: kernels::multiplies_columns(device),
             done: HashMap::new(),
             device: device.clone(),
             part: 0,
@@ -253,10 +257,11 @@ impl Loading {
             return;
         }
         let Some(mut values) = target.values.take() else { return };
-        if target.transposed {
+        let as_columns = target.transposed && self.as_stored;
+        if target.transposed && !as_columns {
             values = values.transposed(target.shape[1], target.shape[0]);
         }
-        self.done.insert(target.path.clone(), values.into_tensor(&self.device));
+        self.done.insert(target.path.clone(), Filled { values: values.into_tensor(&self.device), as_columns });
     }
 
     /// All parts at once, from a file in memory that is the only one.
@@ -339,8 +344,15 @@ impl ModuleVisitor for Specs {
     }
 }
 
+/// A parameter's values.
+struct Filled {
+    values: Tensor<1>,
+    /// Whether they are those of a matrix column by column.
+    as_columns: bool,
+}
+
 struct Filler {
-    done: HashMap<String, Tensor<1>>,
+    done: HashMap<String, Filled>,
     path: Vec<String>,
 }
 
@@ -355,7 +367,12 @@ impl ModuleMapper for Filler {
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         match self.done.remove(&self.path.join(".")) {
-            Some(values) => Param::from_tensor(values.reshape(param.lazy_shape())),
+            Some(Filled { values, as_columns: false }) => Param::from_tensor(values.reshape(param.lazy_shape())),
+            Some(Filled { values, as_columns: true }) => {
+                let mut shape = param.lazy_shape().dims::<D>();
+                shape.reverse();
+                Param::from_tensor(values.reshape(shape).transpose())
+            }
             None => param,
         }
     }

@@ -12,7 +12,7 @@ use super::layout::{Layout, Naming};
 use super::stored::Stored;
 use crate::config::{ClipConfig, invalid};
 use crate::error::{ClipError, Result};
-use crate::kernels::widen;
+use crate::kernels::{laid_out, widen};
 use crate::model::{Clip, Towers};
 
 /// What PEFT may do besides, and we do not: each changes what the same tensors mean, or adds others.
@@ -222,7 +222,7 @@ impl ModuleMapper for Merge<'_> {
         }
         match self.delta([shape[0], shape[D - 1]], &param.val().device()) {
             // in full precision: half of it would round away what is small beside the weights
-            Ok(Some(delta)) => param.map(|weights| widen(weights) + delta.reshape(shape)), // [in, out] already
+            Ok(Some(delta)) => param.map(|weights| laid_out(widen(weights) + delta.reshape(shape))), // [in, out] already
             Ok(None) => param,
             Err(error) => {
                 self.failed = Some(error);

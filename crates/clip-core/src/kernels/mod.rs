@@ -7,9 +7,31 @@ mod cpu;
 pub mod reference;
 
 use burn::backend::DispatchDevice;
-use burn::tensor::{DType, FloatDType, Tensor};
+use burn::tensor::{DType, Device, FloatDType, Tensor};
 
-pub use reference::{linear, widen};
+pub use reference::widen;
+
+/// Whether the CPU multiplies by our kernel: it is written for what Wasm has. Natively Burn's finds AVX.
+const OURS: bool = cfg!(target_arch = "wasm32");
+
+/// `x W + b`.
+///
+/// # Shapes
+/// - x: `[batch, length, in]`, in the precision that is computed in; weight: `[in, out]`; bias: `[out]`
+/// - output: `[batch, length, out]`, as x
+pub fn linear(x: Tensor<3>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<3> {
+    if OURS && on_cpu(&x) && x.dtype() == DType::F32 {
+        cpu_linear(x, weight, bias)
+    } else {
+        reference::linear(x, weight, bias)
+    }
+}
+
+fn cpu_linear(x: Tensor<3>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<3> {
+    let ([batch, length, width], [_, out]) = (x.dims(), weight.dims());
+    let bias = bias.unwrap_or_else(|| Tensor::zeros([out], &x.device()));
+    cpu::linear(x.reshape([batch * length, width]), weight, widen(bias)).reshape([batch, length, out])
+}
 
 /// Layer normalisation over the last dimension, biased variance.
 ///
@@ -63,12 +85,32 @@ fn in_full<const D: usize>(x: Tensor<D>, f: impl FnOnce(Tensor<D>) -> Tensor<D>)
 }
 
 fn on_cpu<const D: usize>(x: &Tensor<D>) -> bool {
-    matches!(x.device().inner().as_dispatch(), DispatchDevice::Flex(_))
+    is_cpu(&x.device())
+}
+
+fn is_cpu(device: &Device) -> bool {
+    matches!(device.clone().inner().as_dispatch(), DispatchDevice::Flex(_))
+}
+
+/// Whether [`linear`] is fastest with weights whose columns lie in one piece each, `[out, in]` in memory: where one input at a time
+/// comes, to transpose them would cost more than is gained.
+pub fn multiplies_columns(device: &Device) -> bool {
+    OURS && is_cpu(device) && !device.is_autodiff()
+}
+
+/// The same weight, lying as [`linear`] wants it.
+pub fn laid_out<const D: usize>(weight: Tensor<D>) -> Tensor<D> {
+    if !multiplies_columns(&weight.device()) {
+        return weight;
+    }
+    let columns = weight.transpose(); // [.., out, in]
+    let dims = columns.dims();
+    columns.reshape([dims.iter().product::<usize>()]).reshape(dims).transpose()
 }
 
 #[cfg(test)]
 mod tests {
-    use burn::tensor::{Device, Tensor, TensorData};
+    use burn::tensor::TensorData;
     use rand::rngs::ChaCha8Rng;
     use rand::{RngExt, SeedableRng};
 
@@ -177,6 +219,61 @@ mod tests {
                 same([x.clone()], |[x]| ours(x.clone(), &params), |[x]| plain(x.clone(), &params), &what);
             }
             same(params.clone(), |p| ours(x.clone(), p), |p| plain(x.clone(), p), &what);
+        }
+    }
+
+    const LINEAR: [(usize, usize, usize); 7] =
+        [(1, 1, 1), (1, 5, 3), (2, 3, 4), (3, 4, 7), (2, 64, 8), (17, 33, 12), (50, 30, 21)];
+
+    #[test]
+    fn linear_is_the_reference() {
+        for (n, width, out) in LINEAR {
+            let (x, weight, bias) = (input([1, n, width], 6), input([width, out], 7), input([out], 8));
+            // as a checkpoint has it, and as the optimiser leaves it
+            let stored = Tensor::from_inner(weight.clone().inner().transpose()).require_grad();
+            let what = format!("linear {n} {width} {out}");
+            let plain =
+                |x: &Tensor<3>, w: &Tensor<2>, b: &Tensor<1>| reference::linear(x.clone(), w.clone(), Some(b.clone()));
+            let ours = |x: &Tensor<3>, w: &Tensor<2>, b: &Tensor<1>| cpu_linear(x.clone(), w.clone(), Some(b.clone()));
+            same([x.clone()], |[x]| ours(x, &weight, &bias), |[x]| plain(x, &weight, &bias), &what);
+            same([weight.clone()], |[w]| ours(&x, w, &bias), |[w]| plain(&x, w, &bias), &what);
+            same([bias.clone()], |[b]| ours(&x, &weight, b), |[b]| plain(&x, &weight, b), &what);
+            let ours = |x: &Tensor<3>, w: &Tensor<2>| cpu_linear(x.clone(), w.clone().transpose(), None);
+            let plain = |x: &Tensor<3>, w: &Tensor<2>| reference::linear(x.clone(), w.clone().transpose(), None);
+            same([x.clone()], |[x]| ours(x, &stored), |[x]| plain(x, &stored), &what);
+            same([stored.clone()], |[w]| ours(&x, w), |[w]| plain(&x, w), &what);
+        }
+    }
+
+    #[test]
+    fn linear_takes_weights_in_half_precision_and_parts_of_others() {
+        for (n, width, out) in LINEAR {
+            let (x, weight) = (input([1, n, width], 6).inner(), input([width, 3 * out], 7).inner());
+            for weight in [weight.clone(), weight.clone().cast(FloatDType::F16)] {
+                let stored = weight.clone().transpose();
+                let parts =
+                    [weight.slice([0..width, out..2 * out]), stored.slice([out..2 * out, 0..width]).transpose()];
+                for part in parts {
+                    let got = values(cpu_linear(x.clone(), part.clone(), None));
+                    assert_close(got, values(reference::linear(x.clone(), part, None)), &format!("{n} {width} {out}"));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn linear_takes_its_input_from_anywhere() {
+        let (x, weight) = (input([12, 3, 10], 6).inner(), input([12, 5], 7).inner());
+        for x in [x.clone().permute([1, 2, 0]), x.clone().permute([2, 1, 0]), x.flip([0]).permute([2, 1, 0])] {
+            let expected = values(reference::linear(x.clone(), weight.clone(), None));
+            assert_close(values(cpu_linear(x.clone(), weight.clone(), None)), expected.clone(), "x");
+            let (batch, length) = (x.dims()[0], x.dims()[1]);
+            let product = cpu::linear(
+                x.reshape([batch * length, 12]),
+                weight.clone().flip([1]),
+                Tensor::zeros([5], &Device::flex()),
+            );
+            assert_close(values(product.flip([1])), expected, "weight");
         }
     }
 

@@ -1,8 +1,12 @@
 //! Attention of one head at a time, straight from the rows where query, key and value lie side by side: no copies to split
-//! or join heads, and the scores of one query at a time. Keys (and, going back, values) are transposed into a scratch panel, so that
-//! every inner loop runs over contiguous memory and becomes SIMD.
+//! or join heads, and the scores of a few queries at a time.
 
 use super::exp::exp;
+use super::lanes::{add, max, reduce};
+use super::matmul::{Factor, Rows, matmul_nt, transpose_into};
+
+/// Queries whose scores are held at once; causal ones skip the keys that none of them sees.
+const BLOCK: usize = 16;
 
 /// Shape of the work.
 #[derive(Clone, Copy)]
@@ -32,89 +36,76 @@ impl Shape {
     fn scale(self) -> f32 {
         (self.head_dim as f32).powf(-0.5)
     }
-}
 
-/// `out += factor * row`.
-#[inline(always)]
-fn add_scaled(out: &mut [f32], factor: f32, row: &[f32]) {
-    for (out, x) in out.iter_mut().zip(row) {
-        *out += factor * x;
-    }
-}
-
-/// The part of one head in the rows of one item: `part` 0 is query, 1 key, 2 value.
-struct Head<'a> {
-    rows: &'a [f32],
-    stride: usize,
-    offset: usize,
-    dim: usize,
-}
-
-impl<'a> Head<'a> {
-    fn new(rows: &'a [f32], shape: Shape, part: usize, head: usize) -> Self {
-        let offset = part * shape.width() + head * shape.head_dim;
-        Self { rows, stride: 3 * shape.width(), offset, dim: shape.head_dim }
+    /// Of a row with one value a position, padded.
+    fn stride(self) -> usize {
+        self.length.next_multiple_of(4)
     }
 
-    #[inline(always)]
-    fn row(&self, i: usize) -> &'a [f32] {
-        &self.rows[i * self.stride + self.offset..][..self.dim]
+    /// Where `part` (0 is query, 1 key, 2 value) of a head begins in the rows of one item.
+    fn offset(self, part: usize, head: usize) -> usize {
+        part * self.width() + head * self.head_dim
     }
 
-    /// `[dim, length]` into `panel`.
-    fn transpose_into(&self, panel: &mut [f32], length: usize) {
-        for j in 0..length {
-            for (c, &x) in self.row(j).iter().enumerate() {
-                panel[c * length + j] = x;
-            }
-        }
+    /// `part` of one head: `[length, head_dim]`.
+    fn part(self, item: &[f32], part: usize, head: usize) -> Rows<'_> {
+        Rows::new(&item[self.offset(part, head)..], 3 * self.width(), self.length, self.head_dim)
     }
-}
 
-/// `out[j] = Σ_c row[c] panel[c][j]` for the positions seen.
-#[inline(always)]
-fn times_panel(out: &mut [f32], row: &[f32], panel: &[f32], length: usize) {
-    out.fill(0.0);
-    let seen = out.len();
-    for (c, &x) in row.iter().enumerate() {
-        add_scaled(out, x, &panel[c * length..][..seen]);
+    /// A scratch that holds what is transposed: `[head_dim, stride]`.
+    fn columns(self) -> Vec<f32> {
+        vec![0.0; self.head_dim * self.stride()]
     }
 }
 
 /// Softmax of `scale * scores`, in place.
 #[inline(always)]
 fn softmax(scores: &mut [f32], scale: f32) {
-    let largest = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let largest = reduce(scores, f32::NEG_INFINITY, max, |a, b| if a < b { b } else { a });
     for s in scores.iter_mut() {
         *s = exp((*s - largest) * scale);
     }
-    let total: f32 = scores.iter().sum();
-    let inverse = 1.0 / total;
+    let inverse = 1.0 / reduce(scores, 0.0, add, |a, b| a + b);
     for s in scores.iter_mut() {
         *s *= inverse;
     }
+}
+
+/// Probabilities of the queries `first..` of one head, as many as `out` has rows; zero where a query does not look. As many
+/// positions a row as the last of them sees.
+fn probabilities(query: Rows<'_>, key: Rows<'_>, first: usize, shape: Shape, out: &mut [f32]) -> usize {
+    let stride = shape.stride();
+    let count = out.len() / stride;
+    let seen = shape.seen(first + count - 1);
+    matmul_nt(query.slice(first, count), Factor::F32(key.slice(0, seen)), None, out, stride);
+    let padded = seen.next_multiple_of(4);
+    for (i, row) in out.chunks_exact_mut(stride).enumerate() {
+        let (looked, hidden) = row[..padded].split_at_mut(shape.seen(first + i));
+        softmax(looked, shape.scale());
+        hidden.fill(0.0);
+    }
+    padded
 }
 
 /// # Shapes
 /// - qkv: `[batch, length, 3 * width]`
 /// - output: `[batch, length, width]`
 pub(super) fn forward(qkv: &[f32], shape: Shape) -> Vec<f32> {
-    let (length, width, dim) = (shape.length, shape.width(), shape.head_dim);
+    let (length, width, stride) = (shape.length, shape.width(), shape.stride());
     let mut out = vec![0.0; shape.batch * length * width];
-    let mut keys = vec![0.0; dim * length];
-    let mut scores = vec![0.0; length];
+    let mut values = shape.columns();
+    let mut block = vec![0.0; BLOCK * stride];
     for (item, out) in qkv.chunks_exact(length * 3 * width).zip(out.chunks_exact_mut(length * width)) {
-        for h in 0..shape.heads {
-            let [q, k, v] = [0, 1, 2].map(|part| Head::new(item, shape, part, h));
-            k.transpose_into(&mut keys, length);
-            for i in 0..length {
-                let scores = &mut scores[..shape.seen(i)];
-                times_panel(scores, q.row(i), &keys, length);
-                softmax(scores, shape.scale());
-                let out = &mut out[i * width + h * dim..][..dim];
-                for (j, &p) in scores.iter().enumerate() {
-                    add_scaled(out, p, v.row(j));
-                }
+        for head in 0..shape.heads {
+            let [q, k, v] = [0, 1, 2].map(|part| shape.part(item, part, head));
+            transpose_into(v, &mut values, stride);
+            for first in (0..length).step_by(BLOCK) {
+                let count = BLOCK.min(length - first);
+                let block = &mut block[..count * stride];
+                let seen = probabilities(q, k, first, shape, block);
+                let values = Rows::new(&values, stride, shape.head_dim, seen);
+                let out = &mut out[first * width + shape.offset(0, head)..];
+                matmul_nt(Rows::new(block, stride, count, seen), Factor::F32(values), None, out, width);
             }
         }
     }
@@ -126,34 +117,38 @@ pub(super) fn forward(qkv: &[f32], shape: Shape) -> Vec<f32> {
 /// # Shapes
 /// - qkv, output: `[batch, length, 3 * width]`; grad: `[batch, length, width]`
 pub(super) fn backward(qkv: &[f32], grad: &[f32], shape: Shape) -> Vec<f32> {
-    let (length, width, dim, scale) = (shape.length, shape.width(), shape.head_dim, shape.scale());
+    let (length, width, stride) = (shape.length, shape.width(), shape.stride());
     let mut dqkv = vec![0.0; qkv.len()];
-    let (mut keys, mut values) = (vec![0.0; dim * length], vec![0.0; dim * length]);
-    let (mut scores, mut dscores) = (vec![0.0; length], vec![0.0; length]);
-    let stride = 3 * width;
-    let items = qkv.chunks_exact(length * stride).zip(grad.chunks_exact(length * width));
-    for ((item, grad), ditem) in items.zip(dqkv.chunks_exact_mut(length * stride)) {
-        for h in 0..shape.heads {
-            let [q, k, v] = [0, 1, 2].map(|part| Head::new(item, shape, part, h));
-            k.transpose_into(&mut keys, length);
-            v.transpose_into(&mut values, length);
-            for i in 0..length {
-                let grad = &grad[i * width + h * dim..][..dim];
-                let (p, dp) = (&mut scores[..shape.seen(i)], &mut dscores[..shape.seen(i)]);
-                times_panel(p, q.row(i), &keys, length);
-                softmax(p, scale);
-                times_panel(dp, grad, &values, length);
-                // through the softmax: ds = p (dp - Σ p dp)
+    let [mut queries, mut keys, mut grads] = [(); 3].map(|()| shape.columns());
+    let [mut p, mut ds, mut p_columns, mut ds_columns] = [(); 4].map(|()| vec![0.0; length * stride]);
+    let items = qkv.chunks_exact(length * 3 * width).zip(grad.chunks_exact(length * width));
+    for ((item, grad), ditem) in items.zip(dqkv.chunks_exact_mut(length * 3 * width)) {
+        for head in 0..shape.heads {
+            let [q, k, v] = [0, 1, 2].map(|part| shape.part(item, part, head));
+            let grad = Rows::new(&grad[shape.offset(0, head)..], width, length, shape.head_dim);
+            for first in (0..length).step_by(BLOCK) {
+                let rows = first * stride..length.min(first + BLOCK) * stride;
+                probabilities(q, k, first, shape, &mut p[rows]); // what no query of a block sees stays zero
+            }
+            matmul_nt(grad, Factor::F32(v), None, &mut ds, stride);
+            // through the softmax: ds = p (dp - Σ p dp)
+            for (dp, p) in ds.chunks_exact_mut(stride).zip(p.chunks_exact(stride)) {
                 let mean: f32 = p.iter().zip(dp.iter()).map(|(p, dp)| p * dp).sum();
-                for (dp, p) in dp.iter_mut().zip(p.iter()) {
-                    *dp = p * (*dp - mean) * scale;
+                for (dp, p) in dp.iter_mut().zip(p) {
+                    *dp = p * (*dp - mean) * shape.scale();
                 }
-                let at = |part: usize, row: usize| row * stride + part * width + h * dim;
-                for (j, (&p, &ds)) in p.iter().zip(dp.iter()).enumerate() {
-                    add_scaled(&mut ditem[at(0, i)..][..dim], ds, k.row(j));
-                    add_scaled(&mut ditem[at(1, j)..][..dim], ds, q.row(i));
-                    add_scaled(&mut ditem[at(2, j)..][..dim], p, grad);
-                }
+            }
+            let square = |values| Rows::new(values, stride, length, stride);
+            transpose_into(q, &mut queries, stride);
+            transpose_into(k, &mut keys, stride);
+            transpose_into(grad, &mut grads, stride);
+            transpose_into(Rows::new(&p, stride, length, length), &mut p_columns, stride);
+            transpose_into(Rows::new(&ds, stride, length, length), &mut ds_columns, stride);
+            let products = [(&ds, &keys), (&ds_columns, &queries), (&p_columns, &grads)];
+            for (part, (left, right)) in products.into_iter().enumerate() {
+                let right = Rows::new(right, stride, shape.head_dim, stride);
+                let out = &mut ditem[shape.offset(part, head)..];
+                matmul_nt(square(left), Factor::F32(right), None, out, 3 * width);
             }
         }
     }

@@ -2,7 +2,10 @@
 
 mod attention;
 mod exp;
+mod lanes;
 mod layer_norm;
+mod linear;
+mod matmul;
 mod ops;
 mod quick_gelu;
 
@@ -10,6 +13,16 @@ use burn::backend::Dispatch;
 use burn::tensor::Tensor;
 
 use ops::FusedOps;
+
+/// See [`super::linear`]; x is f32, the weight that or f16.
+///
+/// # Shapes
+/// - x: `[n, in]`; weight: `[in, out]`; bias: `[out]`
+/// - output: `[n, out]`
+pub(super) fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<2> {
+    let (x, weight, bias) = (x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch());
+    Tensor::from_dispatch(Dispatch::fused_linear(x, weight, bias))
+}
 
 /// See [`super::layer_norm`].
 pub(super) fn layer_norm<const D: usize>(x: Tensor<D>, weight: Tensor<1>, bias: Tensor<1>, eps: f64) -> Tensor<D> {

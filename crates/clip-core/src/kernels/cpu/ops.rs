@@ -8,11 +8,19 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, Flex, TensorMetadata, backend_extension};
 use burn::tensor::TensorData;
 
-use super::{attention, layer_norm, quick_gelu};
+use super::{attention, layer_norm, linear, quick_gelu};
 
 /// Fused operations; each `*_backward` takes the inputs again and the gradient of the output.
 #[backend_extension(Flex, Autodiff)]
 pub(super) trait FusedOps: Backend {
+    /// `x W + b` of `[n, in]`, `[in, out]` and `[out]`.
+    fn fused_linear(x: FloatTensor<Self>, weight: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self>;
+    /// Gradient of x.
+    fn fused_linear_backward_x(weight: FloatTensor<Self>, grad: FloatTensor<Self>) -> FloatTensor<Self>;
+    /// Gradient of the weight.
+    fn fused_linear_backward_weight(x: FloatTensor<Self>, grad: FloatTensor<Self>) -> FloatTensor<Self>;
+    /// Gradient of the bias.
+    fn fused_linear_backward_bias(grad: FloatTensor<Self>) -> FloatTensor<Self>;
     /// `x * sigmoid(1.702 x)`.
     fn fused_quick_gelu(x: FloatTensor<Self>) -> FloatTensor<Self>;
     /// Gradient of x.
@@ -55,6 +63,22 @@ fn tensor(values: Vec<f32>, shape: impl Into<burn::tensor::Shape>) -> FlexTensor
 }
 
 impl FusedOps for Flex {
+    fn fused_linear(x: FlexTensor, weight: FlexTensor, bias: FlexTensor) -> FlexTensor {
+        linear::forward(x, weight, bias)
+    }
+
+    fn fused_linear_backward_x(weight: FlexTensor, grad: FlexTensor) -> FlexTensor {
+        linear::backward_x(weight, grad)
+    }
+
+    fn fused_linear_backward_weight(x: FlexTensor, grad: FlexTensor) -> FlexTensor {
+        linear::backward_weight(x, grad)
+    }
+
+    fn fused_linear_backward_bias(grad: FlexTensor) -> FlexTensor {
+        linear::backward_bias(grad)
+    }
+
     fn fused_quick_gelu(x: FlexTensor) -> FlexTensor {
         tensor(values(&x, quick_gelu::forward), x.shape())
     }
@@ -92,6 +116,54 @@ impl FusedOps for Flex {
 }
 
 impl<B: FusedOps, C: CheckpointStrategy> FusedOps for Autodiff<B, C> {
+    fn fused_linear(x: FloatTensor<Self>, weight: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self> {
+        #[derive(Debug)]
+        struct Linear;
+
+        impl<B: FusedOps> Backward<B, 3> for Linear {
+            type State = (Option<FloatTensor<B>>, Option<FloatTensor<B>>);
+
+            fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
+                let grad = grads.consume::<B>(&ops.node);
+                let (x, weight) = ops.state;
+                let [of_x, of_weight, of_bias] = ops.parents;
+                if let (Some(parent), Some(weight)) = (of_x, weight) {
+                    grads.register::<B>(parent.id, B::fused_linear_backward_x(weight, grad.clone()));
+                }
+                if let (Some(parent), Some(x)) = (of_weight, x) {
+                    grads.register::<B>(parent.id, B::fused_linear_backward_weight(x, grad.clone()));
+                }
+                if let Some(parent) = of_bias {
+                    grads.register::<B>(parent.id, B::fused_linear_backward_bias(grad));
+                }
+            }
+        }
+
+        // each is kept only where the other learns
+        let kept = [weight.is_tracked(), x.is_tracked()];
+        let nodes = [x.node(), weight.node(), bias.node()];
+        let (x, weight, bias) = (x.into_primitive(), weight.into_primitive(), bias.into_primitive());
+        match Linear.prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => {
+                let state = (kept[0].then(|| x.clone()), kept[1].then(|| weight.clone()));
+                prep.finish(state, B::fused_linear(x, weight, bias))
+            }
+            OpsKind::UnTracked(prep) => prep.finish(B::fused_linear(x, weight, bias)),
+        }
+    }
+
+    fn fused_linear_backward_x(_weight: FloatTensor<Self>, _grad: FloatTensor<Self>) -> FloatTensor<Self> {
+        unreachable!("gradients are not differentiated")
+    }
+
+    fn fused_linear_backward_weight(_x: FloatTensor<Self>, _grad: FloatTensor<Self>) -> FloatTensor<Self> {
+        unreachable!("gradients are not differentiated")
+    }
+
+    fn fused_linear_backward_bias(_grad: FloatTensor<Self>) -> FloatTensor<Self> {
+        unreachable!("gradients are not differentiated")
+    }
+
     fn fused_quick_gelu(x: FloatTensor<Self>) -> FloatTensor<Self> {
         #[derive(Debug)]
         struct QuickGelu;

@@ -1,0 +1,125 @@
+//! `x W + b` and its gradients, each one product of rows. What lies the other way round is transposed first: for a batch's worth
+//! of rows that is little, and for one image the weights lie as their file had them, `[out, in]`.
+
+use std::borrow::Cow;
+
+use burn::backend::TensorMetadata;
+use burn::backend::flex::FlexTensor;
+use burn::tensor::{DType, TensorData, f16};
+
+use super::matmul::{Factor, Rows, matmul_nt, transposed, widen};
+
+/// A matrix whose rows or whose columns lie in one piece each.
+struct Matrix<'a, T: Clone> {
+    values: Cow<'a, [T]>,
+    dims: [usize; 2],
+    strides: [usize; 2],
+}
+
+impl<'a, T: Clone> Matrix<'a, T> {
+    /// Of a tensor that is [`dense`].
+    fn new(tensor: &FlexTensor, storage: &'a [T]) -> Self {
+        let (shape, layout) = (tensor.shape(), tensor.layout());
+        let strides = [0, 1].map(|side| layout.strides()[side].unsigned_abs());
+        Self { values: Cow::Borrowed(&storage[layout.start_offset()..]), dims: [shape[0], shape[1]], strides }
+    }
+
+    /// Rows and columns exchanged; no value moves.
+    fn t(self) -> Self {
+        let ([rows, columns], [row, column]) = (self.dims, self.strides);
+        Self { values: self.values, dims: [columns, rows], strides: [column, row] }
+    }
+
+    fn lies_in_rows(&self) -> bool {
+        self.strides[1] == 1
+    }
+
+    fn rows(&self) -> Rows<'_, T> {
+        Rows::new(&self.values, self.strides[0], self.dims[0], self.dims[1])
+    }
+}
+
+impl<'a> Matrix<'a, f32> {
+    fn of(tensor: &'a FlexTensor) -> Self {
+        Self::new(tensor, tensor.storage())
+    }
+
+    /// The same, with each row in one piece.
+    fn in_rows(self) -> Self {
+        if self.lies_in_rows() {
+            return self;
+        }
+        let (dims, columns) = (self.dims, self.t());
+        let (values, stride) = transposed(columns.rows());
+        Self { values: Cow::Owned(values), dims, strides: [stride, 1] }
+    }
+}
+
+/// A tensor that [`Matrix`] takes as it lies.
+fn dense(tensor: FlexTensor) -> FlexTensor {
+    let strides = tensor.layout().strides();
+    if strides.contains(&1) && strides.iter().all(|&stride| stride >= 0) { tensor } else { tensor.to_contiguous() }
+}
+
+/// `a bᵀ + bias`.
+fn product(a: &Matrix<'_, f32>, b: Factor<'_>, bias: Option<&[f32]>) -> FlexTensor {
+    let (rows, columns) = (a.dims[0], b.count());
+    let mut out = vec![0.0; rows * columns];
+    matmul_nt(a.rows(), b, bias, &mut out, columns);
+    FlexTensor::from_data(TensorData::new(out, [rows, columns]))
+}
+
+/// # Shapes
+/// - x: `[n, in]`; weight: `[in, out]`, f32 or f16; bias: `[out]`
+/// - output: `[n, out]`
+pub(super) fn forward(x: FlexTensor, weight: FlexTensor, bias: FlexTensor) -> FlexTensor {
+    let (x, weight, bias) = (dense(x), dense(weight), bias.to_contiguous());
+    let (x, bias) = (Matrix::of(&x).in_rows(), bias.as_slice());
+    if weight.dtype() != DType::F16 {
+        let columns = Matrix::of(&weight).t().in_rows();
+        return product(&x, Factor::F32(columns.rows()), bias);
+    }
+    let columns = Matrix::<f16>::new(&weight, weight.storage()).t();
+    if columns.lies_in_rows() {
+        return product(&x, Factor::F16(columns.rows()), bias);
+    }
+    let values = Cow::Owned(columns.values.iter().map(|&half| widen(half)).collect());
+    let columns = Matrix { values, dims: columns.dims, strides: columns.strides }.in_rows();
+    product(&x, Factor::F32(columns.rows()), bias)
+}
+
+/// Gradient of x: `grad Wᵀ`.
+///
+/// # Shapes
+/// - weight: `[in, out]`; grad: `[n, out]`
+/// - output: `[n, in]`
+pub(super) fn backward_x(weight: FlexTensor, grad: FlexTensor) -> FlexTensor {
+    let (weight, grad) = (dense(weight), dense(grad));
+    product(&Matrix::of(&grad).in_rows(), Factor::F32(Matrix::of(&weight).in_rows().rows()), None)
+}
+
+/// Gradient of the weight: `xᵀ grad`.
+///
+/// # Shapes
+/// - x: `[n, in]`; grad: `[n, out]`
+/// - output: `[in, out]`
+pub(super) fn backward_weight(x: FlexTensor, grad: FlexTensor) -> FlexTensor {
+    let (x, grad) = (dense(x), dense(grad));
+    product(&Matrix::of(&x).t().in_rows(), Factor::F32(Matrix::of(&grad).t().in_rows().rows()), None)
+}
+
+/// Gradient of the bias: the sum of the rows.
+///
+/// # Shapes
+/// - grad: `[n, out]`
+/// - output: `[out]`
+pub(super) fn backward_bias(grad: FlexTensor) -> FlexTensor {
+    let (columns, grad) = (grad.shape()[1], grad.to_contiguous());
+    let mut sums = vec![0.0; columns];
+    for row in grad.storage::<f32>().chunks_exact(columns) {
+        for (sum, x) in sums.iter_mut().zip(row) {
+            *sum += x;
+        }
+    }
+    FlexTensor::from_data(TensorData::new(sums, [columns]))
+}
