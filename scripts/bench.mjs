@@ -5,8 +5,8 @@ import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { join } from "node:path";
 import { build } from "./build.mjs";
-import { openPage } from "./page.mjs";
-import { fail, ROOT, say } from "./setup.mjs";
+import { openPage, serveModels } from "./page.mjs";
+import { CACHE, fail, ROOT, run, say } from "./setup.mjs";
 
 const ROUNDS = 3;
 const REPEATS = 5;
@@ -72,10 +72,12 @@ async function memory() {
   say("CPU, in Node");
   const cpu = await measureMemory("cpu", print);
   say("WebGPU, in headless Chromium (software rasteriser: slow)");
-  const { page, close } = await openPage("benchmarks/memory.html");
+  const { page, close } = await openPage("benchmarks/page.html");
   await page.exposeFunction("report", print);
-  await page.waitForFunction(() => window.measureMemory);
-  const webgpu = await page.evaluate(() => window.measureMemory("webgpu", window.report));
+  const webgpu = await page.evaluate(async () => {
+    const { measureMemory } = await import("/benchmarks/memory.mjs");
+    return measureMemory("webgpu", window.report);
+  });
   await close();
   const growth = (samples, key) => samples.at(-1)[key] - samples[0][key];
   console.log("\nGrowth from step 100 to step 1,000");
@@ -132,18 +134,49 @@ async function augmented() {
   say("64 photographs of 640×427 a step, Wasm CPU in Node");
   const node = ratio(await measureAugmented("cpu", new Uint8Array(readFileSync(join(ROOT, photo))), print));
   say("the same in headless Chromium");
-  const { page, close } = await openPage("benchmarks/augmented.html");
+  const { page, close } = await openPage("benchmarks/page.html");
   await page.exposeFunction("report", print);
-  await page.waitForFunction(() => window.measureAugmented);
   const chromium = await page.evaluate(async (address) => {
+    const { measureAugmented } = await import("/benchmarks/augmented.mjs");
     const photo = new Uint8Array(await (await fetch(`/${address}`)).arrayBuffer());
-    return window.measureAugmented("cpu", photo, window.report);
+    return measureAugmented("cpu", photo, window.report);
   }, photo);
   await close();
   save("augmented", { node, chromium: ratio(chromium) });
 }
 
-const benchmarks = { "training-step": trainingStep, memory, "large-batches": largeBatches, augmented };
+/** Ours and onnxruntime-web's, on models that PyTorch makes. */
+async function encode() {
+  const folder = join(CACHE, "benchmarks");
+  const [provider = "wasm", model = "vit-b-32"] = process.argv.slice(3);
+  say("models with random weights, by PyTorch (kept in the cache folder)");
+  run(process.env.PYTHON ?? "python3", ["benchmarks/make-models.py", folder, model], {
+    orElse: "PyTorch and its friends are needed: see benchmarks/make-models.py, and PYTHON=… to name an interpreter",
+  });
+  run("npm", ["ci", "--prefix", "benchmarks", "--ignore-scripts", "--no-audit", "--no-fund"]);
+  const peer = `benchmarks/node_modules/onnxruntime-web/dist/ort.${provider === "webgpu" ? "webgpu" : "wasm"}.bundle.min.mjs`;
+  const { page, origin, version, close } = await openPage("benchmarks/page.html", {
+    plugins: [serveModels(folder)],
+    alias: { "onnxruntime-web": join(ROOT, peer) },
+  });
+  const spread = (ms) => [Math.min(...ms), median(ms), Math.max(...ms)].map((n) => n.toFixed(0).padStart(7)).join("");
+  say(`${model} in Chromium ${version}, ${provider}, one thread: ms (min, median, max), by turns`);
+  console.log(`  ${"".padEnd(32)}${"clipwright".padStart(21)}${"onnxruntime-web".padStart(21)}   ratio`);
+  await page.exposeFunction("report", ({ task, ours, theirs, difference }) => {
+    const ratio = median(theirs) / median(ours);
+    console.log(`  ${task.padEnd(32)}${spread(ours)}${spread(theirs)}  ${ratio.toFixed(2)}×`);
+    if (!(difference < 1e-4)) fail(`${task}: the embeddings differ by ${difference}`);
+  });
+  const request = { base: `${origin}/models/${model}/`, provider, threads: 1, batches: [1, 8], rounds: ROUNDS + 2 };
+  const rows = await page.evaluate(async (request) => {
+    const { measureEncoding } = await import("/benchmarks/encode.mjs");
+    return measureEncoding(request, window.report);
+  }, request);
+  await close();
+  save(`encode-${model}-${provider}`, { chromium: version, provider, rows });
+}
+
+const benchmarks = { encode, "training-step": trainingStep, memory, "large-batches": largeBatches, augmented };
 const name = process.argv[2];
 if (!benchmarks[name]) fail(`expected one of ${Object.keys(benchmarks).join(", ")}, got ${name ?? "nothing"}`);
 build();

@@ -8,8 +8,18 @@ import { gzipSync } from "node:zlib";
 import { fail, ROOT, run, say, setUpBuild } from "./setup.mjs";
 
 const GLUE = join(ROOT, "workers", "wasm");
-/** The crates that become modules: the core, and the library for tokenizers that are not CLIP's. */
-export const MODULES = { "clip-wasm": "clip_wasm_bg.wasm", "tokenizers-wasm": "tokenizers_wasm_bg.wasm" };
+/**
+ * The modules: the core for the CPU alone, the same for engines with relaxed SIMD, the core for WebGPU, and the library for
+ * tokenizers that are not CLIP's.
+ */
+export const MODULES = {
+  cpu: { crate: "clip-wasm", features: [] },
+  "cpu-relaxed": { crate: "clip-wasm", features: ["relaxed-simd"] },
+  webgpu: { crate: "clip-wasm", features: ["webgpu"] },
+  tokenizers: { crate: "tokenizers-wasm", features: [] },
+};
+/** File of a module. */
+export const moduleFile = (name) => join(GLUE, `${name}_bg.wasm`);
 
 /** What Rust's Wasm target and our flags use, and no more: wasm-opt may not bring in what Node 20 cannot read. */
 const WASM_FEATURES = [
@@ -35,34 +45,41 @@ function sourceHash(release) {
   return hash.digest("hex");
 }
 
-function buildModule(crate, file, release) {
-  const path = join(GLUE, file);
-  run(
-    "wasm-pack",
-    ["build", `crates/${crate}`, "--mode", "no-install", "--release", "--target", "web", "--no-pack"].concat([
-      "--out-dir",
-      GLUE,
-      "--",
-      "--locked",
-    ]),
-    { orElse: `${crate} could not be built: the compiler's message is above` },
-  );
+function buildModule(name, release) {
+  const { crate, features } = MODULES[name];
+  const path = moduleFile(name);
+  const options = [
+    "--mode",
+    "no-install",
+    "--release",
+    "--target",
+    "web",
+    "--no-pack",
+    "--out-dir",
+    GLUE,
+    "--out-name",
+    name,
+  ];
+  run("wasm-pack", ["build", `crates/${crate}`, ...options, "--", "--locked", `--features=${features}`], {
+    orElse: `${name} could not be built: the compiler's message is above`,
+  });
   if (release) {
     say("shrinking it with wasm-opt (about 2 minutes)");
-    run("npx", ["wasm-opt", "-O1", ...WASM_FEATURES.map((name) => `--enable-${name}`), "-o", path, path]);
+    const instructions = [...WASM_FEATURES, ...features.filter((feature) => feature === "relaxed-simd")];
+    run("npx", ["wasm-opt", "-O1", ...instructions.map((name) => `--enable-${name}`), "-o", path, path]);
   }
   const bytes = readFileSync(path);
   const mb = (n) => (n / 1e6).toFixed(2);
-  console.log(`  ${file}: ${mb(bytes.length)} MB, ${mb(gzipSync(bytes, { level: 9 }).length)} MB gzip`);
+  console.log(`  ${name}: ${mb(bytes.length)} MB, ${mb(gzipSync(bytes, { level: 9 }).length)} MB gzip`);
 }
 
 function buildWasm(release) {
   const stamp = join(GLUE, ".stamp");
   const hash = sourceHash(release);
-  const there = Object.values(MODULES).every((file) => existsSync(join(GLUE, file)));
+  const there = Object.keys(MODULES).every((name) => existsSync(moduleFile(name)));
   if (there && existsSync(stamp) && readFileSync(stamp, "utf8") === hash) return;
-  say("building the Wasm modules (about 6 minutes the first time, seconds after that)");
-  for (const [crate, file] of Object.entries(MODULES)) buildModule(crate, file, release);
+  say("building the Wasm modules (about 10 minutes the first time, a minute after that)");
+  for (const name of Object.keys(MODULES)) buildModule(name, release);
   writeFileSync(stamp, hash);
 }
 

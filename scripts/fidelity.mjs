@@ -6,13 +6,13 @@
  */
 
 import { execFileSync, spawnSync } from "node:child_process";
-import { createReadStream, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { cpus } from "node:os";
-import { join, normalize } from "node:path";
+import { join } from "node:path";
 import { compare, measure } from "../benchmarks/fidelity/measure.mjs";
 import { parseSafetensors } from "../test/safetensors.mjs";
 import { build } from "./build.mjs";
-import { openPage } from "./page.mjs";
+import { openPage, serveModels } from "./page.mjs";
 import { CACHE, fail, ROOT, run, say } from "./setup.mjs";
 
 const MODELS = ["vit-b-32", "vit-b-32-f16", "vit-b-16", "vit-l-14", "rn50", "mobileclip2-s0", "siglip-b-16"];
@@ -38,36 +38,17 @@ if (unknown) fail(`unknown model ${unknown}: expected ${MODELS.join(", ")}`);
 
 const folder = join(CACHE, "fidelity");
 
-/** Files of the models' folder, by range, beside what Vite serves. */
-function serveModels(request, response, next) {
-  const { pathname } = new URL(request.url, "http://server");
-  if (!pathname.startsWith("/fidelity/")) return next();
-  const path = join(folder, normalize(pathname.slice("/fidelity".length)));
-  const size = statSync(path, { throwIfNoEntry: false })?.size;
-  if (size === undefined) {
-    response.writeHead(404);
-    return response.end();
-  }
-  const range = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? "");
-  const [start, end] = range ? [Number(range[1]), Math.min(size - 1, Number(range[2]))] : [0, size - 1];
-  response.writeHead(range ? 206 : 200, {
-    "content-type": "application/octet-stream",
-    "content-length": end - start + 1,
-    ...(range && { "content-range": `bytes ${start}-${end}/${size}` }),
-  });
-  createReadStream(path, { start, end }).pipe(response);
-}
-
 async function openModels() {
-  const models = { name: "models", configureServer: (vite) => void vite.middlewares.use(serveModels) };
-  const { page, origin, version, close } = await openPage("benchmarks/fidelity/page.html", [models]);
+  const { page, origin, version, close } = await openPage("benchmarks/fidelity/page.html", {
+    plugins: [serveModels(folder)],
+  });
   await page.waitForFunction(() => window.measure);
   return {
     version,
     close,
     measure: (name, device, options = {}) =>
       page.evaluate((request) => window.measure(request), {
-        base: `${origin}/fidelity/${name}/`,
+        base: `${origin}/models/${name}/`,
         pictures: `${origin}/${PICTURES}/`,
         device,
         ...options,

@@ -8,6 +8,7 @@ import { ClipService } from "./service.js";
 import { spawned } from "./spawned.js";
 import { makeFolder, openCacheFolder, openPlace } from "./store/opfs.js";
 import { registerTransferHandlers } from "./transfer.js";
+import { WASM_ADDRESSES } from "./wasm-addresses.js";
 
 registerTransferHandlers();
 
@@ -21,8 +22,8 @@ async function fetchBytes(url: URL): Promise<Uint8Array<ArrayBuffer>> {
 
 expose(
   new ClipService({
-    wasm: async () => new URL("./wasm/clip_wasm_bg.wasm", import.meta.url),
-    tokenizers: async () => new URL("./wasm/tokenizers_wasm_bg.wasm", import.meta.url),
+    wasm: async (module) => WASM_ADDRESSES[module],
+    tokenizers: async () => new URL("./wasm/tokenizers_bg.wasm", import.meta.url),
     merges: async () => readMerges(await fetchBytes(new URL("../../assets/clip-merges.txt.gz", import.meta.url))),
     store: openCacheFolder,
     folder: makeFolder,

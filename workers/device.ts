@@ -2,7 +2,7 @@
 
 import { ClipError } from "./error.js";
 import type { DeviceChoice, DeviceInfo } from "./protocol.js";
-import type { Device, Wasm } from "./wasm.js";
+import type { Core, Device } from "./wasm.js";
 
 /** Under load the first request for an adapter was seen to fail once. */
 const TRIES = 2;
@@ -27,9 +27,25 @@ function describe({ info }: GPUAdapter): string {
   return info.isFallbackAdapter ? `${name} (software)` : name;
 }
 
-/** The device asked for; for `auto` a GPU that is one and computes as the CPU does, or else the CPU. */
-export async function openDevice(choice: DeviceChoice, wasm: Wasm): Promise<{ device: Device; info: DeviceInfo }> {
-  const cpu = (reason: string) => ({ device: wasm.Device.cpu(), info: { kind: "cpu" as const, reason } });
+/** A device, and the module that computes with it. */
+export interface Opened {
+  core: Core;
+  device: Device;
+  info: DeviceInfo;
+}
+
+/**
+ * The device asked for; for `auto` a GPU that is one and computes as the CPU does, or else the CPU. `load` gives the module for a
+ * kind of device.
+ */
+export async function openDevice(
+  choice: DeviceChoice,
+  load: (kind: DeviceInfo["kind"]) => Promise<Core>,
+): Promise<Opened> {
+  const cpu = async (reason: string): Promise<Opened> => {
+    const core = await load("cpu");
+    return { core, device: core.wasm.Device.cpu(), info: { kind: "cpu", reason } };
+  };
   if (choice === "cpu") return cpu("as asked for");
   if (choice !== "auto" && choice !== "webgpu") {
     throw new ClipError("invalid-option", `invalid option device: expected auto, webgpu or cpu, got ${String(choice)}`);
@@ -43,7 +59,8 @@ export async function openDevice(choice: DeviceChoice, wasm: Wasm): Promise<{ de
   }
   try {
     // one device per instance of the module: a second initialisation is an error
-    webgpu ??= wasm.Device.webgpu().catch((error) => {
+    const core = await load("webgpu");
+    webgpu ??= core.wasm.Device.webgpu().catch((error) => {
       webgpu = undefined;
       throw error;
     });
@@ -51,7 +68,7 @@ export async function openDevice(choice: DeviceChoice, wasm: Wasm): Promise<{ de
     // who asked for this GPU gets it; who left the choice to us gets one that computes rightly
     if (choice === "auto") await device.selfTest();
     const maxTensorBytes = Math.min(adapter.limits.maxStorageBufferBindingSize, adapter.limits.maxBufferSize);
-    return { device, info: { kind: "webgpu", reason: describe(adapter), maxTensorBytes } };
+    return { core, device, info: { kind: "webgpu", reason: describe(adapter), maxTensorBytes } };
   } catch (error) {
     if (choice === "auto") return cpu(`WebGPU failed: ${error instanceof Error ? error.message : String(error)}`);
     throw error;

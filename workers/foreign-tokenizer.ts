@@ -1,7 +1,7 @@
 /** Tokenizers that are not CLIP's own byte-pair encoding (SentencePiece, Gemma), by Hugging Face's library. */
 
 import { ClipError } from "./error.js";
-import type { FileTokenizer } from "./wasm/tokenizers_wasm.js";
+import type { FileTokenizer } from "./wasm/tokenizers.js";
 import type { WasmSource } from "./wasm.js";
 
 /** Whether a `tokenizer.json` is CLIP's, which the core reads itself. What is no JSON is the core's to refuse. */
@@ -40,7 +40,7 @@ export class ForeignTokenizer {
     module: () => Promise<WasmSource>,
   ): Promise<ForeignTokenizer> {
     // most models do without: the library is only fetched for those that need it
-    const { default: init, FileTokenizer } = await import("./wasm/tokenizers_wasm.js");
+    const { default: init, FileTokenizer } = await import("./wasm/tokenizers.js");
     await init({ module_or_path: await module() });
     try {
       const file = JSON.parse(json);

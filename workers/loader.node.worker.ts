@@ -11,4 +11,7 @@ registerTransferHandlers();
 
 if (!parentPort) throw new Error("loader.node.worker.js runs in a worker thread");
 
-expose(new ImageLoader({ wasm: () => readAsset("./wasm/clip_wasm_bg.wasm"), readPath }), nodeEndpoint(parentPort));
+expose(
+  new ImageLoader({ wasm: (module) => readAsset(`./wasm/${module}_bg.wasm`), readPath }),
+  nodeEndpoint(parentPort),
+);

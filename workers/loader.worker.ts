@@ -4,9 +4,10 @@ import { expose } from "comlink";
 import { ImageLoader } from "./image-loader.js";
 import { holdLifeLock } from "./life.js";
 import { registerTransferHandlers } from "./transfer.js";
+import { WASM_ADDRESSES } from "./wasm-addresses.js";
 
 registerTransferHandlers();
 
 holdLifeLock((name) => self.postMessage(name));
 
-expose(new ImageLoader({ wasm: async () => new URL("./wasm/clip_wasm_bg.wasm", import.meta.url) }));
+expose(new ImageLoader({ wasm: async (module) => WASM_ADDRESSES[module] }));

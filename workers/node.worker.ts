@@ -17,8 +17,8 @@ if (!parentPort) throw new Error("node.worker.js runs in a worker thread");
 
 expose(
   new ClipService({
-    wasm: () => readAsset("./wasm/clip_wasm_bg.wasm"),
-    tokenizers: () => readAsset("./wasm/tokenizers_wasm_bg.wasm"),
+    wasm: (module) => readAsset(`./wasm/${module}_bg.wasm`),
+    tokenizers: () => readAsset("./wasm/tokenizers_bg.wasm"),
     merges: async () => readMerges(await readAsset("../../assets/clip-merges.txt.gz")),
     store: openCacheFolder,
     folder: makeFolder,

@@ -39,17 +39,13 @@ import { Throttle } from "./throttle.js";
 import { Training } from "./training.js";
 import {
   type ClipModel,
+  type Core,
   type Device,
   type FitSettings as FitSettingsInCore,
   loadWasm,
   type Trainer,
   type Wasm,
 } from "./wasm.js";
-
-interface Core {
-  wasm: Wasm;
-  memory: WebAssembly.Memory;
-}
 
 /** One model, and what is done with it. */
 export class ClipService implements ClipWorkerApi {
@@ -73,12 +69,11 @@ export class ClipService implements ClipWorkerApi {
   }
 
   /** Runs a call after all before it. A panic leaves the core's memory in an unknown state: no call after it. */
-  #queue<T>(call: (core: Core) => Promise<T> | T): Promise<T> {
+  #queue<T>(call: () => Promise<T> | T): Promise<T> {
     const run = async () => {
       if (this.#panic) throw this.#panic;
       try {
-        this.#core ??= await loadWasm(await this.#assets.wasm());
-        return await call(this.#core);
+        return await call();
       } catch (error) {
         const clipError = toClipError(error);
         if (clipError.code === "panicked") this.#panic = clipError;
@@ -88,6 +83,25 @@ export class ClipService implements ClipWorkerApi {
     const result = this.#last.then(run, run);
     this.#last = result.catch(() => undefined);
     return result;
+  }
+
+  /** Runs a call in the core: that of the device which was opened, or the smallest. */
+  #queueInCore<T>(call: (core: Core) => Promise<T> | T): Promise<T> {
+    return this.#queue(async () => {
+      this.#core ??= await loadWasm("cpu", this.#assets.wasm);
+      return call(this.#core);
+    });
+  }
+
+  /** Opens a device, and runs a call in the core that computes with it. */
+  #queueOnDevice<T>(choice: DeviceChoice, call: (wasm: Wasm, device: Device) => Promise<T> | T): Promise<T> {
+    return this.#queue(async () => {
+      const { core, device, info } = await openDevice(choice, (kind) => loadWasm(kind, this.#assets.wasm));
+      this.#core = core;
+      this.#device = device;
+      this.#deviceInfo = info;
+      return call(core.wasm, device);
+    });
   }
 
   /** Runs `use` on the model that encodes: the loaded one, or the trainer's present one. */
@@ -138,20 +152,12 @@ export class ClipService implements ClipWorkerApi {
     return this.#queue(() => this.#withModel(async (model) => this.#matrix(await embed(model), model.embedDim)));
   }
 
-  async #open(choice: DeviceChoice, wasm: Wasm): Promise<Device> {
-    const { device, info } = await openDevice(choice, wasm);
-    this.#device = device;
-    this.#deviceInfo = info;
-    return device;
-  }
-
   load(request: LoadRequest, onProgress?: (progress: LoadProgress) => void): Promise<ModelInfo> {
     const abort = new AbortController();
     this.#loading = abort;
     const throttle = new Throttle((progress: LoadProgress) => onProgress?.(progress));
     const context: ReadContext = { signal: abort.signal, progress: (event) => throttle.send(event) };
-    return this.#queue(async ({ wasm }) => {
-      const device = await this.#open(request.device, wasm);
+    return this.#queueOnDevice(request.device, async (wasm, device) => {
       const limit = request.maxTensorBytes ?? this.#deviceInfo.maxTensorBytes;
       const options = { ...request, ...(limit !== undefined && { maxTensorBytes: limit }) };
       const { result, warnings } = await withSource(request, wasm, this.#assets, context, (source) =>
@@ -177,16 +183,15 @@ export class ClipService implements ClipWorkerApi {
   }
 
   cachedModels(): Promise<CachedModel[]> {
-    return this.#queue(async ({ wasm }) => (await openCache(wasm, this.#assets))?.list() ?? []);
+    return this.#queueInCore(async ({ wasm }) => (await openCache(wasm, this.#assets))?.list() ?? []);
   }
 
   deleteCached(url?: string): Promise<number> {
-    return this.#queue(async ({ wasm }) => (await openCache(wasm, this.#assets))?.delete(url) ?? 0);
+    return this.#queueInCore(async ({ wasm }) => (await openCache(wasm, this.#assets))?.delete(url) ?? 0);
   }
 
   create(request: CreateRequest): Promise<ModelInfo> {
-    return this.#queue(async ({ wasm }) => {
-      const device = await this.#open(request.device, wasm);
+    return this.#queueOnDevice(request.device, async (wasm, device) => {
       const tokenizer = new wasm.Tokenizer(request.merges ?? (await this.#assets.merges()), request.reference);
       this.#training = new Training(wasm.Trainer.create(request.config, tokenizer, request.seed, device));
       this.#configJson = request.config;
@@ -195,7 +200,7 @@ export class ClipService implements ClipWorkerApi {
   }
 
   train(): Promise<ModelInfo> {
-    return this.#queue(({ wasm }) => {
+    return this.#queueInCore(({ wasm }) => {
       if (!this.#model) throw new ClipError("no-weights", "no weights yet: expected a model to be loaded, got none");
       const model = this.#model;
       this.#model = undefined;
@@ -209,7 +214,7 @@ export class ClipService implements ClipWorkerApi {
   }
 
   memory(): Promise<MemoryInfo> {
-    return this.#queue(({ memory }) => {
+    return this.#queueInCore(({ memory }) => {
       const gpuBytes = this.#device?.reservedBytes;
       return { wasmBytes: memory.buffer.byteLength, ...(gpuBytes !== undefined && { gpuBytes }) };
     });
@@ -275,7 +280,7 @@ export class ClipService implements ClipWorkerApi {
   }
 
   fitProbe(features: Matrix, classes: Uint32Array, classCount: number, c: number): Promise<Matrix> {
-    return this.#queue(({ wasm }) => {
+    return this.#queueInCore(({ wasm }) => {
       const [, dim] = features.shape;
       const probe = wasm.LinearProbe.fit(features.data, dim, classes, classCount, c);
       const { weights } = probe;
@@ -285,7 +290,7 @@ export class ClipService implements ClipWorkerApi {
   }
 
   probeProbabilities(weights: Matrix, features: Matrix): Promise<Float32Array> {
-    return this.#queue(({ wasm }) => {
+    return this.#queueInCore(({ wasm }) => {
       const probe = new wasm.LinearProbe(weights.data, weights.shape[1] - 1);
       try {
         return probe.probabilities(features.data);
@@ -355,7 +360,7 @@ export class ClipService implements ClipWorkerApi {
   }
 
   openRunPairs(settings: FitSettings | undefined): Promise<PairsHandle> {
-    return this.#queue(({ wasm }) => {
+    return this.#queueInCore(({ wasm }) => {
       const training = this.#needTraining();
       const { trainer } = training;
       const pairs = settings
@@ -366,7 +371,7 @@ export class ClipService implements ClipWorkerApi {
   }
 
   startFit(handle: PairsHandle, settings: FitSettings | undefined): Promise<void> {
-    return this.#queue(({ wasm }) => {
+    return this.#queueInCore(({ wasm }) => {
       const training = this.#needTraining();
       const { trainer } = training;
       training.begin(handle, (pairs) => {
@@ -407,8 +412,7 @@ export class ClipService implements ClipWorkerApi {
   }
 
   resume(state: Uint8Array | string, choice: DeviceChoice): Promise<ModelInfo> {
-    return this.#queue(async ({ wasm }) => {
-      const device = await this.#open(choice, wasm);
+    return this.#queueOnDevice(choice, async (wasm, device) => {
       const take = (bytes: Uint8Array) => wasm.Trainer.fromState(bytes, this.#deviceInfo.maxTensorBytes, device);
       if (typeof state === "string") {
         const { taken, damaged } = await takeState(this.#assets, state, take);

@@ -1,6 +1,10 @@
-/** The only import of the core's generated glue. */
+/**
+ * The only import of the core's generated glue. The core comes in three modules with the same classes, of which a worker fetches
+ * what it computes with: the CPU alone, the same for engines with relaxed SIMD, and WebGPU with a CPU to test it against.
+ */
 
-import init, * as glue from "./wasm/clip_wasm.js";
+import { relaxedSimd } from "wasm-feature-detect";
+import type * as glue from "./wasm/cpu.js";
 
 export type {
   Augmenter,
@@ -12,18 +16,49 @@ export type {
   Pairs,
   Trainer,
   Wanted,
-} from "./wasm/clip_wasm.js";
+} from "./wasm/cpu.js";
 
 /** clip-wasm, instantiated. */
-export type Wasm = typeof glue;
+export type Wasm = Omit<typeof glue, "default" | "initSync">;
 
-/** Bytes or address of the module. */
+/** A module of it. */
+export type WasmModule = "cpu" | "cpu-relaxed" | "webgpu";
+
+/** Bytes or address of a module. */
 export type WasmSource = BufferSource | URL;
 
-let instance: Promise<{ wasm: Wasm; memory: WebAssembly.Memory }> | undefined;
+/** An instance and its memory. */
+export interface Core {
+  wasm: Wasm;
+  memory: WebAssembly.Memory;
+}
 
-/** Instantiates the module, once per worker. */
-export function loadWasm(source: WasmSource): Promise<{ wasm: Wasm; memory: WebAssembly.Memory }> {
-  instance ??= init({ module_or_path: source }).then((exports) => ({ wasm: glue, memory: exports.memory }));
+/** What the modules' glue has in common. */
+interface Glue extends Wasm {
+  default(options: { module_or_path: WasmSource }): Promise<{ memory: WebAssembly.Memory }>;
+}
+
+const GLUE: Record<WasmModule, () => Promise<Glue>> = {
+  cpu: () => import("./wasm/cpu.js"),
+  "cpu-relaxed": () => import("./wasm/cpu-relaxed.js"),
+  webgpu: () => import("./wasm/webgpu.js"),
+};
+
+const instances = new Map<WasmModule, Promise<Core>>();
+
+/** Instantiates the module for a device, once per worker; `source` tells where it lies. */
+export async function loadWasm(
+  device: "cpu" | "webgpu",
+  source: (module: WasmModule) => Promise<WasmSource>,
+): Promise<Core> {
+  const module = device === "cpu" && (await relaxedSimd()) ? "cpu-relaxed" : device;
+  const instance =
+    instances.get(module) ??
+    (async () => {
+      const [wasm, module_or_path] = await Promise.all([GLUE[module](), source(module)]);
+      const { memory } = await wasm.default({ module_or_path });
+      return { wasm, memory };
+    })();
+  instances.set(module, instance);
   return instance;
 }

@@ -5,11 +5,12 @@
 
 import { openDevice } from "../../dist/workers/device.js";
 import { loadWasm } from "../../dist/workers/wasm.js";
+import { WASM_ADDRESSES } from "../../dist/workers/wasm-addresses.js";
 
 Object.defineProperty(GPUAdapterInfo.prototype, "isFallbackAdapter", { get: () => false });
-const { wasm } = await loadWasm(new URL("../../dist/workers/wasm/clip_wasm_bg.wasm", import.meta.url));
-const { info } = await openDevice("auto", wasm);
-const cpu = await wasm.Device.cpu()
+const load = (kind: "cpu" | "webgpu") => loadWasm(kind, async (module) => WASM_ADDRESSES[module]);
+const { core, info } = await openDevice("auto", load);
+const cpu = await core.wasm.Device.cpu()
   .selfTest()
   .then(
     () => "agrees",

@@ -58,8 +58,10 @@ test("a bundler finds the worker, the module and the merges", async () => {
   for (const needed of [
     /^clip\.worker-.*\.js$/,
     /^loader\.worker-.*\.js$/,
-    /^clip_wasm_bg-.*\.wasm$/,
-    /^tokenizers_wasm_bg-.*\.wasm$/,
+    /^cpu_bg-.*\.wasm$/,
+    /^cpu-relaxed_bg-.*\.wasm$/,
+    /^webgpu_bg-.*\.wasm$/,
+    /^tokenizers_bg-.*\.wasm$/,
     /^clip-merges\.txt-.*\.gz$/,
   ]) {
     expect(

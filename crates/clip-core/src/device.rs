@@ -13,13 +13,13 @@ pub fn cpu() -> Device {
 /// The platform's GPU. Call once per process or Wasm instance and keep what it returns.
 ///
 /// # Errors
-/// `device-unavailable` without an adapter.
-#[cfg(feature = "webgpu")]
+/// `device-unavailable` without an adapter, and in a build for the CPU alone.
 pub async fn webgpu() -> Result<Device> {
-    Device::wgpu_options()
-        .init_async()
-        .await
-        .map_err(|e| ClipError::DeviceUnavailable { device: "webgpu".into(), reason: e.to_string() })
+    #[cfg(feature = "webgpu")]
+    let device = Device::wgpu_options().init_async().await.map_err(|e| e.to_string());
+    #[cfg(not(feature = "webgpu"))]
+    let device = Err("expected a build with WebGPU, got one for the CPU alone".to_owned());
+    device.map_err(|reason| ClipError::DeviceUnavailable { device: "webgpu".into(), reason })
 }
 
 /// Bytes that a GPU's allocator holds, those kept for reuse included; nothing on the CPU, whose memory is the process's.

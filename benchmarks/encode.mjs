@@ -1,0 +1,93 @@
+/** Embeddings here and from onnxruntime-web, by turns in one page, on the same weights. */
+
+import { Clip } from "clipwright";
+import * as ort from "onnxruntime-web";
+
+const WORDS = "a photograph of two dogs that run over a wet meadow in the morning while it rains ";
+/** Longer than any context: truncated, so that no position is padding. */
+const LONG = WORDS.repeat(8);
+const SHORT = "a photo of a cat";
+
+/** Rows of length one. */
+function normalized(data, dim) {
+  const out = Float32Array.from(data);
+  for (let row = 0; row < out.length; row += dim) {
+    const norm = Math.hypot(...out.subarray(row, row + dim));
+    for (let i = row; i < row + dim; i++) out[i] /= norm;
+  }
+  return out;
+}
+
+const furthest = (a, b) => a.reduce((most, x, i) => Math.max(most, Math.abs(x - b[i])), 0);
+
+async function timed(call) {
+  const began = performance.now();
+  const value = await call();
+  return { value, ms: performance.now() - began };
+}
+
+/** A picture that needs no resizing. */
+function picture(size, seed) {
+  const data = new Uint8Array(size * size * 3);
+  for (let i = 0; i < data.length; i++) data[i] = (i * 31 + (i >> 7) * 17 + seed * 101) % 256;
+  return { data, width: size, height: size, channels: 3 };
+}
+
+/** What is asked of both: a name, our call and the peer's input. */
+async function tasks(clip, batches) {
+  const { imageSize: size } = clip.info.config.vision;
+  const out = [];
+  for (const batch of batches) {
+    const images = Array.from({ length: batch }, (_, seed) => picture(size, seed));
+    const pixels = await clip.preprocess(images);
+    out.push({
+      task: `image, batch ${batch}`,
+      ours: () => clip.encodeImage({ pixelValues: pixels }),
+      tower: "vision",
+      feeds: { pixel_values: new ort.Tensor("float32", pixels, [batch, 3, size, size]) },
+    });
+    const { contextLength } = clip.info.config.text;
+    for (const [caption, length] of [
+      [LONG, contextLength],
+      [SHORT, 7],
+    ]) {
+      const texts = Array(batch).fill(caption);
+      const all = await clip.tokenize(texts, { truncate: true });
+      const ids = new BigInt64Array(batch * length);
+      for (let i = 0; i < ids.length; i++) {
+        ids[i] = BigInt(all[Math.floor(i / length) * contextLength + (i % length)]);
+      }
+      out.push({
+        task: `caption of ${length} tokens, batch ${batch}`,
+        ours: () => clip.encodeText(texts, { truncate: true }),
+        tower: "text",
+        feeds: { input_ids: new ort.Tensor("int64", ids, [batch, length]) },
+      });
+    }
+  }
+  return out;
+}
+
+/** Milliseconds of each, `rounds` times by turns, and the largest difference of an embedding's values. */
+export async function measureEncoding({ base, provider, threads, batches, rounds }, report = () => {}) {
+  ort.env.wasm.wasmPaths = "/benchmarks/node_modules/onnxruntime-web/dist/";
+  ort.env.wasm.numThreads = threads;
+  const clip = await Clip.load(base, { device: provider === "webgpu" ? "webgpu" : "cpu", cache: false });
+  const session = (tower) => ort.InferenceSession.create(`${base}${tower}.onnx`, { executionProviders: [provider] });
+  const sessions = { vision: await session("vision"), text: await session("text") };
+  const rows = [];
+  for (const { task, ours, tower, feeds } of await tasks(clip, batches)) {
+    const theirs = async () => (await sessions[tower].run(feeds)).embeds;
+    const [a, b] = [await ours(), await theirs()];
+    const difference = furthest(a.data, normalized(b.data, b.dims[1]));
+    const row = { task, difference, ours: [], theirs: [] };
+    for (let round = 0; round < rounds; round++) {
+      row.ours.push((await timed(ours)).ms);
+      row.theirs.push((await timed(theirs)).ms);
+    }
+    rows.push(row);
+    report(row);
+  }
+  clip.dispose();
+  return rows;
+}

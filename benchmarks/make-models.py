@@ -1,0 +1,78 @@
+#!/usr/bin/env python3
+"""Models with random weights for the encoding benchmark: safetensors for clipwright, ONNX for its peers, the same weights.
+
+    pip install torch "transformers==5.*" onnx
+    python make-models.py FOLDER [NAME ...]
+
+Each becomes a folder as Hugging Face publishes it, with `vision.onnx` and `text.onnx` beside it: batch and caption length are
+dynamic, embeddings not of length one. A folder that is there already is left as it is.
+"""
+import sys
+import warnings
+from pathlib import Path
+
+import torch
+from transformers import CLIPConfig, CLIPModel, SiglipConfig, SiglipModel
+
+SMALL = dict(hidden_size=128, intermediate_size=512, num_hidden_layers=4, num_attention_heads=2)
+MODELS = {
+    "vit-b-32": lambda: CLIPModel(CLIPConfig(text_config=dict(eos_token_id=49407))),
+    # the small model of many figures: 0.114 GFLOP an image
+    "small": lambda: CLIPModel(CLIPConfig(
+        vision_config=dict(**SMALL, image_size=64, patch_size=8),
+        text_config=dict(**SMALL, eos_token_id=49407),
+        projection_dim=128,
+    )),
+    "siglip-b-16": lambda: SiglipModel(SiglipConfig()),
+}
+
+
+class Tower(torch.nn.Module):
+    def __init__(self, model):
+        super().__init__()
+        self.model = model
+
+
+class Vision(Tower):
+    def forward(self, pixel_values):
+        pooled = self.model.vision_model(pixel_values=pixel_values).pooler_output
+        return self.model.visual_projection(pooled) if hasattr(self.model, "visual_projection") else pooled
+
+
+class Text(Tower):
+    def forward(self, input_ids):
+        pooled = self.model.text_model(input_ids=input_ids).pooler_output
+        return self.model.text_projection(pooled) if hasattr(self.model, "text_projection") else pooled
+
+
+def export(tower, example, name, axes, path):
+    torch.onnx.export(
+        tower, (example,), path, input_names=[name], output_names=["embeds"],
+        dynamic_axes={name: axes, "embeds": {0: "batch"}}, opset_version=18, dynamo=False,
+    )
+
+
+def make(name, folder):
+    torch.manual_seed(1)
+    model = MODELS[name]().eval().requires_grad_(False)
+    model.set_attn_implementation("eager")
+    model.save_pretrained(folder)
+    vision, text = model.config.vision_config, model.config.text_config
+    pixels = torch.randn(2, 3, vision.image_size, vision.image_size)
+    ids = torch.randint(1, 1000, (2, text.max_position_embeddings))
+    ids[:, -1] = text.vocab_size - 1
+    export(Vision(model), pixels, "pixel_values", {0: "batch"}, folder / "vision.onnx")
+    # SigLIP pools the last position of the full length
+    axes = {0: "batch", 1: "length"} if name != "siglip-b-16" else {0: "batch"}
+    export(Text(model), ids, "input_ids", axes, folder / "text.onnx")
+
+
+if __name__ == "__main__":
+    warnings.filterwarnings("ignore")
+    root, names = Path(sys.argv[1]), sys.argv[2:] or list(MODELS)
+    for name in names:
+        folder = root / name
+        if (folder / "text.onnx").exists():
+            continue
+        print(f"  {name}")
+        make(name, folder)
