@@ -70,7 +70,7 @@ async function tasks(clip, batches) {
 
 /** Milliseconds of each, `rounds` times by turns, and the largest difference of an embedding's values. */
 export async function measureEncoding({ base, provider, threads, batches, rounds }, report = () => {}) {
-  ort.env.wasm.wasmPaths = "/benchmarks/node_modules/onnxruntime-web/dist/";
+  ort.env.wasm.wasmPaths = "/benchmarks/peers/node_modules/onnxruntime-web/dist/";
   ort.env.wasm.numThreads = threads;
   const clip = await Clip.load(base, { device: provider === "webgpu" ? "webgpu" : "cpu", cache: false });
   const session = (tower) => ort.InferenceSession.create(`${base}${tower}.onnx`, { executionProviders: [provider] });

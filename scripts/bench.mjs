@@ -153,8 +153,8 @@ async function encode() {
   run(process.env.PYTHON ?? "python3", ["benchmarks/make-models.py", folder, model], {
     orElse: "PyTorch and its friends are needed: see benchmarks/make-models.py, and PYTHON=… to name an interpreter",
   });
-  run("npm", ["ci", "--prefix", "benchmarks", "--ignore-scripts", "--no-audit", "--no-fund"]);
-  const peer = `benchmarks/node_modules/onnxruntime-web/dist/ort.${provider === "webgpu" ? "webgpu" : "wasm"}.bundle.min.mjs`;
+  run("npm", ["ci", "--prefix", "benchmarks/peers", "--ignore-scripts", "--no-audit", "--no-fund"]);
+  const peer = `benchmarks/peers/node_modules/onnxruntime-web/dist/ort.${provider === "webgpu" ? "webgpu" : "wasm"}.bundle.min.mjs`;
   const { page, origin, version, close } = await openPage("benchmarks/page.html", {
     plugins: [serveModels(folder)],
     alias: { "onnxruntime-web": join(ROOT, peer) },
