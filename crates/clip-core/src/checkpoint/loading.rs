@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
-use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData, f16};
+use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData, bf16, f16};
 
 use super::header::Header;
 use super::layout::Naming;
@@ -59,14 +59,34 @@ impl Values {
         Ok(if half { Self::F16(filled(f16::ZERO, count)?) } else { Self::F32(filled(0.0, count)?) })
     }
 
-    fn put(&mut self, index: usize, stored: Stored, bytes: &[u8]) -> bool {
-        let value = stored.value(bytes);
-        match self {
-            Self::F32(values) => values[index] = value,
-            // only where the file has the same type: nothing is rounded
-            Self::F16(values) => values[index] = f16::from_f32(value),
+    /// Takes values as a file has them, from `first` on; whether all are finite.
+    fn put(&mut self, first: usize, stored: Stored, bytes: &[u8]) -> bool {
+        fn each<T: Copy, const N: usize>(
+            values: &mut [T],
+            bytes: &[u8],
+            read: impl Fn([u8; N]) -> T,
+            finite: impl Fn(T) -> bool,
+        ) -> bool {
+            let mut all = true;
+            for (value, bytes) in values.iter_mut().zip(bytes.as_chunks().0) {
+                *value = read(*bytes);
+                all &= finite(*value);
+            }
+            all
         }
-        value.is_finite()
+        match (self, stored) {
+            (Self::F32(values), Stored::F32) => {
+                each(&mut values[first..], bytes, f32::from_le_bytes, |x| x.abs() < f32::INFINITY)
+            }
+            (Self::F32(values), Stored::F16) => {
+                each(&mut values[first..], bytes, |b| f16::from_le_bytes(b).to_f32(), f32::is_finite)
+            }
+            (Self::F32(values), Stored::Bf16) => {
+                each(&mut values[first..], bytes, |b| bf16::from_le_bytes(b).to_f32(), f32::is_finite)
+            }
+            // only where the file has the same type: nothing is rounded
+            (Self::F16(values), _) => each(&mut values[first..], bytes, f16::from_le_bytes, f16::is_finite),
+        }
     }
 
     fn transposed(self, rows: usize, columns: usize) -> Self {
@@ -233,12 +253,9 @@ impl Loading {
                 self.rest.clear();
             }
         }
-        let whole = bytes.chunks_exact(each);
-        self.rest.extend(whole.remainder());
-        for b in whole {
-            finite &= values.put(index, part.dtype, b);
-            index += 1;
-        }
+        let (whole, rest) = bytes.split_at(bytes.len() / each * each);
+        finite &= values.put(index, part.dtype, whole);
+        self.rest.extend(rest);
         if !finite && self.not_finite.is_none() {
             self.not_finite = Some(part.name.clone());
         }
