@@ -1,30 +1,33 @@
-/** `npm run bench:step`, `bench:memory`, `bench:batches` and `bench:augment`: see benchmarks/README.md. */
+/** The `npm run bench:*` that write results: see benchmarks/README.md. */
 
 import { execFileSync, spawnSync } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { join } from "node:path";
-import { build } from "./build.mjs";
+import { gzipSync } from "node:zlib";
+import { build, moduleFile } from "./build.mjs";
 import { openPage, serveModels } from "./page.mjs";
+import { median, RESULTS, writePerformance } from "./performance.mjs";
 import { CACHE, fail, ROOT, run, say } from "./setup.mjs";
 
 const ROUNDS = 3;
 const REPEATS = 5;
 
-const median = (values) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)];
 /** Below a tenth of a megabyte is none, and none has no sign. */
 const mb = (bytes) => (bytes === undefined ? "–" : `${(Math.round(bytes / 1e5) / 10 + 0).toFixed(1)} MB`);
 
+/** Writes results, and the page that shows them. */
 function save(name, results) {
-  const folder = join(ROOT, "benchmarks", "results");
-  mkdirSync(folder, { recursive: true });
+  mkdirSync(RESULTS, { recursive: true });
   const commit = execFileSync("git", ["rev-parse", "--short", "HEAD"], { cwd: ROOT, encoding: "utf8" }).trim();
   const machine = { cpu: cpus()[0]?.model, cores: cpus().length, node: process.version };
-  const file = join(folder, `${name}.json`);
-  writeFileSync(
-    file,
-    `${JSON.stringify({ name, date: new Date().toISOString(), commit, machine, ...results }, null, 2)}\n`,
-  );
+  const file = join(RESULTS, `${name}.json`);
+  const whole = { name, date: new Date().toISOString(), commit, machine, ...results };
+  // a tenth of a microsecond is noise
+  const rounded = (_, value) => (typeof value === "number" ? Number(value.toPrecision(4)) : value);
+  writeFileSync(file, `${JSON.stringify(whole, rounded, 2)}\n`);
+  run("npx", ["biome", "format", "--write", file]);
+  writePerformance();
   console.log(`\nwritten to ${file.slice(ROOT.length)}`);
 }
 
@@ -145,6 +148,41 @@ async function augmented() {
   save("augmented", { node, chromium: ratio(chromium) });
 }
 
+const PEERS = join(ROOT, "benchmarks", "peers", "node_modules");
+const installPeers = () =>
+  run("npm", ["ci", "--prefix", "benchmarks/peers", "--ignore-scripts", "--no-audit", "--no-fund"]);
+
+/** What a page fetches to encode: module and glue. */
+function download() {
+  installPeers();
+  const ours = (name, ...modules) => ({
+    name,
+    files: modules.flatMap((m) => [moduleFile(m), moduleFile(m).replace("_bg.wasm", ".js")]),
+  });
+  const theirs = (name, ...files) => ({
+    name: `onnxruntime-web, ${name}`,
+    files: files.map((file) => join(PEERS, "onnxruntime-web", "dist", file)),
+  });
+  const rows = [
+    ours("clipwright, CPU", "cpu"),
+    ours("clipwright, CPU with relaxed SIMD", "cpu-relaxed"),
+    ours("clipwright, WebGPU", "webgpu"),
+    theirs("CPU", "ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm"),
+    theirs("WebGPU", "ort.webgpu.bundle.min.mjs", "ort-wasm-simd-threaded.asyncify.wasm"),
+  ].map(({ name, files }) => {
+    const bytes = files.map((file) => readFileSync(file));
+    const sum = (sizes) => sizes.reduce((a, b) => a + b, 0);
+    return {
+      name,
+      raw: sum(bytes.map((b) => b.length)),
+      gzip: sum(bytes.map((b) => gzipSync(b, { level: 9 }).length)),
+    };
+  });
+  for (const { name, raw, gzip } of rows)
+    console.log(`  ${name.padEnd(34)} ${mb(raw).padStart(9)} ${mb(gzip).padStart(9)} gzip`);
+  save("download", { rows });
+}
+
 /** Ours and onnxruntime-web's, on models that PyTorch makes. */
 async function encode() {
   const folder = join(CACHE, "benchmarks");
@@ -153,13 +191,14 @@ async function encode() {
   run(process.env.PYTHON ?? "python3", ["benchmarks/make-models.py", folder, model], {
     orElse: "PyTorch and its friends are needed: see benchmarks/make-models.py, and PYTHON=… to name an interpreter",
   });
-  run("npm", ["ci", "--prefix", "benchmarks/peers", "--ignore-scripts", "--no-audit", "--no-fund"]);
-  const peer = `benchmarks/peers/node_modules/onnxruntime-web/dist/ort.${provider === "webgpu" ? "webgpu" : "wasm"}.bundle.min.mjs`;
+  installPeers();
+  const peer = `ort.${provider === "webgpu" ? "webgpu" : "wasm"}.bundle.min.mjs`;
   const { page, origin, version, close } = await openPage("benchmarks/page.html", {
     plugins: [serveModels(folder)],
-    alias: { "onnxruntime-web": join(ROOT, peer) },
+    alias: { "onnxruntime-web": join(PEERS, "onnxruntime-web", "dist", peer) },
   });
-  const spread = (ms) => [Math.min(...ms), median(ms), Math.max(...ms)].map((n) => n.toFixed(0).padStart(7)).join("");
+  const spread = (ms) =>
+    [Math.min(...ms), median(ms), Math.max(...ms)].map((n) => n.toFixed(n < 10 ? 1 : 0).padStart(7)).join("");
   say(`${model} in Chromium ${version}, ${provider}, one thread: ms (min, median, max), by turns`);
   console.log(`  ${"".padEnd(32)}${"clipwright".padStart(21)}${"onnxruntime-web".padStart(21)}   ratio`);
   await page.exposeFunction("report", ({ task, ours, theirs, difference }) => {
@@ -173,12 +212,20 @@ async function encode() {
     return measureEncoding(request, window.report);
   }, request);
   await close();
-  save(`encode-${model}-${provider}`, { chromium: version, provider, rows });
+  const { version: peerVersion } = JSON.parse(readFileSync(join(PEERS, "onnxruntime-web", "package.json"), "utf8"));
+  save(`encode-${model}-${provider}`, { chromium: version, model, provider, peer: peerVersion, rows });
 }
 
-const benchmarks = { encode, "training-step": trainingStep, memory, "large-batches": largeBatches, augmented };
+const benchmarks = {
+  encode,
+  download,
+  "training-step": trainingStep,
+  memory,
+  "large-batches": largeBatches,
+  augmented,
+};
 const name = process.argv[2];
 if (!benchmarks[name]) fail(`expected one of ${Object.keys(benchmarks).join(", ")}, got ${name ?? "nothing"}`);
-build();
+build({ release: name === "download" });
 await benchmarks[name]();
 process.exit(0);

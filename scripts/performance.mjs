@@ -1,0 +1,112 @@
+/** docs/performance.md, made from what the benchmarks wrote to benchmarks/results/. */
+
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { ROOT, run, say } from "./setup.mjs";
+
+export const RESULTS = join(ROOT, "benchmarks", "results");
+const PAGE = join(ROOT, "docs", "performance.md");
+
+export const median = (values) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)];
+
+/** Least, median and largest. */
+const spread = (ms) =>
+  `${[Math.min(...ms), median(ms), Math.max(...ms)].map((n) => n.toFixed(n < 10 ? 1 : 0)).join(", ")}`;
+
+function read(name) {
+  const file = join(RESULTS, `${name}.json`);
+  return existsSync(file) ? JSON.parse(readFileSync(file, "utf8")) : undefined;
+}
+
+const table = (head, rows) =>
+  [head, head.map(() => "---"), ...rows].map((cells) => `| ${cells.join(" | ")} |`).join("\n");
+
+/** Where and when, in words. */
+function where({ machine, chromium, commit, date, torch }) {
+  const parts = [
+    `${machine.cpu}, ${machine.cores} cores, shared, no GPU`,
+    `Node ${machine.node.slice(1)}`,
+    chromium && `Chromium ${chromium}`,
+    torch && `PyTorch ${torch}`,
+  ];
+  return `${parts.filter(Boolean).join("; ")}; commit ${commit}, ${date.slice(0, 10)}.`;
+}
+
+function encoding(name) {
+  const result = read(name);
+  const rows = result.rows.map(({ task, ours, theirs }) => [
+    task,
+    spread(ours),
+    spread(theirs),
+    `**${(median(theirs) / median(ours)).toFixed(2)} ×**`,
+  ]);
+  const device = result.provider === "webgpu" ? "WebGPU on a software rasteriser" : "Wasm, one thread";
+  return [
+    `### ${result.model}, ${device}`,
+    `\`npm run bench:encode -- ${result.provider} ${result.model}\`. ${where(result)} onnxruntime-web ${result.peer}.`,
+    table(["ms: least, median, most", "clipwright", "onnxruntime-web", "how many times as fast"], rows),
+  ];
+}
+
+function trainingStep() {
+  const result = read("training-step");
+  if (!result) return [];
+  const { ours, theirs } = result;
+  return [
+    "## A training step",
+    `The emoji model, batch 256: forward, backward, AdamW. \`npm run bench:step\`. ${where(result)}`,
+    table(
+      ["ms: least, median, most", "one thread"],
+      [
+        ["clipwright, Wasm in Node (no relaxed SIMD)", spread(ours)],
+        [`PyTorch ${result.torch}`, spread(theirs)],
+        ["share of PyTorch's time", `**${(median(ours) / median(theirs)).toFixed(2)} ×**`],
+      ],
+    ),
+  ];
+}
+
+function download() {
+  const result = read("download");
+  if (!result) return [];
+  const mb = (bytes) => `${(bytes / 1e6).toFixed(2)} MB`;
+  return [
+    "## What is downloaded",
+    `Module and glue, as \`npm run build:release\` makes them; gzip -9. \`npm run bench:download\`. ${where(result)}`,
+    table(
+      ["", "raw", "gzip"],
+      result.rows.map(({ name, raw, gzip }) => [name, mb(raw), mb(gzip)]),
+    ),
+  ];
+}
+
+/** Writes the page from all results that are there. */
+export function writePerformance() {
+  mkdirSync(RESULTS, { recursive: true });
+  const encodings = readdirSync(RESULTS)
+    .filter((file) => file.startsWith("encode-"))
+    .sort()
+    .map((file) => file.slice(0, -".json".length));
+  const sections = [
+    "# Performance",
+    "<!-- made by scripts/performance.mjs from benchmarks/results/: run the benchmark, do not edit -->",
+    "Each figure is of one run in which both took turns; the machines are shared and noisy, so that only ratios mean anything.",
+    ...(encodings.length > 0
+      ? [
+          "## Encoding",
+          "The same random weights, embeddings equal to 1e-4, in one page. Captions have no padding on either side.",
+          ...encodings.flatMap(encoding),
+        ]
+      : []),
+    ...trainingStep(),
+    ...download(),
+  ];
+  writeFileSync(PAGE, `${sections.join("\n\n")}\n`);
+  run("npx", ["biome", "format", "--write", PAGE]);
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  writePerformance();
+  say("wrote docs/performance.md");
+}
