@@ -32,6 +32,16 @@ test("fit on WebGPU follows the CPU step by step", async () => {
   expect(maxError(gpu?.data ?? [], cpu?.data ?? [])).toBeLessThan(1e-2);
 });
 
+test.each(["software", "hardware"])("the kernels for %s give the CPU's numbers over odd shapes", async (name) => {
+  const worker = new Worker(new URL("./kernels.worker.ts", import.meta.url), { type: "module", name });
+  const answer = await new Promise((resolve, reject) => {
+    worker.addEventListener("message", ({ data }) => resolve(data));
+    worker.addEventListener("error", ({ message }) => reject(new Error(message)));
+  });
+  worker.terminate();
+  expect(answer).toBe("agrees");
+});
+
 test("auto takes a GPU whose numbers are the CPU's", async () => {
   const worker = new Worker(new URL("./auto.worker.ts", import.meta.url), { type: "module" });
   const answer = await new Promise((resolve) => worker.addEventListener("message", ({ data }) => resolve(data)));

@@ -9,6 +9,7 @@ mod tokenizer;
 mod trainer;
 
 use clip_core::device;
+use clip_core::kernels::check::check;
 use clip_core::self_test::self_test;
 use wasm_bindgen::prelude::*;
 
@@ -49,6 +50,12 @@ impl Device {
     #[wasm_bindgen(js_name = selfTest)]
     pub async fn self_test(&self) -> JsResult<()> {
         js(self_test(&self.0).await)
+    }
+
+    /// Holds the operations that this device does its own way against what the CPU composes of plain ones: for tests.
+    #[wasm_bindgen(js_name = checkKernels)]
+    pub async fn check_kernels(&self) -> JsResult<()> {
+        js(check(&self.0).await)
     }
 
     /// Bytes that a GPU's allocator holds; nothing on the CPU.

@@ -1,18 +1,29 @@
 //! The operations that the towers spend their time in.
 //!
-//! [`reference`] composes each from Burn's own operations, on every device. Where the CPU is the device, [`cpu`] does the same in
-//! one pass over memory, forward and backward; the tests below hold the two against each other over odd shapes.
+//! [`reference`] composes each from Burn's own operations, on every device. [`cpu`] and `gpu` do the same in one pass, forward
+//! and backward, where a device and the shapes let them; the tests below and [`check`] hold them against each other over odd
+//! shapes.
 
+pub mod check;
 mod cpu;
+mod fused;
+#[cfg(feature = "webgpu")]
+mod gpu;
 pub mod reference;
 
 use burn::backend::DispatchDevice;
 use burn::tensor::{DType, Device, FloatDType, Tensor};
 
+pub use fused::AdamWRates;
 pub use reference::widen;
 
 /// Whether the CPU multiplies by our kernel: it is written for what Wasm has. Natively Burn's finds AVX.
 const OURS: bool = cfg!(target_arch = "wasm32");
+
+/// Rows that the GPU's workgroups can count, eight rows each.
+const MOST_ROWS: usize = 8 * 65_535;
+/// Widest head that an invocation of the GPU keeps in registers.
+const MOST_HEAD: usize = 128;
 
 /// `x W + b`.
 ///
@@ -20,17 +31,19 @@ const OURS: bool = cfg!(target_arch = "wasm32");
 /// - x: `[batch, length, in]`, in the precision that is computed in; weight: `[in, out]`; bias: `[out]`
 /// - output: `[batch, length, out]`, as x
 pub fn linear(x: Tensor<3>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<3> {
-    if OURS && on_cpu(&x) && x.dtype() == DType::F32 {
-        cpu_linear(x, weight, bias)
+    let ([batch, length, width], [_, out]) = (x.dims(), weight.dims());
+    let fused = if on_cpu(&x) {
+        OURS && x.dtype() == DType::F32
     } else {
-        reference::linear(x, weight, bias)
-    }
+        x.dtype() == DType::F32 && weight.dtype() == DType::F32 && in_fours(&[width, out]) && batch * length < MOST_ROWS
+    };
+    if fused { fused_linear(x, weight, bias) } else { reference::linear(x, weight, bias) }
 }
 
-fn cpu_linear(x: Tensor<3>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<3> {
+fn fused_linear(x: Tensor<3>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<3> {
     let ([batch, length, width], [_, out]) = (x.dims(), weight.dims());
     let bias = bias.unwrap_or_else(|| Tensor::zeros([out], &x.device()));
-    cpu::linear(x.reshape([batch * length, width]), weight, widen(bias)).reshape([batch, length, out])
+    fused::linear(x.reshape([batch * length, width]), weight, widen(bias)).reshape([batch, length, out])
 }
 
 /// Layer normalisation over the last dimension, biased variance.
@@ -39,7 +52,11 @@ fn cpu_linear(x: Tensor<3>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tenso
 /// - x: `[.., width]`; weight, bias: `[width]`
 /// - output: as x
 pub fn layer_norm<const D: usize>(x: Tensor<D>, weight: Tensor<1>, bias: Tensor<1>, eps: f64) -> Tensor<D> {
-    if on_cpu(&x) { cpu::layer_norm(x, weight, bias, eps) } else { reference::layer_norm(x, weight, bias, eps) }
+    if on_cpu(&x) || in_fours(&x.dims()[D - 1..]) {
+        fused::layer_norm(x, weight, bias, eps)
+    } else {
+        reference::layer_norm(x, weight, bias, eps)
+    }
 }
 
 /// `x * sigmoid(1.702 x)`: <https://github.com/openai/CLIP/blob/d05afc436d78/clip/model.py#L166-L168>.
@@ -47,7 +64,13 @@ pub fn layer_norm<const D: usize>(x: Tensor<D>, weight: Tensor<1>, bias: Tensor<
 /// # Shapes
 /// - x, output: `[batch, length, width]`
 pub fn quick_gelu(x: Tensor<3>) -> Tensor<3> {
-    in_full(x, |x| if on_cpu(&x) { cpu::quick_gelu(x) } else { reference::quick_gelu(x) })
+    in_full(x, |x| {
+        if on_cpu(&x) || in_fours(&[x.shape().num_elements()]) {
+            fused::quick_gelu(x)
+        } else {
+            reference::quick_gelu(x)
+        }
+    })
 }
 
 /// See [`reference::gelu`].
@@ -66,10 +89,34 @@ pub fn gelu_tanh(x: Tensor<3>) -> Tensor<3> {
 /// - qkv: `[batch, length, 3 * width]`, query, key and value side by side, each split into `heads`
 /// - output: `[batch, length, width]`
 pub fn attention(qkv: Tensor<3>, heads: usize, causal: bool) -> Tensor<3> {
-    if on_cpu(&qkv) {
-        in_full(qkv, |qkv| cpu::attention(qkv, heads, causal))
+    let [batch, _, triple] = qkv.dims();
+    let head_dim = triple / 3 / heads;
+    let taken = qkv.dtype() == DType::F32 && in_fours(&[head_dim]) && head_dim <= MOST_HEAD && batch < MOST_ROWS / 8;
+    if on_cpu(&qkv) || taken {
+        in_full(qkv, |qkv| fused::attention(qkv, heads, causal))
     } else {
         reference::attention(qkv, heads, causal)
+    }
+}
+
+/// One step of AdamW (arXiv 1711.05101), in the order of operations of `torch.optim.AdamW`.
+///
+/// # Shapes
+/// - value, gradient, first and second moment, none of them tracked: one shape
+/// - output: value and both moments after the step
+pub fn adamw<const D: usize>(
+    value: Tensor<D>,
+    gradient: Tensor<D>,
+    moments: [Tensor<D>; 2],
+    rates: AdamWRates,
+) -> [Tensor<D>; 3] {
+    let [first, second] = moments;
+    let tensors = [value, gradient, first, second];
+    let taken = on_cpu(&tensors[0]) || in_fours(&[tensors[0].shape().num_elements()]);
+    if taken && tensors.iter().all(|tensor| tensor.dtype() == DType::F32) {
+        fused::adamw(tensors, rates)
+    } else {
+        reference::adamw(tensors, rates)
     }
 }
 
@@ -90,6 +137,11 @@ fn on_cpu<const D: usize>(x: &Tensor<D>) -> bool {
 
 fn is_cpu(device: &Device) -> bool {
     matches!(device.clone().inner().as_dispatch(), DispatchDevice::Flex(_))
+}
+
+/// Whether the GPU can read and write them four at a time.
+fn in_fours(sides: &[usize]) -> bool {
+    sides.iter().all(|side| side % 4 == 0)
 }
 
 /// Whether [`linear`] is fastest with weights whose columns lie in one piece each, `[out, in]` in memory: where one input at a time
@@ -234,11 +286,12 @@ mod tests {
             let what = format!("linear {n} {width} {out}");
             let plain =
                 |x: &Tensor<3>, w: &Tensor<2>, b: &Tensor<1>| reference::linear(x.clone(), w.clone(), Some(b.clone()));
-            let ours = |x: &Tensor<3>, w: &Tensor<2>, b: &Tensor<1>| cpu_linear(x.clone(), w.clone(), Some(b.clone()));
+            let ours =
+                |x: &Tensor<3>, w: &Tensor<2>, b: &Tensor<1>| fused_linear(x.clone(), w.clone(), Some(b.clone()));
             same([x.clone()], |[x]| ours(x, &weight, &bias), |[x]| plain(x, &weight, &bias), &what);
             same([weight.clone()], |[w]| ours(&x, w, &bias), |[w]| plain(&x, w, &bias), &what);
             same([bias.clone()], |[b]| ours(&x, &weight, b), |[b]| plain(&x, &weight, b), &what);
-            let ours = |x: &Tensor<3>, w: &Tensor<2>| cpu_linear(x.clone(), w.clone().transpose(), None);
+            let ours = |x: &Tensor<3>, w: &Tensor<2>| fused_linear(x.clone(), w.clone().transpose(), None);
             let plain = |x: &Tensor<3>, w: &Tensor<2>| reference::linear(x.clone(), w.clone().transpose(), None);
             same([x.clone()], |[x]| ours(x, &stored), |[x]| plain(x, &stored), &what);
             same([stored.clone()], |[w]| ours(&x, w), |[w]| plain(&x, w), &what);
@@ -254,7 +307,7 @@ mod tests {
                 let parts =
                     [weight.slice([0..width, out..2 * out]), stored.slice([out..2 * out, 0..width]).transpose()];
                 for part in parts {
-                    let got = values(cpu_linear(x.clone(), part.clone(), None));
+                    let got = values(fused_linear(x.clone(), part.clone(), None));
                     assert_close(got, values(reference::linear(x.clone(), part, None)), &format!("{n} {width} {out}"));
                 }
             }
@@ -266,9 +319,9 @@ mod tests {
         let (x, weight) = (input([12, 3, 10], 6).inner(), input([12, 5], 7).inner());
         for x in [x.clone().permute([1, 2, 0]), x.clone().permute([2, 1, 0]), x.flip([0]).permute([2, 1, 0])] {
             let expected = values(reference::linear(x.clone(), weight.clone(), None));
-            assert_close(values(cpu_linear(x.clone(), weight.clone(), None)), expected.clone(), "x");
+            assert_close(values(fused_linear(x.clone(), weight.clone(), None)), expected.clone(), "x");
             let (batch, length) = (x.dims()[0], x.dims()[1]);
-            let product = cpu::linear(
+            let product = fused::linear(
                 x.reshape([batch * length, 12]),
                 weight.clone().flip([1]),
                 Tensor::zeros([5], &Device::flex()),

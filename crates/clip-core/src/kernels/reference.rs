@@ -2,7 +2,7 @@
 
 use burn::tensor::{DType, FloatDType, Tensor, TensorData, activation, module};
 
-use super::{narrow, on_cpu};
+use super::{AdamWRates, narrow, on_cpu};
 
 /// A weight as it is computed with: what is kept in half precision is widened for the moment of its use.
 pub fn widen<const D: usize>(weight: Tensor<D>) -> Tensor<D> {
@@ -95,4 +95,12 @@ pub fn attention(qkv: Tensor<3>, heads: usize, causal: bool) -> Tensor<3> {
         .matmul(part(2)) // [n, h, l, d]
         .swap_dims(1, 2) // [n, l, h, d]
         .reshape([batch, length, width]) // [n, l, width]
+}
+
+/// See [`super::adamw`].
+pub fn adamw<const D: usize>([value, gradient, first, second]: [Tensor<D>; 4], rates: AdamWRates) -> [Tensor<D>; 3] {
+    let first = first * rates.beta_1 + gradient.clone() * rates.new_1;
+    let second = second * rates.beta_2 + gradient.square() * rates.new_2;
+    let denominator = second.clone().sqrt() / rates.correction + rates.epsilon;
+    [value * rates.kept - first.clone() * rates.rate / denominator, first, second]
 }

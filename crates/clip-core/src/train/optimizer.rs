@@ -10,6 +10,7 @@ use super::muon::MuonOptions;
 use super::tuning::matrix_parts;
 use crate::error::{ClipError, Result};
 use crate::exact;
+use crate::kernels::{self, AdamWRates};
 use crate::model::Clip;
 
 /// Settings of AdamW; the defaults are OpenCLIP's for a Vision Transformer, with CLIP's weight decay.
@@ -130,24 +131,28 @@ struct Update<'a> {
 }
 
 impl Update<'_> {
-    /// The order of operations is that of `torch.optim.AdamW`.
     fn adamw<const D: usize>(&mut self, param: Param<Tensor<D>>, gradient: Tensor<D>) -> Param<Tensor<D>> {
         let Optimizer { options, steps, exp_avg, exp_avg_sq } = &mut *self.optimizer;
         let AdamWOptions { beta_1, beta_2, epsilon, weight_decay } = options.adamw;
-        let blend = |moment: Option<Tensor<D>>, beta: f64, new: Tensor<D>| match moment {
-            Some(moment) => moment * beta + new * (1.0 - beta),
-            None => new * (1.0 - beta),
-        };
-        let first = blend(exp_avg.remove::<D>(param.id), beta_1, gradient.clone());
-        let second = blend(exp_avg_sq.remove::<D>(param.id), beta_2, gradient.square());
-        exp_avg.register(param.id, first.clone());
-        exp_avg_sq.register(param.id, second.clone());
         let t = *steps as i32;
-        let denominator = second.sqrt() / (1.0 - beta_2.powi(t)).sqrt() + epsilon;
-        let update = first * (self.lr / (1.0 - beta_1.powi(t))) / denominator;
-        let kept = if D < 2 { 1.0 } else { 1.0 - self.lr * weight_decay };
+        let rates = AdamWRates {
+            beta_1: beta_1 as f32,
+            new_1: (1.0 - beta_1) as f32,
+            beta_2: beta_2 as f32,
+            new_2: (1.0 - beta_2) as f32,
+            rate: (self.lr / (1.0 - beta_1.powi(t))) as f32,
+            correction: (1.0 - beta_2.powi(t)).sqrt() as f32,
+            epsilon: epsilon as f32,
+            kept: (if D < 2 { 1.0 } else { 1.0 - self.lr * weight_decay }) as f32,
+        };
+        let moments = [exp_avg.remove::<D>(param.id), exp_avg_sq.remove::<D>(param.id)]
+            .map(|moment| moment.unwrap_or_else(|| gradient.zeros_like()));
+        let value = param.val().inner();
+        let [value, first, second] = kernels::adamw(value, gradient, moments, rates);
+        exp_avg.register(param.id, first);
+        exp_avg_sq.register(param.id, second);
         // a leaf again: the update is no part of the next step's graph
-        param.map(|value| Tensor::from_inner(value.inner() * kept - update).require_grad())
+        param.map(|_| Tensor::from_inner(value).require_grad())
     }
 }
 

@@ -1,41 +1,94 @@
-//! Fused operations on the CPU, joined to Burn as a backend extension with gradients of their own.
+//! The fused operations on the CPU.
 
+mod adamw;
 mod attention;
 mod exp;
 mod lanes;
 mod layer_norm;
 mod linear;
 mod matmul;
-mod ops;
 mod quick_gelu;
 
-use burn::backend::Dispatch;
-use burn::tensor::Tensor;
+use burn::backend::flex::FlexTensor;
+use burn::backend::{Flex, TensorMetadata};
+use burn::tensor::TensorData;
 
-use ops::FusedOps;
+use super::fused::{AdamWRates, FusedOps};
 
-/// See [`super::linear`]; x is f32, the weight that or f16.
-///
-/// # Shapes
-/// - x: `[n, in]`; weight: `[in, out]`; bias: `[out]`
-/// - output: `[n, out]`
-pub(super) fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<2> {
-    let (x, weight, bias) = (x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch());
-    Tensor::from_dispatch(Dispatch::fused_linear(x, weight, bias))
+/// Values of a tensor in row-major order, copied only where they are not so already.
+fn values<R>(tensor: &FlexTensor, use_values: impl FnOnce(&[f32]) -> R) -> R {
+    match tensor.as_slice::<f32>() {
+        Some(values) => use_values(values),
+        None => use_values(tensor.to_contiguous().as_slice::<f32>().unwrap_or(&[])),
+    }
 }
 
-/// See [`super::layer_norm`].
-pub(super) fn layer_norm<const D: usize>(x: Tensor<D>, weight: Tensor<1>, bias: Tensor<1>, eps: f64) -> Tensor<D> {
-    let (x, weight, bias) = (x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch());
-    Tensor::from_dispatch(Dispatch::fused_layer_norm(x, weight, bias, eps as f32))
+fn tensor(values: Vec<f32>, shape: impl Into<burn::tensor::Shape>) -> FlexTensor {
+    FlexTensor::from_data(TensorData::new(values, shape))
 }
 
-/// See [`super::quick_gelu`].
-pub(super) fn quick_gelu(x: Tensor<3>) -> Tensor<3> {
-    Tensor::from_dispatch(Dispatch::fused_quick_gelu(x.into_dispatch()))
-}
+impl FusedOps for Flex {
+    fn fused_linear(x: FlexTensor, weight: FlexTensor, bias: FlexTensor) -> FlexTensor {
+        linear::forward(x, weight, bias)
+    }
 
-/// See [`super::attention`].
-pub(super) fn attention(qkv: Tensor<3>, heads: usize, causal: bool) -> Tensor<3> {
-    Tensor::from_dispatch(Dispatch::fused_attention(qkv.into_dispatch(), heads, causal))
+    fn fused_linear_backward_x(weight: FlexTensor, grad: FlexTensor) -> FlexTensor {
+        linear::backward_x(weight, grad)
+    }
+
+    fn fused_linear_backward_weight(x: FlexTensor, grad: FlexTensor) -> FlexTensor {
+        linear::backward_weight(x, grad)
+    }
+
+    fn fused_linear_backward_bias(grad: FlexTensor) -> FlexTensor {
+        linear::backward_bias(grad)
+    }
+
+    fn fused_quick_gelu(x: FlexTensor) -> FlexTensor {
+        tensor(values(&x, quick_gelu::forward), x.shape())
+    }
+
+    fn fused_quick_gelu_backward(x: FlexTensor, grad: FlexTensor) -> FlexTensor {
+        tensor(values(&x, |x_| values(&grad, |grad| quick_gelu::backward(x_, grad))), x.shape())
+    }
+
+    fn fused_layer_norm(x: FlexTensor, weight: FlexTensor, bias: FlexTensor, eps: f32) -> FlexTensor {
+        let y =
+            values(&x, |x| values(&weight, |weight| values(&bias, |bias| layer_norm::forward(x, weight, bias, eps))));
+        tensor(y, x.shape())
+    }
+
+    fn fused_layer_norm_backward(
+        x: FlexTensor,
+        weight: FlexTensor,
+        grad: FlexTensor,
+        eps: f32,
+    ) -> (FlexTensor, FlexTensor, FlexTensor) {
+        let (dx, dweight, dbias) =
+            values(&x, |x| values(&weight, |weight| values(&grad, |grad| layer_norm::backward(x, weight, grad, eps))));
+        (tensor(dx, x.shape()), tensor(dweight, weight.shape()), tensor(dbias, weight.shape()))
+    }
+
+    fn fused_attention(qkv: FlexTensor, heads: usize, causal: bool) -> FlexTensor {
+        let shape = attention::Shape::new(&qkv.shape(), heads, causal);
+        tensor(values(&qkv, |qkv| attention::forward(qkv, shape)), [shape.batch, shape.length, shape.width()])
+    }
+
+    fn fused_attention_backward(qkv: FlexTensor, grad: FlexTensor, heads: usize, causal: bool) -> FlexTensor {
+        let shape = attention::Shape::new(&qkv.shape(), heads, causal);
+        tensor(values(&qkv, |qkv| values(&grad, |grad| attention::backward(qkv, grad, shape))), qkv.shape())
+    }
+
+    fn fused_adamw(
+        value: FlexTensor,
+        gradient: FlexTensor,
+        first: FlexTensor,
+        second: FlexTensor,
+        rates: AdamWRates,
+    ) -> (FlexTensor, FlexTensor, FlexTensor) {
+        let new = values(&value, |x| {
+            values(&gradient, |g| values(&first, |m| values(&second, |v| adamw::step(x, g, m, v, rates))))
+        });
+        new.map(|new| tensor(new, value.shape())).into()
+    }
 }

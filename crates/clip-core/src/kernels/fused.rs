@@ -1,17 +1,73 @@
-//! The extension: what Flex computes, and how autodiff goes back through it.
+//! The fused operations, joined to Burn as a backend extension: what a device computes is in [`super::cpu`] and `super::gpu`,
+//! and autodiff goes back through them here.
 
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
-use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
-use burn::backend::{Autodiff, Backend, Flex, TensorMetadata, backend_extension};
-use burn::tensor::TensorData;
+use burn::backend::{Autodiff, Backend, Dispatch, backend_extension};
+use burn::tensor::Tensor;
 
-use super::{attention, layer_norm, linear, quick_gelu};
+/// See [`super::linear`]; x is f32, the weight that or, on the CPU, f16.
+///
+/// # Shapes
+/// - x: `[n, in]`; weight: `[in, out]`; bias: `[out]`
+/// - output: `[n, out]`
+pub(super) fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<2> {
+    let (x, weight, bias) = (x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch());
+    Tensor::from_dispatch(Dispatch::fused_linear(x, weight, bias))
+}
+
+/// See [`super::layer_norm`].
+pub(super) fn layer_norm<const D: usize>(x: Tensor<D>, weight: Tensor<1>, bias: Tensor<1>, eps: f64) -> Tensor<D> {
+    let (x, weight, bias) = (x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch());
+    Tensor::from_dispatch(Dispatch::fused_layer_norm(x, weight, bias, eps as f32))
+}
+
+/// See [`super::quick_gelu`].
+pub(super) fn quick_gelu(x: Tensor<3>) -> Tensor<3> {
+    Tensor::from_dispatch(Dispatch::fused_quick_gelu(x.into_dispatch()))
+}
+
+/// See [`super::attention`].
+pub(super) fn attention(qkv: Tensor<3>, heads: usize, causal: bool) -> Tensor<3> {
+    Tensor::from_dispatch(Dispatch::fused_attention(qkv.into_dispatch(), heads, causal))
+}
+
+/// See [`super::adamw`].
+pub(super) fn adamw<const D: usize>(
+    [value, gradient, first, second]: [Tensor<D>; 4],
+    rates: AdamWRates,
+) -> [Tensor<D>; 3] {
+    let (value, gradient) = (value.into_dispatch(), gradient.into_dispatch());
+    let (value, first, second) =
+        Dispatch::fused_adamw(value, gradient, first.into_dispatch(), second.into_dispatch(), rates);
+    [value, first, second].map(Tensor::from_dispatch)
+}
+
+/// What a step of AdamW multiplies by.
+#[derive(Debug, Clone, Copy)]
+pub struct AdamWRates {
+    /// Decay of the first moment.
+    pub beta_1: f32,
+    /// One less it: what the gradient adds.
+    pub new_1: f32,
+    /// Decay of the second moment.
+    pub beta_2: f32,
+    /// One less it.
+    pub new_2: f32,
+    /// Learning rate over the first moment's correction.
+    pub rate: f32,
+    /// Root of the second moment's correction, which divides.
+    pub correction: f32,
+    /// Added to the root of the second moment.
+    pub epsilon: f32,
+    /// What weight decay leaves of the value.
+    pub kept: f32,
+}
 
 /// Fused operations; each `*_backward` takes the inputs again and the gradient of the output.
-#[backend_extension(Flex, Autodiff)]
+#[backend_extension(Flex, Cube: cfg(feature = "webgpu"), Autodiff)]
 pub(super) trait FusedOps: Backend {
     /// `x W + b` of `[n, in]`, `[in, out]` and `[out]`.
     fn fused_linear(x: FloatTensor<Self>, weight: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self>;
@@ -48,71 +104,14 @@ pub(super) trait FusedOps: Backend {
         heads: usize,
         causal: bool,
     ) -> FloatTensor<Self>;
-}
-
-/// Values of a tensor in row-major order, copied only where they are not so already.
-fn values<R>(tensor: &FlexTensor, use_values: impl FnOnce(&[f32]) -> R) -> R {
-    match tensor.as_slice::<f32>() {
-        Some(values) => use_values(values),
-        None => use_values(tensor.to_contiguous().as_slice::<f32>().unwrap_or(&[])),
-    }
-}
-
-fn tensor(values: Vec<f32>, shape: impl Into<burn::tensor::Shape>) -> FlexTensor {
-    FlexTensor::from_data(TensorData::new(values, shape))
-}
-
-impl FusedOps for Flex {
-    fn fused_linear(x: FlexTensor, weight: FlexTensor, bias: FlexTensor) -> FlexTensor {
-        linear::forward(x, weight, bias)
-    }
-
-    fn fused_linear_backward_x(weight: FlexTensor, grad: FlexTensor) -> FlexTensor {
-        linear::backward_x(weight, grad)
-    }
-
-    fn fused_linear_backward_weight(x: FlexTensor, grad: FlexTensor) -> FlexTensor {
-        linear::backward_weight(x, grad)
-    }
-
-    fn fused_linear_backward_bias(grad: FlexTensor) -> FlexTensor {
-        linear::backward_bias(grad)
-    }
-
-    fn fused_quick_gelu(x: FlexTensor) -> FlexTensor {
-        tensor(values(&x, quick_gelu::forward), x.shape())
-    }
-
-    fn fused_quick_gelu_backward(x: FlexTensor, grad: FlexTensor) -> FlexTensor {
-        tensor(values(&x, |x_| values(&grad, |grad| quick_gelu::backward(x_, grad))), x.shape())
-    }
-
-    fn fused_layer_norm(x: FlexTensor, weight: FlexTensor, bias: FlexTensor, eps: f32) -> FlexTensor {
-        let y =
-            values(&x, |x| values(&weight, |weight| values(&bias, |bias| layer_norm::forward(x, weight, bias, eps))));
-        tensor(y, x.shape())
-    }
-
-    fn fused_layer_norm_backward(
-        x: FlexTensor,
-        weight: FlexTensor,
-        grad: FlexTensor,
-        eps: f32,
-    ) -> (FlexTensor, FlexTensor, FlexTensor) {
-        let (dx, dweight, dbias) =
-            values(&x, |x| values(&weight, |weight| values(&grad, |grad| layer_norm::backward(x, weight, grad, eps))));
-        (tensor(dx, x.shape()), tensor(dweight, weight.shape()), tensor(dbias, weight.shape()))
-    }
-
-    fn fused_attention(qkv: FlexTensor, heads: usize, causal: bool) -> FlexTensor {
-        let shape = attention::Shape::new(&qkv.shape(), heads, causal);
-        tensor(values(&qkv, |qkv| attention::forward(qkv, shape)), [shape.batch, shape.length, shape.width()])
-    }
-
-    fn fused_attention_backward(qkv: FlexTensor, grad: FlexTensor, heads: usize, causal: bool) -> FlexTensor {
-        let shape = attention::Shape::new(&qkv.shape(), heads, causal);
-        tensor(values(&qkv, |qkv| values(&grad, |grad| attention::backward(qkv, grad, shape))), qkv.shape())
-    }
+    /// Value and both moments after a step, from value, gradient and both moments.
+    fn fused_adamw(
+        value: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        first: FloatTensor<Self>,
+        second: FloatTensor<Self>,
+        rates: AdamWRates,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 }
 
 impl<B: FusedOps, C: CheckpointStrategy> FusedOps for Autodiff<B, C> {
@@ -266,5 +265,15 @@ impl<B: FusedOps, C: CheckpointStrategy> FusedOps for Autodiff<B, C> {
         _causal: bool,
     ) -> FloatTensor<Self> {
         unreachable!("gradients are not differentiated")
+    }
+
+    fn fused_adamw(
+        _value: FloatTensor<Self>,
+        _gradient: FloatTensor<Self>,
+        _first: FloatTensor<Self>,
+        _second: FloatTensor<Self>,
+        _rates: AdamWRates,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        unreachable!("a step is not differentiated")
     }
 }

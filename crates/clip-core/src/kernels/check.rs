@@ -1,0 +1,176 @@
+//! Whether a device computes the towers' operations, forward and backward, as the CPU composes them: over shapes that fill its
+//! tiles and shapes that don't.
+
+use burn::tensor::{Device, Tensor, TensorData};
+
+use super::{AdamWRates, reference};
+use crate::device::{cpu, read};
+use crate::error::{ClipError, Result};
+
+/// Share of the largest value that may differ: sums in another order.
+const TOLERANCE: f32 = 5e-5;
+
+/// An operation of up to three tensors: `[batch, length, in]`, `[in, out]` and `[out]`.
+type Operation = Box<dyn Fn(Tensor<3>, Tensor<2>, Tensor<1>) -> Tensor<3>>;
+
+struct Case {
+    name: String,
+    x: [usize; 3],
+    weight: [usize; 2],
+    ours: Operation,
+    reference: Operation,
+}
+
+fn cases() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for [n, width, out] in [[1, 4, 4], [5, 12, 20], [9, 32, 36], [33, 64, 132], [70, 100, 8], [64, 128, 384]] {
+        cases.push(Case {
+            name: format!("linear {n} {width} {out}"),
+            x: [1, n, width],
+            weight: [width, out],
+            ours: Box::new(|x, w, b| super::linear(x, w, Some(b))),
+            reference: Box::new(|x, w, b| reference::linear(x, w, Some(b))),
+        });
+        // as the optimiser and a tied weight may leave it
+        cases.push(Case {
+            name: format!("linear, transposed, {n} {width} {out}"),
+            x: [1, n, width],
+            weight: [out, width],
+            ours: Box::new(|x, w, _| super::linear(x, w.transpose(), None)),
+            reference: Box::new(|x, w, _| reference::linear(x, w.transpose(), None)),
+        });
+    }
+    for [batch, length, width] in [[1, 1, 4], [2, 3, 12], [3, 65, 36], [1, 5, 768]] {
+        cases.push(Case {
+            name: format!("layer norm {batch} {length} {width}"),
+            x: [batch, length, width],
+            weight: [1, width],
+            ours: Box::new(|x, w, b| super::layer_norm(x, w.reshape([-1]), b, 1e-5)),
+            reference: Box::new(|x, w, b| reference::layer_norm(x, w.reshape([-1]), b, 1e-5)),
+        });
+        cases.push(Case {
+            name: format!("quick gelu {batch} {length} {width}"),
+            x: [batch, length, width],
+            weight: [1, 1],
+            ours: Box::new(|x, _, _| super::quick_gelu(x)),
+            reference: Box::new(|x, _, _| reference::quick_gelu(x)),
+        });
+    }
+    for [batch, length, heads, head_dim] in [[1, 1, 1, 4], [2, 3, 2, 8], [2, 33, 3, 12], [1, 77, 2, 64], [3, 50, 1, 80]]
+    {
+        for causal in [false, true] {
+            cases.push(Case {
+                name: format!("attention {batch} {length} {heads} {head_dim} {causal}"),
+                x: [batch, length, 3 * heads * head_dim],
+                weight: [1, 1],
+                ours: Box::new(move |x, _, _| super::attention(x, heads, causal)),
+                reference: Box::new(move |x, _, _| reference::attention(x, heads, causal)),
+            });
+        }
+    }
+    cases
+}
+
+/// Deterministic values between -2 and 2.
+fn input<const D: usize>(shape: [usize; D], seed: usize, device: &Device) -> Tensor<D> {
+    let count: usize = shape.iter().product();
+    let values: Vec<f32> = (0..count).map(|i| ((i * 7919 + seed * 104_729) % 2003) as f32 / 500.0 - 2.0).collect();
+    Tensor::from_data(TensorData::new(values, shape), device)
+}
+
+/// The output, and the gradients of a loss that weighs every value of it differently.
+async fn run(case: &Case, operation: &Operation, device: &Device) -> Result<[Vec<f32>; 4]> {
+    let tracked = device.clone().autodiff();
+    let x = input(case.x, 1, &tracked).require_grad();
+    let weight = input(case.weight, 2, &tracked).require_grad();
+    let bias = input([case.weight[1]], 3, &tracked).require_grad();
+    let y = operation(x.clone(), weight.clone(), bias.clone());
+    let gradients = (y.clone() * input(y.dims(), 4, &tracked)).sum().backward();
+    async fn or_none<const D: usize>(gradient: Option<Tensor<D>>) -> Result<Vec<f32>> {
+        match gradient {
+            Some(gradient) => read(gradient).await,
+            None => Ok(Vec::new()),
+        }
+    }
+    Ok([
+        read(y.inner()).await?,
+        or_none(x.grad(&gradients)).await?,
+        or_none(weight.grad(&gradients)).await?,
+        or_none(bias.grad(&gradients)).await?,
+    ])
+}
+
+/// A step of AdamW: value and moments.
+async fn step(shape: [usize; 2], device: &Device, adamw: Step) -> Result<Vec<Vec<f32>>> {
+    let [value, gradient, first, second] = [1, 2, 3, 4].map(|seed| input(shape, seed, device));
+    let rates = AdamWRates {
+        beta_1: 0.9,
+        new_1: 0.1,
+        beta_2: 0.98,
+        new_2: 0.02,
+        rate: 1e-2,
+        correction: 0.25,
+        epsilon: 1e-6,
+        kept: 0.999,
+    };
+    let mut out = Vec::new();
+    for tensor in adamw(value, gradient, [first, second.abs()], rates) {
+        out.push(read(tensor).await?);
+    }
+    Ok(out)
+}
+
+type Step = fn(Tensor<2>, Tensor<2>, [Tensor<2>; 2], AdamWRates) -> [Tensor<2>; 3];
+
+/// Refuses what is off by more than rounding.
+fn compare(what: &str, got: &[f32], expected: &[f32]) -> Result<()> {
+    let largest = expected.iter().fold(1e-3f32, |most, x| most.max(x.abs()));
+    let worst = got.iter().zip(expected).fold(0f32, |most, (a, b)| most.max((a - b).abs()));
+    if got.len() == expected.len() && got.iter().all(|x| x.is_finite()) && worst <= TOLERANCE * largest {
+        return Ok(());
+    }
+    let message = format!("expected the CPU's {what}, got {} values, {worst:e} of {largest:e} off", got.len());
+    Err(ClipError::DeviceFailed { message })
+}
+
+/// Holds every operation on `device` against its reference on the CPU.
+///
+/// # Errors
+/// `device-failed`, naming the first operation that differs.
+pub async fn check(device: &Device) -> Result<()> {
+    for case in cases() {
+        let got = run(&case, &case.ours, device).await?;
+        let expected = run(&case, &case.reference, &cpu()).await?;
+        for ((got, expected), what) in got.iter().zip(&expected).zip(["output", "of x", "of weight", "of bias"]) {
+            compare(&format!("{}, {what}", case.name), got, expected)?;
+        }
+    }
+    for shape in [[1, 4], [37, 12], [130, 64]] {
+        let got = step(shape, device, super::adamw).await?;
+        let plain: Step =
+            |value, gradient, [first, second], rates| reference::adamw([value, gradient, first, second], rates);
+        for (got, expected) in got.iter().zip(&step(shape, &cpu(), plain).await?) {
+            compare(&format!("AdamW {shape:?}"), got, expected)?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::block_on_cpu as now;
+
+    #[test]
+    fn the_cpu_agrees_with_its_reference() {
+        now(check(&cpu())).unwrap();
+    }
+
+    #[test]
+    fn what_is_off_is_refused() {
+        compare("values", &[1.0, 2.0], &[1.0, 2.00001]).unwrap();
+        for got in [&[1.0, 2.1][..], &[1.0, f32::NAN], &[1.0]] {
+            compare("values", got, &[1.0, 2.0]).unwrap_err();
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! The fused operations on the GPU.
+
+mod adamw;
+mod attention;
+mod layer_norm;
+mod product;
+mod quick_gelu;
+mod shader;
+
+use burn::backend::Cube;
+use burn::backend::ops::FloatTensorOps;
+use burn::backend::wgpu::CubeTensor;
+
+use super::fused::{AdamWRates, FusedOps};
+
+impl FusedOps for Cube {
+    fn fused_linear(x: CubeTensor, weight: CubeTensor, bias: CubeTensor) -> CubeTensor {
+        product::forward(x, weight, bias)
+    }
+
+    fn fused_linear_backward_x(weight: CubeTensor, grad: CubeTensor) -> CubeTensor {
+        product::backward_x(weight, grad)
+    }
+
+    fn fused_linear_backward_weight(x: CubeTensor, grad: CubeTensor) -> CubeTensor {
+        product::backward_weight(x, grad)
+    }
+
+    fn fused_linear_backward_bias(grad: CubeTensor) -> CubeTensor {
+        let columns = grad.meta.shape()[1];
+        Self::float_reshape(Self::float_sum_dim(grad, 0), [columns].into()) // [out]
+    }
+
+    fn fused_quick_gelu(x: CubeTensor) -> CubeTensor {
+        quick_gelu::forward(x)
+    }
+
+    fn fused_quick_gelu_backward(x: CubeTensor, grad: CubeTensor) -> CubeTensor {
+        quick_gelu::backward(x, grad)
+    }
+
+    fn fused_layer_norm(x: CubeTensor, weight: CubeTensor, bias: CubeTensor, eps: f32) -> CubeTensor {
+        layer_norm::forward(x, weight, bias, eps)
+    }
+
+    fn fused_layer_norm_backward(
+        x: CubeTensor,
+        weight: CubeTensor,
+        grad: CubeTensor,
+        eps: f32,
+    ) -> (CubeTensor, CubeTensor, CubeTensor) {
+        layer_norm::backward(x, weight, grad, eps)
+    }
+
+    fn fused_attention(qkv: CubeTensor, heads: usize, causal: bool) -> CubeTensor {
+        attention::forward(qkv, heads, causal)
+    }
+
+    fn fused_attention_backward(qkv: CubeTensor, grad: CubeTensor, heads: usize, causal: bool) -> CubeTensor {
+        attention::backward(qkv, grad, heads, causal)
+    }
+
+    fn fused_adamw(
+        value: CubeTensor,
+        gradient: CubeTensor,
+        first: CubeTensor,
+        second: CubeTensor,
+        rates: AdamWRates,
+    ) -> (CubeTensor, CubeTensor, CubeTensor) {
+        adamw::step([value, gradient, first, second], rates).into()
+    }
+}

@@ -1,0 +1,20 @@
+/**
+ * Holds the GPU's kernels against the CPU, below the API. Named "hardware", it has the software adapter of headless Chromium
+ * say that it works 32 lanes at a time, so that the kernels for real GPUs run.
+ */
+
+import { openDevice } from "../../dist/workers/device.js";
+import { loadWasm } from "../../dist/workers/wasm.js";
+import { WASM_ADDRESSES } from "../../dist/workers/wasm-addresses.js";
+
+if (self.name === "hardware")
+  for (const side of ["subgroupMinSize", "subgroupMaxSize"])
+    Object.defineProperty(GPUAdapterInfo.prototype, side, { get: () => 32 });
+const load = (kind: "cpu" | "webgpu") => loadWasm(kind, async (module) => WASM_ADDRESSES[module]);
+const { device } = await openDevice("webgpu", load);
+postMessage(
+  await device.checkKernels().then(
+    () => "agrees",
+    (error: Error) => error.message,
+  ),
+);
