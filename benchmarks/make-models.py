@@ -7,6 +7,7 @@
 Each becomes a folder as Hugging Face publishes it, with `vision.onnx` and `text.onnx` beside it: batch and caption length are
 dynamic, embeddings not of length one. A folder that is there already is left as it is.
 """
+import json
 import sys
 import warnings
 from pathlib import Path
@@ -67,12 +68,32 @@ def make(name, folder):
     export(Text(model), ids, "input_ids", axes, folder / "text.onnx")
 
 
+def publish(folder):
+    """What transformers.js wants besides: its files' names, and how images are prepared."""
+    (folder / "onnx").mkdir(exist_ok=True)
+    for tower in ("vision", "text"):
+        link = folder / "onnx" / f"{tower}_model.onnx"
+        if not link.exists():
+            link.hardlink_to(folder / f"{tower}.onnx")
+    config = json.loads((folder / "config.json").read_text())
+    side = config["vision_config"]["image_size"]
+    clip = config["model_type"] == "clip"
+    (folder / "preprocessor_config.json").write_text(json.dumps({
+        "image_processor_type": "CLIPImageProcessor" if clip else "SiglipImageProcessor",
+        "do_resize": True, "size": {"shortest_edge": side} if clip else {"height": side, "width": side}, "resample": 3,
+        "do_center_crop": clip, **({"crop_size": {"height": side, "width": side}} if clip else {}),
+        "do_rescale": True, "rescale_factor": 1 / 255, "do_normalize": True,
+        "image_mean": [0.48145466, 0.4578275, 0.40821073] if clip else [0.5] * 3,
+        "image_std": [0.26862954, 0.26130258, 0.27577711] if clip else [0.5] * 3,
+    }))
+
+
 if __name__ == "__main__":
     warnings.filterwarnings("ignore")
     root, names = Path(sys.argv[1]), sys.argv[2:] or list(MODELS)
     for name in names:
         folder = root / name
-        if (folder / "text.onnx").exists():
-            continue
-        print(f"  {name}")
-        make(name, folder)
+        if not (folder / "text.onnx").exists():
+            print(f"  {name}")
+            make(name, folder)
+        publish(folder)

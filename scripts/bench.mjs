@@ -1,12 +1,12 @@
 /** The `npm run bench:*` that write results: see benchmarks/README.md. */
 
 import { execFileSync, spawnSync } from "node:child_process";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { cpus } from "node:os";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { build, moduleFile } from "./build.mjs";
-import { openPage, serveModels } from "./page.mjs";
+import { openPage, openProfile, serveModels } from "./page.mjs";
 import { median, RESULTS, writePerformance } from "./performance.mjs";
 import { CACHE, fail, ROOT, run, say } from "./setup.mjs";
 
@@ -183,41 +183,105 @@ function download() {
   save("download", { rows });
 }
 
-/** Ours and onnxruntime-web's, on models that PyTorch makes. */
-async function encode() {
+/** The model's folder's folder, made if it isn't there. */
+function makeModel(model) {
   const folder = join(CACHE, "benchmarks");
-  const [provider = "wasm", model = "vit-b-32"] = process.argv.slice(3);
   say("models with random weights, by PyTorch (kept in the cache folder)");
   run(process.env.PYTHON ?? "python3", ["benchmarks/make-models.py", folder, model], {
     orElse: "PyTorch and its friends are needed: see benchmarks/make-models.py, and PYTHON=… to name an interpreter",
   });
+  return folder;
+}
+
+/** The second start of a page that has the model in its cache, ours and transformers.js's by turns. */
+async function load() {
+  const [device = "wasm", model = "vit-b-32"] = process.argv.slice(3);
+  const folder = makeModel(model);
+  installPeers();
+  const peer = join(PEERS, "@huggingface/transformers");
+  const profile = mkdtempSync(join(tmpdir(), "clipwright-profile-"));
+  const { origin, version, visit, close } = await openProfile(profile, {
+    plugins: [serveModels(folder)],
+    alias: {
+      "@huggingface/transformers": join(peer, "dist/transformers.web.min.js"),
+      "onnxruntime-web/webgpu": join(peer, "node_modules/onnxruntime-web/dist/ort.webgpu.bundle.min.mjs"),
+    },
+  });
+  const side = JSON.parse(readFileSync(join(folder, model, "config.json"), "utf8")).vision_config.image_size;
+  const request = { base: `${origin}/`, model, device, side };
+  const start = (library) =>
+    visit("benchmarks/page.html", (page) =>
+      page.evaluate(
+        async ([library, request]) => (await import("/benchmarks/load.mjs")).firstEmbedding(library, request),
+        [library, request],
+      ),
+    );
+  const names = ["clipwright", "transformers"];
+  const runs = Object.fromEntries(names.map((name) => [name, []]));
+  say(`${model} in Chromium ${version}, ${device}: from an empty page to the first image's embedding`);
+  for (let round = 0; round <= ROUNDS + 2; round++) {
+    const [ours, theirs] = [await start("clipwright"), await start("transformers")];
+    const difference = Math.max(...ours.embedding.map((x, i) => Math.abs(x - theirs.embedding[i])));
+    if (!(difference < 1e-4)) fail(`the embeddings differ by ${difference}`);
+    for (const [name, { ms, bytes }] of [
+      ["clipwright", ours],
+      ["transformers", theirs],
+    ]) {
+      // the first visit fills the cache
+      if (round > 0) runs[name].push({ ms, bytes });
+      console.log(
+        `  ${round > 0 ? `visit ${round}` : "first  "}  ${name.padEnd(14)}${ms.toFixed(0).padStart(8)} ms${mb(bytes).padStart(12)}`,
+      );
+    }
+  }
+  await close();
+  rmSync(profile, { recursive: true });
+  const of = (key) => names.map((name) => median(runs[name].map((run) => run[key])));
+  const [[ourMs, theirMs], [ourBytes, theirBytes]] = [of("ms"), of("bytes")];
+  console.log(
+    `  share of its time ${(ourMs / theirMs).toFixed(2)}×, of its memory ${(ourBytes / theirBytes).toFixed(2)}×`,
+  );
+  const { version: peerVersion } = JSON.parse(readFileSync(join(peer, "package.json"), "utf8"));
+  save(`load-${model}-${device}`, { chromium: version, model, device, peer: peerVersion, runs });
+}
+
+/** Ours and onnxruntime-web's, on models that PyTorch makes. */
+async function encode() {
+  const [provider = "wasm", model = "vit-b-32", threads = "single"] = process.argv.slice(3);
+  if (!["single", "threads"].includes(threads)) fail(`expected single or threads, got ${threads}`);
+  const folder = makeModel(model);
   installPeers();
   const peer = `ort.${provider === "webgpu" ? "webgpu" : "wasm"}.bundle.min.mjs`;
   const { page, origin, version, close } = await openPage("benchmarks/page.html", {
     plugins: [serveModels(folder)],
     alias: { "onnxruntime-web": join(PEERS, "onnxruntime-web", "dist", peer) },
+    isolated: threads === "threads",
   });
   const spread = (ms) =>
     [Math.min(...ms), median(ms), Math.max(...ms)].map((n) => n.toFixed(n < 10 ? 1 : 0).padStart(7)).join("");
-  say(`${model} in Chromium ${version}, ${provider}, one thread: ms (min, median, max), by turns`);
+  say(
+    `${model} in Chromium ${version}, ${provider}, ${threads === "threads" ? "a thread a core" : "one thread"}: ms (min, median, max), by turns`,
+  );
   console.log(`  ${"".padEnd(32)}${"clipwright".padStart(21)}${"onnxruntime-web".padStart(21)}   ratio`);
   await page.exposeFunction("report", ({ task, ours, theirs, difference }) => {
     const ratio = median(theirs) / median(ours);
     console.log(`  ${task.padEnd(32)}${spread(ours)}${spread(theirs)}  ${ratio.toFixed(2)}×`);
     if (!(difference < 1e-4)) fail(`${task}: the embeddings differ by ${difference}`);
   });
-  const request = { base: `${origin}/models/${model}/`, provider, threads: 1, batches: [1, 8], rounds: ROUNDS + 2 };
-  const rows = await page.evaluate(async (request) => {
+  const request = { base: `${origin}/models/${model}/`, provider, batches: [1, 8], rounds: ROUNDS + 2 };
+  const measured = await page.evaluate(async (request) => {
     const { measureEncoding } = await import("/benchmarks/encode.mjs");
     return measureEncoding(request, window.report);
   }, request);
   await close();
   const { version: peerVersion } = JSON.parse(readFileSync(join(PEERS, "onnxruntime-web", "package.json"), "utf8"));
-  save(`encode-${model}-${provider}`, { chromium: version, model, provider, peer: peerVersion, rows });
+  const suffix = threads === "threads" ? "-threads" : "";
+  save(`encode-${model}-${provider}${suffix}`, { chromium: version, model, provider, peer: peerVersion, ...measured });
 }
 
 const benchmarks = {
   encode,
+  load,
   download,
   "training-step": trainingStep,
   memory,

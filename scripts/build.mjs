@@ -5,16 +5,17 @@ import { cpSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync 
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
-import { fail, ROOT, run, say, setUpBuild } from "./setup.mjs";
+import { fail, ROOT, run, say, setUpBuild, setUpRustSource } from "./setup.mjs";
 
 const GLUE = join(ROOT, "workers", "wasm");
 /**
- * The modules: the core for the CPU alone, the same for engines with relaxed SIMD, the core for WebGPU, and the library for
- * tokenizers that are not CLIP's.
+ * The modules: the core for the CPU alone, the same for engines with relaxed SIMD, that with threads, the core for WebGPU, and the
+ * library for tokenizers that are not CLIP's.
  */
 export const MODULES = {
   cpu: { crate: "clip-wasm", features: [] },
   "cpu-relaxed": { crate: "clip-wasm", features: ["relaxed-simd"] },
+  "cpu-threads": { crate: "clip-wasm", features: ["relaxed-simd", "threads"] },
   webgpu: { crate: "clip-wasm", features: ["webgpu"] },
   tokenizers: { crate: "tokenizers-wasm", features: [] },
 };
@@ -45,9 +46,7 @@ function sourceHash(release) {
   return hash.digest("hex");
 }
 
-function buildModule(name, release) {
-  const { crate, features } = MODULES[name];
-  const path = moduleFile(name);
+function packModule(name, { crate, features }) {
   const options = [
     "--mode",
     "no-install",
@@ -63,9 +62,52 @@ function buildModule(name, release) {
   run("wasm-pack", ["build", `crates/${crate}`, ...options, "--", "--locked", `--features=${features}`], {
     orElse: `${name} could not be built: the compiler's message is above`,
   });
+}
+
+/** Symbols with which wasm-bindgen gives each thread its own variables. */
+const THREAD_SYMBOLS = ["__wasm_init_tls", "__tls_size", "__tls_align", "__tls_base"];
+
+/**
+ * A module whose threads share memory, which Rust's own library must be built for: with the same compiler, which takes
+ * `-Z build-std` only so. Not by wasm-pack, which wants that library from rustup.
+ */
+function buildThreadedModule(name, { crate, features }) {
+  setUpRustSource();
+  const links = [
+    "--shared-memory",
+    "--import-memory",
+    "--max-memory=4294967296",
+    ...THREAD_SYMBOLS.map((symbol) => `--export=${symbol}`),
+  ];
+  const flags = [
+    ["-C", "target-feature=+simd128,+atomics"],
+    ["--cfg", 'getrandom_backend="wasm_js"'],
+    ...links.map((link) => ["-C", `link-arg=${link}`]),
+  ].flat();
+  const targetDir = join(process.env.CARGO_TARGET_DIR, "threads");
+  const target = "wasm32-unknown-unknown";
+  const options = ["--lib", "--release", "--locked", "--target", target, "-Z", "build-std=panic_abort,std"];
+  run("cargo", ["build", "-p", crate, `--features=${features}`, ...options, "--target-dir", targetDir], {
+    env: { ...process.env, RUSTC_BOOTSTRAP: "1", CARGO_ENCODED_RUSTFLAGS: flags.join("\x1f") },
+    orElse: `${name} could not be built: the compiler's message is above`,
+  });
+  const built = join(targetDir, target, "release", `${crate.replace("-", "_")}.wasm`);
+  run("wasm-bindgen", [built, "--target", "web", "--out-dir", GLUE, "--out-name", name]);
+}
+
+function buildModule(name, release) {
+  const module = MODULES[name];
+  const path = moduleFile(name);
+  const threads = module.features.includes("threads");
+  if (threads) buildThreadedModule(name, module);
+  else packModule(name, module);
   if (release) {
     say("shrinking it with wasm-opt (about 2 minutes)");
-    const instructions = [...WASM_FEATURES, ...features.filter((feature) => feature === "relaxed-simd")];
+    const instructions = [
+      ...WASM_FEATURES,
+      ...(threads ? ["threads"] : []),
+      ...(module.features.includes("relaxed-simd") ? ["relaxed-simd"] : []),
+    ];
     run("npx", ["wasm-opt", "-O1", ...instructions.map((name) => `--enable-${name}`), "-o", path, path]);
   }
   const bytes = readFileSync(path);
@@ -78,7 +120,7 @@ function buildWasm(release) {
   const hash = sourceHash(release);
   const there = Object.keys(MODULES).every((name) => existsSync(moduleFile(name)));
   if (there && existsSync(stamp) && readFileSync(stamp, "utf8") === hash) return;
-  say("building the Wasm modules (about 10 minutes the first time, a minute after that)");
+  say("building the Wasm modules (about 15 minutes the first time, three after a change in clip-core)");
   for (const name of Object.keys(MODULES)) buildModule(name, release);
   writeFileSync(stamp, hash);
 }

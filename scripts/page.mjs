@@ -1,6 +1,6 @@
-/** A page of this repository in headless Chromium, served by Vite with the built package under its name. */
+/** Pages of this repository in headless Chromium, served by Vite with the built package under its name. */
 
-import { createReadStream, statSync } from "node:fs";
+import { createReadStream, readFileSync, statSync } from "node:fs";
 import { join, normalize } from "node:path";
 import { CHROMIUM_FLAGS } from "./chromium.mjs";
 import { ROOT, setUpChromium } from "./setup.mjs";
@@ -29,10 +29,15 @@ export const serveModels = (folder) => ({
     }),
 });
 
-/** Opens `path`; `plugins` are Vite's, `alias` names what is imported besides the package. */
-export async function openPage(path, { plugins = [], alias = {} } = {}) {
+/** Headers with which a page may share memory between threads. */
+const ISOLATED = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" };
+
+/**
+ * A server of this repository; `plugins` are Vite's, `alias` names what is imported besides the package, `isolated` pages may have
+ * threads.
+ */
+async function serve({ plugins = [], alias = {}, isolated = false }) {
   const { createServer } = await import("vite");
-  const { chromium } = await import("playwright");
   const server = await createServer({
     root: ROOT,
     configFile: false,
@@ -40,13 +45,19 @@ export async function openPage(path, { plugins = [], alias = {} } = {}) {
     resolve: { alias: { clipwright: join(ROOT, "dist/ts/index.js"), ...alias } },
     plugins,
     // a file that changes meanwhile must not reload the page
-    server: { host: "127.0.0.1", port: 0, watch: null, hmr: false },
+    server: { host: "127.0.0.1", port: 0, watch: null, hmr: false, headers: isolated ? ISOLATED : {} },
   });
   await server.listen();
+  return { server, origin: `http://127.0.0.1:${server.httpServer.address().port}` };
+}
+
+/** Opens `path`. */
+export async function openPage(path, options = {}) {
+  const { chromium } = await import("playwright");
+  const { server, origin } = await serve(options);
   const browser = await chromium.launch({ executablePath: setUpChromium(), args: CHROMIUM_FLAGS });
   const page = await browser.newPage();
   page.setDefaultTimeout(0);
-  const origin = `http://127.0.0.1:${server.httpServer.address().port}`;
   await page.goto(`${origin}/${path}`);
   return {
     page,
@@ -57,4 +68,47 @@ export async function openPage(path, { plugins = [], alias = {} } = {}) {
       await server.close();
     },
   };
+}
+
+/**
+ * A browser that keeps what pages store, in a folder: `visit(path, work)` opens a page, has `work` done in it, and adds the most
+ * memory that its process held.
+ */
+export async function openProfile(folder, options = {}) {
+  const { chromium } = await import("playwright");
+  const { server, origin } = await serve(options);
+  const context = await chromium.launchPersistentContext(folder, {
+    executablePath: setUpChromium(),
+    args: CHROMIUM_FLAGS,
+  });
+  const session = await context.browser().newBrowserCDPSession();
+  const renderers = async () => {
+    const { processInfo } = await session.send("SystemInfo.getProcessInfo");
+    return processInfo.filter(({ type }) => type === "renderer").map(({ id }) => id);
+  };
+  return {
+    origin,
+    version: context.browser().version(),
+    async visit(path, work) {
+      const before = await renderers();
+      const page = await context.newPage();
+      page.setDefaultTimeout(0);
+      await page.goto(`${origin}/${path}`);
+      const result = await work(page);
+      const own = (await renderers()).filter((id) => !before.includes(id));
+      const bytes = Math.max(...own.map(mostMemory));
+      await page.close();
+      return { ...result, bytes };
+    },
+    async close() {
+      await context.close();
+      await server.close();
+    },
+  };
+}
+
+/** Most memory that a process held at once, where the system is Linux. */
+function mostMemory(pid) {
+  const line = /VmHWM:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, "utf8"));
+  return Number(line[1]) * 1024;
 }

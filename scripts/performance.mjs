@@ -41,11 +41,33 @@ function encoding(name) {
     spread(theirs),
     `**${(median(theirs) / median(ours)).toFixed(2)} ×**`,
   ]);
-  const device = result.provider === "webgpu" ? "WebGPU on a software rasteriser" : "Wasm, one thread";
+  const { threads = 1 } = result;
+  const device =
+    result.provider === "webgpu"
+      ? "WebGPU on a software rasteriser"
+      : `Wasm, ${threads === 1 ? "one thread" : `${threads} threads`}`;
+  const command = `npm run bench:encode -- ${result.provider} ${result.model}${threads === 1 ? "" : " threads"}`;
   return [
     `### ${result.model}, ${device}`,
-    `\`npm run bench:encode -- ${result.provider} ${result.model}\`. ${where(result)} onnxruntime-web ${result.peer}.`,
+    `\`${command}\`. ${where(result)} onnxruntime-web ${result.peer}.`,
     table(["ms: least, median, most", "clipwright", "onnxruntime-web", "how many times as fast"], rows),
+  ];
+}
+
+function loading(name) {
+  const { model, device, peer, runs, ...rest } = read(name);
+  const of = (library, key, unit) => runs[library].map((run) => run[key] / unit);
+  const rows = [
+    ["milliseconds", "ms", 1],
+    ["most memory of the page's process, MB", "bytes", 1e6],
+  ].map(([title, key, unit]) => {
+    const [ours, theirs] = [of("clipwright", key, unit), of("transformers", key, unit)];
+    return [title, spread(ours), spread(theirs), `**${(median(ours) / median(theirs)).toFixed(2)} ×**`];
+  });
+  return [
+    `### ${model}, ${device === "webgpu" ? "WebGPU on a software rasteriser" : "Wasm, one thread"}`,
+    `\`npm run bench:load -- ${device} ${model}\`. ${where(rest)} transformers.js ${peer}.`,
+    table(["least, median, most", "clipwright", "transformers.js", "share of its"], rows),
   ];
 }
 
@@ -84,10 +106,12 @@ function download() {
 /** Writes the page from all results that are there. */
 export function writePerformance() {
   mkdirSync(RESULTS, { recursive: true });
-  const encodings = readdirSync(RESULTS)
-    .filter((file) => file.startsWith("encode-"))
-    .sort()
-    .map((file) => file.slice(0, -".json".length));
+  const named = (prefix) =>
+    readdirSync(RESULTS)
+      .filter((file) => file.startsWith(prefix))
+      .sort()
+      .map((file) => file.slice(0, -".json".length));
+  const [encodings, loads] = [named("encode-"), named("load-")];
   const sections = [
     "# Performance",
     "<!-- made by scripts/performance.mjs from benchmarks/results/: run the benchmark, do not edit -->",
@@ -97,6 +121,13 @@ export function writePerformance() {
           "## Encoding",
           "The same random weights, embeddings equal to 1e-4, in one page. Captions have no padding on either side.",
           ...encodings.flatMap(encoding),
+        ]
+      : []),
+    ...(loads.length > 0
+      ? [
+          "## From an empty page to the first image's embedding",
+          "A second visit: the model is in the page's cache (files of the origin here, the Cache API there), the library in none.",
+          ...loads.flatMap(loading),
         ]
       : []),
     ...trainingStep(),

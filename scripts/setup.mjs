@@ -101,6 +101,14 @@ function rust() {
   }
 }
 
+/** The source of Rust's own library, to build it for threads. */
+export function setUpRustSource() {
+  const components = output("rustup", ["component", "list", "--installed"])?.split("\n") ?? [];
+  if (components.some((name) => name.startsWith("rust-src"))) return;
+  say("adding the source of Rust's library");
+  run("rustup", ["component", "add", "rust-src"], { orElse: "run rustup component add rust-src" });
+}
+
 function cargoTool(name, crate, version) {
   if (output(name, ["--version"])?.split(" ")[1] === version) return;
   say(`building ${name} ${version} (about 3 minutes, once)`);

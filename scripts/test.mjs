@@ -16,7 +16,7 @@ const total = { passed: 0, failed: 0 };
 function cargoTest() {
   say("Rust tests");
   return new Promise((resolve) => {
-    const cargo = spawn("cargo", ["test", "--locked", "--package", "clip-core"], {
+    const cargo = spawn("cargo", ["test", "--locked", "--package", "clip-core", "--features=threads"], {
       cwd: ROOT,
       stdio: ["ignore", "pipe", "inherit"],
     });

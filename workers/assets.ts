@@ -1,11 +1,10 @@
 import type { Source } from "./sources/source.js";
 import type { Spawned } from "./spawned.js";
 import type { Place, Store } from "./store/store.js";
-import type { WasmModule, WasmSource } from "./wasm.js";
+import type { WasmAssets, WasmSource } from "./wasm.js";
 
 /** What the platform must bring along. */
-export interface Assets {
-  wasm(module: WasmModule): Promise<WasmSource>;
+export interface Assets extends WasmAssets {
   /** The module for tokenizers that are not CLIP's. */
   tokenizers(): Promise<WasmSource>;
   /** Merges of the published vocabulary, one a line. */

@@ -23,6 +23,7 @@ async function fetchBytes(url: URL): Promise<Uint8Array<ArrayBuffer>> {
 expose(
   new ClipService({
     wasm: async (module) => WASM_ADDRESSES[module],
+    thread: () => new Worker(new URL("./thread.worker.js", import.meta.url), { type: "module" }),
     tokenizers: async () => new URL("./wasm/tokenizers_bg.wasm", import.meta.url),
     merges: async () => readMerges(await fetchBytes(new URL("../../assets/clip-merges.txt.gz", import.meta.url))),
     store: openCacheFolder,

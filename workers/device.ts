@@ -44,7 +44,7 @@ export async function openDevice(
 ): Promise<Opened> {
   const cpu = async (reason: string): Promise<Opened> => {
     const core = await load("cpu");
-    return { core, device: core.wasm.Device.cpu(), info: { kind: "cpu", reason } };
+    return { core, device: core.wasm.Device.cpu(), info: { kind: "cpu", reason, threads: core.threads } };
   };
   if (choice === "cpu") return cpu("as asked for");
   if (choice !== "auto" && choice !== "webgpu") {

@@ -4,7 +4,7 @@ import { transfer } from "comlink";
 import { ClipError, toClipError } from "./error.js";
 import { readImage } from "./images.js";
 import type { WireImage } from "./protocol.js";
-import { type Augmenter, loadWasm, type WasmModule, type WasmSource } from "./wasm.js";
+import { type Augmenter, loadWasm, type WasmAssets } from "./wasm.js";
 
 /** An image that is read, decoded and cut anew each time that it is asked for. */
 export interface HeldImage {
@@ -22,8 +22,7 @@ export interface ImageLoaderApi {
 }
 
 /** What the platform must bring along. */
-export interface LoaderAssets {
-  wasm(module: WasmModule): Promise<WasmSource>;
+export interface LoaderAssets extends Pick<WasmAssets, "wasm"> {
   readPath?(path: string): Promise<Uint8Array>;
 }
 
@@ -38,12 +37,12 @@ export class ImageLoader implements ImageLoaderApi {
 
   async push(images: HeldImage[]): Promise<void> {
     // the module is there before it is needed
-    await loadWasm("cpu", this.#assets.wasm);
+    await loadWasm("cpu", this.#assets);
     this.#images.push(...images);
   }
 
   async squares(augmenterJson: string, epoch: number, images: Uint32Array): Promise<Uint8Array> {
-    const { wasm } = await loadWasm("cpu", this.#assets.wasm);
+    const { wasm } = await loadWasm("cpu", this.#assets);
     const augmenter = new wasm.Augmenter(augmenterJson);
     let all = new Uint8Array();
     for (const [i, index] of images.entries()) {

@@ -10,6 +10,8 @@ export interface DeviceInfo {
   kind: "webgpu" | "cpu";
   /** In words, for people: the adapter's name, or why there is none. */
   reason: string;
+  /** Of the CPU: how many compute together; more than one on a page that is cross-origin isolated. */
+  threads?: number;
   /** Bytes that one tensor may have on it; larger token tables are cut. */
   maxTensorBytes?: number;
 }

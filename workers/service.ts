@@ -88,7 +88,7 @@ export class ClipService implements ClipWorkerApi {
   /** Runs a call in the core: that of the device which was opened, or the smallest. */
   #queueInCore<T>(call: (core: Core) => Promise<T> | T): Promise<T> {
     return this.#queue(async () => {
-      this.#core ??= await loadWasm("cpu", this.#assets.wasm);
+      this.#core ??= await loadWasm("cpu", { wasm: this.#assets.wasm });
       return call(this.#core);
     });
   }
@@ -96,7 +96,7 @@ export class ClipService implements ClipWorkerApi {
   /** Opens a device, and runs a call in the core that computes with it. */
   #queueOnDevice<T>(choice: DeviceChoice, call: (wasm: Wasm, device: Device) => Promise<T> | T): Promise<T> {
     return this.#queue(async () => {
-      const { core, device, info } = await openDevice(choice, (kind) => loadWasm(kind, this.#assets.wasm));
+      const { core, device, info } = await openDevice(choice, (kind) => loadWasm(kind, this.#assets));
       this.#core = core;
       this.#device = device;
       this.#deviceInfo = info;

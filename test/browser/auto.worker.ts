@@ -8,7 +8,7 @@ import { loadWasm } from "../../dist/workers/wasm.js";
 import { WASM_ADDRESSES } from "../../dist/workers/wasm-addresses.js";
 
 Object.defineProperty(GPUAdapterInfo.prototype, "isFallbackAdapter", { get: () => false });
-const load = (kind: "cpu" | "webgpu") => loadWasm(kind, async (module) => WASM_ADDRESSES[module]);
+const load = (kind: "cpu" | "webgpu") => loadWasm(kind, { wasm: async (module) => WASM_ADDRESSES[module] });
 const { core, info } = await openDevice("auto", load);
 const cpu = await core.wasm.Device.cpu()
   .selfTest()

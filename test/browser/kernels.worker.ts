@@ -10,7 +10,7 @@ import { WASM_ADDRESSES } from "../../dist/workers/wasm-addresses.js";
 if (self.name === "hardware")
   for (const side of ["subgroupMinSize", "subgroupMaxSize"])
     Object.defineProperty(GPUAdapterInfo.prototype, side, { get: () => 32 });
-const load = (kind: "cpu" | "webgpu") => loadWasm(kind, async (module) => WASM_ADDRESSES[module]);
+const load = (kind: "cpu" | "webgpu") => loadWasm(kind, { wasm: async (module) => WASM_ADDRESSES[module] });
 const { device } = await openDevice("webgpu", load);
 postMessage(
   await device.checkKernels().then(

@@ -60,6 +60,8 @@ test("a bundler finds the worker, the module and the merges", async () => {
     /^loader\.worker-.*\.js$/,
     /^cpu_bg-.*\.wasm$/,
     /^cpu-relaxed_bg-.*\.wasm$/,
+    /^cpu-threads_bg-.*\.wasm$/,
+    /^thread\.worker-.*\.js$/,
     /^webgpu_bg-.*\.wasm$/,
     /^tokenizers_bg-.*\.wasm$/,
     /^clip-merges\.txt-.*\.gz$/,

@@ -5,6 +5,8 @@ mod error;
 mod images;
 mod model;
 mod pairs;
+#[cfg(feature = "threads")]
+mod threads;
 mod tokenizer;
 mod trainer;
 

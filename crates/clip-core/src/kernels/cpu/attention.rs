@@ -4,6 +4,7 @@
 use super::exp::exp;
 use super::lanes::{add, max, reduce};
 use super::matmul::{Factor, Rows, matmul_nt, transpose_into};
+use super::parallel::{split, split_mut};
 
 /// Queries whose scores are held at once; causal ones skip the keys that none of them sees.
 const BLOCK: usize = 16;
@@ -91,22 +92,39 @@ fn probabilities(query: Rows<'_>, key: Rows<'_>, first: usize, shape: Shape, out
 /// - qkv: `[batch, length, 3 * width]`
 /// - output: `[batch, length, width]`
 pub(super) fn forward(qkv: &[f32], shape: Shape) -> Vec<f32> {
-    let (length, width, stride) = (shape.length, shape.width(), shape.stride());
-    let mut out = vec![0.0; shape.batch * length * width];
+    let Shape { batch, length, heads, head_dim, .. } = shape;
+    let width = shape.width();
+    let work = 2 * batch * length * length * width;
+    let parts = split(work, batch * heads, 1, |first, count| forward_heads(qkv, shape, first, count));
+    let mut out = vec![0.0; batch * length * width];
+    for (i, head) in parts.iter().flat_map(|part| part.chunks_exact(length * head_dim)).enumerate() {
+        let out = &mut out[i / heads * length * width + shape.offset(0, i % heads)..];
+        for (out, row) in out.chunks_mut(width).zip(head.chunks_exact(head_dim)) {
+            out[..head_dim].copy_from_slice(row);
+        }
+    }
+    out
+}
+
+/// `count` heads from `first` on, those of one item after another's: `[count, length, head_dim]`.
+fn forward_heads(qkv: &[f32], shape: Shape, first: usize, count: usize) -> Vec<f32> {
+    let Shape { length, heads, head_dim, .. } = shape;
+    let stride = shape.stride();
+    let mut out = vec![0.0; count * length * head_dim];
     let mut values = shape.columns();
     let mut block = vec![0.0; BLOCK * stride];
-    for (item, out) in qkv.chunks_exact(length * 3 * width).zip(out.chunks_exact_mut(length * width)) {
-        for head in 0..shape.heads {
-            let [q, k, v] = [0, 1, 2].map(|part| shape.part(item, part, head));
-            transpose_into(v, &mut values, stride);
-            for first in (0..length).step_by(BLOCK) {
-                let count = BLOCK.min(length - first);
-                let block = &mut block[..count * stride];
-                let seen = probabilities(q, k, first, shape, block);
-                let values = Rows::new(&values, stride, shape.head_dim, seen);
-                let out = &mut out[first * width + shape.offset(0, head)..];
-                matmul_nt(Rows::new(block, stride, count, seen), Factor::F32(values), None, out, width);
-            }
+    for (i, out) in out.chunks_exact_mut(length * head_dim).enumerate() {
+        let (item, head) = ((first + i) / heads, (first + i) % heads);
+        let item = &qkv[item * length * 3 * shape.width()..][..length * 3 * shape.width()];
+        let [q, k, v] = [0, 1, 2].map(|part| shape.part(item, part, head));
+        transpose_into(v, &mut values, stride);
+        for first in (0..length).step_by(BLOCK) {
+            let count = BLOCK.min(length - first);
+            let block = &mut block[..count * stride];
+            let seen = probabilities(q, k, first, shape, block);
+            let values = Rows::new(&values, stride, head_dim, seen);
+            let out = &mut out[first * head_dim..];
+            matmul_nt(Rows::new(block, stride, count, seen), Factor::F32(values), None, out, head_dim);
         }
     }
     out
@@ -117,8 +135,18 @@ pub(super) fn forward(qkv: &[f32], shape: Shape) -> Vec<f32> {
 /// # Shapes
 /// - qkv, output: `[batch, length, 3 * width]`; grad: `[batch, length, width]`
 pub(super) fn backward(qkv: &[f32], grad: &[f32], shape: Shape) -> Vec<f32> {
-    let (length, width, stride) = (shape.length, shape.width(), shape.stride());
+    let (length, width) = (shape.length, shape.width());
     let mut dqkv = vec![0.0; qkv.len()];
+    let work = 6 * shape.batch * length * length * width;
+    split_mut(work, &mut dqkv, length * 3 * width, 1, |first, dqkv| {
+        backward_items(&qkv[first * length * 3 * width..], &grad[first * length * width..], shape, dqkv);
+    });
+    dqkv
+}
+
+/// As many items as `dqkv` has.
+fn backward_items(qkv: &[f32], grad: &[f32], shape: Shape, dqkv: &mut [f32]) {
+    let (length, width, stride) = (shape.length, shape.width(), shape.stride());
     let [mut queries, mut keys, mut grads] = [(); 3].map(|()| shape.columns());
     let [mut p, mut ds, mut p_columns, mut ds_columns] = [(); 4].map(|()| vec![0.0; length * stride]);
     let items = qkv.chunks_exact(length * 3 * width).zip(grad.chunks_exact(length * width));
@@ -152,5 +180,4 @@ pub(super) fn backward(qkv: &[f32], grad: &[f32], shape: Shape) -> Vec<f32> {
             }
         }
     }
-    dqkv
 }

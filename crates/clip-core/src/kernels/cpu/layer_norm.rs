@@ -1,5 +1,7 @@
 //! Layer norm in two passes over a row, and back in two.
 
+use super::parallel::split_mut;
+
 /// Partial sums kept apart so that they can be added as SIMD lanes.
 const LANES: usize = 8;
 
@@ -26,11 +28,16 @@ fn moments(row: &[f32], eps: f32) -> (f32, f32) {
 }
 
 pub(super) fn forward(x: &[f32], weight: &[f32], bias: &[f32], eps: f32) -> Vec<f32> {
-    let mut out = Vec::with_capacity(x.len());
-    for row in x.chunks_exact(weight.len()) {
-        let (mean, scale) = moments(row, eps);
-        out.extend(row.iter().zip(weight).zip(bias).map(|((x, w), b)| (x - mean) * scale * w + b));
-    }
+    let width = weight.len();
+    let mut out = vec![0.0; x.len()];
+    split_mut(4 * x.len(), &mut out, width, 1, |first, out| {
+        for (row, out) in x[first * width..].chunks_exact(width).zip(out.chunks_exact_mut(width)) {
+            let (mean, scale) = moments(row, eps);
+            for (((y, x), w), b) in out.iter_mut().zip(row).zip(weight).zip(bias) {
+                *y = (x - mean) * scale * w + b;
+            }
+        }
+    });
     out
 }
 

@@ -8,6 +8,7 @@ use burn::backend::flex::FlexTensor;
 use burn::tensor::{DType, TensorData, f16};
 
 use super::matmul::{Factor, Rows, matmul_nt, transposed, widen};
+use super::parallel::{split, split_mut};
 
 /// A matrix whose rows or whose columns lie in one piece each.
 struct Matrix<'a, T: Clone> {
@@ -61,12 +62,44 @@ fn dense(tensor: FlexTensor) -> FlexTensor {
     if strides.contains(&1) && strides.iter().all(|&stride| stride >= 0) { tensor } else { tensor.to_contiguous() }
 }
 
+/// Rows from which on threads share them out; fewer, and each thread takes some columns of all of them, so that it reads
+/// no more than its share of the weights.
+const MANY_ROWS: usize = 256;
+
 /// `a bᵀ + bias`.
 fn product(a: &Matrix<'_, f32>, b: Factor<'_>, bias: Option<&[f32]>) -> FlexTensor {
-    let (rows, columns) = (a.dims[0], b.count());
-    let mut out = vec![0.0; rows * columns];
-    matmul_nt(a.rows(), b, bias, &mut out, columns);
+    let ([rows, len], columns) = (a.dims, b.count());
+    let (a, work) = (a.rows(), rows * columns * len);
+    let out = if rows >= MANY_ROWS {
+        let mut out = vec![0.0; rows * columns];
+        split_mut(work, &mut out, columns, 2, |first, out| {
+            matmul_nt(a.slice(first, out.len() / columns), b, bias, out, columns);
+        });
+        out
+    } else {
+        let strips = split(work, columns, 4, |first, count| {
+            let mut strip = vec![0.0; rows * count];
+            matmul_nt(a, b.slice(first, count), bias.map(|bias| &bias[first..]), &mut strip, count);
+            strip
+        });
+        side_by_side(strips, rows)
+    };
     FlexTensor::from_data(TensorData::new(out, [rows, columns]))
+}
+
+/// Strips of so many rows, joined.
+fn side_by_side(mut strips: Vec<Vec<f32>>, rows: usize) -> Vec<f32> {
+    if strips.len() <= 1 {
+        return strips.pop().unwrap_or_default();
+    }
+    let mut out = Vec::with_capacity(strips.iter().map(Vec::len).sum());
+    for row in 0..rows {
+        for strip in &strips {
+            let width = strip.len() / rows;
+            out.extend_from_slice(&strip[row * width..][..width]);
+        }
+    }
+    out
 }
 
 /// # Shapes

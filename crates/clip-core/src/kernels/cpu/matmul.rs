@@ -44,6 +44,14 @@ pub(super) enum Factor<'a> {
 }
 
 impl Factor<'_> {
+    /// `count` of its rows, from `first` on.
+    pub(super) fn slice(self, first: usize, count: usize) -> Self {
+        match self {
+            Self::F32(rows) => Self::F32(rows.slice(first, count)),
+            Self::F16(rows) => Self::F16(rows.slice(first, count)),
+        }
+    }
+
     pub(super) fn count(&self) -> usize {
         match self {
             Self::F32(rows) => rows.count,

@@ -7,6 +7,7 @@ mod lanes;
 mod layer_norm;
 mod linear;
 mod matmul;
+mod parallel;
 mod quick_gelu;
 
 use burn::backend::flex::FlexTensor;

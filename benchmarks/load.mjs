@@ -1,0 +1,44 @@
+/** From nothing to the first image's embedding, here and in transformers.js: one of them a page, as a visitor has it. */
+
+/** A picture that needs no resizing. */
+function picture(side, channels) {
+  const data = new Uint8ClampedArray(side * side * channels);
+  for (let i = 0; i < data.length; i++) data[i] = i % channels === 3 ? 255 : (i * 31 + (i >> 7) * 17) % 256;
+  return data;
+}
+
+const libraries = {
+  async clipwright({ base, model, device, side }) {
+    const { Clip } = await import("clipwright");
+    const clip = await Clip.load(`${base}models/${model}/`, {
+      device: device === "wasm" ? "cpu" : device,
+      towers: "vision",
+    });
+    const data = picture(side, 3);
+    return (await clip.encodeImage([{ data, width: side, height: side, channels: 3 }])).data;
+  },
+  async transformers({ base, model, device, side }) {
+    const { AutoProcessor, CLIPVisionModelWithProjection, env, RawImage } = await import("@huggingface/transformers");
+    env.allowLocalModels = false;
+    env.remoteHost = base;
+    env.remotePathTemplate = "models/{model}/";
+    const dist = "/benchmarks/peers/node_modules/@huggingface/transformers/node_modules/onnxruntime-web/dist/";
+    env.backends.onnx.wasm.wasmPaths = dist;
+    env.backends.onnx.wasm.numThreads = 1;
+    const options = { device, dtype: "fp32" };
+    const [processor, vision] = await Promise.all([
+      AutoProcessor.from_pretrained(model),
+      CLIPVisionModelWithProjection.from_pretrained(model, options),
+    ]);
+    const { embeds } = await vision(await processor(new RawImage(picture(side, 3), side, side, 3)));
+    const norm = Math.hypot(...embeds.data);
+    return embeds.data.map((x) => x / norm);
+  },
+};
+
+/** Milliseconds until there is an embedding, and the embedding. */
+export async function firstEmbedding(library, request) {
+  const began = performance.now();
+  const embedding = await libraries[library](request);
+  return { ms: performance.now() - began, embedding: Array.from(embedding) };
+}

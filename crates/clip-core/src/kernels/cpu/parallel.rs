@@ -1,0 +1,131 @@
+//! Work split among threads where the build has them: rayon's global pool, which whoever starts the program fills. Every value is
+//! computed as on one thread, so that the bits are the same on any number of them.
+
+#[cfg(feature = "threads")]
+use rayon::prelude::*;
+
+/// Multiply-adds below which another thread costs more than it brings: it wakes in some twenty microseconds.
+#[cfg(feature = "threads")]
+const WORTH: usize = 1 << 18;
+
+/// Pieces for work of so many multiply-adds, at most `most`.
+fn pieces(work: usize, most: usize) -> usize {
+    #[cfg(feature = "threads")]
+    return (work / WORTH).min(rayon::current_num_threads()).min(most).max(1);
+    #[cfg(not(feature = "threads"))]
+    {
+        let _ = (work, most);
+        1
+    }
+}
+
+/// Calls `f` with each piece of `count`, all but the last of a length that is a multiple of `grain`: its first and its length.
+/// The answers come in order.
+pub(super) fn split<R: Send>(
+    work: usize,
+    count: usize,
+    grain: usize,
+    f: impl Fn(usize, usize) -> R + Sync + Send,
+) -> Vec<R> {
+    let length = count.div_ceil(pieces(work, count)).next_multiple_of(grain);
+    let firsts = (0..count).step_by(length.max(1));
+    let call = |first: usize| f(first, length.min(count - first));
+    #[cfg(feature = "threads")]
+    if firsts.len() > 1 {
+        return firsts.collect::<Vec<_>>().into_par_iter().map(call).collect();
+    }
+    firsts.map(call).collect()
+}
+
+/// Calls `f` with pieces of `out`, cut at multiples of `unit` values, and the number of the unit that each begins with.
+pub(super) fn split_mut(
+    work: usize,
+    out: &mut [f32],
+    unit: usize,
+    grain: usize,
+    f: impl Fn(usize, &mut [f32]) + Sync + Send,
+) {
+    let count = out.len().div_ceil(unit.max(1));
+    let length = count.div_ceil(pieces(work, count)).next_multiple_of(grain).max(1);
+    #[cfg(feature = "threads")]
+    if length < count {
+        return out.par_chunks_mut(length * unit).enumerate().for_each(|(i, out)| f(i * length, out));
+    }
+    for (i, out) in out.chunks_mut((length * unit).max(1)).enumerate() {
+        f(i * length, out);
+    }
+}
+
+#[cfg(all(test, feature = "threads"))]
+mod tests {
+    use burn::backend::flex::FlexTensor;
+    use burn::tensor::TensorData;
+    use rayon::ThreadPoolBuilder;
+
+    use super::super::{attention, layer_norm, linear, quick_gelu};
+    use super::*;
+
+    fn values(count: usize) -> Vec<f32> {
+        (0..count).map(|i| (i * 7919 % 2003) as f32 / 500.0 - 2.0).collect()
+    }
+
+    fn matrix(rows: usize, columns: usize) -> FlexTensor {
+        FlexTensor::from_data(TensorData::new(values(rows * columns), [rows, columns]))
+    }
+
+    /// What every kernel makes of work that is worth sharing.
+    fn all() -> Vec<Vec<f32>> {
+        let linear = |rows: usize| {
+            let bias = FlexTensor::from_data(TensorData::new(values(390), [390]));
+            let y = linear::forward(matrix(rows, 260), matrix(260, 390), bias);
+            y.storage::<f32>().to_vec()
+        };
+        let shape = attention::Shape::new(&[5, 77, 3 * 128], 2, true);
+        let (qkv, x) = (values(5 * 77 * 3 * 128), values(1100 * 384));
+        vec![
+            linear(7),
+            linear(301),
+            attention::forward(&qkv, shape),
+            attention::backward(&qkv, &values(5 * 77 * 128), shape),
+            layer_norm::forward(&x, &values(384), &values(384), 1e-5),
+            quick_gelu::forward(&x),
+            quick_gelu::backward(&x, &values(1100 * 384)),
+        ]
+    }
+
+    #[test]
+    fn bits_do_not_depend_on_the_number_of_threads() {
+        let on = |threads: usize| {
+            let pool = ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| (pieces(usize::MAX, usize::MAX), all()))
+        };
+        let (pieces, alone) = on(1);
+        assert_eq!(pieces, 1);
+        for threads in [2, 3, 5] {
+            let (pieces, together) = on(threads);
+            assert_eq!(pieces, threads);
+            for (i, (a, b)) in alone.iter().zip(&together).enumerate() {
+                assert!(a.iter().zip(b).all(|(a, b)| a.to_bits() == b.to_bits()) && a.len() == b.len(), "kernel {i}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_piece_is_taken_once() {
+        let pool = ThreadPoolBuilder::new().num_threads(3).build().unwrap();
+        for count in [0, 1, 3, 4, 5, 12, 13] {
+            let pieces = pool.install(|| split(usize::MAX, count, 4, |first, count| (first, count)));
+            assert_eq!(pieces.iter().map(|(_, count)| count).sum::<usize>(), count);
+            assert!(pieces.iter().all(|(first, _)| first % 4 == 0));
+            let mut out = vec![0.0; 2 * count];
+            pool.install(|| {
+                split_mut(usize::MAX, &mut out, 2, 1, |first, out| {
+                    for (i, x) in out.iter_mut().enumerate() {
+                        *x += (2 * first + i) as f32;
+                    }
+                })
+            });
+            assert!(out.iter().enumerate().all(|(i, &x)| x == i as f32));
+        }
+    }
+}

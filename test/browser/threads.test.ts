@@ -1,0 +1,28 @@
+/** Threads of the CPU: this page is isolated, so that it has them. */
+
+import { ClipTrainer } from "clipwright";
+import { expect, test } from "vitest";
+import { colourPairs, tinyConfig } from "../support";
+
+test("an isolated page computes with a thread a core, and says so", async () => {
+  expect(crossOriginIsolated).toBe(true);
+  const trainer = await ClipTrainer.create({ config: tinyConfig, device: "cpu", seed: 3 });
+  expect(trainer.info.device).toMatchObject({ kind: "cpu", threads: Math.min(8, navigator.hardwareConcurrency) });
+  const losses: number[] = [];
+  for await (const { loss } of trainer.fit(colourPairs(8), { batchSize: 8, epochs: 4, lr: 1e-3, warmup: 2 }))
+    losses.push(loss);
+  expect(losses).toHaveLength(4);
+  expect(losses.at(-1)).toBeLessThan(losses[0] ?? 0);
+  trainer.dispose();
+});
+
+test.each(["threads", "forbidden", "single"])("the CPU's kernels agree with plain operations: %s", async (name) => {
+  const worker = new Worker(new URL("./threads.worker.ts", import.meta.url), { type: "module", name });
+  const answer = await new Promise((resolve, reject) => {
+    worker.addEventListener("message", ({ data }) => resolve(data));
+    worker.addEventListener("error", ({ message }) => reject(new Error(message)));
+  });
+  worker.terminate();
+  const threads = name === "threads" ? Math.min(8, navigator.hardwareConcurrency) : 1;
+  expect(answer).toEqual({ threads, kernels: "agree" });
+});

@@ -1,0 +1,46 @@
+/** The threads of the core's CPU: workers over one memory (`thread.worker.ts`), which only isolated pages may share. */
+
+/** More would wait for each other: a layer's work is soon too small to share. */
+const MOST = 8;
+
+/** The core's part of it: `Threads`. */
+interface Pool {
+  fill(count: number): void;
+}
+
+/** How many threads are worth starting here; one where memory cannot be shared. */
+export function threadCount(): number {
+  return globalThis.crossOriginIsolated ? Math.min(MOST, globalThis.navigator?.hardwareConcurrency ?? 1) : 1;
+}
+
+/** Resolves when the worker has instantiated the module. */
+function ready(worker: Worker): Promise<void> {
+  return new Promise((resolve, reject) => {
+    worker.addEventListener("message", () => resolve(), { once: true });
+    worker.addEventListener("error", ({ message }) => reject(new Error(message || "a thread failed to start")), {
+      once: true,
+    });
+  });
+}
+
+/** Starts as many threads for an instance of the module, and has it compute with them. */
+export async function startThreads(
+  start: () => Worker,
+  pool: Pool,
+  module: WebAssembly.Module,
+  memory: WebAssembly.Memory,
+): Promise<void> {
+  const workers = Array.from({ length: threadCount() }, start);
+  try {
+    await Promise.all(
+      workers.map((worker) => {
+        worker.postMessage({ module, memory });
+        return ready(worker);
+      }),
+    );
+  } catch (error) {
+    for (const worker of workers) worker.terminate();
+    throw error;
+  }
+  pool.fill(workers.length);
+}
