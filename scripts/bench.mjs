@@ -39,9 +39,11 @@ function lastLine(command, args, orElse) {
 }
 
 function trainingStep() {
+  installPeers();
   const python = process.env.PYTHON ?? "python3";
   const ours = [];
   const theirs = [];
+  const tfjs = [];
   let torch = "";
   for (let round = 1; round <= ROUNDS; round++) {
     say(`round ${round} of ${ROUNDS}`);
@@ -53,6 +55,7 @@ function trainingStep() {
     );
     theirs.push(...peer.ms);
     torch = peer.torch;
+    tfjs.push(...lastLine("node", ["benchmarks/training-step-tfjs.mjs", "1"], "TensorFlow.js's part failed").ms);
   }
   const row = (name, ms) =>
     console.log(
@@ -61,9 +64,10 @@ function trainingStep() {
   console.log("\nTraining step, emoji model, batch 256, ms  min  median     max");
   row("clipwright, Wasm, 1 thread (Node)", ours);
   row(`PyTorch ${torch}, 1 thread`, theirs);
-  const ratio = median(ours) / median(theirs);
-  console.log(`  ratio of the medians: ${ratio.toFixed(2)}×`);
-  save("training-step", { torch, ours, theirs, ratio });
+  row("TensorFlow.js 4.22, Wasm, 1 thread", tfjs);
+  const share = (peer) => `${(median(ours) / median(peer)).toFixed(2)}×`;
+  console.log(`  ratio of the medians: ${share(theirs)} PyTorch's, ${share(tfjs)} TensorFlow.js's`);
+  save("training-step", { torch, ours, theirs, tfjs });
 }
 
 async function memory() {

@@ -74,16 +74,18 @@ function loading(name) {
 function trainingStep() {
   const result = read("training-step");
   if (!result) return [];
-  const { ours, theirs } = result;
+  const { ours, theirs, tfjs } = result;
   return [
     "## A training step",
-    `The emoji model, batch 256: forward, backward, AdamW. \`npm run bench:step\`. ${where(result)}`,
+    `The emoji model, batch 256: forward, backward, AdamW; TensorFlow.js does less (benchmarks/training-step-tfjs.mjs). \`npm run bench:step\`. ${where(result)}`,
     table(
       ["ms: least, median, most", "one thread"],
       [
         ["clipwright, Wasm in Node (no relaxed SIMD)", spread(ours)],
         [`PyTorch ${result.torch}`, spread(theirs)],
+        ["TensorFlow.js 4.22, Wasm in Node", spread(tfjs)],
         ["share of PyTorch's time", `**${(median(ours) / median(theirs)).toFixed(2)} ×**`],
+        ["times as fast as TensorFlow.js", `**${(median(tfjs) / median(ours)).toFixed(1)} ×**`],
       ],
     ),
   ];
