@@ -12,7 +12,7 @@ const libraries = {
     const { Clip } = await import("clipwright");
     const clip = await Clip.load(`${base}models/${model}/`, {
       device: device === "wasm" ? "cpu" : device,
-      towers: "vision",
+      towers: "image",
     });
     const data = picture(side, 3);
     return (await clip.encodeImage([{ data, width: side, height: side, channels: 3 }])).data;

@@ -233,7 +233,7 @@ test("no WebGPU adapter", async () => {
   expect(error.code).toBe("device-unavailable");
   expect(error.message).toMatch(/expected a WebGPU adapter, got no navigator.gpu/);
   const trainer = await ClipTrainer.create({ config: tinyConfig, device: "auto" });
-  expect(trainer.info.device).toEqual({ kind: "cpu", reason: "no WebGPU adapter" });
+  expect(trainer.info.device).toEqual({ kind: "cpu", reason: "no WebGPU adapter", threads: 1 });
   trainer.dispose();
 });
 
