@@ -44,10 +44,23 @@ function trainingStep() {
   const ours = [];
   const theirs = [];
   const tfjs = [];
+  const native = [];
   let torch = "";
+  // of its own folder: the tests' flags are others
+  const cargo = ["--release", "--locked", "-p", "clip-core", "--example", "training_step"];
+  const nativeBuild = ["--target-dir", join(CACHE, "target-native")];
+  say("building the native program (the first time 5 minutes)");
+  run("cargo", ["build", ...cargo, ...nativeBuild]);
   for (let round = 1; round <= ROUNDS; round++) {
     say(`round ${round} of ${ROUNDS}`);
     ours.push(...lastLine("node", ["benchmarks/training-step.mjs", String(REPEATS)], "our half failed").ms);
+    native.push(
+      ...lastLine(
+        "cargo",
+        ["run", "--quiet", ...cargo, ...nativeBuild, "--", String(REPEATS)],
+        "the native half failed",
+      ).ms,
+    );
     const peer = lastLine(
       python,
       ["benchmarks/training-step.py", "--repeats", String(REPEATS)],
@@ -63,11 +76,14 @@ function trainingStep() {
     );
   console.log("\nTraining step, emoji model, batch 256, ms  min  median     max");
   row("clipwright, Wasm, 1 thread (Node)", ours);
+  row("clipwright, native, 1 thread", native);
   row(`PyTorch ${torch}, 1 thread`, theirs);
   row("TensorFlow.js 4.22, Wasm, 1 thread", tfjs);
-  const share = (peer) => `${(median(ours) / median(peer)).toFixed(2)}×`;
-  console.log(`  ratio of the medians: ${share(theirs)} PyTorch's, ${share(tfjs)} TensorFlow.js's`);
-  save("training-step", { torch, ours, theirs, tfjs });
+  const share = (one, other) => `${(median(one) / median(other)).toFixed(2)}×`;
+  console.log(
+    `  Wasm: ${share(ours, theirs)} PyTorch's time, ${share(ours, tfjs)} TensorFlow.js's; native: ${share(native, theirs)}`,
+  );
+  save("training-step", { torch, ours, native, theirs, tfjs });
 }
 
 async function memory() {

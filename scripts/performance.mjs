@@ -74,7 +74,7 @@ function loading(name) {
 function trainingStep() {
   const result = read("training-step");
   if (!result) return [];
-  const { ours, theirs, tfjs } = result;
+  const { ours, native, theirs, tfjs } = result;
   return [
     "## A training step",
     `The emoji model, batch 256: forward, backward, AdamW; TensorFlow.js does less (benchmarks/training-step-tfjs.mjs). \`npm run bench:step\`. ${where(result)}`,
@@ -82,9 +82,11 @@ function trainingStep() {
       ["ms: least, median, most", "one thread"],
       [
         ["clipwright, Wasm in Node (no relaxed SIMD)", spread(ours)],
+        ["clipwright, native", spread(native)],
         [`PyTorch ${result.torch}`, spread(theirs)],
         ["TensorFlow.js 4.22, Wasm in Node", spread(tfjs)],
-        ["share of PyTorch's time", `**${(median(ours) / median(theirs)).toFixed(2)} ×**`],
+        ["Wasm's share of PyTorch's time", `**${(median(ours) / median(theirs)).toFixed(2)} ×**`],
+        ["native share of PyTorch's time", `**${(median(native) / median(theirs)).toFixed(2)} ×**`],
         ["times as fast as TensorFlow.js", `**${(median(tfjs) / median(ours)).toFixed(1)} ×**`],
       ],
     ),

@@ -1,4 +1,5 @@
-//! The towers' operations as Burn composes them: what the GPU runs, and what the fused ones are held against.
+//! The towers' operations as Burn composes them: what the fused ones are held against, and what runs where they do not take a shape
+//! or a precision.
 
 use burn::tensor::{DType, FloatDType, Tensor, TensorData, activation, module};
 
