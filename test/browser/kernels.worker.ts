@@ -10,11 +10,17 @@ import { WASM_ADDRESSES } from "../../dist/workers/wasm-addresses.js";
 if (self.name === "hardware")
   for (const side of ["subgroupMinSize", "subgroupMaxSize"])
     Object.defineProperty(GPUAdapterInfo.prototype, side, { get: () => 32 });
+// which of the two kinds it was, the shaders tell: on hardware invocations wait for each other
+let waits = false;
+const create = GPUDevice.prototype.createShaderModule;
+GPUDevice.prototype.createShaderModule = function (descriptor) {
+  waits ||= descriptor.code.includes("row_sum") && descriptor.code.includes("workgroupBarrier");
+  return create.call(this, descriptor);
+};
 const load = (kind: "cpu" | "webgpu") => loadWasm(kind, { wasm: async (module) => WASM_ADDRESSES[module] });
 const { device } = await openDevice("webgpu", load);
-postMessage(
-  await device.checkKernels().then(
-    () => "agrees",
-    (error: Error) => error.message,
-  ),
+const kernels = await device.checkKernels().then(
+  () => "agree",
+  (error: Error) => error.message,
 );
+postMessage({ kernels, waits });

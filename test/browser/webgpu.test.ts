@@ -39,7 +39,7 @@ test.each(["software", "hardware"])("the kernels for %s give the CPU's numbers o
     worker.addEventListener("error", ({ message }) => reject(new Error(message)));
   });
   worker.terminate();
-  expect(answer).toBe("agrees");
+  expect(answer).toEqual({ kernels: "agree", waits: name === "hardware" });
 });
 
 test("auto takes a GPU whose numbers are the CPU's", async () => {
