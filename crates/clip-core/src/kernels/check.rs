@@ -48,13 +48,21 @@ fn cases() -> Vec<Case> {
             ours: Box::new(|x, w, b| super::layer_norm(x, w.reshape([-1]), b, 1e-5)),
             reference: Box::new(|x, w, b| reference::layer_norm(x, w.reshape([-1]), b, 1e-5)),
         });
-        cases.push(Case {
-            name: format!("quick gelu {batch} {length} {width}"),
-            x: [batch, length, width],
-            weight: [1, 1],
-            ours: Box::new(|x, _, _| super::quick_gelu(x)),
-            reference: Box::new(|x, _, _| reference::quick_gelu(x)),
-        });
+        type Activation = fn(Tensor<3>) -> Tensor<3>;
+        let gelus: [(&str, Activation, Activation); 3] = [
+            ("quick gelu", super::quick_gelu, reference::quick_gelu),
+            ("gelu", super::gelu, reference::gelu),
+            ("gelu by tanh", super::gelu_tanh, reference::gelu_tanh),
+        ];
+        for (name, ours, reference) in gelus {
+            cases.push(Case {
+                name: format!("{name} {batch} {length} {width}"),
+                x: [batch, length, width],
+                weight: [1, 1],
+                ours: Box::new(move |x, _, _| ours(x)),
+                reference: Box::new(move |x, _, _| reference(x)),
+            });
+        }
     }
     for [batch, length, heads, head_dim] in [[1, 1, 1, 4], [2, 3, 2, 8], [2, 33, 3, 12], [1, 77, 2, 64], [3, 50, 1, 80]]
     {

@@ -24,9 +24,35 @@ pub(super) fn layer_norm<const D: usize>(x: Tensor<D>, weight: Tensor<1>, bias: 
     Tensor::from_dispatch(Dispatch::fused_layer_norm(x, weight, bias, eps as f32))
 }
 
-/// See [`super::quick_gelu`].
-pub(super) fn quick_gelu(x: Tensor<3>) -> Tensor<3> {
-    Tensor::from_dispatch(Dispatch::fused_quick_gelu(x.into_dispatch()))
+/// See [`super::gelu`] and its like.
+pub(super) fn gelu(x: Tensor<3>, gelu: Gelu) -> Tensor<3> {
+    Tensor::from_dispatch(Dispatch::fused_gelu(x.into_dispatch(), gelu))
+}
+
+/// Which GELU.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Gelu {
+    /// `x σ(1.702 x)`
+    Quick,
+    /// `x Φ(x)`
+    Erf,
+    /// Its approximation by tanh.
+    Tanh,
+}
+
+impl Gelu {
+    /// Of [`Self::Quick`].
+    pub(super) const QUICK: f32 = 1.702;
+    /// 2 √(2/π), of [`Self::Tanh`].
+    pub(super) const TWO_OVER_PI: f32 = 1.595_769_1;
+    /// Of [`Self::Tanh`].
+    pub(super) const CUBIC: f32 = 0.044_715;
+    /// The error function by Abramowitz and Stegun, 7.1.26.
+    pub(super) const ERF_T: f32 = 0.327_591_1;
+    /// Its polynomial, lowest power first.
+    pub(super) const ERF: [f32; 5] = [0.254_829_6, -0.284_496_74, 1.421_413_7, -1.453_152, 1.061_405_4];
+    /// 1 / √(2π), the normal density's.
+    pub(super) const DENSITY: f32 = 0.398_942_3;
 }
 
 /// See [`super::attention`].
@@ -77,10 +103,10 @@ pub(super) trait FusedOps: Backend {
     fn fused_linear_backward_weight(x: FloatTensor<Self>, grad: FloatTensor<Self>) -> FloatTensor<Self>;
     /// Gradient of the bias.
     fn fused_linear_backward_bias(grad: FloatTensor<Self>) -> FloatTensor<Self>;
-    /// `x * sigmoid(1.702 x)`.
-    fn fused_quick_gelu(x: FloatTensor<Self>) -> FloatTensor<Self>;
+    /// A GELU.
+    fn fused_gelu(x: FloatTensor<Self>, gelu: Gelu) -> FloatTensor<Self>;
     /// Gradient of x.
-    fn fused_quick_gelu_backward(x: FloatTensor<Self>, grad: FloatTensor<Self>) -> FloatTensor<Self>;
+    fn fused_gelu_backward(x: FloatTensor<Self>, grad: FloatTensor<Self>, gelu: Gelu) -> FloatTensor<Self>;
     /// Layer norm over the last dimension.
     fn fused_layer_norm(
         x: FloatTensor<Self>,
@@ -163,30 +189,31 @@ impl<B: FusedOps, C: CheckpointStrategy> FusedOps for Autodiff<B, C> {
         unreachable!("gradients are not differentiated")
     }
 
-    fn fused_quick_gelu(x: FloatTensor<Self>) -> FloatTensor<Self> {
+    fn fused_gelu(x: FloatTensor<Self>, gelu: Gelu) -> FloatTensor<Self> {
         #[derive(Debug)]
-        struct QuickGelu;
+        struct GeluBackward;
 
-        impl<B: FusedOps> Backward<B, 1> for QuickGelu {
-            type State = FloatTensor<B>;
+        impl<B: FusedOps> Backward<B, 1> for GeluBackward {
+            type State = (FloatTensor<B>, Gelu);
 
             fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
                 let grad = grads.consume::<B>(&ops.node);
-                if let [Some(x)] = ops.parents {
-                    grads.register::<B>(x.id, B::fused_quick_gelu_backward(ops.state, grad));
+                let (x, gelu) = ops.state;
+                if let [Some(parent)] = ops.parents {
+                    grads.register::<B>(parent.id, B::fused_gelu_backward(x, grad, gelu));
                 }
             }
         }
 
         let node = x.node();
         let x = x.into_primitive();
-        match QuickGelu.prepare::<C>([node]).compute_bound().stateful() {
-            OpsKind::Tracked(prep) => prep.finish(x.clone(), B::fused_quick_gelu(x)),
-            OpsKind::UnTracked(prep) => prep.finish(B::fused_quick_gelu(x)),
+        match GeluBackward.prepare::<C>([node]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => prep.finish((x.clone(), gelu), B::fused_gelu(x, gelu)),
+            OpsKind::UnTracked(prep) => prep.finish(B::fused_gelu(x, gelu)),
         }
     }
 
-    fn fused_quick_gelu_backward(_x: FloatTensor<Self>, _grad: FloatTensor<Self>) -> FloatTensor<Self> {
+    fn fused_gelu_backward(_x: FloatTensor<Self>, _grad: FloatTensor<Self>, _gelu: Gelu) -> FloatTensor<Self> {
         unreachable!("gradients are not differentiated")
     }
 

@@ -15,6 +15,7 @@ use burn::backend::DispatchDevice;
 use burn::tensor::{DType, Device, FloatDType, Tensor};
 
 pub use fused::AdamWRates;
+use fused::Gelu;
 pub use reference::widen;
 
 /// Whether the CPU multiplies by our kernel: it is written for what Wasm has. Natively Burn's finds AVX.
@@ -64,23 +65,26 @@ pub fn layer_norm<const D: usize>(x: Tensor<D>, weight: Tensor<1>, bias: Tensor<
 /// # Shapes
 /// - x, output: `[batch, length, width]`
 pub fn quick_gelu(x: Tensor<3>) -> Tensor<3> {
-    in_full(x, |x| {
-        if on_cpu(&x) || in_fours(&[x.shape().num_elements()]) {
-            fused::quick_gelu(x)
-        } else {
-            reference::quick_gelu(x)
-        }
-    })
+    any_gelu(x, Gelu::Quick, reference::quick_gelu)
 }
 
 /// See [`reference::gelu`].
 pub fn gelu(x: Tensor<3>) -> Tensor<3> {
-    in_full(x, reference::gelu)
+    any_gelu(x, Gelu::Erf, reference::gelu)
 }
 
 /// See [`reference::gelu_tanh`].
 pub fn gelu_tanh(x: Tensor<3>) -> Tensor<3> {
-    in_full(x, reference::gelu_tanh)
+    any_gelu(x, Gelu::Tanh, reference::gelu_tanh)
+}
+
+fn any_gelu(x: Tensor<3>, gelu: Gelu, reference: fn(Tensor<3>) -> Tensor<3>) -> Tensor<3> {
+    in_full(
+        x,
+        |x| {
+            if on_cpu(&x) || in_fours(&[x.shape().num_elements()]) { fused::gelu(x, gelu) } else { reference(x) }
+        },
+    )
 }
 
 /// Scaled dot-product attention (arXiv 1706.03762, section 3.2.1) over all heads.
@@ -242,19 +246,31 @@ mod tests {
         }
     }
 
+    type Activation = fn(Tensor<3>) -> Tensor<3>;
+
+    const GELUS: [(&str, Activation, Activation); 3] = [
+        ("quick_gelu", quick_gelu, reference::quick_gelu),
+        ("gelu", gelu, reference::gelu),
+        ("gelu_tanh", gelu_tanh, reference::gelu_tanh),
+    ];
+
     #[test]
-    fn quick_gelu_is_the_reference() {
+    fn gelus_are_their_references() {
         for shape in [[1, 1, 1], [2, 3, 7], [1, 5, 64], [3, 17, 33]] {
-            let what = format!("quick_gelu {shape:?}");
-            same([input(shape, 1)], |[x]| quick_gelu(x.clone()), |[x]| reference::quick_gelu(x.clone()), &what);
+            for (name, ours, reference) in GELUS {
+                let what = format!("{name} {shape:?}");
+                same([input(shape, 1)], |[x]| ours(x.clone()), |[x]| reference(x.clone()), &what);
+            }
         }
     }
 
     #[test]
-    fn quick_gelu_survives_extremes() {
-        let x = Tensor::<3>::from_data([[[-1e30f32, -200.0, 0.0, 200.0, 1e30]]], &Device::flex());
-        for (got, expected) in values(quick_gelu(x)).into_iter().zip([0.0, 0.0, 0.0, 200.0, 1e30]) {
-            assert!((got - expected).abs() < 1e-7, "{got} {expected}");
+    fn gelus_survive_extremes() {
+        for (name, gelu, _) in GELUS {
+            let x = Tensor::<3>::from_data([[[-1e30f32, -200.0, 0.0, 200.0, 1e30]]], &Device::flex());
+            for (got, expected) in values(gelu(x)).into_iter().zip([0.0, 0.0, 0.0, 200.0, 1e30]) {
+                assert!((got - expected).abs() < 1e-7, "{name}: {got} {expected}");
+            }
         }
     }
 

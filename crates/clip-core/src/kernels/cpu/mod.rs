@@ -3,18 +3,18 @@
 mod adamw;
 mod attention;
 mod exp;
+mod gelu;
 mod lanes;
 mod layer_norm;
 mod linear;
 mod matmul;
 mod parallel;
-mod quick_gelu;
 
 use burn::backend::flex::FlexTensor;
 use burn::backend::{Flex, TensorMetadata};
 use burn::tensor::TensorData;
 
-use super::fused::{AdamWRates, FusedOps};
+use super::fused::{AdamWRates, FusedOps, Gelu};
 
 /// Values of a tensor in row-major order, copied only where they are not so already.
 fn values<R>(tensor: &FlexTensor, use_values: impl FnOnce(&[f32]) -> R) -> R {
@@ -45,12 +45,12 @@ impl FusedOps for Flex {
         linear::backward_bias(grad)
     }
 
-    fn fused_quick_gelu(x: FlexTensor) -> FlexTensor {
-        tensor(values(&x, quick_gelu::forward), x.shape())
+    fn fused_gelu(x: FlexTensor, gelu: Gelu) -> FlexTensor {
+        tensor(values(&x, |x| gelu::forward(x, gelu)), x.shape())
     }
 
-    fn fused_quick_gelu_backward(x: FlexTensor, grad: FlexTensor) -> FlexTensor {
-        tensor(values(&x, |x_| values(&grad, |grad| quick_gelu::backward(x_, grad))), x.shape())
+    fn fused_gelu_backward(x: FlexTensor, grad: FlexTensor, gelu: Gelu) -> FlexTensor {
+        tensor(values(&x, |x| values(&grad, |grad| gelu::backward(x, grad, gelu))), x.shape())
     }
 
     fn fused_layer_norm(x: FlexTensor, weight: FlexTensor, bias: FlexTensor, eps: f32) -> FlexTensor {

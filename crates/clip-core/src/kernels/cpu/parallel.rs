@@ -62,8 +62,9 @@ mod tests {
     use burn::tensor::TensorData;
     use rayon::ThreadPoolBuilder;
 
-    use super::super::{attention, layer_norm, linear, quick_gelu};
+    use super::super::{attention, gelu, layer_norm, linear};
     use super::*;
+    use crate::kernels::fused::Gelu;
 
     fn values(count: usize) -> Vec<f32> {
         (0..count).map(|i| (i * 7919 % 2003) as f32 / 500.0 - 2.0).collect()
@@ -88,8 +89,8 @@ mod tests {
             attention::forward(&qkv, shape),
             attention::backward(&qkv, &values(5 * 77 * 128), shape),
             layer_norm::forward(&x, &values(384), &values(384), 1e-5),
-            quick_gelu::forward(&x),
-            quick_gelu::backward(&x, &values(1100 * 384)),
+            gelu::forward(&x, Gelu::Quick),
+            gelu::backward(&x, &values(1100 * 384), Gelu::Erf),
         ]
     }
 

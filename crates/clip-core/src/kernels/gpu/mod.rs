@@ -2,16 +2,16 @@
 
 mod adamw;
 mod attention;
+mod gelu;
 mod layer_norm;
 mod product;
-mod quick_gelu;
 mod shader;
 
 use burn::backend::Cube;
 use burn::backend::ops::FloatTensorOps;
 use burn::backend::wgpu::CubeTensor;
 
-use super::fused::{AdamWRates, FusedOps};
+use super::fused::{AdamWRates, FusedOps, Gelu};
 
 impl FusedOps for Cube {
     fn fused_linear(x: CubeTensor, weight: CubeTensor, bias: CubeTensor) -> CubeTensor {
@@ -31,12 +31,12 @@ impl FusedOps for Cube {
         Self::float_reshape(Self::float_sum_dim(grad, 0), [columns].into()) // [out]
     }
 
-    fn fused_quick_gelu(x: CubeTensor) -> CubeTensor {
-        quick_gelu::forward(x)
+    fn fused_gelu(x: CubeTensor, gelu: Gelu) -> CubeTensor {
+        gelu::forward(x, gelu)
     }
 
-    fn fused_quick_gelu_backward(x: CubeTensor, grad: CubeTensor) -> CubeTensor {
-        quick_gelu::backward(x, grad)
+    fn fused_gelu_backward(x: CubeTensor, grad: CubeTensor, gelu: Gelu) -> CubeTensor {
+        gelu::backward(x, grad, gelu)
     }
 
     fn fused_layer_norm(x: CubeTensor, weight: CubeTensor, bias: CubeTensor, eps: f32) -> CubeTensor {

@@ -1,0 +1,63 @@
+//! The GELUs in WGSL, and back: `x g(x)`, with gradient `g + x g'`.
+
+use burn::backend::wgpu::{CubeTensor, into_contiguous};
+
+use super::shader::{Shader, by_values, empty};
+use crate::kernels::fused::Gelu;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Activation {
+    gelu: Gelu,
+    backward: bool,
+}
+
+impl Shader for Activation {
+    fn buffers(&self) -> (&'static [&'static str], &'static [&'static str]) {
+        (if self.backward { &["x", "grad"] } else { &["x"] }, &["y"])
+    }
+
+    fn workgroup(&self) -> [u32; 3] {
+        by_values::WORKGROUP
+    }
+
+    fn body(&self) -> String {
+        // what exp may not hold would be nothing anyway
+        let sigmoid = "let g = 1.0 / (1.0 + exp(min(-u, vec4(88.0)))); let dg = du * (g * (1.0 - g));\n";
+        let (quick, cubic, two_over_pi) = (Gelu::QUICK, Gelu::CUBIC, Gelu::TWO_OVER_PI);
+        let gate = match self.gelu {
+            Gelu::Quick => format!("let u = {quick:e}f * v; let du = {quick:e}f;\n{sigmoid}"),
+            Gelu::Tanh => format!(
+                "let u = {two_over_pi:e}f * v * (1.0 + {cubic:e}f * v * v);\n\
+                 let du = {two_over_pi:e}f * (1.0 + 3.0 * {cubic:e}f * v * v);\n{sigmoid}"
+            ),
+            Gelu::Erf => {
+                let [a, b, c, d, e] = Gelu::ERF;
+                format!(
+                    "let z = abs(v) * {:e}f; let t = 1.0 / (1.0 + {:e}f * z); let bell = exp(-min(z * z, vec4(87.0)));\n\
+                     let tail = 0.5 * bell * t * ({a:e}f + t * ({b:e}f + t * ({c:e}f + t * ({d:e}f + t * {e:e}f))));\n\
+                     let g = select(1.0 - tail, tail, v < vec4(0.0)); let dg = bell * {:e}f;\n",
+                    core::f32::consts::FRAC_1_SQRT_2,
+                    Gelu::ERF_T,
+                    Gelu::DENSITY
+                )
+            }
+        };
+        let value = if self.backward { "grad[i] * (g + v * dg)" } else { "v * g" };
+        format!("{}let v = x[i];\n{gate}y[i] = {value};\n", by_values::BEGIN)
+    }
+}
+
+fn run(gelu: Gelu, backward: bool, inputs: &[&CubeTensor]) -> CubeTensor {
+    let y = empty(inputs[0], inputs[0].meta.shape().clone());
+    by_values::launch(Activation { gelu, backward }, inputs, &[&y], &[]);
+    y
+}
+
+pub(super) fn forward(x: CubeTensor, gelu: Gelu) -> CubeTensor {
+    run(gelu, false, &[&into_contiguous(x)])
+}
+
+/// Gradient of x.
+pub(super) fn backward(x: CubeTensor, grad: CubeTensor, gelu: Gelu) -> CubeTensor {
+    run(gelu, true, &[&into_contiguous(x), &into_contiguous(grad)])
+}

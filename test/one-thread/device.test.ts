@@ -1,0 +1,12 @@
+/** A page that is not isolated, as most are. */
+
+import { ClipTrainer } from "clipwright";
+import { expect, test } from "vitest";
+import { tinyConfig } from "../support";
+
+test("computes on one thread, and says so", async () => {
+  expect(crossOriginIsolated).toBe(false);
+  const trainer = await ClipTrainer.create({ config: tinyConfig, device: "cpu" });
+  expect(trainer.info.device).toEqual({ kind: "cpu", reason: "as asked for", threads: 1 });
+  trainer.dispose();
+});
