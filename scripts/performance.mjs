@@ -33,14 +33,21 @@ function where({ machine, chromium, commit, date, torch }) {
   return `${parts.filter(Boolean).join("; ")}; commit ${commit}, ${date.slice(0, 10)}.`;
 }
 
+/** Thousand million multiplications and additions of one input: blocks, patches and projection. */
+const WORK = {
+  "vit-b-32": { image: 8.82, "caption of 77 tokens": 5.96 },
+  small: { image: 0.114 },
+};
+
 function encoding(name) {
   const result = read(name);
-  const rows = result.rows.map(({ task, ours, theirs }) => [
-    task,
-    spread(ours),
-    spread(theirs),
-    `**${(median(theirs) / median(ours)).toFixed(2)} ×**`,
-  ]);
+  const rows = result.rows.map(({ task, ours, theirs }) => {
+    const [, input, batch] = /^(.*), batch (\d+)$/.exec(task);
+    const work = WORK[result.model]?.[input] * Number(batch) * 1e3;
+    const rate = (ms) => (work ? (work / median(ms)).toFixed(1) : "");
+    const ratio = `**${(median(theirs) / median(ours)).toFixed(2)} ×**`;
+    return [task, spread(ours), spread(theirs), ratio, rate(ours), rate(theirs)];
+  });
   const { threads = 1 } = result;
   const device =
     result.provider === "webgpu"
@@ -50,7 +57,10 @@ function encoding(name) {
   return [
     `### ${result.model}, ${device}`,
     `\`${command}\`. ${where(result)} onnxruntime-web ${result.peer}.`,
-    table(["ms: least, median, most", "clipwright", "onnxruntime-web", "how many times as fast"], rows),
+    table(
+      ["ms: least, median, most", "clipwright", "onnxruntime-web", "how many times as fast", "GFLOP/s", "its"],
+      rows,
+    ),
   ];
 }
 
@@ -123,7 +133,7 @@ export function writePerformance() {
     ...(encodings.length > 0
       ? [
           "## Encoding",
-          "The same random weights, embeddings equal to 1e-4, in one page. Captions have no padding on either side.",
+          "The same random weights, embeddings equal to 1e-4, in one page. Captions have no padding on either side. What limits the kernels: [0014](decisions/0014-rows-against-rows.md) on the CPU, [0016](decisions/0016-webgpu-kernels-in-wgsl.md) on WebGPU.",
           ...encodings.flatMap(encoding),
         ]
       : []),

@@ -44,7 +44,7 @@ impl Gelu {
     /// Of [`Self::Quick`].
     pub(super) const QUICK: f32 = 1.702;
     /// 2 √(2/π), of [`Self::Tanh`].
-    pub(super) const TWO_OVER_PI: f32 = 1.595_769_1;
+    pub(super) const TANH: f32 = 1.595_769;
     /// Of [`Self::Tanh`].
     pub(super) const CUBIC: f32 = 0.044_715;
     /// The error function by Abramowitz and Stegun, 7.1.26.

@@ -28,7 +28,7 @@ fn quick(x: f32) -> (f32, f32) {
 #[inline(always)]
 fn tanh(x: f32) -> (f32, f32) {
     let squared = x * x;
-    gate(Gelu::TWO_OVER_PI * x * (1.0 + Gelu::CUBIC * squared), Gelu::TWO_OVER_PI * (1.0 + 3.0 * Gelu::CUBIC * squared))
+    gate(Gelu::TANH * x * (1.0 + Gelu::CUBIC * squared), Gelu::TANH * (1.0 + 3.0 * Gelu::CUBIC * squared))
 }
 
 /// Φ and its density. The error function by Abramowitz and Stegun, 7.1.26: 1.5e-7 off at most.

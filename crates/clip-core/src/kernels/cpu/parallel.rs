@@ -124,7 +124,7 @@ mod tests {
                     for (i, x) in out.iter_mut().enumerate() {
                         *x += (2 * first + i) as f32;
                     }
-                })
+                });
             });
             assert!(out.iter().enumerate().all(|(i, &x)| x == i as f32));
         }

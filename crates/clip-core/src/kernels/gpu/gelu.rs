@@ -23,12 +23,12 @@ impl Shader for Activation {
     fn body(&self) -> String {
         // what exp may not hold would be nothing anyway
         let sigmoid = "let g = 1.0 / (1.0 + exp(min(-u, vec4(88.0)))); let dg = du * (g * (1.0 - g));\n";
-        let (quick, cubic, two_over_pi) = (Gelu::QUICK, Gelu::CUBIC, Gelu::TWO_OVER_PI);
+        let (quick, cubic, tanh) = (Gelu::QUICK, Gelu::CUBIC, Gelu::TANH);
         let gate = match self.gelu {
             Gelu::Quick => format!("let u = {quick:e}f * v; let du = {quick:e}f;\n{sigmoid}"),
             Gelu::Tanh => format!(
-                "let u = {two_over_pi:e}f * v * (1.0 + {cubic:e}f * v * v);\n\
-                 let du = {two_over_pi:e}f * (1.0 + 3.0 * {cubic:e}f * v * v);\n{sigmoid}"
+                "let u = {tanh:e}f * v * (1.0 + {cubic:e}f * v * v);\n\
+                 let du = {tanh:e}f * (1.0 + 3.0 * {cubic:e}f * v * v);\n{sigmoid}"
             ),
             Gelu::Erf => {
                 let [a, b, c, d, e] = Gelu::ERF;
