@@ -120,7 +120,7 @@ function buildWasm(release) {
   const hash = sourceHash(release);
   const there = Object.keys(MODULES).every((name) => existsSync(moduleFile(name)));
   if (there && existsSync(stamp) && readFileSync(stamp, "utf8") === hash) return;
-  say("building the Wasm modules (about 15 minutes the first time, three after a change in clip-core)");
+  say("building the Wasm modules (some 15 minutes the first time, three after a change in clip-core)");
   for (const name of Object.keys(MODULES)) buildModule(name, release);
   writeFileSync(stamp, hash);
 }
