@@ -186,6 +186,7 @@ function download() {
   const rows = [
     ours("clipwright, CPU", "cpu"),
     ours("clipwright, CPU with relaxed SIMD", "cpu-relaxed"),
+    ours("clipwright, CPU with relaxed SIMD and threads", "cpu-threads"),
     ours("clipwright, WebGPU", "webgpu"),
     theirs("CPU", "ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm"),
     theirs("WebGPU", "ort.webgpu.bundle.min.mjs", "ort-wasm-simd-threaded.asyncify.wasm"),
