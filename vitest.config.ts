@@ -2,18 +2,13 @@ import { fileURLToPath } from "node:url";
 import { playwright } from "@vitest/browser-playwright";
 import type { ViteDevServer } from "vite";
 import { defineConfig } from "vitest/config";
-import { CHROMIUM_FLAGS } from "./scripts/chromium.mjs";
+import { CHROMIUM_FLAGS, ISOLATION_HEADERS } from "./scripts/chromium.mjs";
 import { modelServer } from "./test/model-server.mjs";
 
 const path = (relative: string) => fileURLToPath(new URL(relative, import.meta.url));
 
 // the tests import the built package by its name, as users do
 const resolve = { alias: { clipwright: path("./dist/ts/index.js") } };
-
-const isolation = {
-  "Cross-Origin-Opener-Policy": "same-origin",
-  "Cross-Origin-Embedder-Policy": "require-corp",
-};
 
 /** Tests in headless Chromium; pages have threads where these headers come along. */
 const chromium = (name: string, include: string[], headers: Record<string, string>) => ({
@@ -59,7 +54,7 @@ export default defineConfig({
           server: { deps: { external: [/\/dist\//] } },
         },
       },
-      chromium("chromium", ["test/{shared,browser}/**/*.test.ts"], isolation),
+      chromium("chromium", ["test/{shared,browser}/**/*.test.ts"], ISOLATION_HEADERS),
       // most pages are not isolated: the module without threads gives the same numbers
       chromium("one-thread", ["test/shared/{models,training}.test.ts", "test/one-thread/*.test.ts"], {}),
     ],

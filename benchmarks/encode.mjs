@@ -2,6 +2,7 @@
 
 import { Clip } from "clipwright";
 import * as ort from "onnxruntime-web";
+import { picture } from "./picture.mjs";
 
 const WORDS = "a photograph of two dogs that run over a wet meadow in the morning while it rains ";
 /** Longer than any context: truncated, so that no position is padding. */
@@ -29,13 +30,6 @@ async function timed(call) {
     calls += 1;
   } while (performance.now() - began < 200);
   return (performance.now() - began) / calls;
-}
-
-/** A picture that needs no resizing. */
-function picture(size, seed) {
-  const data = new Uint8Array(size * size * 3);
-  for (let i = 0; i < data.length; i++) data[i] = (i * 31 + (i >> 7) * 17 + seed * 101) % 256;
-  return { data, width: size, height: size, channels: 3 };
 }
 
 /** What is asked of both: a name, our call and the peer's input. */

@@ -1,11 +1,6 @@
 /** From nothing to the first image's embedding, here and in transformers.js: one of them a page, as a visitor has it. */
 
-/** A picture that needs no resizing. */
-function picture(side, channels) {
-  const data = new Uint8ClampedArray(side * side * channels);
-  for (let i = 0; i < data.length; i++) data[i] = i % channels === 3 ? 255 : (i * 31 + (i >> 7) * 17) % 256;
-  return data;
-}
+import { picture } from "./picture.mjs";
 
 const libraries = {
   async clipwright({ base, model, device, side }) {
@@ -14,8 +9,7 @@ const libraries = {
       device: device === "wasm" ? "cpu" : device,
       towers: "image",
     });
-    const data = picture(side, 3);
-    return (await clip.encodeImage([{ data, width: side, height: side, channels: 3 }])).data;
+    return (await clip.encodeImage([picture(side, 0)])).data;
   },
   async transformers({ base, model, device, side }) {
     const { AutoProcessor, CLIPVisionModelWithProjection, env, RawImage } = await import("@huggingface/transformers");
@@ -30,7 +24,7 @@ const libraries = {
       AutoProcessor.from_pretrained(model),
       CLIPVisionModelWithProjection.from_pretrained(model, options),
     ]);
-    const { embeds } = await vision(await processor(new RawImage(picture(side, 3), side, side, 3)));
+    const { embeds } = await vision(await processor(new RawImage(picture(side, 0).data, side, side, 3)));
     const norm = Math.hypot(...embeds.data);
     return embeds.data.map((x) => x / norm);
   },

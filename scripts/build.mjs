@@ -5,7 +5,7 @@ import { cpSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync 
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
-import { fail, ROOT, run, say, setUpBuild, setUpRustSource } from "./setup.mjs";
+import { fail, ROOT, run, say, setUpBuild, setUpRustSource, WASM_TARGET } from "./setup.mjs";
 
 const GLUE = join(ROOT, "workers", "wasm");
 /**
@@ -79,19 +79,19 @@ function buildThreadedModule(name, { crate, features }) {
     "--max-memory=4294967296",
     ...THREAD_SYMBOLS.map((symbol) => `--export=${symbol}`),
   ];
+  // in place of those in .cargo/config.toml, which must be the same but for the atomics
   const flags = [
     ["-C", "target-feature=+simd128,+atomics"],
     ["--cfg", 'getrandom_backend="wasm_js"'],
     ...links.map((link) => ["-C", `link-arg=${link}`]),
   ].flat();
   const targetDir = join(process.env.CARGO_TARGET_DIR, "threads");
-  const target = "wasm32-unknown-unknown";
-  const options = ["--lib", "--release", "--locked", "--target", target, "-Z", "build-std=panic_abort,std"];
+  const options = ["--lib", "--release", "--locked", "--target", WASM_TARGET, "-Z", "build-std=panic_abort,std"];
   run("cargo", ["build", "-p", crate, `--features=${features}`, ...options, "--target-dir", targetDir], {
     env: { ...process.env, RUSTC_BOOTSTRAP: "1", CARGO_ENCODED_RUSTFLAGS: flags.join("\x1f") },
     orElse: `${name} could not be built: the compiler's message is above`,
   });
-  const built = join(targetDir, target, "release", `${crate.replace("-", "_")}.wasm`);
+  const built = join(targetDir, WASM_TARGET, "release", `${crate.replace("-", "_")}.wasm`);
   run("wasm-bindgen", [built, "--target", "web", "--out-dir", GLUE, "--out-name", name]);
 }
 

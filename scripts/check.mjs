@@ -7,7 +7,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { build, MODULES, moduleFile } from "./build.mjs";
-import { fail, ROOT, run, say, setUpLints } from "./setup.mjs";
+import { fail, ROOT, run, say, setUpLints, WASM_TARGET } from "./setup.mjs";
 
 /** Megabytes of the modules, gzip -9, before wasm-opt: measured on 2026-11-23 and 24, and 5 %. */
 const GZIP_LIMITS = { cpu: 2.27, "cpu-relaxed": 2.27, "cpu-threads": 2.35, webgpu: 6.81, tokenizers: 0.96 };
@@ -87,7 +87,7 @@ run("cargo", [
   "warnings",
 ]);
 for (const crate of new Set(Object.values(MODULES).map(({ crate }) => crate))) {
-  const options = ["--package", crate, "--all-features", "--release", "--target", "wasm32-unknown-unknown"];
+  const options = ["--package", crate, "--all-features", "--release", "--target", WASM_TARGET];
   run("cargo", ["clippy", "--locked", ...options, "--", "-D", "warnings"]);
 }
 say("types of tests and examples");

@@ -11,3 +11,9 @@ export const CHROMIUM_FLAGS = [
   "--disable-sync",
   "--enable-unsafe-webgpu",
 ];
+
+/** Headers with which a page may share memory between threads. */
+export const ISOLATION_HEADERS = {
+  "Cross-Origin-Opener-Policy": "same-origin",
+  "Cross-Origin-Embedder-Policy": "require-corp",
+};

@@ -2,7 +2,7 @@
 
 import { createReadStream, readFileSync, statSync } from "node:fs";
 import { join, normalize } from "node:path";
-import { CHROMIUM_FLAGS } from "./chromium.mjs";
+import { CHROMIUM_FLAGS, ISOLATION_HEADERS } from "./chromium.mjs";
 import { ROOT, setUpChromium } from "./setup.mjs";
 
 /** A Vite plugin: the files of a folder under `/models/`, by range. */
@@ -29,9 +29,6 @@ export const serveModels = (folder) => ({
     }),
 });
 
-/** Headers with which a page may share memory between threads. */
-const ISOLATED = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" };
-
 /**
  * A server of this repository; `plugins` are Vite's, `alias` names what is imported besides the package, `isolated` pages may have
  * threads.
@@ -45,7 +42,7 @@ async function serve({ plugins = [], alias = {}, isolated = false }) {
     resolve: { alias: { clipwright: join(ROOT, "dist/ts/index.js"), ...alias } },
     plugins,
     // a file that changes meanwhile must not reload the page
-    server: { host: "127.0.0.1", port: 0, watch: null, hmr: false, headers: isolated ? ISOLATED : {} },
+    server: { host: "127.0.0.1", port: 0, watch: null, hmr: false, headers: isolated ? ISOLATION_HEADERS : {} },
   });
   await server.listen();
   return { server, origin: `http://127.0.0.1:${server.httpServer.address().port}` };

@@ -19,7 +19,7 @@ const TOOLS = join(CACHE, "tools");
 process.env.CARGO_TARGET_DIR ??= join(CACHE, "target");
 process.env.PATH = [join(TOOLS, "bin"), join(homedir(), ".cargo", "bin"), process.env.PATH].join(delimiter);
 
-const WASM_TARGET = "wasm32-unknown-unknown";
+export const WASM_TARGET = "wasm32-unknown-unknown";
 /** Burn 0.22.1 needs it. */
 const RUST_MINOR = 95;
 const WASM_PACK = "0.15.1";

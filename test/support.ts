@@ -13,6 +13,16 @@ export const devices: Exclude<DeviceChoice, "auto">[] = inBrowser && crossOrigin
 /** GPUs add up in another order: the fixtures' READMEs allow ten times the CPU's tolerance. */
 export const slack = (device: DeviceChoice) => (device === "webgpu" ? 10 : 1);
 
+/** What a worker posts; it has then done its work. */
+export async function answerOf(worker: Worker): Promise<unknown> {
+  const answer = await new Promise((resolve, reject) => {
+    worker.addEventListener("message", ({ data }) => resolve(data));
+    worker.addEventListener("error", ({ message }) => reject(new Error(message)));
+  });
+  worker.terminate();
+  return answer;
+}
+
 /** A file of the repository. */
 export async function read(path: string): Promise<Uint8Array<ArrayBuffer>> {
   if (inBrowser) {

@@ -88,6 +88,7 @@ export class ClipService implements ClipWorkerApi {
   /** Runs a call in the core: that of the device which was opened, or the smallest. */
   #queueInCore<T>(call: (core: Core) => Promise<T> | T): Promise<T> {
     return this.#queue(async () => {
+      // without threads: what needs no device has no use for them
       this.#core ??= await loadWasm("cpu", { wasm: this.#assets.wasm });
       return call(this.#core);
     });

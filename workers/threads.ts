@@ -23,13 +23,13 @@ function ready(worker: Worker): Promise<void> {
   });
 }
 
-/** Starts as many threads for an instance of the module, and has it compute with them. */
+/** Starts as many threads for an instance of the module, and has it compute with them; how many there are. */
 export async function startThreads(
   start: () => Worker,
   pool: Pool,
   module: WebAssembly.Module,
   memory: WebAssembly.Memory,
-): Promise<void> {
+): Promise<number> {
   const workers = Array.from({ length: threadCount() }, start);
   try {
     await Promise.all(
@@ -43,4 +43,5 @@ export async function startThreads(
     throw error;
   }
   pool.fill(workers.length);
+  return workers.length;
 }

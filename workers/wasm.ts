@@ -82,8 +82,7 @@ const threaded = (assets: WasmAssets, start: () => Worker): Promise<Core> =>
       source instanceof URL ? WebAssembly.compileStreaming(fetch(source)) : WebAssembly.compile(source),
     ]);
     const { memory } = await wasm.default({ module_or_path: module });
-    await startThreads(start, wasm.Threads, module, memory);
-    return { wasm, memory, threads: threadCount() };
+    return { wasm, memory, threads: await startThreads(start, wasm.Threads, module, memory) };
   });
 
 /** Instantiates the module for a device, once per worker. */

@@ -2,7 +2,7 @@
 
 import { ClipTrainer } from "clipwright";
 import { expect, test } from "vitest";
-import { colourPairs, tinyConfig } from "../support";
+import { answerOf, colourPairs, tinyConfig } from "../support";
 
 test("an isolated page computes with a thread a core, and says so", async () => {
   expect(crossOriginIsolated).toBe(true);
@@ -18,11 +18,7 @@ test("an isolated page computes with a thread a core, and says so", async () => 
 
 test.each(["threads", "forbidden", "single"])("the CPU's kernels agree with plain operations: %s", async (name) => {
   const worker = new Worker(new URL("./threads.worker.ts", import.meta.url), { type: "module", name });
-  const answer = await new Promise((resolve, reject) => {
-    worker.addEventListener("message", ({ data }) => resolve(data));
-    worker.addEventListener("error", ({ message }) => reject(new Error(message)));
-  });
-  worker.terminate();
+  const answer = await answerOf(worker);
   const threads = name === "threads" ? Math.min(8, navigator.hardwareConcurrency) : 1;
   expect(answer).toEqual({ threads, kernels: "agree" });
 });

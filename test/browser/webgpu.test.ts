@@ -2,7 +2,7 @@
 
 import { Clip, ClipTrainer } from "clipwright";
 import { expect, test } from "vitest";
-import { colourPairs, fixture, get, json, maxError, parseSafetensors, text, tinyConfig } from "../support";
+import { answerOf, colourPairs, fixture, get, json, maxError, parseSafetensors, text, tinyConfig } from "../support";
 
 test("auto passes over a GPU that is only software, and says so", async () => {
   const trainer = await ClipTrainer.create({ config: tinyConfig, device: "auto" });
@@ -34,18 +34,13 @@ test("fit on WebGPU follows the CPU step by step", async () => {
 
 test.each(["software", "hardware"])("the kernels for %s give the CPU's numbers over odd shapes", async (name) => {
   const worker = new Worker(new URL("./kernels.worker.ts", import.meta.url), { type: "module", name });
-  const answer = await new Promise((resolve, reject) => {
-    worker.addEventListener("message", ({ data }) => resolve(data));
-    worker.addEventListener("error", ({ message }) => reject(new Error(message)));
-  });
-  worker.terminate();
+  const answer = await answerOf(worker);
   expect(answer).toEqual({ kernels: "agree", waits: name === "hardware" });
 });
 
 test("auto takes a GPU whose numbers are the CPU's", async () => {
   const worker = new Worker(new URL("./auto.worker.ts", import.meta.url), { type: "module" });
-  const answer = await new Promise((resolve) => worker.addEventListener("message", ({ data }) => resolve(data)));
-  worker.terminate();
+  const answer = await answerOf(worker);
   expect(answer).toMatchObject({
     cpu: "agrees",
     info: { kind: "webgpu", reason: expect.stringMatching(/swiftshader/i) },

@@ -106,16 +106,9 @@ pub fn attention(qkv: Tensor<3>, heads: usize, causal: bool) -> Tensor<3> {
 /// One step of AdamW (arXiv 1711.05101), in the order of operations of `torch.optim.AdamW`.
 ///
 /// # Shapes
-/// - value, gradient, first and second moment, none of them tracked: one shape
+/// - tensors: value, gradient, first and second moment, none of them tracked, of one shape
 /// - output: value and both moments after the step
-pub fn adamw<const D: usize>(
-    value: Tensor<D>,
-    gradient: Tensor<D>,
-    moments: [Tensor<D>; 2],
-    rates: AdamWRates,
-) -> [Tensor<D>; 3] {
-    let [first, second] = moments;
-    let tensors = [value, gradient, first, second];
+pub fn adamw<const D: usize>(tensors: [Tensor<D>; 4], rates: AdamWRates) -> [Tensor<D>; 3] {
     let taken = on_cpu(&tensors[0]) || in_fours(&[tensors[0].shape().num_elements()]);
     if taken && tensors.iter().all(|tensor| tensor.dtype() == DType::F32) {
         fused::adamw(tensors, rates)

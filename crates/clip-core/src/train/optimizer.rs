@@ -145,10 +145,9 @@ impl Update<'_> {
             epsilon: epsilon as f32,
             kept: (if D < 2 { 1.0 } else { 1.0 - self.lr * weight_decay }) as f32,
         };
-        let moments = [exp_avg.remove::<D>(param.id), exp_avg_sq.remove::<D>(param.id)]
+        let [first, second] = [exp_avg.remove::<D>(param.id), exp_avg_sq.remove::<D>(param.id)]
             .map(|moment| moment.unwrap_or_else(|| gradient.zeros_like()));
-        let value = param.val().inner();
-        let [value, first, second] = kernels::adamw(value, gradient, moments, rates);
+        let [value, first, second] = kernels::adamw([param.val().inner(), gradient, first, second], rates);
         exp_avg.register(param.id, first);
         exp_avg_sq.register(param.id, second);
         // a leaf again: the update is no part of the next step's graph

@@ -1,4 +1,4 @@
-//! A step of AdamW in one pass.
+//! A step of AdamW with nothing kept but its results.
 
 use crate::kernels::AdamWRates;
 

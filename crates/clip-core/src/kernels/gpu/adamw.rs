@@ -19,7 +19,7 @@ impl Shader for AdamW {
 
     fn body(&self) -> String {
         // dims: the count, then AdamWRates in their order
-        by_values::BEGIN.to_owned()
+        by_values::begin()
             + "let g = gradient[i];
                let m = first[i] * bitcast<f32>(dims[1]) + g * bitcast<f32>(dims[2]);
                let v = second[i] * bitcast<f32>(dims[3]) + g * g * bitcast<f32>(dims[4]);

@@ -43,7 +43,7 @@ impl Shader for Activation {
             }
         };
         let value = if self.backward { "grad[i] * (g + v * dg)" } else { "v * g" };
-        format!("{}let v = x[i];\n{gate}y[i] = {value};\n", by_values::BEGIN)
+        format!("{}let v = x[i];\n{gate}y[i] = {value};\n", by_values::begin())
     }
 }
 

@@ -4,10 +4,12 @@ use burn::backend::Cube;
 use burn::backend::ops::FloatTensorOps;
 use burn::backend::wgpu::{CubeTensor, into_contiguous};
 
-use super::shader::{MOST_GROUPS, Shader, empty, in_software, launch};
+use super::shader::{MOST_GROUPS, Shader, empty, folded, in_software, launch};
 
 /// Invocations that share a row on a GPU.
 const SHARED: u32 = 32;
+/// Rows of a workgroup in software, an invocation each.
+const ALONE: u32 = 16;
 /// Rows whose gradients of gain and bias one invocation adds up.
 const CHUNK: usize = 64;
 
@@ -29,7 +31,7 @@ impl Shader for Row {
     }
 
     fn workgroup(&self) -> [u32; 3] {
-        [if self.shared { SHARED } else { 16 }, 1, 1]
+        [if self.shared { SHARED } else { ALONE }, 1, 1]
     }
 
     fn declarations(&self) -> String {
@@ -51,7 +53,7 @@ impl Shader for Row {
         let place = if self.shared {
             format!("let row = group.x + group.y * {MOST_GROUPS}u; let first = local.x; let step = {SHARED}u;\n")
         } else {
-            format!("let row = id.x + group.y * {}u; let first = 0u; let step = 1u;\n", MOST_GROUPS * 16)
+            format!("let row = id.x + group.y * {}u; let first = 0u; let step = 1u;\n", MOST_GROUPS * ALONE as usize)
         };
         let statistics = "let n = dims[1] / 4u; let eps = bitcast<f32>(dims[2]); let at = row * n;\n\
             if (row >= dims[0]) { return; }\n\
@@ -106,9 +108,8 @@ impl Shader for Columns {
 fn by_rows(backward: bool, inputs: [&CubeTensor; 3], outputs: &[&CubeTensor], eps: f32) {
     let (rows, width) = rows(inputs[0]);
     let shader = Row { backward, shared: !in_software(inputs[0]) };
-    let groups = if shader.shared { rows } else { rows.div_ceil(16) };
-    let groups = [groups.min(MOST_GROUPS), groups.div_ceil(MOST_GROUPS), 1];
-    launch(shader, &inputs, outputs, &[rows, width, eps.to_bits() as usize], groups);
+    let groups = if shader.shared { rows } else { rows.div_ceil(ALONE as usize) };
+    launch(shader, &inputs, outputs, &[rows, width, eps.to_bits() as usize], folded(groups));
 }
 
 /// Number and width of the rows.

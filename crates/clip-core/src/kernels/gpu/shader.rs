@@ -27,6 +27,11 @@ pub(super) trait Shader: Clone + Debug + Eq + Hash + Send + Sync + 'static {
 /// Most workgroups that WebGPU grants in one dimension.
 pub(super) const MOST_GROUPS: usize = 65_535;
 
+/// So many workgroups in two dimensions, as far as one does not do: the second counts whole [`MOST_GROUPS`].
+pub(super) fn folded(groups: usize) -> [usize; 3] {
+    [groups.min(MOST_GROUPS), groups.div_ceil(MOST_GROUPS), 1]
+}
+
 struct Wgsl<S>(S);
 
 impl<S: Shader> KernelSource for Wgsl<S> {
@@ -98,11 +103,14 @@ pub(super) fn in_software(tensor: &CubeTensor) -> bool {
 pub(super) mod by_values {
     use burn::backend::wgpu::CubeTensor;
 
-    use super::{MOST_GROUPS, Shader};
+    use super::{MOST_GROUPS, Shader, folded};
 
     pub(in super::super) const WORKGROUP: [u32; 3] = [64, 1, 1];
+
     /// First lines of the body: `i` is where the four stand.
-    pub(in super::super) const BEGIN: &str = "let i = id.x + id.y * 4194240u;\nif (i >= dims[0]) { return; }\n";
+    pub(in super::super) fn begin() -> String {
+        format!("let i = id.x + id.y * {}u;\nif (i >= dims[0]) {{ return; }}\n", MOST_GROUPS * WORKGROUP[0] as usize)
+    }
 
     /// Over all values of the outputs; `numbers` come after the count.
     pub(in super::super) fn launch<S: Shader>(
@@ -115,6 +123,6 @@ pub(super) mod by_values {
         let groups = count.div_ceil(WORKGROUP[0] as usize);
         let dims: Vec<usize> =
             [count].into_iter().chain(numbers.iter().map(|number| number.to_bits() as usize)).collect();
-        super::launch(shader, inputs, outputs, &dims, [groups.min(MOST_GROUPS), groups.div_ceil(MOST_GROUPS), 1]);
+        super::launch(shader, inputs, outputs, &dims, folded(groups));
     }
 }
