@@ -1,13 +1,12 @@
 /** The pairs that the benchmarks of training learn from. */
 
-import { readFile } from "node:fs/promises";
 import { webDataset } from "clipwright";
 
-/** All training pairs of the emoji example. */
+/** All training pairs of the emoji example, in Node or on a page of this repository. */
 export async function emojiPairs() {
+  const tar = new URL("../examples/data/emoji-train.tar", import.meta.url);
+  const source = tar.protocol === "file:" ? await (await import("node:fs/promises")).readFile(tar) : tar.href;
   const pairs = [];
-  for await (const pair of webDataset(await readFile(new URL("../examples/data/emoji-train.tar", import.meta.url)))) {
-    pairs.push(pair);
-  }
+  for await (const pair of webDataset(source)) pairs.push(pair);
   return pairs;
 }

@@ -19,6 +19,12 @@ function normalized(data, dim) {
   return out;
 }
 
+/** Least cosine of rows of length one. */
+function leastCosine(a, b, dim) {
+  const dot = (row) => a.subarray(row, row + dim).reduce((sum, x, i) => sum + x * b[row + i], 0);
+  return Math.min(...Array.from({ length: a.length / dim }, (_, i) => dot(i * dim)));
+}
+
 const furthest = (a, b) => a.reduce((most, x, i) => Math.max(most, Math.abs(x - b[i])), 0);
 
 /** Milliseconds a call, over as many as take a fifth of a second. */
@@ -32,56 +38,93 @@ async function timed(call) {
   return (performance.now() - began) / calls;
 }
 
+/** Token ids of a long caption and of a short one, padded to the context, and how many count. */
+async function captions(clip) {
+  const { contextLength, vocabSize } = clip.info.config.text;
+  // SigLIP attends to padding too, and comes without a vocabulary here
+  if (clip.info.config.objective === "sigmoid") {
+    return [
+      { ids: Int32Array.from({ length: contextLength }, (_, i) => (i * 7919) % vocabSize), length: contextLength },
+    ];
+  }
+  const ids = await clip.tokenize([LONG, SHORT], { truncate: true });
+  return [
+    { ids: ids.slice(0, contextLength), length: contextLength },
+    { ids: ids.slice(contextLength), length: 7 },
+  ];
+}
+
+/** The same rows again and again. */
+function repeated(row, count) {
+  const out = new row.constructor(row.length * count);
+  for (let i = 0; i < count; i++) out.set(row, i * row.length);
+  return out;
+}
+
 /** What is asked of both: a name, our call and the peer's input. */
 async function tasks(clip, batches) {
   const { imageSize: size } = clip.info.config.vision;
+  const texts = await captions(clip);
   const out = [];
   for (const batch of batches) {
-    const images = Array.from({ length: batch }, (_, seed) => picture(size, seed));
-    const pixels = await clip.preprocess(images);
+    const pixels = await clip.preprocess(Array.from({ length: batch }, (_, seed) => picture(size, seed)));
     out.push({
       task: `image, batch ${batch}`,
       ours: () => clip.encodeImage({ pixelValues: pixels }),
       tower: "vision",
       feeds: { pixel_values: new ort.Tensor("float32", pixels, [batch, 3, size, size]) },
     });
-    const { contextLength } = clip.info.config.text;
-    for (const [caption, length] of [
-      [LONG, contextLength],
-      [SHORT, 7],
-    ]) {
-      const texts = Array(batch).fill(caption);
-      const all = await clip.tokenize(texts, { truncate: true });
-      const ids = new BigInt64Array(batch * length);
-      for (let i = 0; i < ids.length; i++) {
-        ids[i] = BigInt(all[Math.floor(i / length) * contextLength + (i % length)]);
-      }
+    for (const { ids, length } of texts) {
+      const inputIds = repeated(ids, batch);
+      const theirs = repeated(BigInt64Array.from(ids.subarray(0, length), BigInt), batch);
       out.push({
         task: `caption of ${length} tokens, batch ${batch}`,
-        ours: () => clip.encodeText(texts, { truncate: true }),
+        ours: () => clip.encodeText({ inputIds }),
         tower: "text",
-        feeds: { input_ids: new ort.Tensor("int64", ids, [batch, length]) },
+        feeds: { input_ids: new ort.Tensor("int64", theirs, [batch, length]) },
       });
     }
   }
   return out;
 }
 
-/** Milliseconds of each, `rounds` times by turns, and the largest difference of an embedding's values. */
-export async function measureEncoding({ base, provider, batches, rounds }, report = () => {}) {
-  const clip = await Clip.load(base, { device: provider === "webgpu" ? "webgpu" : "cpu", cache: false });
+/** Embeddings of every task, in full precision. */
+async function inFull(base, options, batches) {
+  const clip = await Clip.load(base, options);
+  const embeddings = [];
+  for (const { ours } of await tasks(clip, batches)) embeddings.push((await ours()).data);
+  clip.dispose();
+  return embeddings;
+}
+
+/**
+ * Milliseconds of each, `rounds` times by turns, and the largest difference of an embedding's values; of 8-bit weights (`q8`) also
+ * how near either side comes to the whole ones.
+ */
+export async function measureEncoding({ base, provider, q8, batches, rounds }, report = () => {}) {
+  const options = { device: provider === "webgpu" ? "webgpu" : "cpu", cache: false };
+  const whole = q8 && (await inFull(base, options, batches));
+  const clip = await Clip.load(base, { ...options, ...(q8 && { dtype: "q8" }) });
   // one, or on an isolated page as many as the machine has
   const threads = clip.info.device.threads ?? 1;
   ort.env.wasm.wasmPaths = "/benchmarks/peers/node_modules/onnxruntime-web/dist/";
   ort.env.wasm.numThreads = threads;
-  const session = (tower) => ort.InferenceSession.create(`${base}${tower}.onnx`, { executionProviders: [provider] });
+  const session = (tower) =>
+    ort.InferenceSession.create(`${base}${tower}${q8 ? ".q8" : ""}.onnx`, { executionProviders: [provider] });
   const sessions = { vision: await session("vision"), text: await session("text") };
   const rows = [];
-  for (const { task, ours, tower, feeds } of await tasks(clip, batches)) {
+  for (const [i, { task, ours, tower, feeds }] of (await tasks(clip, batches)).entries()) {
     const theirs = async () => (await sessions[tower].run(feeds)).embeds;
     const [a, b] = [await ours(), await theirs()];
-    const difference = furthest(a.data, normalized(b.data, b.dims[1]));
-    const row = { task, difference, ours: [], theirs: [] };
+    const [dim, their] = [b.dims[1], normalized(b.data, b.dims[1])];
+    const near = (embeddings) => leastCosine(embeddings, whole[i], dim);
+    const row = {
+      task,
+      difference: furthest(a.data, their),
+      ...(whole && { cosine: { ours: near(a.data), theirs: near(their) } }),
+      ours: [],
+      theirs: [],
+    };
     // engines compile what is hot only after a while; what takes seconds a call is neither warmed up nor repeated as often
     const slow = (await timed(ours)) + (await timed(theirs)) > 5_000;
     for (let round = 0; round < (slow ? 3 : rounds); round++) {

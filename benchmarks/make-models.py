@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Models with random weights for the encoding benchmark: safetensors for clipwright, ONNX for its peers, the same weights.
 
-    pip install torch "transformers==5.*" onnx
+    pip install torch "transformers==5.*" onnx onnxruntime
     python make-models.py FOLDER [NAME ...]
 
 Each becomes a folder as Hugging Face publishes it, with `vision.onnx` and `text.onnx` beside it: batch and caption length are
-dynamic, embeddings not of length one. A folder that is there already is left as it is.
+dynamic, embeddings not of length one; and `vision.q8.onnx` and `text.q8.onnx`, quantised as transformers.js's script does it. A folder that is there already is left as it is.
 """
 import json
 import sys
@@ -68,6 +68,17 @@ def make(name, folder):
     export(Text(model), ids, "input_ids", axes, folder / "text.onnx")
 
 
+def quantize(folder):
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    for tower, weights in (("vision", QuantType.QUInt8), ("text", QuantType.QInt8)):
+        # onnxruntime-web has no convolution by signed weights
+        quantize_dynamic(
+            folder / f"{tower}.onnx", folder / f"{tower}.q8.onnx", weight_type=weights,
+            extra_options=dict(EnableSubgraph=True, MatMulConstBOnly=True),
+        )
+
+
 def publish(folder):
     """What transformers.js wants besides: its files' names, and how images are prepared."""
     (folder / "onnx").mkdir(exist_ok=True)
@@ -96,4 +107,6 @@ if __name__ == "__main__":
         if not (folder / "text.onnx").exists():
             print(f"  {name}")
             make(name, folder)
+        if not (folder / "text.q8.onnx").exists():
+            quantize(folder)
         publish(folder)

@@ -1,20 +1,27 @@
-/** Our half of the training-step benchmark: prints a JSON line of milliseconds per repeat. */
+/** Our part of the training-step benchmark; as a program it prints a JSON line of milliseconds a step. */
 
 import { ClipTrainer } from "clipwright";
 import { config, fit } from "../examples/emoji/config.mjs";
 import { emojiPairs } from "./emoji.mjs";
 
 const WARM_UP = 2;
-const repeats = Number(process.argv[2] ?? 5);
 
-const pairs = await emojiPairs();
-const trainer = await ClipTrainer.create({ config, device: "cpu", seed: 1 });
-const ms = [];
-let began = 0;
-for await (const { step } of trainer.fit(pairs, { ...fit, epochs: 20 })) {
-  if (step > WARM_UP) ms.push(performance.now() - began);
-  if (step === WARM_UP + repeats) break;
-  began = performance.now();
+/** Milliseconds of so many steps, and the threads they had. */
+export async function measureSteps(device, repeats) {
+  const pairs = await emojiPairs();
+  const trainer = await ClipTrainer.create({ config, device, seed: 1 });
+  const ms = [];
+  let began = 0;
+  for await (const { step } of trainer.fit(pairs, { ...fit, epochs: 20 })) {
+    if (step > WARM_UP) ms.push(performance.now() - began);
+    if (step === WARM_UP + repeats) break;
+    began = performance.now();
+  }
+  const { threads = 1 } = trainer.info.device;
+  trainer.dispose();
+  return { ms, threads };
 }
-trainer.dispose();
-console.log(JSON.stringify({ ms }));
+
+if (globalThis.process?.argv[1]?.endsWith("training-step.mjs")) {
+  console.log(JSON.stringify(await measureSteps("cpu", Number(process.argv[2] ?? 5))));
+}

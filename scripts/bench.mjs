@@ -17,7 +17,7 @@ const REPEATS = 5;
 const mb = (bytes) => (bytes === undefined ? "–" : `${(Math.round(bytes / 1e5) / 10 + 0).toFixed(1)} MB`);
 
 /** Writes results, and the page that shows them. */
-function save(name, results) {
+async function save(name, results) {
   mkdirSync(RESULTS, { recursive: true });
   const commit = execFileSync("git", ["rev-parse", "--short", "HEAD"], { cwd: ROOT, encoding: "utf8" }).trim();
   const machine = { cpu: cpus()[0]?.model, cores: cpus().length, node: process.version };
@@ -27,7 +27,7 @@ function save(name, results) {
   const rounded = (_, value) => (typeof value === "number" ? Number(value.toPrecision(4)) : value);
   writeFileSync(file, `${JSON.stringify(whole, rounded, 2)}\n`);
   run("npx", ["biome", "format", "--write", file]);
-  writePerformance();
+  await writePerformance();
   console.log(`\nwritten to ${file.slice(ROOT.length)}`);
 }
 
@@ -38,52 +38,69 @@ function lastLine(command, args, orElse) {
   return JSON.parse(stdout.trim().split("\n").at(-1));
 }
 
-function trainingStep() {
+/** A step on WebGPU or on threads, in Chromium: each in a page of its own. */
+async function stepsInPage(device, repeats) {
+  const { page, version, close } = await openPage("benchmarks/page.html", { isolated: true });
+  const measured = await page.evaluate(
+    async ([device, repeats]) => (await import("/benchmarks/training-step.mjs")).measureSteps(device, repeats),
+    [device, repeats],
+  );
+  await close();
+  return { ...measured, chromium: version };
+}
+
+async function trainingStep() {
   installPeers();
   const python = process.env.PYTHON ?? "python3";
-  const ours = [];
-  const theirs = [];
-  const tfjs = [];
-  const native = [];
-  let torch = "";
   // of its own folder: the tests' flags are others
   const cargo = ["--release", "--locked", "-p", "clip-core", "--example", "training_step"];
   const nativeBuild = ["--target-dir", join(CACHE, "target-native")];
   say("building the native program (the first time 5 minutes)");
   run("cargo", ["build", ...cargo, ...nativeBuild]);
-  for (let round = 1; round <= ROUNDS; round++) {
-    say(`round ${round} of ${ROUNDS}`);
-    ours.push(...lastLine("node", ["benchmarks/training-step.mjs", String(REPEATS)], "our half failed").ms);
-    native.push(
-      ...lastLine(
-        "cargo",
-        ["run", "--quiet", ...cargo, ...nativeBuild, "--", String(REPEATS)],
-        "the native half failed",
-      ).ms,
-    );
-    const peer = lastLine(
+  const repeats = String(REPEATS);
+  const torch = (threads) =>
+    lastLine(
       python,
-      ["benchmarks/training-step.py", "--repeats", String(REPEATS)],
+      ["benchmarks/training-step.py", "--repeats", repeats, "--threads", String(threads)],
       "PyTorch is needed: pip install torch, or PYTHON=… to name an interpreter that has it",
     );
-    theirs.push(...peer.ms);
-    torch = peer.torch;
-    tfjs.push(...lastLine("node", ["benchmarks/training-step-tfjs.mjs", "1"], "TensorFlow.js's part failed").ms);
+  const program = ["run", "--quiet", ...cargo, ...nativeBuild, "--", repeats];
+  const result = { ours: [], native: [], theirs: [], tfjs: [], oursThreads: [], theirsThreads: [] };
+  for (let round = 1; round <= ROUNDS; round++) {
+    say(`round ${round} of ${ROUNDS}`);
+    result.ours.push(...lastLine("node", ["benchmarks/training-step.mjs", repeats], "our half failed").ms);
+    result.native.push(...lastLine("cargo", program, "the native half failed").ms);
+    const peer = torch(1);
+    result.theirs.push(...peer.ms);
+    result.torch = peer.torch;
+    const tfjs = ["benchmarks/training-step-tfjs.mjs", "1"];
+    result.tfjs.push(...lastLine("node", tfjs, "TensorFlow.js's part failed").ms);
+    const { ms, threads, chromium } = await stepsInPage("cpu", REPEATS);
+    result.oursThreads.push(...ms);
+    Object.assign(result, { threads, chromium });
+    result.theirsThreads.push(...torch(threads).ms);
   }
+  say("WebGPU, on the software rasteriser");
+  result.webgpu = (await stepsInPage("webgpu", 1)).ms;
+  const { ours, native, theirs, tfjs, oursThreads, theirsThreads, threads, webgpu } = result;
   const row = (name, ms) =>
     console.log(
-      `  ${name.padEnd(34)}${[Math.min(...ms), median(ms), Math.max(...ms)].map((n) => n.toFixed(0).padStart(8)).join("")}`,
+      `  ${name.padEnd(40)}${[Math.min(...ms), median(ms), Math.max(...ms)].map((n) => n.toFixed(0).padStart(8)).join("")}`,
     );
-  console.log("\nTraining step, emoji model, batch 256, ms  min  median     max");
+  console.log("\nTraining step, emoji model, batch 256, ms        min  median     max");
   row("clipwright, Wasm, 1 thread (Node)", ours);
   row("clipwright, native, 1 thread", native);
-  row(`PyTorch ${torch}, 1 thread`, theirs);
+  row(`PyTorch ${result.torch}, 1 thread`, theirs);
   row("TensorFlow.js 4.22, Wasm, 1 thread", tfjs);
+  row(`clipwright, Wasm, ${threads} threads (Chromium)`, oursThreads);
+  row(`PyTorch ${result.torch}, ${threads} threads`, theirsThreads);
+  row("clipwright, WebGPU in software", webgpu);
   const share = (one, other) => `${(median(one) / median(other)).toFixed(2)}×`;
   console.log(
-    `  Wasm: ${share(ours, theirs)} PyTorch's time, ${share(ours, tfjs)} TensorFlow.js's; native: ${share(native, theirs)}`,
+    `  Wasm: ${share(ours, theirs)} PyTorch's time, ${share(ours, tfjs)} TensorFlow.js's; native: ${share(native, theirs)}; ` +
+      `${threads} threads: ${share(oursThreads, theirsThreads)}`,
   );
-  save("training-step", { torch, ours, native, theirs, tfjs });
+  await save("training-step", result);
 }
 
 async function memory() {
@@ -106,7 +123,7 @@ async function memory() {
   console.log("\nGrowth from step 100 to step 1,000");
   console.log(`  CPU: Wasm ${mb(growth(cpu, "wasmBytes"))}`);
   console.log(`  WebGPU: Wasm ${mb(growth(webgpu, "wasmBytes"))}, GPU ${mb(growth(webgpu, "gpuBytes"))}`);
-  save("memory", { cpu, webgpu });
+  await save("memory", { cpu, webgpu });
 }
 
 async function largeBatches() {
@@ -138,7 +155,7 @@ async function largeBatches() {
   const emoji = print(await stepTimes({ ...lock, ...micro, Muon: { muon: { lr: 0.02 } } }));
   say("steps of a small model in the proportions of ViT-B/32, batch 64");
   const likeB32 = print(await stepTimes(lock, { config: smallB32, batchSize: 64, count: 256 }));
-  save("large-batches", { memory, depth, emoji, likeB32 });
+  await save("large-batches", { memory, depth, emoji, likeB32 });
 }
 
 async function augmented() {
@@ -165,7 +182,7 @@ async function augmented() {
     return measureAugmented("cpu", photo, window.report);
   }, photo);
   await close();
-  save("augmented", { node, chromium: ratio(chromium) });
+  await save("augmented", { node, chromium: ratio(chromium) });
 }
 
 const PEERS = join(ROOT, "benchmarks", "peers", "node_modules");
@@ -173,7 +190,7 @@ const installPeers = () =>
   run("npm", ["ci", "--prefix", "benchmarks/peers", "--ignore-scripts", "--no-audit", "--no-fund"]);
 
 /** What a page fetches to encode: module and glue. */
-function download() {
+async function download() {
   installPeers();
   const ours = (name, ...modules) => ({
     name,
@@ -201,7 +218,7 @@ function download() {
   });
   for (const { name, raw, gzip } of rows)
     console.log(`  ${name.padEnd(34)} ${mb(raw).padStart(9)} ${mb(gzip).padStart(9)} gzip`);
-  save("download", { rows });
+  await save("download", { rows });
 }
 
 /** The model's folder's folder, made if it isn't there. */
@@ -263,41 +280,51 @@ async function load() {
     `  share of its time ${(ourMs / theirMs).toFixed(2)}×, of its memory ${(ourBytes / theirBytes).toFixed(2)}×`,
   );
   const { version: peerVersion } = JSON.parse(readFileSync(join(peer, "package.json"), "utf8"));
-  save(`load-${model}-${device}`, { chromium: version, model, device, peer: peerVersion, runs });
+  await save(`load-${model}-${device}`, { chromium: version, model, device, peer: peerVersion, runs });
 }
 
 /** Ours and onnxruntime-web's, on models that PyTorch makes. */
 async function encode() {
-  const [provider = "wasm", model = "vit-b-32", threads = "single"] = process.argv.slice(3);
-  if (!["single", "threads"].includes(threads)) fail(`expected single or threads, got ${threads}`);
+  const [provider = "wasm", model = "vit-b-32", ...how] = process.argv.slice(3);
+  const unknown = how.find((word) => !["threads", "q8"].includes(word));
+  if (unknown) fail(`expected threads or q8, got ${unknown}`);
+  const [threads, q8] = [how.includes("threads"), how.includes("q8")];
   const folder = makeModel(model);
   installPeers();
   const peer = `ort.${provider === "webgpu" ? "webgpu" : "wasm"}.bundle.min.mjs`;
   const { page, origin, version, close } = await openPage("benchmarks/page.html", {
     plugins: [serveModels(folder)],
     alias: { "onnxruntime-web": join(PEERS, "onnxruntime-web", "dist", peer) },
-    isolated: threads === "threads",
+    isolated: threads,
   });
   const spread = (ms) =>
     [Math.min(...ms), median(ms), Math.max(...ms)].map((n) => n.toFixed(n < 10 ? 1 : 0).padStart(7)).join("");
   say(
-    `${model} in Chromium ${version}, ${provider}, ${threads === "threads" ? "a thread a core" : "one thread"}: ms (min, median, max), by turns`,
+    `${model} in Chromium ${version}, ${provider}, ${q8 ? "8-bit weights, " : ""}${threads ? "a thread a core" : "one thread"}: ms (min, median, max), by turns`,
   );
   console.log(`  ${"".padEnd(32)}${"clipwright".padStart(21)}${"onnxruntime-web".padStart(21)}   ratio`);
-  await page.exposeFunction("report", ({ task, ours, theirs, difference }) => {
+  await page.exposeFunction("report", ({ task, ours, theirs, difference, cosine }) => {
     const ratio = median(theirs) / median(ours);
-    console.log(`  ${task.padEnd(32)}${spread(ours)}${spread(theirs)}  ${ratio.toFixed(2)}×`);
-    if (!(difference < 1e-4)) fail(`${task}: the embeddings differ by ${difference}`);
+    const near = cosine ? `  cosine to f32 ${cosine.ours.toFixed(6)}, ${cosine.theirs.toFixed(6)}` : "";
+    console.log(`  ${task.padEnd(32)}${spread(ours)}${spread(theirs)}  ${ratio.toFixed(2)}×${near}`);
+    if (!q8 && !(difference < 1e-4)) fail(`${task}: the embeddings differ by ${difference}`);
   });
-  const request = { base: `${origin}/models/${model}/`, provider, batches: [1, 8], rounds: ROUNDS + 2 };
+  const request = { base: `${origin}/models/${model}/`, provider, q8, batches: [1, 8], rounds: ROUNDS + 2 };
   const measured = await page.evaluate(async (request) => {
     const { measureEncoding } = await import("/benchmarks/encode.mjs");
     return measureEncoding(request, window.report);
   }, request);
   await close();
   const { version: peerVersion } = JSON.parse(readFileSync(join(PEERS, "onnxruntime-web", "package.json"), "utf8"));
-  const suffix = threads === "threads" ? "-threads" : "";
-  save(`encode-${model}-${provider}${suffix}`, { chromium: version, model, provider, peer: peerVersion, ...measured });
+  const suffix = how.sort().map((word) => `-${word}`);
+  await save(`encode-${model}-${provider}${suffix.join("")}`, {
+    chromium: version,
+    model,
+    provider,
+    q8,
+    peer: peerVersion,
+    ...measured,
+  });
 }
 
 const benchmarks = {

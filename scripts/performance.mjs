@@ -7,6 +7,8 @@ import { ROOT, run, say } from "./setup.mjs";
 
 export const RESULTS = join(ROOT, "benchmarks", "results");
 const PAGE = join(ROOT, "docs", "performance.md");
+/** Drawings, beside the page. */
+const PLOTS = join(ROOT, "docs", "performance");
 
 export const median = (values) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)];
 
@@ -39,28 +41,33 @@ const WORK = {
   small: { image: 0.114 },
 };
 
+/** What was measured, in words. */
+function encodingTitle({ model, provider, q8 = false, threads = 1 }) {
+  const device =
+    provider === "webgpu"
+      ? "WebGPU on a software rasteriser"
+      : `Wasm, ${threads === 1 ? "one thread" : `${threads} threads`}`;
+  return `${model}, ${q8 ? "8-bit weights, " : ""}${device}`;
+}
+
 function encoding(name) {
   const result = read(name);
-  const rows = result.rows.map(({ task, ours, theirs }) => {
+  const { q8 = false } = result;
+  const rows = result.rows.map(({ task, ours, theirs, cosine }) => {
     const [, input, batch] = /^(.*), batch (\d+)$/.exec(task);
     const work = WORK[result.model]?.[input] * Number(batch) * 1e3;
     const rate = (ms) => (work ? (work / median(ms)).toFixed(1) : "");
     const ratio = `**${(median(theirs) / median(ours)).toFixed(2)} ×**`;
-    return [task, spread(ours), spread(theirs), ratio, rate(ours), rate(theirs)];
+    const near = q8 ? [cosine.ours.toFixed(6), cosine.theirs.toFixed(6)] : [rate(ours), rate(theirs)];
+    return [task, spread(ours), spread(theirs), ratio, ...near];
   });
   const { threads = 1 } = result;
-  const device =
-    result.provider === "webgpu"
-      ? "WebGPU on a software rasteriser"
-      : `Wasm, ${threads === 1 ? "one thread" : `${threads} threads`}`;
-  const command = `npm run bench:encode -- ${result.provider} ${result.model}${threads === 1 ? "" : " threads"}`;
+  const command = `npm run bench:encode -- ${result.provider} ${result.model}${q8 ? " q8" : ""}${threads === 1 ? "" : " threads"}`;
+  const last = q8 ? ["cosine to f32, least", "its"] : ["GFLOP/s", "its"];
   return [
-    `### ${result.model}, ${device}`,
+    `### ${encodingTitle(result)}`,
     `\`${command}\`. ${where(result)} onnxruntime-web ${result.peer}.`,
-    table(
-      ["ms: least, median, most", "clipwright", "onnxruntime-web", "how many times as fast", "GFLOP/s", "its"],
-      rows,
-    ),
+    table(["ms: least, median, most", "clipwright", "onnxruntime-web", "how many times as fast", ...last], rows),
   ];
 }
 
@@ -84,22 +91,25 @@ function loading(name) {
 function trainingStep() {
   const result = read("training-step");
   if (!result) return [];
-  const { ours, native, theirs, tfjs } = result;
+  const { ours, native, theirs, tfjs, oursThreads, theirsThreads, threads, webgpu } = result;
+  const share = (one, other) => `**${(median(one) / median(other)).toFixed(2)} ×**`;
   return [
     "## A training step",
     `The emoji model, batch 256: forward, backward, AdamW; TensorFlow.js does less (benchmarks/training-step-tfjs.mjs). \`npm run bench:step\`. ${where(result)}`,
+    "![Milliseconds of a training step](performance/training-step.svg)",
     table(
-      ["ms: least, median, most", "one thread"],
+      ["ms: least, median, most", "", "share of PyTorch's time"],
       [
-        ["clipwright, Wasm in Node (no relaxed SIMD)", spread(ours)],
-        ["clipwright, native", spread(native)],
-        [`PyTorch ${result.torch}`, spread(theirs)],
-        ["TensorFlow.js 4.22, Wasm in Node", spread(tfjs)],
-        ["Wasm's share of PyTorch's time", `**${(median(ours) / median(theirs)).toFixed(2)} ×**`],
-        ["native share of PyTorch's time", `**${(median(native) / median(theirs)).toFixed(2)} ×**`],
-        ["times as fast as TensorFlow.js", `**${(median(tfjs) / median(ours)).toFixed(1)} ×**`],
+        ["clipwright, Wasm in Node (no relaxed SIMD), one thread", spread(ours), share(ours, theirs)],
+        ["clipwright, native, one thread", spread(native), share(native, theirs)],
+        [`PyTorch ${result.torch}, one thread`, spread(theirs), ""],
+        ["TensorFlow.js 4.22, Wasm in Node, one thread", spread(tfjs), share(tfjs, theirs)],
+        [`clipwright, Wasm in Chromium, ${threads} threads`, spread(oursThreads), share(oursThreads, theirsThreads)],
+        [`PyTorch ${result.torch}, ${threads} threads`, spread(theirsThreads), ""],
+        ["clipwright, WebGPU on a software rasteriser", spread(webgpu), ""],
       ],
     ),
+    `Times as fast as TensorFlow.js: **${(median(tfjs) / median(ours)).toFixed(1)} ×**.`,
   ];
 }
 
@@ -117,8 +127,31 @@ function download() {
   ];
 }
 
+/** Draws the results, where what draws is installed: encoding and steps install it. */
+async function draw(encodings) {
+  if (!existsSync(join(ROOT, "benchmarks", "peers", "node_modules", "vega"))) return;
+  const { ratios, times } = await import("../benchmarks/peers/plots.mjs");
+  mkdirSync(PLOTS, { recursive: true });
+  const bars = encodings.map(read).flatMap((result) =>
+    result.rows.map(({ task, ours, theirs }) => {
+      return { group: encodingTitle(result), task, ratio: median(theirs) / median(ours) };
+    }),
+  );
+  writeFileSync(join(PLOTS, "encoding.svg"), await ratios(bars, "Times as fast as onnxruntime-web"));
+  const { ours, native, theirs, tfjs, oursThreads, theirsThreads, threads, torch } = read("training-step");
+  const steps = [
+    { name: `PyTorch ${torch}`, ms: median(theirs), ours: false },
+    { name: "clipwright, native", ms: median(native), ours: true },
+    { name: "clipwright, Wasm in Node", ms: median(ours), ours: true },
+    { name: "TensorFlow.js 4.22, Wasm in Node", ms: median(tfjs), ours: false },
+    { name: `PyTorch, ${threads} threads`, ms: median(theirsThreads), ours: false },
+    { name: `clipwright, Wasm in Chromium, ${threads} threads`, ms: median(oursThreads), ours: true },
+  ];
+  writeFileSync(join(PLOTS, "training-step.svg"), await times(steps, "A training step, ms"));
+}
+
 /** Writes the page from all results that are there. */
-export function writePerformance() {
+export async function writePerformance() {
   mkdirSync(RESULTS, { recursive: true });
   const named = (prefix) =>
     readdirSync(RESULTS)
@@ -126,6 +159,7 @@ export function writePerformance() {
       .sort()
       .map((file) => file.slice(0, -".json".length));
   const [encodings, loads] = [named("encode-"), named("load-")];
+  await draw(encodings);
   const sections = [
     "# Performance",
     "<!-- made by scripts/performance.mjs from benchmarks/results/: run the benchmark, do not edit -->",
@@ -134,6 +168,7 @@ export function writePerformance() {
       ? [
           "## Encoding",
           "The same random weights, embeddings equal to 1e-4, in one page. Captions have no padding on either side. What limits the kernels: [0014](decisions/0014-rows-against-rows.md) on the CPU, [0016](decisions/0016-webgpu-kernels-in-wgsl.md) on WebGPU.",
+          "![Times as fast as onnxruntime-web, by model, device and task](performance/encoding.svg)",
           ...encodings.flatMap(encoding),
         ]
       : []),
@@ -152,6 +187,6 @@ export function writePerformance() {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  writePerformance();
+  await writePerformance();
   say("wrote docs/performance.md");
 }

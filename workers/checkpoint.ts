@@ -225,7 +225,7 @@ export async function openModel(
     side.tokenizerConfig,
     request.reference,
     request.towers,
-    request.dtype === "f32",
+    request.dtype,
     request.maxTensorBytes,
     device,
   );

@@ -191,8 +191,8 @@ export interface LoadRequest {
   /** Left out: that of whoever published the checkpoint. */
   reference?: TokenizerReference;
   towers: Towers;
-  /** `auto` keeps half precision as it is stored, where the device can; `f32` widens it. */
-  dtype: "auto" | "f32";
+  /** `auto` keeps half precision as it is stored, where the device can; `f32` widens it; `q8` rounds the blocks' matrices. */
+  dtype: "auto" | "f32" | "q8";
   /** Left out: the adapter's limit. */
   maxTensorBytes?: number;
   device: DeviceChoice;
@@ -233,7 +233,7 @@ export interface ModelInfo {
   config: ClipConfig;
   device: DeviceInfo;
   /** Element type that the weights are kept in. */
-  dtype: "f32" | "f16";
+  dtype: "f32" | "f16" | "q8";
   /** Nothing while a trainer's vocabulary is not known yet. */
   preprocess?: PreprocessConfig;
   /** What its user should know, in words: weights that are no numbers, a cache that is full. */

@@ -130,4 +130,27 @@ describe.each(devices)("on %s", (device) => {
     }
     expect(checked).toBeGreaterThanOrEqual(3);
   });
+
+  test.each(cases.filter(({ name }) => /quickgelu-p8.hf|siglip-p16.hf|hf-fp16/.test(name)))(
+    "$name as 8-bit integers keeps the embeddings' direction",
+    async ({ folder, weights, config }) => {
+      const source: ClipSource = { weights: await Promise.all(weights.map(fixture)), config: await config() };
+      const inputs = parseSafetensors(await fixture(`models/${folder}/golden.safetensors`)).tensors;
+      const clip = await Clip.load(source, { device, dtype: "q8" });
+      expect(clip.info.dtype).toBe("q8");
+      const embeddings = {
+        image_embeds: await clip.encodeImage({ pixelValues: get(inputs, "pixel_values").data as Float32Array }),
+        text_embeds: await clip.encodeText({ inputIds: get(inputs, "input_ids").data as Int32Array }),
+      };
+      for (const [name, { data, shape }] of Object.entries(embeddings)) {
+        const golden = get(inputs, name).data;
+        for (let row = 0; row < data.length; row += shape[1]) {
+          const cosine = data.subarray(row, row + shape[1]).reduce((sum, x, i) => sum + x * (golden[row + i] ?? 0), 0);
+          expect(cosine, name).toBeGreaterThan(0.9995);
+          expect(cosine, name).toBeLessThan(0.9999999);
+        }
+      }
+      clip.dispose();
+    },
+  );
 });

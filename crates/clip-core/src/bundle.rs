@@ -223,11 +223,15 @@ impl Bundle {
         read(self.model.logits_per_image(rows(images, "image")?, rows(texts, "text")?)).await
     }
 
-    /// Element type of the weights: `f16` where any is kept so, else `f32`.
+    /// Element type of the weights: `q8` where any is quantised, else `f16` where any is kept so, else `f32`.
     pub fn dtype(&self) -> &'static str {
-        let mut half = AnyHalf(false);
-        self.model.visit(&mut half);
-        if half.0 { "f16" } else { "f32" }
+        let mut found = Narrowest { quantized: false, half: false };
+        self.model.visit(&mut found);
+        match found {
+            Narrowest { quantized: true, .. } => "q8",
+            Narrowest { half: true, .. } => "f16",
+            _ => "f32",
+        }
     }
 
     /// The same, able to learn.
@@ -239,11 +243,18 @@ impl Bundle {
     }
 }
 
-struct AnyHalf(bool);
+struct Narrowest {
+    quantized: bool,
+    half: bool,
+}
 
-impl ModuleVisitor for AnyHalf {
+impl ModuleVisitor for Narrowest {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        self.0 |= param.val().dtype() == DType::F16;
+        match param.val().dtype() {
+            DType::QFloat(_) => self.quantized = true,
+            DType::F16 => self.half = true,
+            _ => {}
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! A checkpoint on its way in: headers first, then the bytes that the model needs, in any pieces.
 
 use clip_core::bundle::{Files, Opening};
-use clip_core::checkpoint::{Header, LoadOptions, metadata};
+use clip_core::checkpoint::{Header, LoadOptions, Precision, metadata};
 use clip_core::digest;
 use clip_core::model::Towers;
 use clip_core::tokenizer::{Reference, Tokenizer};
@@ -59,7 +59,7 @@ impl JsOpening {
         tokenizer_config: Option<String>,
         reference: Option<String>,
         towers: &str,
-        widen: bool,
+        dtype: &str,
         most_tensor_bytes: Option<f64>,
         device: &Device,
     ) -> JsResult<Self> {
@@ -73,7 +73,7 @@ impl JsOpening {
         };
         let options = LoadOptions {
             towers: js(Towers::from_name(towers))?,
-            widen,
+            precision: js(Precision::from_name(dtype))?,
             most_tensor_bytes: most_tensor_bytes.map(|bytes| bytes as u64),
         };
         Ok(Self(js(Opening::new(&headers.0, &files, options, &device.0))?))

@@ -10,7 +10,7 @@ use super::layout::Naming;
 use super::stored::Stored;
 use crate::config::ClipConfig;
 use crate::error::{ClipError, Result};
-use crate::kernels;
+use crate::kernels::{self, int8};
 use crate::model::{Clip, Towers};
 
 /// Bytes of a file that must be pushed, in the order of [`Loading::parts`].
@@ -30,13 +30,40 @@ pub struct Part {
     offset: usize,
 }
 
+/// How weights are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Precision {
+    /// Half precision as it is stored, where the device can: widened at each use.
+    #[default]
+    Auto,
+    /// In full.
+    F32,
+    /// The blocks' matrices as 8-bit integers, see [`int8`]; the rest as in `Auto`.
+    Int8,
+}
+
+impl Precision {
+    /// `auto`, `f32` or `q8`.
+    ///
+    /// # Errors
+    /// `invalid-option` for any other name.
+    pub fn from_name(name: &str) -> Result<Self> {
+        match name {
+            "auto" => Ok(Self::Auto),
+            "f32" => Ok(Self::F32),
+            "q8" => Ok(Self::Int8),
+            got => Err(ClipError::unknown_name("dtype", "auto, f32 or q8", got)),
+        }
+    }
+}
+
 /// How a model is loaded.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct LoadOptions {
     /// With which towers.
     pub towers: Towers,
-    /// Whether half precision is widened at once, and not at each use.
-    pub widen: bool,
+    /// How weights are kept.
+    pub precision: Precision,
     /// Bytes that a tensor on the device may have; the token table is cut where it has more.
     pub most_tensor_bytes: Option<u64>,
 }
@@ -116,6 +143,8 @@ struct Target {
     shape: Vec<usize>,
     transposed: bool,
     half: bool,
+    /// Whether it becomes integers.
+    int8: bool,
     /// Parts that are still to come.
     missing: usize,
     /// In the checkpoint's order; none before the first part and after the last.
@@ -159,7 +188,8 @@ impl Loading {
         }
         let naming = Naming::detect(config, home.keys().copied())?;
         // training computes with what it keeps
-        let keep_half = !options.widen && !device.is_autodiff() && device.supports_dtype(FloatDType::F16);
+        let keep_half =
+            options.precision != Precision::F32 && !device.is_autodiff() && device.supports_dtype(FloatDType::F16);
         let most_values = options.most_tensor_bytes.map(|bytes| usize::try_from(bytes / 4).unwrap_or(usize::MAX));
         let blank = config.blank(options.towers, most_values, device);
         let mut specs = Specs::default();
@@ -171,7 +201,8 @@ impl Loading {
             let place = naming.place(&path);
             let is_table = path.starts_with("text.token_embedding.");
             let mut offset = 0;
-            let mut half = keep_half && shape.len() >= 2;
+            let int8 = options.precision == Precision::Int8 && place.transposed && path.contains(".resblocks.");
+            let mut half = keep_half && shape.len() >= 2 && !int8;
             for (index, (key, _)) in place.keys.iter().enumerate() {
                 let file = *home.get(key.as_str()).ok_or_else(|| ClipError::MissingTensor { name: key.clone() })?;
                 let info = files[file].tensor(key).ok_or_else(|| ClipError::MissingTensor { name: key.clone() })?;
@@ -193,7 +224,7 @@ impl Loading {
                 offset += values;
             }
             let missing = place.keys.len();
-            targets.push(Target { path, shape, transposed: place.transposed, half, missing, values: None });
+            targets.push(Target { path, shape, transposed: place.transposed, half, int8, missing, values: None });
         }
         let used: HashSet<&str> = parts.iter().map(|part| part.name.as_str()).collect();
         let extra = |name: &&&str| !used.contains(**name) && naming.is_of(name, options.towers);
@@ -274,11 +305,21 @@ impl Loading {
             return;
         }
         let Some(mut values) = target.values.take() else { return };
-        let as_columns = target.transposed && self.as_stored;
-        if target.transposed && !as_columns {
-            values = values.transposed(target.shape[1], target.shape[0]);
-        }
-        self.done.insert(target.path.clone(), Filled { values: values.into_tensor(&self.device), as_columns });
+        let integers = match &values {
+            Values::F32(values) if target.int8 => int8::quantized(values, target.shape[0]), // [out, in]
+            _ => None,
+        };
+        let filled = if let Some(integers) = integers {
+            Filled::Integers(Tensor::from_data(integers, &self.device))
+        } else if target.transposed && self.as_stored {
+            Filled::Columns(values.into_tensor(&self.device))
+        } else {
+            if target.transposed {
+                values = values.transposed(target.shape[1], target.shape[0]);
+            }
+            Filled::Rows(values.into_tensor(&self.device))
+        };
+        self.done.insert(target.path.clone(), filled);
     }
 
     /// All parts at once, from a file in memory that is the only one.
@@ -362,10 +403,13 @@ impl ModuleVisitor for Specs {
 }
 
 /// A parameter's values.
-struct Filled {
-    values: Tensor<1>,
-    /// Whether they are those of a matrix column by column.
-    as_columns: bool,
+enum Filled {
+    /// Row by row.
+    Rows(Tensor<1>),
+    /// A matrix, column by column.
+    Columns(Tensor<1>),
+    /// A matrix, quantised.
+    Integers(Tensor<2>),
 }
 
 struct Filler {
@@ -384,8 +428,9 @@ impl ModuleMapper for Filler {
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         match self.done.remove(&self.path.join(".")) {
-            Some(Filled { values, as_columns: false }) => Param::from_tensor(values.reshape(param.lazy_shape())),
-            Some(Filled { values, as_columns: true }) => {
+            Some(Filled::Rows(values)) => Param::from_tensor(values.reshape(param.lazy_shape())),
+            Some(Filled::Integers(values)) => Param::from_tensor(Tensor::from_dispatch(values.into_dispatch())),
+            Some(Filled::Columns(values)) => {
                 let mut shape = param.lazy_shape().dims::<D>();
                 shape.reverse();
                 Param::from_tensor(values.reshape(shape).transpose())

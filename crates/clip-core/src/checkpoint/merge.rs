@@ -12,7 +12,7 @@ use super::layout::{Layout, Naming};
 use super::stored::Stored;
 use crate::config::{ClipConfig, invalid};
 use crate::error::{ClipError, Result};
-use crate::kernels::{laid_out, widen};
+use crate::kernels::{int8, laid_out, widen};
 use crate::model::{Clip, Towers};
 
 /// What PEFT may do besides, and we do not: each changes what the same tensors mean, or adds others.
@@ -216,7 +216,7 @@ impl ModuleMapper for Merge<'_> {
     }
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let shape = param.val().dims();
+        let shape = int8::sides(&param.val());
         if D != 2 || self.failed.is_some() {
             return param;
         }

@@ -11,7 +11,7 @@ mod stored;
 pub use adapter::{Adapter, save_adapter};
 pub use header::{Header, TensorInfo};
 pub use layout::Layout;
-pub use loading::{LoadOptions, Loaded, Loading, Part, load};
+pub use loading::{LoadOptions, Loaded, Loading, Part, Precision, load};
 pub use save::{save, save_gradients};
 pub(crate) use save::{serialize, sort_header};
 

@@ -12,6 +12,7 @@ use super::loading::transpose;
 use crate::config::ClipConfig;
 use crate::device::read;
 use crate::error::{ClipError, Result};
+use crate::kernels::{int8, widen};
 use crate::model::Clip;
 
 /// f32 safetensors of every parameter, under the names of `layout`. `metadata` goes into `__metadata__` beside
@@ -78,6 +79,7 @@ impl ModuleVisitor for Collector<'_> {
             Some(gradients) => gradients.get::<D>(param.id),
         };
         if let Some(value) = value {
+            let value = if int8::is_quantized(&value) { widen(value) } else { value };
             let shape = value.dims().to_vec();
             let count = shape.iter().product::<usize>();
             self.tensors.push(Named { path: self.path.join("."), shape, values: value.reshape([count]) });

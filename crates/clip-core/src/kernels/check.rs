@@ -3,7 +3,7 @@
 
 use burn::tensor::{Device, Tensor, TensorData};
 
-use super::{AdamWRates, reference};
+use super::{AdamWRates, int8, reference};
 use crate::device::{cpu, read};
 use crate::error::{ClipError, Result};
 
@@ -130,6 +130,16 @@ async fn step(shape: [usize; 2], device: &Device, adamw: Step) -> Result<Vec<Vec
 
 type Step = fn([Tensor<2>; 4], AdamWRates) -> [Tensor<2>; 3];
 
+/// A product with integers.
+async fn integers([n, width, out]: [usize; 3], device: &Device, linear: Linear) -> Result<Vec<f32>> {
+    let weight: Vec<f32> = (0..out * width).map(|i| (i * 7919 % 2003) as f32 / 500.0 - 2.0).collect();
+    let Some(weight) = int8::quantized(&weight, width) else { return Ok(Vec::new()) };
+    let weight = Tensor::from_data(weight, device);
+    read(linear(input([1, n, width], 1, device), weight, Some(input([out], 2, device)))).await
+}
+
+type Linear = fn(Tensor<3>, Tensor<2>, Option<Tensor<1>>) -> Tensor<3>;
+
 /// Refuses what is off by more than rounding.
 fn compare(what: &str, got: &[f32], expected: &[f32]) -> Result<()> {
     let largest = expected.iter().fold(1e-3f32, |most, x| most.max(x.abs()));
@@ -152,6 +162,11 @@ pub async fn check(device: &Device) -> Result<()> {
         for ((got, expected), what) in got.iter().zip(&expected).zip(["output", "of x", "of weight", "of bias"]) {
             compare(&format!("{}, {what}", case.name), got, expected)?;
         }
+    }
+    for shape in [[1, 8, 4], [5, 24, 20], [9, 320, 36], [33, 512, 132], [70, 104, 8]] {
+        let got = integers(shape, device, super::linear).await?;
+        let expected = integers(shape, &cpu(), reference::linear).await?;
+        compare(&format!("linear of integers {shape:?}"), &got, &expected)?;
     }
     for shape in [[1, 4], [37, 12], [130, 64]] {
         let got = step(shape, device, super::adamw).await?;

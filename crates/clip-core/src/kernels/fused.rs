@@ -4,7 +4,7 @@
 use burn::backend::autodiff::checkpoint::{base::Checkpointer, strategy::CheckpointStrategy};
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
-use burn::backend::tensor::FloatTensor;
+use burn::backend::tensor::{FloatTensor, QuantizedTensor};
 use burn::backend::{Autodiff, Backend, Dispatch, backend_extension};
 use burn::tensor::Tensor;
 
@@ -16,6 +16,16 @@ use burn::tensor::Tensor;
 pub(super) fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<2> {
     let (x, weight, bias) = (x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch());
     Tensor::from_dispatch(Dispatch::fused_linear(x, weight, bias))
+}
+
+/// See [`super::linear`], of a weight as [`super::int8`] keeps it, and nothing tracked.
+///
+/// # Shapes
+/// - x: `[n, in]`; weight: `[out, in]`; bias: `[out]`
+/// - output: `[n, out]`
+pub(super) fn linear_int8(x: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<2> {
+    let (x, weight, bias) = (x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch());
+    Tensor::from_dispatch(Dispatch::fused_linear_int8(x, weight, bias))
 }
 
 /// See [`super::layer_norm`].
@@ -97,6 +107,12 @@ pub struct AdamWRates {
 pub(super) trait FusedOps: Backend {
     /// `x W + b` of `[n, in]`, `[in, out]` and `[out]`.
     fn fused_linear(x: FloatTensor<Self>, weight: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self>;
+    /// The same of integers, `[out, in]`.
+    fn fused_linear_int8(
+        x: FloatTensor<Self>,
+        weight: QuantizedTensor<Self>,
+        bias: FloatTensor<Self>,
+    ) -> FloatTensor<Self>;
     /// Gradient of x.
     fn fused_linear_backward_x(weight: FloatTensor<Self>, grad: FloatTensor<Self>) -> FloatTensor<Self>;
     /// Gradient of the weight.
@@ -175,6 +191,14 @@ impl<B: FusedOps, C: CheckpointStrategy> FusedOps for Autodiff<B, C> {
             }
             OpsKind::UnTracked(prep) => prep.finish(B::fused_linear(x, weight, bias)),
         }
+    }
+
+    fn fused_linear_int8(
+        _x: FloatTensor<Self>,
+        _weight: QuantizedTensor<Self>,
+        _bias: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        unreachable!("what learns is widened")
     }
 
     fn fused_linear_backward_x(_weight: FloatTensor<Self>, _grad: FloatTensor<Self>) -> FloatTensor<Self> {

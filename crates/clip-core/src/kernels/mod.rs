@@ -9,6 +9,7 @@ mod cpu;
 mod fused;
 #[cfg(feature = "webgpu")]
 mod gpu;
+pub mod int8;
 pub mod reference;
 
 use burn::backend::DispatchDevice;
@@ -16,7 +17,8 @@ use burn::tensor::{DType, Device, FloatDType, Tensor};
 
 pub use fused::AdamWRates;
 use fused::Gelu;
-pub use reference::widen;
+pub use int8::widen;
+use int8::{is_quantized, sides};
 
 /// Whether the CPU multiplies by our kernel: it is written for what Wasm has. Natively Burn's finds AVX.
 const OURS: bool = cfg!(target_arch = "wasm32");
@@ -29,11 +31,13 @@ const MOST_HEAD: usize = 128;
 /// `x W + b`.
 ///
 /// # Shapes
-/// - x: `[batch, length, in]`, in the precision that is computed in; weight: `[in, out]`; bias: `[out]`
+/// - x: `[batch, length, in]`, in the precision that is computed in; weight: `[in, out]`, or quantised; bias: `[out]`
 /// - output: `[batch, length, out]`, as x
 pub fn linear(x: Tensor<3>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<3> {
-    let ([batch, length, width], [_, out]) = (x.dims(), weight.dims());
-    let fused = if on_cpu(&x) {
+    let ([batch, length, width], [_, out]) = (x.dims(), sides(&weight));
+    let fused = if is_quantized(&weight) {
+        x.dtype() == DType::F32 && (on_cpu(&x) || in_fours(&[out]) && batch * length < MOST_ROWS)
+    } else if on_cpu(&x) {
         OURS && x.dtype() == DType::F32
     } else {
         x.dtype() == DType::F32 && weight.dtype() == DType::F32 && in_fours(&[width, out]) && batch * length < MOST_ROWS
@@ -42,9 +46,10 @@ pub fn linear(x: Tensor<3>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tenso
 }
 
 fn fused_linear(x: Tensor<3>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<3> {
-    let ([batch, length, width], [_, out]) = (x.dims(), weight.dims());
-    let bias = bias.unwrap_or_else(|| Tensor::zeros([out], &x.device()));
-    fused::linear(x.reshape([batch * length, width]), weight, widen(bias)).reshape([batch, length, out])
+    let ([batch, length, width], [_, out]) = (x.dims(), sides(&weight));
+    let bias = widen(bias.unwrap_or_else(|| Tensor::zeros([out], &x.device())));
+    let product = if is_quantized(&weight) { fused::linear_int8 } else { fused::linear };
+    product(x.reshape([batch * length, width]), weight, bias).reshape([batch, length, out])
 }
 
 /// Layer normalisation over the last dimension, biased variance.
@@ -321,6 +326,34 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn linear_of_integers_is_the_reference_of_what_they_stand_for() {
+        for (n, width, out) in [(1, 8, 1), (2, 16, 3), (5, 40, 4), (17, 320, 9), (50, 512, 21), (300, 24, 6)] {
+            let (x, bias) = (input([1, n, width], 6).inner(), input([out], 8).inner());
+            let weight = values(input([out, width], 7).inner());
+            let weight = Tensor::from_data(int8::quantized(&weight, width).unwrap(), &Device::flex());
+            let expected = values(reference::linear(x.clone(), weight.clone(), Some(bias.clone())));
+            // 16 bits a value of x
+            let largest = expected.iter().fold(0f32, |most, x| most.max(x.abs()));
+            let got = values(linear(x, weight, Some(bias)));
+            assert_eq!(got.len(), expected.len());
+            for (a, b) in got.iter().zip(&expected) {
+                assert!((a - b).abs() <= 5e-5 * largest, "{n} {width} {out}: {a} {b}");
+            }
+        }
+    }
+
+    #[test]
+    fn linear_of_integers_passes_on_what_is_no_number() {
+        let weight = Tensor::from_data(int8::quantized(&[0.5; 32], 16).unwrap(), &Device::flex());
+        let mut x = vec![1.0; 48];
+        x[20] = f32::NAN;
+        x[40] = f32::INFINITY;
+        let y = linear(Tensor::from_data(TensorData::new(x, [1, 3, 16]), &Device::flex()), weight, None);
+        let y = values(y);
+        assert!((y[0] - 8.0).abs() < 1e-3 && y[2..].iter().all(|x| !x.is_finite()), "{y:?}");
     }
 
     #[test]

@@ -3,21 +3,18 @@
 
 use burn::tensor::{DType, FloatDType, Tensor, TensorData, activation, module};
 
-use super::{AdamWRates, narrow, on_cpu};
-
-/// A weight as it is computed with: what is kept in half precision is widened for the moment of its use.
-pub fn widen<const D: usize>(weight: Tensor<D>) -> Tensor<D> {
-    weight.cast(FloatDType::F32)
-}
+use super::int8::{is_quantized, sides};
+use super::{AdamWRates, narrow, on_cpu, widen};
 
 /// `x W + b`.
 ///
 /// # Shapes
-/// - x: `[batch, length, in]`, in the precision that is computed in; weight: `[in, out]`; bias: `[out]`
+/// - x: `[batch, length, in]`, in the precision that is computed in; weight: `[in, out]`, or quantised; bias: `[out]`
 /// - output: `[batch, length, out]`, as x
 pub fn linear(x: Tensor<3>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<3> {
     let [batch, length, width] = x.dims();
-    let [_, out] = weight.dims();
+    let [_, out] = sides(&weight);
+    let weight = if is_quantized(&weight) { widen(weight) } else { weight };
     let x = x.reshape([batch * length, width]); // [n * l, in]
     let half = x.dtype() == DType::F16;
     let y = if half {

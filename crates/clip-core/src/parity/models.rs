@@ -4,7 +4,7 @@ use burn::tensor::TensorData;
 
 use super::*;
 use crate::bundle::{Bundle, Files, Opening};
-use crate::checkpoint::{Layout, LoadOptions, Loading, load, save};
+use crate::checkpoint::{Layout, LoadOptions, Loading, Precision, load, save};
 use crate::config::{ClipConfig, MciConfig, VisionConfig, VitConfig};
 use crate::device::cpu;
 use crate::loss::{ContrastiveLoss, SigmoidLoss};
@@ -295,7 +295,7 @@ fn half_precision_stays_half_unless_widened() {
     let folder = "clip-gelu-p32-laion/hf-fp16";
     let (file, json) = (format!("{folder}/model.safetensors"), text(&format!("models/{folder}/config.json")));
     let kept = open(&[&file], &json, Towers::Both).unwrap();
-    let wide = open_with(&[&file], &json, LoadOptions { widen: true, ..LoadOptions::default() }).unwrap();
+    let wide = open_with(&[&file], &json, LoadOptions { precision: Precision::F32, ..LoadOptions::default() }).unwrap();
     assert_eq!((kept.dtype(), wide.dtype()), ("f16", "f32"));
     let (pixels, batch) = inputs("clip-gelu-p32-laion", &kept.config);
     let embed = |bundle: &Bundle| values(bundle.model.encode_image(pixels.clone()).unwrap());
@@ -307,6 +307,37 @@ fn half_precision_stays_half_unless_widened() {
     );
     let saved = |bundle: &Bundle| now(save(&bundle.model, &bundle.config, Layout::Hf, Default::default())).unwrap();
     assert!(saved(&kept) == saved(&wide));
+}
+
+#[test]
+fn matrices_of_integers_keep_the_direction() {
+    for (folder, weights) in [
+        ("clip-quickgelu-p8/hf", "model.safetensors"),
+        ("siglip-p16/hf", "model.safetensors"),
+        ("clip-gelu-p32-laion/hf-fp16", "model.safetensors"),
+    ] {
+        let (file, json) = (format!("{folder}/{weights}"), text(&format!("models/{folder}/config.json")));
+        let whole = open(&[&file], &json, Towers::Both).unwrap();
+        let options = LoadOptions { precision: Precision::Int8, ..LoadOptions::default() };
+        let integers = open_with(&[&file], &json, options).unwrap();
+        assert_eq!(integers.dtype(), "q8");
+        let (pixels, batch) = inputs(folder.split('/').next().unwrap(), &whole.config);
+        let embed = |model: &Clip| (model.encode_image(pixels.clone()).unwrap(), model.encode_text(&batch).unwrap());
+        let (images, texts) = embed(&whole.model);
+        let (near_images, near_texts) = embed(&integers.model);
+        for cosines in [(images * near_images.clone()).sum_dim(1), (texts * near_texts.clone()).sum_dim(1)] {
+            assert!(values(cosines).into_iter().all(|cosine| cosine > 0.9995 && cosine < 1.0), "{folder}");
+        }
+        // what is saved, and what learns, is what the integers stand for
+        let saved = |model: &Clip| now(save(model, &whole.config, Layout::Hf, Default::default())).unwrap();
+        let bytes = saved(&integers.model);
+        assert!(bytes != saved(&whole.model) && bytes == saved(&integers.into_trainable().model), "{folder}");
+        let (again_images, again_texts) = embed(&load(&bytes, &whole.config, LoadOptions::default(), &cpu()).unwrap());
+        for difference in [again_images - near_images, again_texts - near_texts] {
+            let furthest = values(difference.abs()).into_iter().fold(0f32, f32::max);
+            assert!(furthest < 1e-4, "{folder}: {furthest}");
+        }
+    }
 }
 
 /// ViT-L/14's table takes 152 MB, a WebGPU buffer 128 MiB: here the same with smaller numbers.

@@ -2,12 +2,14 @@
 //! of rows that is little, and for one image the weights lie as their file had them, `[out, in]`.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use burn::backend::TensorMetadata;
-use burn::backend::flex::FlexTensor;
+use burn::backend::flex::{FlexQTensor, FlexTensor};
 use burn::tensor::{DType, TensorData, f16};
 
 use super::matmul::{Factor, Rows, matmul_nt, transposed, widen};
+use super::matmul_int8::{self, Narrow, Weights};
 use super::parallel::{split, split_mut};
 
 /// A matrix whose rows or whose columns lie in one piece each.
@@ -66,25 +68,35 @@ fn dense(tensor: FlexTensor) -> FlexTensor {
 /// no more than its share of the weights.
 const MANY_ROWS: usize = 256;
 
-/// `a bᵀ + bias`.
-fn product(a: &Matrix<'_, f32>, b: Factor<'_>, bias: Option<&[f32]>) -> FlexTensor {
-    let ([rows, len], columns) = (a.dims, b.count());
-    let (a, work) = (a.rows(), rows * columns * len);
+/// A result of so many rows and columns, sums of `len` products, shared out: `f` takes some rows, some columns, and where those go.
+fn shared_out(
+    [rows, columns, len]: [usize; 3],
+    f: impl Fn(Range<usize>, Range<usize>, &mut [f32]) + Sync + Send,
+) -> FlexTensor {
+    let work = rows * columns * len;
     let out = if rows >= MANY_ROWS {
         let mut out = vec![0.0; rows * columns];
-        split_mut(work, &mut out, columns, 2, |first, out| {
-            matmul_nt(a.slice(first, out.len() / columns), b, bias, out, columns);
-        });
+        split_mut(work, &mut out, columns, 2, |first, out| f(first..first + out.len() / columns, 0..columns, out));
         out
     } else {
         let strips = split(work, columns, 4, |first, count| {
             let mut strip = vec![0.0; rows * count];
-            matmul_nt(a, b.slice(first, count), bias.map(|bias| &bias[first..]), &mut strip, count);
+            f(0..rows, first..first + count, &mut strip);
             strip
         });
         side_by_side(strips, rows)
     };
     FlexTensor::from_data(TensorData::new(out, [rows, columns]))
+}
+
+/// `a bᵀ + bias`.
+fn product(a: &Matrix<'_, f32>, b: Factor<'_>, bias: Option<&[f32]>) -> FlexTensor {
+    let [rows, len] = a.dims;
+    let a = a.rows();
+    shared_out([rows, b.count(), len], |rows, columns, out| {
+        let (a, b) = (a.slice(rows.start, rows.len()), b.slice(columns.start, columns.len()));
+        matmul_nt(a, b, bias.map(|bias| &bias[columns.start..]), out, columns.len());
+    })
 }
 
 /// Strips of so many rows, joined.
@@ -119,6 +131,24 @@ pub(super) fn forward(x: FlexTensor, weight: FlexTensor, bias: FlexTensor) -> Fl
     let values = Cow::Owned(columns.values.iter().map(|&half| widen(half)).collect());
     let columns = Matrix { values, dims: columns.dims, strides: columns.strides }.in_rows();
     product(&x, Factor::F32(columns.rows()), bias)
+}
+
+/// As [`forward`], of integers.
+///
+/// # Shapes
+/// - x: `[n, in]`; weight: `[out, in]`; bias: `[out]`
+/// - output: `[n, out]`
+pub(super) fn forward_int8(x: FlexTensor, weight: FlexQTensor, bias: FlexTensor) -> FlexTensor {
+    let (x, bias) = (x.to_contiguous(), bias.to_contiguous());
+    let [rows, len] = [x.shape()[0], x.shape()[1]];
+    let a = Narrow::new(&x.storage()[x.layout().start_offset()..][..rows * len], len);
+    let columns = weight.shape()[0];
+    let b = Weights { values: weight.tensor().storage(), scales: weight.scales(), len };
+    let bias = &bias.storage()[bias.layout().start_offset()..];
+    shared_out([rows, columns, len], |rows, columns, out| {
+        let stride = columns.len();
+        matmul_int8::matmul_nt((&a, rows), (b, columns), bias, out, stride);
+    })
 }
 
 /// Gradient of x: `grad Wᵀ`.

@@ -4,13 +4,15 @@ mod adamw;
 mod attention;
 mod exp;
 mod gelu;
+mod ints;
 mod lanes;
 mod layer_norm;
 mod linear;
 mod matmul;
+mod matmul_int8;
 mod parallel;
 
-use burn::backend::flex::FlexTensor;
+use burn::backend::flex::{FlexQTensor, FlexTensor};
 use burn::backend::{Flex, TensorMetadata};
 use burn::tensor::TensorData;
 
@@ -31,6 +33,10 @@ fn tensor(values: Vec<f32>, shape: impl Into<burn::tensor::Shape>) -> FlexTensor
 impl FusedOps for Flex {
     fn fused_linear(x: FlexTensor, weight: FlexTensor, bias: FlexTensor) -> FlexTensor {
         linear::forward(x, weight, bias)
+    }
+
+    fn fused_linear_int8(x: FlexTensor, weight: FlexQTensor, bias: FlexTensor) -> FlexTensor {
+        linear::forward_int8(x, weight, bias)
     }
 
     fn fused_linear_backward_x(weight: FlexTensor, grad: FlexTensor) -> FlexTensor {

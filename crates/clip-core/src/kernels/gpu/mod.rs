@@ -18,6 +18,10 @@ impl FusedOps for Cube {
         product::forward(x, weight, bias)
     }
 
+    fn fused_linear_int8(x: CubeTensor, weight: CubeTensor, bias: CubeTensor) -> CubeTensor {
+        product::forward_int8(x, weight, bias)
+    }
+
     fn fused_linear_backward_x(weight: CubeTensor, grad: CubeTensor) -> CubeTensor {
         product::backward_x(weight, grad)
     }

@@ -25,6 +25,8 @@ struct Product {
     a: Lies,
     b: Lies,
     bias: bool,
+    /// Whether b is of 8-bit integers, four a word, each column of them with a scale.
+    int8: bool,
     /// Rows and columns of a tile, multiples of four.
     tile: [usize; 2],
     workgroup: [u32; 2],
@@ -45,7 +47,9 @@ impl Product {
                     Lies::Along => format!("{name}_at{i} + k / 4u"),
                     Lies::Across => format!("{name}_at{i} + (k + {turn}u) * {name}_stride"),
                 };
-                let _ = writeln!(text, "let {name}{turn}_{i} = {name}[{at}];");
+                let value =
+                    if self.int8 && name == 'b' { format!("unpack4x8snorm(b[{at}])") } else { format!("{name}[{at}]") };
+                let _ = writeln!(text, "let {name}{turn}_{i} = {value};");
             }
         }
     }
@@ -68,7 +72,12 @@ impl Product {
 
 impl Shader for Product {
     fn buffers(&self) -> (&'static [&'static str], &'static [&'static str]) {
-        (if self.bias { &["a", "b", "bias"] } else { &["a", "b"] }, &["c"])
+        let inputs: &[&str] = match (self.int8, self.bias) {
+            (true, _) => &["a", "b: u32", "bias", "scales: f32"],
+            (false, true) => &["a", "b", "bias"],
+            (false, false) => &["a", "b"],
+        };
+        (inputs, &["c"])
     }
 
     fn workgroup(&self) -> [u32; 3] {
@@ -113,11 +122,18 @@ impl Shader for Product {
         text += "}\n";
         for v in 0..columns / 4 {
             let _ = writeln!(text, "let column{v} = b_first / 4u + {v}u;\nif (column{v} < n / 4u) {{");
+            if self.int8 {
+                let scale = |i: usize| format!("scales[(4u * column{v} + {i}u) * dims[5]]");
+                // unpacking divides by 127
+                let _ =
+                    writeln!(text, "let scale = 127.0 * vec4({}, {}, {}, {});", scale(0), scale(1), scale(2), scale(3));
+            }
+            let scale = if self.int8 { " * scale" } else { "" };
             let bias = if self.bias { format!(" + bias[column{v}]") } else { String::new() };
             for row in 0..rows {
                 let _ = writeln!(
                     text,
-                    "if (a_first + {row}u < m) {{ c[(a_first + {row}u) * (n / 4u) + column{v}] = c{row}_{v}{bias}; }}"
+                    "if (a_first + {row}u < m) {{ c[(a_first + {row}u) * (n / 4u) + column{v}] = c{row}_{v}{scale}{bias}; }}"
                 );
             }
             text += "}\n";
@@ -162,16 +178,29 @@ impl Matrix {
     }
 }
 
+impl Product {
+    /// The shader that suits the device.
+    fn on(device: &CubeTensor, [a, b]: [Lies; 2], bias: bool, int8: bool) -> Self {
+        let (tile, workgroup) = if in_software(device) { ([8, 8], [16, 1]) } else { ([4, 4], [8, 8]) };
+        Self { a, b, bias, int8, tile, workgroup }
+    }
+
+    /// Runs it; `dims` are rows and columns of the result and whatever else the shader asks for.
+    fn launch(self, inputs: &[&CubeTensor], dims: &[usize]) -> CubeTensor {
+        let (m, n) = (dims[0], dims[1]);
+        let ([rows, columns], [x, y]) = (self.tile, self.workgroup.map(|count| count as usize));
+        let out = empty(inputs[0], [m, n]);
+        launch(self, inputs, &[&out], dims, [n.div_ceil(columns * x), m.div_ceil(rows * y), 1]);
+        out
+    }
+}
+
 fn product(a: Matrix, b: Matrix, bias: Option<CubeTensor>) -> CubeTensor {
     let ([m, sum], n) = (a.dims, b.dims[1]);
     let ((a_lies, a_stride), (b_lies, b_stride)) = (a.lies(1), b.lies(0));
-    let (tile, workgroup) = if in_software(&a.tensor) { ([8, 8], [16, 1]) } else { ([4, 4], [8, 8]) };
-    let out = empty(&a.tensor, [m, n]);
-    let groups = [n.div_ceil(tile[1] * workgroup[0] as usize), m.div_ceil(tile[0] * workgroup[1] as usize), 1];
-    let shader = Product { a: a_lies, b: b_lies, bias: bias.is_some(), tile, workgroup };
     let inputs: Vec<&CubeTensor> = [&a.tensor, &b.tensor].into_iter().chain(&bias).collect();
-    launch(shader, &inputs, &[&out], &[m, n, sum, a_stride / 4, b_stride / 4], groups);
-    out
+    let shader = Product::on(&a.tensor, [a_lies, b_lies], bias.is_some(), false);
+    shader.launch(&inputs, &[m, n, sum, a_stride / 4, b_stride / 4])
 }
 
 /// # Shapes
@@ -179,6 +208,21 @@ fn product(a: Matrix, b: Matrix, bias: Option<CubeTensor>) -> CubeTensor {
 /// - output: `[n, out]`
 pub(super) fn forward(x: CubeTensor, weight: CubeTensor, bias: CubeTensor) -> CubeTensor {
     product(Matrix::new(x), Matrix::new(weight), Some(into_contiguous(bias)))
+}
+
+/// As [`forward`], of integers.
+///
+/// # Shapes
+/// - x: `[n, in]`; weight: `[out, in]`; bias: `[out]`
+/// - output: `[n, out]`
+pub(super) fn forward_int8(x: CubeTensor, weight: CubeTensor, bias: CubeTensor) -> CubeTensor {
+    let (x, bias) = (into_contiguous(x), into_contiguous(bias));
+    let (m, n, sum) = (x.meta.shape()[0], weight.meta.shape()[0], weight.meta.shape()[1]);
+    // a word holds four, as a vec4 does
+    let stride = weight.meta.strides()[0];
+    let Some(scales) = weight.scales() else { unreachable!("a quantised tensor has scales") };
+    let shader = Product::on(&x, [Lies::Along; 2], true, true);
+    shader.launch(&[&x, &weight, &bias, &scales], &[m, n, sum, sum / 4, stride, scales.meta.strides()[0]])
 }
 
 /// Gradient of x: `grad Wᵀ`.

@@ -1,0 +1,124 @@
+//! Products of rows like [`super::matmul`]'s, of integers: weights in 8 bits and what they are multiplied with in 12 to 16, a scale a
+//! row on either side. Sums are exact.
+//!
+//! A step takes eight pairs where floats take four. Rows of a tile lie step by step side by side, so that its loop has two
+//! addresses to count and not six.
+
+use core::ops::Range;
+
+use super::ints::{Sums, array, dot, load, narrowed, totals, widened, zero};
+use crate::kernels::int8::{self, STEP, scale};
+
+/// Rows of a tile.
+const ROWS: usize = 2;
+/// Columns of a tile.
+const COLUMNS: usize = 4;
+
+/// A step's values of each of `N` rows.
+type Steps<const N: usize> = [[i16; STEP]; N];
+
+/// Rows in as many of 16 bits as leave room for the sum.
+pub(super) struct Narrow {
+    /// Tiles of [`ROWS`], the last filled up with zeros.
+    tiles: Vec<Steps<ROWS>>,
+    /// One a row.
+    scales: Vec<f32>,
+    /// Steps of a row.
+    steps: usize,
+}
+
+impl Narrow {
+    /// Of rows of `len` values, a multiple of [`STEP`].
+    pub(super) fn new(values: &[f32], len: usize) -> Self {
+        let peak = (i32::MAX as usize / int8::PEAK / len).min(i16::MAX as usize) as f32;
+        let (steps, count) = (len / STEP, values.len() / len);
+        let mut tiles = vec![[[0; STEP]; ROWS]; count.div_ceil(ROWS) * steps];
+        let mut scales = Vec::with_capacity(count);
+        for (i, row) in values.chunks_exact(len).enumerate() {
+            let (scale, inverse) = scale(row, peak);
+            scales.push(scale);
+            let tile = &mut tiles[i / ROWS * steps..][..steps];
+            for (eight, step) in row.as_chunks().0.iter().zip(tile) {
+                step[i % ROWS] = narrowed(eight, inverse);
+            }
+        }
+        Self { tiles, scales, steps }
+    }
+
+    fn tile(&self, i: usize) -> &[Steps<ROWS>] {
+        &self.tiles[i * self.steps..][..self.steps]
+    }
+}
+
+/// Weights in 8 bits.
+#[derive(Clone, Copy)]
+pub(super) struct Weights<'a> {
+    /// `[n, len]`
+    pub(super) values: &'a [i8],
+    /// Some a row, all alike.
+    pub(super) scales: &'a [f32],
+    pub(super) len: usize,
+}
+
+impl Weights<'_> {
+    /// Some columns, widened into a tile.
+    fn widen(&self, columns: Range<usize>, tile: &mut [Steps<COLUMNS>]) {
+        for (j, column) in columns.enumerate() {
+            let values = self.values[column * self.len..][..self.len].as_chunks().0;
+            for (step, eight) in tile.iter_mut().zip(values) {
+                step[j] = widened(eight);
+            }
+        }
+    }
+
+    fn scale(&self, column: usize) -> f32 {
+        let blocks = self.scales.len() * self.len / self.values.len();
+        self.scales[column * blocks]
+    }
+}
+
+/// `a bᵀ + bias` for some rows and columns, rows of the result `stride` apart in `out`.
+///
+/// # Shapes
+/// - a: `[m, len]`; b: `[n, len]`; bias: `[n]`
+/// - rows: from a multiple of [`ROWS`] on
+/// - out: `[rows, columns]`
+pub(super) fn matmul_nt(
+    (a, rows): (&Narrow, Range<usize>),
+    (b, columns): (Weights<'_>, Range<usize>),
+    bias: &[f32],
+    out: &mut [f32],
+    stride: usize,
+) {
+    let mut wide = vec![[[0; STEP]; COLUMNS]; a.steps];
+    for first in columns.clone().step_by(COLUMNS) {
+        let tile = first..columns.end.min(first + COLUMNS);
+        b.widen(tile.clone(), &mut wide);
+        for top in rows.clone().step_by(ROWS) {
+            let sums = products(a.tile(top / ROWS), &wide);
+            for (row, sums) in (top..rows.end).zip(sums) {
+                let at = (row - rows.start) * stride + first - columns.start;
+                for ((out, column), sum) in out[at..].iter_mut().zip(tile.clone()).zip(array(totals(sums))) {
+                    *out = sum as f32 * (a.scales[row] * b.scale(column)) + bias[column];
+                }
+            }
+        }
+    }
+}
+
+/// A tile, each product still in four sums.
+///
+/// The inner loop: plain, and in a function that nothing but its result leaves, so that all of it stays in registers.
+#[inline(never)]
+fn products(a: &[Steps<ROWS>], b: &[Steps<COLUMNS>]) -> [[Sums; COLUMNS]; ROWS] {
+    let mut sums = [[zero(); COLUMNS]; ROWS];
+    for (rows, columns) in a.iter().zip(b) {
+        for i in 0..ROWS {
+            let row = load(&rows[i]);
+            for j in 0..COLUMNS {
+                sums[i][j] = dot(row, load(&columns[j]), sums[i][j]);
+            }
+        }
+    }
+    sums
+}
