@@ -2,7 +2,7 @@
 
 import { expose } from "comlink";
 import { ClipError } from "./error.js";
-import { holdLifeLock } from "./life.js";
+import { holdLifeLock, sharingLife } from "./life.js";
 import { readMerges } from "./merges.js";
 import { ClipService } from "./service.js";
 import { spawned } from "./spawned.js";
@@ -23,7 +23,7 @@ async function fetchBytes(url: URL): Promise<Uint8Array<ArrayBuffer>> {
 expose(
   new ClipService({
     wasm: async (module) => WASM_ADDRESSES[module],
-    thread: () => new Worker(new URL("./thread.worker.js", import.meta.url), { type: "module" }),
+    thread: () => sharingLife(new Worker(new URL("./thread.worker.js", import.meta.url), { type: "module" })),
     tokenizers: async () => new URL("./wasm/tokenizers_bg.wasm", import.meta.url),
     merges: async () => readMerges(await fetchBytes(new URL("../../assets/clip-merges.txt.gz", import.meta.url))),
     store: openCacheFolder,

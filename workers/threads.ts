@@ -1,5 +1,8 @@
 /** The threads of the core's CPU: workers over one memory (`thread.worker.ts`), which only isolated pages may share. */
 
+/** What a thread says when it has instantiated the module. */
+export const READY = "ready";
+
 /** More would wait for each other: a layer's work is soon too small to share. */
 const MOST = 8;
 
@@ -16,7 +19,7 @@ export function threadCount(): number {
 /** Resolves when the worker has instantiated the module. */
 function ready(worker: Worker): Promise<void> {
   return new Promise((resolve, reject) => {
-    worker.addEventListener("message", () => resolve(), { once: true });
+    worker.addEventListener("message", ({ data }) => data === READY && resolve());
     worker.addEventListener("error", ({ message }) => reject(new Error(message || "a thread failed to start")), {
       once: true,
     });

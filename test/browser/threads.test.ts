@@ -2,6 +2,7 @@
 
 import { ClipTrainer } from "clipwright";
 import { expect, test } from "vitest";
+import { spawned } from "../../dist/workers/spawned.js";
 import { answerOf, colourPairs, tinyConfig } from "../support";
 
 test("an isolated page computes with a thread a core, and says so", async () => {
@@ -21,4 +22,10 @@ test.each(["threads", "forbidden", "single"])("the CPU's kernels agree with plai
   const answer = await answerOf(worker);
   const threads = name === "threads" ? Math.min(8, navigator.hardwareConcurrency) : 1;
   expect(answer).toEqual({ threads, kernels: "agree" });
+});
+
+test("a page is told where a thread is lost, though the worker waits for it", async () => {
+  const worker = spawned(new Worker(new URL("./threads.worker.ts", import.meta.url), { type: "module", name: "lost" }));
+  expect(await new Promise((resolve) => worker.onLost(resolve))).toBe("the worker was ended");
+  worker.terminate();
 });
