@@ -35,7 +35,8 @@ export interface LoadOptions extends ServerOptions {
   /**
    * `"auto"` keeps half-precision weights as they are stored, where the device can, and widens them at each use: half the
    * memory. `"f32"` widens them once: faster. `"q8"` rounds the blocks' matrices to 8-bit integers while they are loaded,
-   * each output's with a scale: a quarter of their memory, faster on the CPU, and embeddings that differ a little.
+   * each output's with a scale, and token tables to half precision where the device can: a quarter of the memory, faster on the CPU,
+   * and embeddings that differ a little.
    * @default "auto"
    */
   dtype?: "auto" | "f32" | "q8";

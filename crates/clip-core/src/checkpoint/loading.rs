@@ -38,7 +38,7 @@ pub enum Precision {
     Auto,
     /// In full.
     F32,
-    /// The blocks' matrices as 8-bit integers, see [`int8`]; the rest as in `Auto`.
+    /// The blocks' matrices as 8-bit integers, see [`int8`], and the token table in half precision; the rest as in `Auto`.
     Int8,
 }
 
@@ -111,8 +111,14 @@ impl Values {
             (Self::F32(values), Stored::Bf16) => {
                 each(&mut values[first..], bytes, |b| bf16::from_le_bytes(b).to_f32(), f32::is_finite)
             }
-            // only where the file has the same type: nothing is rounded
-            (Self::F16(values), _) => each(&mut values[first..], bytes, f16::from_le_bytes, f16::is_finite),
+            (Self::F16(values), Stored::F16) => each(&mut values[first..], bytes, f16::from_le_bytes, f16::is_finite),
+            // rounded only where that is asked for
+            (Self::F16(values), Stored::F32) => {
+                each(&mut values[first..], bytes, |b| f16::from_f32(f32::from_le_bytes(b)), f16::is_finite)
+            }
+            (Self::F16(values), Stored::Bf16) => {
+                each(&mut values[first..], bytes, |b| f16::from_f32(bf16::from_le_bytes(b).to_f32()), f16::is_finite)
+            }
         }
     }
 
@@ -213,7 +219,7 @@ impl Loading {
                 }
                 check_shape(key, &info.shape, &expected)?;
                 let dtype = Stored::of(key, info)?;
-                half &= dtype == Stored::F16;
+                half &= dtype == Stored::F16 || is_table && options.precision == Precision::Int8;
                 let (mut begin, mut end) = files[file].bytes_of(info);
                 if is_table {
                     begin += (table_rows * shape[1] * dtype.bytes()) as u64;

@@ -321,6 +321,8 @@ fn matrices_of_integers_keep_the_direction() {
         let options = LoadOptions { precision: Precision::Int8, ..LoadOptions::default() };
         let integers = open_with(&[&file], &json, options).unwrap();
         assert_eq!(integers.dtype(), "q8");
+        let table = integers.model.text.as_ref().unwrap().token_embedding.weight.val();
+        assert_eq!(table.dtype(), burn::tensor::DType::F16);
         let (pixels, batch) = inputs(folder.split('/').next().unwrap(), &whole.config);
         let embed = |model: &Clip| (model.encode_image(pixels.clone()).unwrap(), model.encode_text(&batch).unwrap());
         let (images, texts) = embed(&whole.model);
