@@ -26,14 +26,14 @@ function ready(worker: Worker): Promise<void> {
   });
 }
 
-/** Starts as many threads for an instance of the module, and has it compute with them; how many there are. */
+/** Starts all threads but this one for an instance of the module, and has it compute with them; how many there are. */
 export async function startThreads(
   start: () => Worker,
   pool: Pool,
   module: WebAssembly.Module,
   memory: WebAssembly.Memory,
 ): Promise<number> {
-  const workers = Array.from({ length: threadCount() }, start);
+  const workers = Array.from({ length: threadCount() - 1 }, start);
   try {
     await Promise.all(
       workers.map((worker) => {
@@ -45,6 +45,6 @@ export async function startThreads(
     for (const worker of workers) worker.terminate();
     throw error;
   }
-  pool.fill(workers.length);
-  return workers.length;
+  pool.fill(workers.length + 1);
+  return workers.length + 1;
 }

@@ -1,5 +1,6 @@
-//! Rayon's global pool, whose threads are workers that JavaScript starts: each instantiates this module over the same memory and
-//! calls [`Threads::run`], and when all are there [`Threads::fill`] hands each its task.
+//! Rayon's global pool: the thread that calls [`Threads::fill`], so that it takes its share without waking another for it, and workers
+//! that JavaScript starts before. Each of them instantiates this module over the same memory and calls [`Threads::run`]; then they
+//! are handed their tasks.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, PoisonError};
@@ -31,14 +32,15 @@ impl Threads {
         task.run();
     }
 
-    /// Makes as many threads the pool; so many wait in [`Self::run`], or will.
+    /// Makes as many threads the pool; all but this one wait in [`Self::run`], or will.
     pub fn fill(count: usize) -> JsResult<()> {
         let hand_over = |task| {
             TASKS.lock().unwrap_or_else(PoisonError::into_inner).push_back(task);
             ARRIVED.notify_one();
             Ok(())
         };
-        let built = ThreadPoolBuilder::new().num_threads(count).spawn_handler(hand_over).build_global();
+        let built =
+            ThreadPoolBuilder::new().num_threads(count).use_current_thread().spawn_handler(hand_over).build_global();
         built.map_err(|error| JsError::new(&error.to_string()).into())
     }
 }

@@ -7,8 +7,11 @@
 use core::ops::Range;
 
 use super::ints::{Sums, array, dot, load, narrowed, totals, widened, zero};
+use super::parallel::split;
 use crate::kernels::int8::{self, STEP, scale};
 
+/// Multiply-adds that a value takes the time of.
+const WORK: usize = 16;
 /// Rows of a tile.
 const ROWS: usize = 2;
 /// Columns of a tile.
@@ -30,6 +33,20 @@ pub(super) struct Narrow {
 impl Narrow {
     /// Of rows of `len` values, a multiple of [`STEP`].
     pub(super) fn new(values: &[f32], len: usize) -> Self {
+        let tile = ROWS * len;
+        let parts = split(WORK * values.len(), values.len().div_ceil(tile), 1, |first, count| {
+            Self::part(&values[first * tile..values.len().min((first + count) * tile)], len)
+        });
+        let mut whole = Self { tiles: Vec::new(), scales: Vec::new(), steps: len / STEP };
+        for mut part in parts {
+            whole.tiles.append(&mut part.tiles);
+            whole.scales.append(&mut part.scales);
+        }
+        whole
+    }
+
+    /// On one thread.
+    fn part(values: &[f32], len: usize) -> Self {
         let peak = (i32::MAX as usize / int8::PEAK / len).min(i16::MAX as usize) as f32;
         let (steps, count) = (len / STEP, values.len() / len);
         let mut tiles = vec![[[0; STEP]; ROWS]; count.div_ceil(ROWS) * steps];

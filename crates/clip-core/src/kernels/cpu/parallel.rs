@@ -58,13 +58,16 @@ pub(super) fn split_mut(
 
 #[cfg(all(test, feature = "threads"))]
 mod tests {
-    use burn::backend::flex::FlexTensor;
+    use burn::backend::Flex;
+    use burn::backend::flex::{FlexDevice, FlexTensor};
+    use burn::backend::ops::QTensorOps;
     use burn::tensor::TensorData;
     use rayon::ThreadPoolBuilder;
 
     use super::super::{attention, gelu, layer_norm, linear};
     use super::*;
     use crate::kernels::fused::Gelu;
+    use crate::kernels::int8;
 
     fn values(count: usize) -> Vec<f32> {
         (0..count).map(|i| (i * 7919 % 2003) as f32 / 500.0 - 2.0).collect()
@@ -81,11 +84,19 @@ mod tests {
             let y = linear::forward(matrix(rows, 260), matrix(260, 390), bias);
             y.storage::<f32>().to_vec()
         };
+        let integers = |rows: usize| {
+            let weight = int8::quantized(&values(390 * 264), 264).unwrap();
+            let bias = FlexTensor::from_data(TensorData::new(values(390), [390]));
+            let y = linear::forward_int8(matrix(rows, 264), Flex::q_from_data(weight, &FlexDevice), bias);
+            y.storage::<f32>().to_vec()
+        };
         let shape = attention::Shape::new(&[5, 77, 3 * 128], 2, true);
         let (qkv, x) = (values(5 * 77 * 3 * 128), values(1100 * 384));
         vec![
             linear(7),
             linear(301),
+            integers(7),
+            integers(301),
             attention::forward(&qkv, shape),
             attention::backward(&qkv, &values(5 * 77 * 128), shape),
             layer_norm::forward(&x, &values(384), &values(384), 1e-5),
