@@ -67,8 +67,6 @@ fn dense(tensor: FlexTensor) -> FlexTensor {
 /// Rows from which on threads share them out; fewer, and each thread takes some columns of all of them, so that it reads
 /// no more than its share of the weights.
 const MANY_ROWS: usize = 256;
-/// What a thread's rows, or columns, are a multiple of: tiles of floats and of integers fit.
-const GRAIN: usize = 12;
 
 /// A result of so many rows and columns, sums of `len` products, shared out: `f` takes some rows, some columns, and where those go.
 fn shared_out(
@@ -78,10 +76,10 @@ fn shared_out(
     let work = rows * columns * len;
     let out = if rows >= MANY_ROWS {
         let mut out = vec![0.0; rows * columns];
-        split_mut(work, &mut out, columns, GRAIN, |first, out| f(first..first + out.len() / columns, 0..columns, out));
+        split_mut(work, &mut out, columns, 2, |first, out| f(first..first + out.len() / columns, 0..columns, out));
         out
     } else {
-        let strips = split(work, columns, GRAIN, |first, count| {
+        let strips = split(work, columns, 4, |first, count| {
             let mut strip = vec![0.0; rows * count];
             f(0..rows, first..first + count, &mut strip);
             strip

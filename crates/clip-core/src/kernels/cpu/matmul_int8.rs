@@ -13,9 +13,9 @@ use crate::kernels::int8::{self, STEP, scale};
 /// Multiply-adds that a value takes the time of.
 const WORK: usize = 16;
 /// Rows of a tile.
-const ROWS: usize = 3;
+const ROWS: usize = 2;
 /// Columns of a tile.
-const COLUMNS: usize = 3;
+const COLUMNS: usize = 4;
 
 /// A step's values of each of `N` rows.
 type Steps<const N: usize> = [[i16; STEP]; N];
@@ -111,34 +111,26 @@ pub(super) fn matmul_nt(
     for first in columns.clone().step_by(COLUMNS) {
         let tile = first..columns.end.min(first + COLUMNS);
         b.widen(tile.clone(), &mut wide);
-        let mut put = |top: usize, sums: &[[Sums; COLUMNS]]| {
-            for (row, &[x, y, z]) in (top..).zip(sums) {
+        for top in rows.clone().step_by(ROWS) {
+            let sums = products(a.tile(top / ROWS), &wide);
+            for (row, sums) in (top..rows.end).zip(sums) {
                 let at = (row - rows.start) * stride + first - columns.start;
-                let sums = array(totals([x, y, z, zero()]));
-                for ((out, column), sum) in out[at..].iter_mut().zip(tile.clone()).zip(sums) {
+                for ((out, column), sum) in out[at..].iter_mut().zip(tile.clone()).zip(array(totals(sums))) {
                     *out = sum as f32 * (a.scales[row] * b.scale(column)) + bias[column];
                 }
-            }
-        };
-        for top in rows.clone().step_by(ROWS) {
-            let some = a.tile(top / ROWS);
-            match rows.end - top {
-                1 => put(top, &products::<1>(some, &wide)),
-                2 => put(top, &products::<2>(some, &wide)),
-                _ => put(top, &products::<ROWS>(some, &wide)),
             }
         }
     }
 }
 
-/// The first `M` rows of a tile, each product still in four sums.
+/// A tile, each product still in four sums.
 ///
 /// The inner loop: plain, and in a function that nothing but its result leaves, so that all of it stays in registers.
 #[inline(never)]
-fn products<const M: usize>(a: &[Steps<ROWS>], b: &[Steps<COLUMNS>]) -> [[Sums; COLUMNS]; M] {
-    let mut sums = [[zero(); COLUMNS]; M];
+fn products(a: &[Steps<ROWS>], b: &[Steps<COLUMNS>]) -> [[Sums; COLUMNS]; ROWS] {
+    let mut sums = [[zero(); COLUMNS]; ROWS];
     for (rows, columns) in a.iter().zip(b) {
-        for i in 0..M {
+        for i in 0..ROWS {
             let row = load(&rows[i]);
             for j in 0..COLUMNS {
                 sums[i][j] = dot(row, load(&columns[j]), sums[i][j]);
