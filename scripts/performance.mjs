@@ -138,7 +138,9 @@ async function draw(encodings) {
     }),
   );
   writeFileSync(join(PLOTS, "encoding.svg"), await ratios(bars, "Times as fast as onnxruntime-web"));
-  const { ours, native, theirs, tfjs, oursThreads, theirsThreads, threads, torch } = read("training-step");
+  const step = read("training-step");
+  if (!step) return;
+  const { ours, native, theirs, tfjs, oursThreads, theirsThreads, threads, torch } = step;
   const steps = [
     { name: `PyTorch ${torch}`, ms: median(theirs), ours: false },
     { name: "clipwright, native", ms: median(native), ours: true },
@@ -167,7 +169,7 @@ export async function writePerformance() {
     ...(encodings.length > 0
       ? [
           "## Encoding",
-          "The same random weights, embeddings equal to 1e-4, in one page. Captions have no padding on either side. What limits the kernels: [0014](decisions/0014-rows-against-rows.md) on the CPU, [0016](decisions/0016-webgpu-kernels-in-wgsl.md) on WebGPU.",
+          "The same random weights, embeddings equal to 1e-4 (8-bit ones apart: their cosine is in the table), in one page. Captions have no padding on either side. What limits the kernels: [0014](decisions/0014-rows-against-rows.md) on the CPU, [0016](decisions/0016-webgpu-kernels-in-wgsl.md) on WebGPU.",
           "![Times as fast as onnxruntime-web, by model, device and task](performance/encoding.svg)",
           ...encodings.flatMap(encoding),
         ]
