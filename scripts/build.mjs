@@ -1,4 +1,4 @@
-/** Builds the Wasm modules and the TypeScript, as far as they changed. `--release` shrinks the modules with wasm-opt. */
+/** Builds the Wasm modules and the TypeScript, as far as they changed. `--release` makes the modules small. */
 
 import { createHash } from "node:crypto";
 import { cpSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
@@ -8,32 +8,25 @@ import { gzipSync } from "node:zlib";
 import { fail, ROOT, run, say, setUpBuild, setUpRustSource, WASM_TARGET } from "./setup.mjs";
 
 const GLUE = join(ROOT, "workers", "wasm");
-/**
- * The modules: the core for the CPU alone, the same for engines with relaxed SIMD, that with threads, the core for WebGPU, and the
- * library for tokenizers that are not CLIP's.
- */
+/** Features of the core: for the CPU alone, the same for engines with relaxed SIMD, that with threads, and for WebGPU. */
+const CORES = {
+  cpu: [],
+  "cpu-relaxed": ["relaxed-simd"],
+  "cpu-threads": ["relaxed-simd", "threads"],
+  webgpu: ["webgpu"],
+};
+const coresWith = (work, ...more) =>
+  Object.entries(CORES).map(([name, features]) => [
+    `${work}-${name}`,
+    { crate: "clip-wasm", features: [...features, ...more] },
+  ]);
+/** The modules: the cores that encode, those that train as well, and the library for tokenizers that are not CLIP's. */
 export const MODULES = {
-  cpu: { crate: "clip-wasm", features: [] },
-  "cpu-relaxed": { crate: "clip-wasm", features: ["relaxed-simd"] },
-  "cpu-threads": { crate: "clip-wasm", features: ["relaxed-simd", "threads"] },
-  webgpu: { crate: "clip-wasm", features: ["webgpu"] },
+  ...Object.fromEntries([...coresWith("encode"), ...coresWith("train", "train")]),
   tokenizers: { crate: "tokenizers-wasm", features: [] },
 };
 /** File of a module. */
 export const moduleFile = (name) => join(GLUE, `${name}_bg.wasm`);
-
-/** What Rust's Wasm target and our flags use, and no more: wasm-opt may not bring in what Node 20 cannot read. */
-const WASM_FEATURES = [
-  "simd",
-  "bulk-memory",
-  "bulk-memory-opt",
-  "nontrapping-float-to-int",
-  "sign-ext",
-  "mutable-globals",
-  "reference-types",
-  "multivalue",
-  "call-indirect-overlong",
-];
 
 /** One number for everything that the module is made from. */
 function sourceHash(release) {
@@ -42,75 +35,61 @@ function sourceHash(release) {
     if (statSync(path).isDirectory()) for (const name of readdirSync(path).sort()) add(join(path, name));
     else hash.update(path.slice(ROOT.length)).update(readFileSync(path));
   };
-  for (const path of ["Cargo.toml", "Cargo.lock", ".cargo/config.toml", "crates"]) add(join(ROOT, path));
+  for (const path of ["Cargo.toml", "Cargo.lock", ".cargo/config.toml", "crates", "scripts/build.mjs"])
+    add(join(ROOT, path));
   return hash.digest("hex");
 }
 
-function packModule(name, { crate, features }) {
-  const options = [
-    "--mode",
-    "no-install",
-    "--release",
-    "--target",
-    "web",
-    "--no-pack",
-    "--out-dir",
-    GLUE,
-    "--out-name",
-    name,
-  ];
-  run("wasm-pack", ["build", `crates/${crate}`, ...options, "--", "--locked", `--features=${features}`], {
-    orElse: `${name} could not be built: the compiler's message is above`,
-  });
-}
+/**
+ * What a release is built with besides: Rust's own library without the texts of panics, and all crates optimised as one. A panic
+ * then says no more than that it was one.
+ */
+const RELEASE_FLAGS = ["-Z", "unstable-options", "-C", "panic=immediate-abort"];
 
 /** Symbols with which wasm-bindgen gives each thread its own variables. */
 const THREAD_SYMBOLS = ["__wasm_init_tls", "__tls_size", "__tls_align", "__tls_base"];
+const THREAD_FLAGS = ["--shared-memory", "--import-memory", "--max-memory=4294967296"]
+  .concat(THREAD_SYMBOLS.map((symbol) => `--export=${symbol}`))
+  .flatMap((link) => ["-C", `link-arg=${link}`]);
 
-/**
- * A module whose threads share memory, which Rust's own library must be built for: with the same compiler, which takes
- * `-Z build-std` only so. Not by wasm-pack, which wants that library from rustup.
- */
-function buildThreadedModule(name, { crate, features }) {
+/** Compiles with Rust's own library from its source; the compiler in use takes the flags for it only so. */
+function withOwnLibrary({ threads, release }) {
   setUpRustSource();
-  const links = [
-    "--shared-memory",
-    "--import-memory",
-    "--max-memory=4294967296",
-    ...THREAD_SYMBOLS.map((symbol) => `--export=${symbol}`),
-  ];
-  // in place of those in .cargo/config.toml, which must be the same but for the atomics
+  // in place of those in .cargo/config.toml, which must be the same but for what is added
   const flags = [
-    ["-C", "target-feature=+simd128,+atomics"],
-    ["--cfg", 'getrandom_backend="wasm_js"'],
-    ...links.map((link) => ["-C", `link-arg=${link}`]),
+    ["-C", `target-feature=+simd128${threads ? ",+atomics" : ""}`, "--cfg", 'getrandom_backend="wasm_js"'],
+    threads ? THREAD_FLAGS : [],
+    release ? RELEASE_FLAGS : [],
   ].flat();
-  const targetDir = join(process.env.CARGO_TARGET_DIR, "threads");
-  const options = ["--lib", "--release", "--locked", "--target", WASM_TARGET, "-Z", "build-std=panic_abort,std"];
-  run("cargo", ["build", "-p", crate, `--features=${features}`, ...options, "--target-dir", targetDir], {
-    env: { ...process.env, RUSTC_BOOTSTRAP: "1", CARGO_ENCODED_RUSTFLAGS: flags.join("\x1f") },
-    orElse: `${name} could not be built: the compiler's message is above`,
-  });
-  const built = join(targetDir, WASM_TARGET, "release", `${crate.replace("-", "_")}.wasm`);
-  run("wasm-bindgen", [built, "--target", "web", "--out-dir", GLUE, "--out-name", name]);
+  const folders = [...(release ? ["dist"] : []), ...(threads ? ["threads"] : [])];
+  return {
+    options: ["-Z", "build-std=panic_abort,std"],
+    targetDir: join(process.env.CARGO_TARGET_DIR, ...folders),
+    env: { RUSTC_BOOTSTRAP: "1", CARGO_ENCODED_RUSTFLAGS: flags.join("\x1f") },
+  };
 }
 
-function buildModule(name, release) {
-  const module = MODULES[name];
-  const path = moduleFile(name);
-  const threads = module.features.includes("threads");
-  if (threads) buildThreadedModule(name, module);
-  else packModule(name, module);
-  if (release) {
-    say("shrinking it with wasm-opt (about 2 minutes)");
-    const instructions = [
-      ...WASM_FEATURES,
-      ...(threads ? ["threads"] : []),
-      ...(module.features.includes("relaxed-simd") ? ["relaxed-simd"] : []),
-    ];
-    run("npx", ["wasm-opt", "-O1", ...instructions.map((name) => `--enable-${name}`), "-o", path, path]);
+/** Builds a module and its glue: by wasm-pack, but for threads, for which it wants another library from rustup. */
+function buildModule(name, { crate, features }, release) {
+  const threads = features.includes("threads");
+  const own = threads || release ? withOwnLibrary({ threads, release }) : undefined;
+  const targetDir = own?.targetDir ?? process.env.CARGO_TARGET_DIR;
+  const env = { ...process.env, ...own?.env, CARGO_TARGET_DIR: targetDir };
+  const orElse = `${name} could not be built: the compiler's message is above`;
+  const profile = release ? "dist" : "release";
+  const cargo = ["--locked", `--features=${features}`, ...(own?.options ?? [])];
+  if (threads) {
+    run("cargo", ["build", "-p", crate, "--lib", "--profile", profile, "--target", WASM_TARGET, ...cargo], {
+      env,
+      orElse,
+    });
+    const built = join(targetDir, WASM_TARGET, profile, `${crate.replace("-", "_")}.wasm`);
+    run("wasm-bindgen", [built, "--target", "web", "--out-dir", GLUE, "--out-name", name]);
+  } else {
+    const options = ["--mode", "no-install", "--profile", profile, "--target", "web", "--no-pack", "--out-dir", GLUE];
+    run("wasm-pack", ["build", `crates/${crate}`, ...options, "--out-name", name, "--", ...cargo], { env, orElse });
   }
-  const bytes = readFileSync(path);
+  const bytes = readFileSync(moduleFile(name));
   const mb = (n) => (n / 1e6).toFixed(2);
   console.log(`  ${name}: ${mb(bytes.length)} MB, ${mb(gzipSync(bytes, { level: 9 }).length)} MB gzip`);
 }
@@ -120,8 +99,8 @@ function buildWasm(release) {
   const hash = sourceHash(release);
   const there = Object.keys(MODULES).every((name) => existsSync(moduleFile(name)));
   if (there && existsSync(stamp) && readFileSync(stamp, "utf8") === hash) return;
-  say("building the Wasm modules (some 15 minutes the first time, three after a change in clip-core)");
-  for (const name of Object.keys(MODULES)) buildModule(name, release);
+  say(`building the Wasm modules (${release ? "about an hour" : "some 20 minutes"} the first time)`);
+  for (const [name, module] of Object.entries(MODULES)) buildModule(name, module, release);
   writeFileSync(stamp, hash);
 }
 

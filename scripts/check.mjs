@@ -9,8 +9,18 @@ import { gzipSync } from "node:zlib";
 import { build, MODULES, moduleFile } from "./build.mjs";
 import { fail, ROOT, run, say, setUpLints, WASM_TARGET } from "./setup.mjs";
 
-/** Megabytes of the modules, gzip -9, before wasm-opt: measured on 2026-11-23 and 24, and 5 %. */
-const GZIP_LIMITS = { cpu: 2.27, "cpu-relaxed": 2.27, "cpu-threads": 2.35, webgpu: 6.81, tokenizers: 0.96 };
+/** Megabytes of the modules, gzip -9, as they are built to be tested: measured on 2026-11-26, and 5 %. */
+const GZIP_LIMITS = {
+  "encode-cpu": 1.16,
+  "encode-cpu-relaxed": 1.16,
+  "encode-cpu-threads": 1.21,
+  "encode-webgpu": 4.36,
+  "train-cpu": 1.87,
+  "train-cpu-relaxed": 1.87,
+  "train-cpu-threads": 1.97,
+  "train-webgpu": 6.39,
+  tokenizers: 0.96,
+};
 
 /** Lines that a file may have; tables may have more. */
 const LINE_LIMITS = [
@@ -20,8 +30,10 @@ const LINE_LIMITS = [
 const TABLES = new Set(["crates/clip-core/src/tokenizer/ftfy_tables.rs"]);
 
 /** What a crate may not depend on directly: the layers of ARCHITECTURE.md. */
+const NOT_THE_WEBS = ["wasm-bindgen", "wasm-bindgen-futures", "js-sys", "web-sys", "clap", "tokio"];
 const FORBIDDEN = {
-  "clip-core": ["wasm-bindgen", "wasm-bindgen-futures", "js-sys", "web-sys", "clap", "tokio"],
+  "clip-kernels": [...NOT_THE_WEBS, "serde", "safetensors"],
+  "clip-core": NOT_THE_WEBS,
   "clip-wasm": ["burn", "tokenizers"],
 };
 
@@ -79,15 +91,18 @@ run("cargo", [
   "clippy",
   "--locked",
   "--package",
+  "clip-kernels",
+  "--package",
   "clip-core",
-  "--features=threads",
+  "--features=clip-core/threads",
   "--all-targets",
   "--",
   "-D",
   "warnings",
 ]);
-for (const crate of new Set(Object.values(MODULES).map(({ crate }) => crate))) {
-  const options = ["--package", crate, "--all-features", "--release", "--target", WASM_TARGET];
+const crates = new Set(Object.values(MODULES).map(({ crate }) => crate));
+for (const [crate, ...features] of [...[...crates].map((crate) => [crate, "--all-features"]), ["clip-wasm"]]) {
+  const options = ["--package", crate, ...features, "--release", "--target", WASM_TARGET];
   run("cargo", ["clippy", "--locked", ...options, "--", "-D", "warnings"]);
 }
 say("types of tests and examples");

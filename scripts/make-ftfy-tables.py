@@ -1,4 +1,4 @@
-"""Writes crates/clip-core/src/tokenizer/ftfy_tables.rs from the Python package ftfy (Apache-2.0, Robyn Speer).
+"""Writes crates/clip-core/src/tokenizer/ftfy_{expressions,tables}.rs from the Python package ftfy (Apache-2.0, Robyn Speer).
 
     pip install ftfy==6.3.1 && python scripts/make-ftfy-tables.py
 """
@@ -9,7 +9,8 @@ from pathlib import Path
 import ftfy
 from ftfy import badness, chardata
 
-TARGET = Path(__file__).parent.parent / "crates/clip-core/src/tokenizer/ftfy_tables.rs"
+FOLDER = Path(__file__).parent.parent / "crates/clip-core/src/tokenizer"
+ORIGIN = f"//! Made by scripts/make-ftfy-tables.py from ftfy {ftfy.__version__} (Apache-2.0, Robyn Speer); do not edit."
 
 
 def compact(pattern: str) -> str:
@@ -47,8 +48,8 @@ def rust(text: str) -> str:
 detector = compact(chardata.UTF8_DETECTOR_RE.pattern)
 lookbehind = re.match(r"\(\?<!(\[.*?\])\)", detector)
 assert lookbehind, detector
-lines = [
-    f"//! Made by scripts/make-ftfy-tables.py from ftfy {ftfy.__version__} (Apache-2.0, Robyn Speer); do not edit.",
+expressions = [
+    ORIGIN,
     "",
     "/// Character sequences that hardly occur but by a wrong decoding (`ftfy.badness.BADNESS_RE`).",
     f"pub(super) const BADNESS: &str = {rust(compact(badness.BADNESS_RE.pattern))};",
@@ -58,6 +59,9 @@ lines = [
     "",
     "/// … unless one of these stands before it (that expression's look-behind).",
     f"pub(super) const UTF8_CONTINUATION_STRICT: &str = {rust(lookbehind.group(1))};",
+]
+lines = [
+    ORIGIN,
     "",
     "/// The encodings tried, in order: name, and what bytes 0x80 to 0xFF stand for.",
     f"pub(super) const CHARMAPS: [(&str, &str); {len(chardata.CHARMAP_ENCODINGS)}] = [",
@@ -68,5 +72,6 @@ lines += ["];", "", "/// Latin ligatures and digraphs, and the letters they stan
 for code, letters in chardata.LIGATURES.items():
     lines.append(f"    ('\\u{{{code:x}}}', {rust(letters)}),")
 lines.append("];")
-TARGET.write_text("\n".join(lines) + "\n")
-print(f"wrote {TARGET.name}")
+for name, text in (("ftfy_expressions.rs", expressions), ("ftfy_tables.rs", lines)):
+    (FOLDER / name).write_text("\n".join(text) + "\n")
+    print(f"wrote {name}")

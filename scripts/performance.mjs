@@ -25,15 +25,19 @@ const table = (head, rows) =>
   [head, head.map(() => "---"), ...rows].map((cells) => `| ${cells.join(" | ")} |`).join("\n");
 
 /** Where and when, in words. */
-function where({ machine, chromium, commit, date, torch }) {
+function where({ machine, chromium, commit, date, torch, release }) {
   const parts = [
     `${machine.cpu}, ${machine.cores} cores, shared, no GPU`,
     `Node ${machine.node.slice(1)}`,
     chromium && `Chromium ${chromium}`,
     torch && `PyTorch ${torch}`,
+    release && "modules as released",
   ];
   return `${parts.filter(Boolean).join("; ")}; commit ${commit}, ${date.slice(0, 10)}.`;
 }
+
+/** What is said to a benchmark that measures the modules as published. */
+const released = ({ release = false }) => (release ? "--release " : "");
 
 /** Thousand million multiplications and additions of one input: blocks, patches and projection. */
 const WORK = {
@@ -62,7 +66,7 @@ function encoding(name) {
     return [task, spread(ours), spread(theirs), ratio, ...near];
   });
   const { threads = 1 } = result;
-  const command = `npm run bench:encode -- ${result.provider} ${result.model}${q8 ? " q8" : ""}${threads === 1 ? "" : " threads"}`;
+  const command = `npm run bench:encode -- ${released(result)}${result.provider} ${result.model}${q8 ? " q8" : ""}${threads === 1 ? "" : " threads"}`;
   const last = q8 ? ["cosine to f32, least", "its"] : ["GFLOP/s", "its"];
   return [
     `### ${encodingTitle(result)}`,
@@ -83,7 +87,7 @@ function loading(name) {
   });
   return [
     `### ${model}, ${device === "webgpu" ? "WebGPU on a software rasteriser" : "Wasm, one thread"}`,
-    `\`npm run bench:load -- ${device} ${model}\`. ${where(rest)} transformers.js ${peer}.`,
+    `\`npm run bench:load -- ${released(rest)}${device} ${model}\`. ${where(rest)} transformers.js ${peer}.`,
     table(["least, median, most", "clipwright", "transformers.js", "share of its"], rows),
   ];
 }
@@ -95,7 +99,7 @@ function trainingStep() {
   const share = (one, other) => `**${(median(one) / median(other)).toFixed(2)} ×**`;
   return [
     "## A training step",
-    `The emoji model, batch 256: forward, backward, AdamW; TensorFlow.js does less (benchmarks/training-step-tfjs.mjs). \`npm run bench:step\`. ${where(result)}`,
+    `The emoji model, batch 256: forward, backward, AdamW; TensorFlow.js does less (benchmarks/training-step-tfjs.mjs). \`npm run bench:step${result.release ? " -- --release" : ""}\`. ${where(result)}`,
     "![Milliseconds of a training step](performance/training-step.svg)",
     table(
       ["ms: least, median, most", "", "share of PyTorch's time"],

@@ -1,6 +1,6 @@
 /**
  * `npm test`: the Rust tests, then vitest in Node and in headless Chromium over the built package. The last line counts
- * all of them.
+ * all of them. `--release` tests the modules as they are published.
  */
 
 import { spawn } from "node:child_process";
@@ -8,7 +8,7 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { build } from "./build.mjs";
-import { ROOT, run, say, setUpChromium } from "./setup.mjs";
+import { fail, ROOT, run, say, setUpChromium } from "./setup.mjs";
 
 const total = { passed: 0, failed: 0 };
 
@@ -16,7 +16,9 @@ const total = { passed: 0, failed: 0 };
 function cargoTest() {
   say("Rust tests");
   return new Promise((resolve) => {
-    const cargo = spawn("cargo", ["test", "--locked", "--package", "clip-core", "--features=threads"], {
+    // together, so that both are compiled with the same Burn
+    const packages = ["--package", "clip-kernels", "--package", "clip-core", "--features=clip-core/threads"];
+    const cargo = spawn("cargo", ["test", "--locked", ...packages], {
       cwd: ROOT,
       stdio: ["ignore", "pipe", "inherit"],
     });
@@ -63,7 +65,9 @@ function vitest(chromium) {
   });
 }
 
-build();
+const unknown = process.argv.slice(2).filter((argument) => argument !== "--release");
+if (unknown.length > 0) fail(`unknown option ${unknown[0]}: npm test takes --release only`);
+build({ release: process.argv.includes("--release") });
 const chromium = setUpChromium();
 run("npx", ["tsc", "--project", "examples"], { orElse: "the types of the tests or examples are wrong: see above" });
 await cargoTest();

@@ -14,6 +14,7 @@ import type {
   ModelInfo,
   TokenizerReference,
   Towers,
+  Work,
 } from "../workers/protocol.js";
 import { asArray } from "./describe.js";
 import type { Embeddings } from "./embeddings.js";
@@ -83,10 +84,11 @@ function checkOptions({ dtype = "auto", cache = true, maxTensorBytes }: LoadOpti
 }
 
 /** A source and options as the worker takes them. */
-export async function loadRequest(source: ClipSource, options: LoadOptions): Promise<LoadRequest> {
+export async function loadRequest(source: ClipSource, work: Work, options: LoadOptions): Promise<LoadRequest> {
   checkOptions(options);
   return {
     source: await toWireSource(source, options),
+    work,
     ...(options.tokenizer !== undefined && { reference: options.tokenizer }),
     ...(options.adapter !== undefined && { adapter: await toWireAdapter(options.adapter, options) }),
     towers: options.towers ?? "both",
@@ -101,12 +103,17 @@ export async function loadRequest(source: ClipSource, options: LoadOptions): Pro
 const ABORT_GRACE = 500;
 
 /** Loads a model into a worker; ends the worker where that fails or is aborted. */
-export async function loadInto(client: WorkerClient, source: ClipSource, options: LoadOptions): Promise<ModelInfo> {
+export async function loadInto(
+  client: WorkerClient,
+  source: ClipSource,
+  work: Work,
+  options: LoadOptions,
+): Promise<ModelInfo> {
   const { signal, onProgress } = options;
   const aborted = () =>
     new ClipError("aborted", "expected the load to be let finish, got an abort", { cause: signal?.reason });
   if (signal?.aborted) throw aborted();
-  const request = await loadRequest(source, options);
+  const request = await loadRequest(source, work, options);
   const loading = client.call((api) => api.load(request, onProgress && proxy(onProgress)));
   if (!signal) return loading;
   let onAbort = () => {};
@@ -323,7 +330,7 @@ export class Clip extends Encoder {
   static async load(source: ClipSource, options: LoadOptions = {}): Promise<Clip> {
     const client = await WorkerClient.start();
     try {
-      return new Clip(client, await loadInto(client, source, options));
+      return new Clip(client, await loadInto(client, source, "encode", options));
     } catch (error) {
       // an aborted load ends its worker by itself, when its files are in order
       if (!options.signal?.aborted) client.dispose();

@@ -164,7 +164,7 @@ export class ClipTrainer extends Encoder {
       if (options.from !== undefined) {
         const { adapter } = options;
         const given = { ...(tokenizer !== undefined && { tokenizer }), ...(adapter !== undefined && { adapter }) };
-        await loadInto(client, options.from, { device, ...given });
+        await loadInto(client, options.from, "train", { device, ...given });
         return new ClipTrainer(client, await client.call((api) => api.train()), device);
       }
       const request = {

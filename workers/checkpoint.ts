@@ -5,7 +5,7 @@ import { ClipError } from "./error.js";
 import { ForeignTokenizer, isClipTokenizer } from "./foreign-tokenizer.js";
 import type { LoadRequest, OwnTransform } from "./protocol.js";
 import { type ReadContext, readAll, type Source, type SourceFile } from "./sources/source.js";
-import type { ClipModel, Device, Headers, Opening, Wasm } from "./wasm.js";
+import type { ClipModel, Device, EncodingWasm, Headers, Opening } from "./wasm.js";
 
 /** Bytes read for a header before its length is known; most are smaller. */
 const HEADER_GUESS = 1 << 16;
@@ -125,7 +125,7 @@ async function openWeights(source: Source, config: string | undefined): Promise<
   throw missing(source, `${wanted[0]}, or one .safetensors file`, names);
 }
 
-async function readHeader(file: SourceFile, wasm: Wasm): Promise<Uint8Array> {
+async function readHeader(file: SourceFile, wasm: EncodingWasm): Promise<Uint8Array> {
   const start = await readAll(file, 0, Math.min(file.size, HEADER_GUESS));
   const length = Math.min(file.size, wasm.Headers.length(start));
   if (length <= start.length) return start;
@@ -139,7 +139,7 @@ async function readHeader(file: SourceFile, wasm: Wasm): Promise<Uint8Array> {
 async function openFiles(
   source: Source,
   headers: Headers,
-  wasm: Wasm,
+  wasm: EncodingWasm,
   towers: LoadRequest["towers"],
 ): Promise<{ files: SourceFile[]; side: SideFiles }> {
   if (source.only === undefined) {
@@ -206,7 +206,7 @@ async function pour(opening: Opening, files: SourceFile[], context: ReadContext)
 
 /** Loads a model; nothing of it is left where it fails. */
 export async function openModel(
-  wasm: Wasm,
+  wasm: EncodingWasm,
   device: Device,
   source: Source,
   request: Pick<LoadRequest, "towers" | "reference" | "dtype" | "maxTensorBytes">,

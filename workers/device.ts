@@ -1,13 +1,14 @@
 /** Which device a model gets. */
 
 import { ClipError } from "./error.js";
-import type { DeviceChoice, DeviceInfo } from "./protocol.js";
+import type { DeviceChoice, DeviceInfo, Work } from "./protocol.js";
 import type { Core, Device } from "./wasm.js";
 
 /** Under load the first request for an adapter was seen to fail once. */
 const TRIES = 2;
 
-let webgpu: Promise<Device> | undefined;
+/** One device per instance of a module: a second initialisation is an error. */
+const gpus = new WeakMap<Core, Promise<Device>>();
 
 /** Neither Node 20 nor an insecure page has one. */
 function webGpu(): GPU | undefined {
@@ -28,8 +29,8 @@ function describe({ info }: GPUAdapter): string {
 }
 
 /** A device, and the module that computes with it. */
-export interface Opened {
-  core: Core;
+export interface Opened<W extends Work> {
+  core: Core<W>;
   device: Device;
   info: DeviceInfo;
 }
@@ -38,11 +39,11 @@ export interface Opened {
  * The device asked for; for `auto` a GPU that is one and computes as the CPU does, or else the CPU. `load` gives the module for a
  * kind of device.
  */
-export async function openDevice(
+export async function openDevice<W extends Work>(
   choice: DeviceChoice,
-  load: (kind: DeviceInfo["kind"]) => Promise<Core>,
-): Promise<Opened> {
-  const cpu = async (reason: string): Promise<Opened> => {
+  load: (kind: DeviceInfo["kind"]) => Promise<Core<W>>,
+): Promise<Opened<W>> {
+  const cpu = async (reason: string): Promise<Opened<W>> => {
     const core = await load("cpu");
     return { core, device: core.wasm.Device.cpu(), info: { kind: "cpu", reason, threads: core.threads } };
   };
@@ -58,13 +59,15 @@ export async function openDevice(
     throw new ClipError("device-unavailable", `no webgpu device: expected a WebGPU adapter, got ${got}`);
   }
   try {
-    // one device per instance of the module: a second initialisation is an error
     const core = await load("webgpu");
-    webgpu ??= core.wasm.Device.webgpu().catch((error) => {
-      webgpu = undefined;
-      throw error;
-    });
-    const device = await webgpu;
+    const opening =
+      gpus.get(core) ??
+      core.wasm.Device.webgpu().catch((error) => {
+        gpus.delete(core);
+        throw error;
+      });
+    gpus.set(core, opening);
+    const device = await opening;
     // who asked for this GPU gets it; who left the choice to us gets one that computes rightly
     if (choice === "auto") await device.selfTest();
     const maxTensorBytes = Math.min(adapter.limits.maxStorageBufferBindingSize, adapter.limits.maxBufferSize);

@@ -37,12 +37,12 @@ export class ImageLoader implements ImageLoaderApi {
 
   async push(images: HeldImage[]): Promise<void> {
     // the module is there before it is needed
-    await loadWasm("cpu", this.#assets);
+    await loadWasm("train", "cpu", this.#assets);
     this.#images.push(...images);
   }
 
   async squares(augmenterJson: string, epoch: number, images: Uint32Array): Promise<Uint8Array> {
-    const { wasm } = await loadWasm("cpu", this.#assets);
+    const { wasm } = await loadWasm("train", "cpu", this.#assets);
     const augmenter = new wasm.Augmenter(augmenterJson);
     let all = new Uint8Array();
     for (const [i, index] of images.entries()) {

@@ -2,6 +2,9 @@
 
 import type { ClipErrorCode } from "./error.js";
 
+/** What a model is loaded for: what trains can encode as well, and takes a larger download. */
+export type Work = "encode" | "train";
+
 /** Where a model computes. `auto` takes WebGPU on a real GPU and the CPU otherwise. */
 export type DeviceChoice = "auto" | "webgpu" | "cpu";
 
@@ -186,6 +189,8 @@ export type WireSource =
 /** A model in the worker. */
 export interface LoadRequest {
   source: WireSource;
+  /** `train` for a model that `ClipWorkerApi.train` is asked to turn into one that learns. */
+  work: Work;
   /** Added to the weights. */
   adapter?: WireSource;
   /** Left out: that of whoever published the checkpoint. */
@@ -202,8 +207,11 @@ export interface LoadRequest {
 
 /** How far a load is. */
 export interface LoadProgress {
-  /** `download` into the cache, then `load` to the device; without a cache, `load` alone. */
-  phase: "download" | "load";
+  /**
+   * `download` into the cache, then `load` to the device; without a cache, `load` alone. On a GPU `compile` follows, when all bytes are
+   * there: its pipelines, which the first call would wait for.
+   */
+  phase: "download" | "load" | "compile";
   loadedBytes: number;
   totalBytes: number;
 }

@@ -31,21 +31,14 @@ import type {
   StepEvent,
   WireImage,
   WirePair,
+  Work,
 } from "./protocol.js";
 import { openCache, withSource } from "./sources/open.js";
 import type { ReadContext } from "./sources/source.js";
 import { keepState, takeState, writeState } from "./states.js";
 import { Throttle } from "./throttle.js";
 import { Training } from "./training.js";
-import {
-  type ClipModel,
-  type Core,
-  type Device,
-  type FitSettings as FitSettingsInCore,
-  loadWasm,
-  type Trainer,
-  type Wasm,
-} from "./wasm.js";
+import { type ClipModel, type Core, type Device, loadWasm, type Trainer, trains, type WasmFor } from "./wasm.js";
 
 /** One model, and what is done with it. */
 export class ClipService implements ClipWorkerApi {
@@ -89,15 +82,19 @@ export class ClipService implements ClipWorkerApi {
   #queueInCore<T>(call: (core: Core) => Promise<T> | T): Promise<T> {
     return this.#queue(async () => {
       // without threads: what needs no device has no use for them
-      this.#core ??= await loadWasm("cpu", { wasm: this.#assets.wasm });
+      this.#core ??= await loadWasm("encode", "cpu", { wasm: this.#assets.wasm });
       return call(this.#core);
     });
   }
 
-  /** Opens a device, and runs a call in the core that computes with it. */
-  #queueOnDevice<T>(choice: DeviceChoice, call: (wasm: Wasm, device: Device) => Promise<T> | T): Promise<T> {
+  /** Opens a device, and runs a call in the core that does some work with it. */
+  #queueOnDevice<W extends Work, T>(
+    work: W,
+    choice: DeviceChoice,
+    call: (wasm: WasmFor<W>, device: Device) => Promise<T> | T,
+  ): Promise<T> {
     return this.#queue(async () => {
-      const { core, device, info } = await openDevice(choice, (kind) => loadWasm(kind, this.#assets));
+      const { core, device, info } = await openDevice(choice, (kind) => loadWasm(work, kind, this.#assets));
       this.#core = core;
       this.#device = device;
       this.#deviceInfo = info;
@@ -157,8 +154,15 @@ export class ClipService implements ClipWorkerApi {
     const abort = new AbortController();
     this.#loading = abort;
     const throttle = new Throttle((progress: LoadProgress) => onProgress?.(progress));
-    const context: ReadContext = { signal: abort.signal, progress: (event) => throttle.send(event) };
-    return this.#queueOnDevice(request.device, async (wasm, device) => {
+    let totalBytes = 0;
+    const context: ReadContext = {
+      signal: abort.signal,
+      progress: (event) => {
+        totalBytes = event.totalBytes;
+        throttle.send(event);
+      },
+    };
+    return this.#queueOnDevice(request.work, request.device, async (wasm, device) => {
       const limit = request.maxTensorBytes ?? this.#deviceInfo.maxTensorBytes;
       const options = { ...request, ...(limit !== undefined && { maxTensorBytes: limit }) };
       const { result, warnings } = await withSource(request, wasm, this.#assets, context, (source) =>
@@ -170,6 +174,11 @@ export class ClipService implements ClipWorkerApi {
         const place = { ...request, source: request.adapter };
         const merged = await withSource(place, wasm, this.#assets, context, (source) => mergeAdapter(model, source));
         this.#warnings.push(...merged.warnings);
+      }
+      if (this.#deviceInfo.kind === "webgpu") {
+        throttle.flush();
+        onProgress?.({ phase: "compile", loadedBytes: totalBytes, totalBytes });
+        await model.warmUp();
       }
       this.#model = model;
       this.#tokenizer = tokenizer;
@@ -192,20 +201,22 @@ export class ClipService implements ClipWorkerApi {
   }
 
   create(request: CreateRequest): Promise<ModelInfo> {
-    return this.#queueOnDevice(request.device, async (wasm, device) => {
+    return this.#queueOnDevice("train", request.device, async (wasm, device) => {
       const tokenizer = new wasm.Tokenizer(request.merges ?? (await this.#assets.merges()), request.reference);
-      this.#training = new Training(wasm.Trainer.create(request.config, tokenizer, request.seed, device));
+      this.#training = new Training(wasm, wasm.Trainer.create(request.config, tokenizer, request.seed, device));
       this.#configJson = request.config;
       return this.#info();
     });
   }
 
   train(): Promise<ModelInfo> {
-    return this.#queueInCore(({ wasm }) => {
+    return this.#queueInCore((core) => {
       if (!this.#model) throw new ClipError("no-weights", "no weights yet: expected a model to be loaded, got none");
+      if (!trains(core))
+        throw new ClipError("unexpected", "expected a model loaded to train, got one loaded to encode");
       const model = this.#model;
       this.#model = undefined;
-      this.#training = new Training(wasm.Trainer.from(model));
+      this.#training = new Training(core.wasm, core.wasm.Trainer.from(model));
       return this.#info();
     });
   }
@@ -281,7 +292,8 @@ export class ClipService implements ClipWorkerApi {
   }
 
   fitProbe(features: Matrix, classes: Uint32Array, classCount: number, c: number): Promise<Matrix> {
-    return this.#queueInCore(({ wasm }) => {
+    return this.#queueInCore(async (core) => {
+      const { wasm } = trains(core) ? core : await loadWasm("train", "cpu", { wasm: this.#assets.wasm });
       const [, dim] = features.shape;
       const probe = wasm.LinearProbe.fit(features.data, dim, classes, classCount, c);
       const { weights } = probe;
@@ -350,36 +362,12 @@ export class ClipService implements ClipWorkerApi {
     return this.#queue(() => this.#needTraining().close(handle));
   }
 
-  /** Runs `use` on a run's settings, checked. */
-  #withSettings<T>(settings: FitSettings, wasm: Wasm, use: (checked: FitSettingsInCore) => T): T {
-    const checked = new wasm.FitSettings(settings);
-    try {
-      return use(checked);
-    } finally {
-      checked.free();
-    }
-  }
-
   openRunPairs(settings: FitSettings | undefined): Promise<PairsHandle> {
-    return this.#queueInCore(({ wasm }) => {
-      const training = this.#needTraining();
-      const { trainer } = training;
-      const pairs = settings
-        ? this.#withSettings(settings, wasm, (checked) => trainer.runPairs(checked))
-        : trainer.interruptedPairs();
-      return training.openRun(pairs, () => this.#assets.loader());
-    });
+    return this.#queue(() => this.#needTraining().openRun(settings, () => this.#assets.loader()));
   }
 
   startFit(handle: PairsHandle, settings: FitSettings | undefined): Promise<void> {
-    return this.#queueInCore(({ wasm }) => {
-      const training = this.#needTraining();
-      const { trainer } = training;
-      training.begin(handle, (pairs) => {
-        if (settings) this.#withSettings(settings, wasm, (checked) => trainer.start(pairs, checked));
-        else trainer.resume(pairs);
-      });
-    });
+    return this.#queue(() => this.#needTraining().begin(handle, settings));
   }
 
   stepFit(): Promise<StepEvent | undefined> {
@@ -413,14 +401,14 @@ export class ClipService implements ClipWorkerApi {
   }
 
   resume(state: Uint8Array | string, choice: DeviceChoice): Promise<ModelInfo> {
-    return this.#queueOnDevice(choice, async (wasm, device) => {
+    return this.#queueOnDevice("train", choice, async (wasm, device) => {
       const take = (bytes: Uint8Array) => wasm.Trainer.fromState(bytes, this.#deviceInfo.maxTensorBytes, device);
       if (typeof state === "string") {
         const { taken, damaged } = await takeState(this.#assets, state, take);
         if (damaged > 0) this.#warnings.push(`${damaged} newer states in ${state} were damaged and passed over`);
-        this.#training = new Training(taken);
+        this.#training = new Training(wasm, taken);
       } else {
-        this.#training = new Training(take(state));
+        this.#training = new Training(wasm, take(state));
       }
       return this.#info();
     });

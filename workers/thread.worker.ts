@@ -1,14 +1,15 @@
 /** Entry of one thread of the core: a worker that computes what rayon gives it, in memory that is not its own. */
 
 import { holdLifeLock } from "./life.js";
-import { READY } from "./threads.js";
-import init, { Threads } from "./wasm/cpu-threads.js";
+import { READY, type ThreadStart } from "./threads.js";
+import { THREADED_GLUE } from "./wasm.js";
 
 const held = holdLifeLock((name) => self.postMessage(name));
 
 self.addEventListener(
   "message",
-  async ({ data: { module, memory } }: MessageEvent<{ module: WebAssembly.Module; memory: WebAssembly.Memory }>) => {
+  async ({ data: { work, module, memory } }: MessageEvent<ThreadStart>) => {
+    const { default: init, Threads } = await THREADED_GLUE[work]();
     await Promise.all([held, init({ module_or_path: module, memory })]);
     self.postMessage(READY);
     try {

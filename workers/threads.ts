@@ -1,5 +1,14 @@
 /** The threads of the core's CPU: workers over one memory (`thread.worker.ts`), which only isolated pages may share. */
 
+import type { Work } from "./protocol.js";
+
+/** What a thread is told: an instance of a module, which it becomes a part of. */
+export interface ThreadStart {
+  work: Work;
+  module: WebAssembly.Module;
+  memory: WebAssembly.Memory;
+}
+
 /** What a thread says when it has instantiated the module. */
 export const READY = "ready";
 
@@ -27,17 +36,12 @@ function ready(worker: Worker): Promise<void> {
 }
 
 /** Starts all threads but this one for an instance of the module, and has it compute with them; how many there are. */
-export async function startThreads(
-  start: () => Worker,
-  pool: Pool,
-  module: WebAssembly.Module,
-  memory: WebAssembly.Memory,
-): Promise<number> {
+export async function startThreads(start: () => Worker, pool: Pool, instance: ThreadStart): Promise<number> {
   const workers = Array.from({ length: threadCount() - 1 }, start);
   try {
     await Promise.all(
       workers.map((worker) => {
-        worker.postMessage({ module, memory });
+        worker.postMessage(instance);
         return ready(worker);
       }),
     );

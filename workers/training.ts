@@ -4,10 +4,18 @@ import { ClipError, inItem, toClipError } from "./error.js";
 import type { HeldImage } from "./image-loader.js";
 import type { ReadyImage } from "./images.js";
 import { Prefetch, toHeld } from "./prefetch.js";
-import type { Evaluation, PairsHandle, PushOptions, SkippedPair, StepEvent, WirePair } from "./protocol.js";
+import type {
+  Evaluation,
+  FitSettings,
+  PairsHandle,
+  PushOptions,
+  SkippedPair,
+  StepEvent,
+  WirePair,
+} from "./protocol.js";
 import type { Spawned } from "./spawned.js";
 import { Speedometer } from "./speedometer.js";
-import type { Pairs, Trainer } from "./wasm.js";
+import type { FitSettings as FitSettingsInCore, Pairs, Trainer, TrainingWasm } from "./wasm.js";
 import { WorkerClient } from "./worker-client.js";
 
 /** Pairs on their way in, with what became of each image. */
@@ -30,13 +38,15 @@ function free({ pairs, images }: DataSet): void {
 /** The trainer and what belongs to it. */
 export class Training {
   readonly trainer: Trainer;
+  readonly #wasm: TrainingWasm;
   readonly #pairs = new Map<PairsHandle, DataSet>();
   #nextHandle = 1;
   /** Of the run. */
   #images: Prefetch | undefined;
   #speed = new Speedometer();
 
-  constructor(trainer: Trainer) {
+  constructor(wasm: TrainingWasm, trainer: Trainer) {
+    this.#wasm = wasm;
     this.trainer = trainer;
   }
 
@@ -57,8 +67,21 @@ export class Training {
     return this.#open({ pairs: this.trainer.pairs() });
   }
 
-  /** For the pairs of a run; `pairs` are none yet. */
-  openRun(pairs: Pairs, startLoader: () => Spawned): PairsHandle {
+  /** Runs `use` on a run's settings, checked. */
+  #withSettings<T>(settings: FitSettings, use: (checked: FitSettingsInCore) => T): T {
+    const checked = new this.#wasm.FitSettings(settings);
+    try {
+      return use(checked);
+    } finally {
+      checked.free();
+    }
+  }
+
+  /** For the pairs of a run, or without settings of the one that was stopped. */
+  openRun(settings: FitSettings | undefined, startLoader: () => Spawned): PairsHandle {
+    const pairs = settings
+      ? this.#withSettings(settings, (checked) => this.trainer.runPairs(checked))
+      : this.trainer.interruptedPairs();
     const { augmenter } = pairs;
     if (augmenter === undefined) return this.#open({ pairs });
     return this.#open({ pairs, images: new Prefetch(new WorkerClient(startLoader()), augmenter) });
@@ -100,12 +123,13 @@ export class Training {
     this.#pairs.delete(handle);
   }
 
-  /** Begins a run by `start`, which takes the pairs over, whatever comes of it. */
-  begin(handle: PairsHandle, start: (pairs: Pairs) => void): void {
+  /** Begins a run, or without settings goes on with the one that was stopped; takes the pairs over, whatever comes of it. */
+  begin(handle: PairsHandle, settings: FitSettings | undefined): void {
     const { pairs, images } = this.#need(handle);
     this.#pairs.delete(handle);
     try {
-      start(pairs);
+      if (settings) this.#withSettings(settings, (checked) => this.trainer.start(pairs, checked));
+      else this.trainer.resume(pairs);
     } catch (error) {
       images?.close();
       throw error;

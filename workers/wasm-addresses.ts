@@ -4,8 +4,12 @@ import type { WasmModule } from "./wasm.js";
 
 /** Where the core's modules lie: addresses written out, so that bundlers find them. */
 export const WASM_ADDRESSES: Record<WasmModule, URL> = {
-  cpu: new URL("./wasm/cpu_bg.wasm", import.meta.url),
-  "cpu-relaxed": new URL("./wasm/cpu-relaxed_bg.wasm", import.meta.url),
-  "cpu-threads": new URL("./wasm/cpu-threads_bg.wasm", import.meta.url),
-  webgpu: new URL("./wasm/webgpu_bg.wasm", import.meta.url),
+  "encode-cpu": new URL("./wasm/encode-cpu_bg.wasm", import.meta.url),
+  "encode-cpu-relaxed": new URL("./wasm/encode-cpu-relaxed_bg.wasm", import.meta.url),
+  "encode-cpu-threads": new URL("./wasm/encode-cpu-threads_bg.wasm", import.meta.url),
+  "encode-webgpu": new URL("./wasm/encode-webgpu_bg.wasm", import.meta.url),
+  "train-cpu": new URL("./wasm/train-cpu_bg.wasm", import.meta.url),
+  "train-cpu-relaxed": new URL("./wasm/train-cpu-relaxed_bg.wasm", import.meta.url),
+  "train-cpu-threads": new URL("./wasm/train-cpu-threads_bg.wasm", import.meta.url),
+  "train-webgpu": new URL("./wasm/train-webgpu_bg.wasm", import.meta.url),
 };

@@ -1,5 +1,5 @@
 /**
- * What `auto` takes where the GPU is none of software, below the API. The software one of headless Chromium only stops
+ * What `auto` takes to "encode" or to "train", as this worker is named, where the GPU is none of software, below the API. The software one of headless Chromium only stops
  * saying that it is one: adapter, device and self-test are real.
  */
 
@@ -8,7 +8,8 @@ import { loadWasm } from "../../dist/workers/wasm.js";
 import { WASM_ADDRESSES } from "../../dist/workers/wasm-addresses.js";
 
 Object.defineProperty(GPUAdapterInfo.prototype, "isFallbackAdapter", { get: () => false });
-const load = (kind: "cpu" | "webgpu") => loadWasm(kind, { wasm: async (module) => WASM_ADDRESSES[module] });
+const load = (kind: "cpu" | "webgpu") =>
+  loadWasm(self.name as "encode" | "train", kind, { wasm: async (module) => WASM_ADDRESSES[module] });
 const { core, info } = await openDevice("auto", load);
 const cpu = await core.wasm.Device.cpu()
   .selfTest()

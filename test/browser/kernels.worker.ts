@@ -17,9 +17,9 @@ GPUDevice.prototype.createShaderModule = function (descriptor) {
   waits ||= descriptor.code.includes("row_sum") && descriptor.code.includes("workgroupBarrier");
   return create.call(this, descriptor);
 };
-const load = (kind: "cpu" | "webgpu") => loadWasm(kind, { wasm: async (module) => WASM_ADDRESSES[module] });
-const { device } = await openDevice("webgpu", load);
-const kernels = await device.checkKernels().then(
+const load = (kind: "cpu" | "webgpu") => loadWasm("train", kind, { wasm: async (module) => WASM_ADDRESSES[module] });
+const { core, device } = await openDevice("webgpu", load);
+const kernels = await core.wasm.checkKernels(device).then(
   () => "agree",
   (error: Error) => error.message,
 );

@@ -20,11 +20,11 @@ const start = {
   forbidden: () => new Worker(new URL("./there-is-none.js", import.meta.url), { type: "module" }),
 }[self.name];
 const assets = { wasm: async (module: keyof typeof WASM_ADDRESSES) => WASM_ADDRESSES[module] };
-const { device, info } = await openDevice("cpu", (kind) =>
-  loadWasm(kind, { ...assets, ...(start && { thread: start }) }),
+const { core, device, info } = await openDevice("cpu", (kind) =>
+  loadWasm("train", kind, { ...assets, ...(start && { thread: start }) }),
 );
 threads[0]?.terminate();
-const kernels = await device.checkKernels().then(
+const kernels = await core.wasm.checkKernels(device).then(
   () => "agree",
   (error: Error) => error.message,
 );

@@ -1,8 +1,13 @@
 /** WebGPU through the API: which device is taken, and that it learns as the CPU does. */
 
 import { Clip, ClipTrainer } from "clipwright";
+import { proxy, wrap } from "comlink";
 import { expect, test } from "vitest";
+import type { ClipWorkerApi } from "../../dist/workers/protocol.js";
+import { registerTransferHandlers } from "../../dist/workers/transfer.js";
 import { answerOf, colourPairs, fixture, get, json, maxError, parseSafetensors, text, tinyConfig } from "../support";
+
+registerTransferHandlers();
 
 test("auto passes over a GPU that is only software, and says so", async () => {
   const trainer = await ClipTrainer.create({ config: tinyConfig, device: "auto" });
@@ -38,13 +43,46 @@ test.each(["software", "hardware"])("the kernels for %s give the CPU's numbers o
   expect(answer).toEqual({ kernels: "agree", waits: name === "hardware" });
 });
 
-test("auto takes a GPU whose numbers are the CPU's", async () => {
-  const worker = new Worker(new URL("./auto.worker.ts", import.meta.url), { type: "module" });
+test.each(["encode", "train"])("auto takes a GPU whose numbers are the CPU's, to %s", async (name) => {
+  const worker = new Worker(new URL("./auto.worker.ts", import.meta.url), { type: "module", name });
   const answer = await answerOf(worker);
   expect(answer).toMatchObject({
     cpu: "agrees",
     info: { kind: "webgpu", reason: expect.stringMatching(/swiftshader/i) },
   });
+});
+
+test("what a model needs of the GPU is compiled while it is loaded, not at the first call", async () => {
+  const name = `pipelines ${crypto.randomUUID()}`;
+  const worker = new Worker(new URL("./pipelines.worker.ts", import.meta.url), { type: "module", name });
+  const channel = new BroadcastChannel(name);
+  const made = () =>
+    new Promise<number>((resolve) => {
+      channel.onmessage = ({ data }) => resolve(data);
+      channel.postMessage("how many?");
+    });
+  // its life lock's name: it listens
+  await new Promise((ready) => worker.addEventListener("message", ready, { once: true }));
+  const api = wrap<ClipWorkerApi>(worker);
+  const folder = "models/clip-quickgelu-p8/hf";
+  const files = ["model.safetensors", "config.json"].map(async (name) => ({
+    name,
+    data: await fixture(`${folder}/${name}`),
+  }));
+  const source = { kind: "files" as const, files: await Promise.all(files) };
+  const phases: string[] = [];
+  const { config } = await api.load(
+    { source, work: "encode", towers: "both", dtype: "auto", device: "webgpu", cache: false },
+    proxy(({ phase }) => phases.push(phase)),
+  );
+  expect(phases.at(-1)).toBe("compile");
+  const before = await made();
+  expect(before).toBeGreaterThan(5);
+  await api.encodePixels(new Float32Array(3 * config.vision.imageSize ** 2).fill(0.5));
+  await api.encodeIds(new Int32Array(config.text.contextLength).fill(1));
+  expect(await made()).toBe(before);
+  channel.close();
+  worker.terminate();
 });
 
 test("a token table above the limit is cut, and answers alike", async () => {

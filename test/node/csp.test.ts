@@ -3,7 +3,7 @@
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import { tmpdir } from "node:os";
-import { extname, join, normalize } from "node:path";
+import { basename, extname, join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "vite";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -52,12 +52,14 @@ afterAll(() => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-test("script-src 'self' 'wasm-unsafe-eval' is enough", async () => {
+test("script-src 'self' 'wasm-unsafe-eval' is enough, and what trains is not fetched to encode", async () => {
   const browser = await launchChromium();
   const page = await browser.newPage();
   const elsewhere: string[] = [];
+  const modules = new Set<string>();
   page.on("request", (request) => {
     if (!request.url().startsWith(origin) && !/^(data|blob):/.test(request.url())) elsewhere.push(request.url());
+    if (request.url().endsWith(".wasm")) modules.add(basename(request.url()).replace(/_bg-.*/, ""));
   });
   await page.goto(origin);
   await page.waitForFunction(() => document.title === "done");
@@ -65,4 +67,5 @@ test("script-src 'self' 'wasm-unsafe-eval' is enough", async () => {
   await browser.close();
   expect(said).toEqual({ answer: { best: "number", kept: 1, ids: 16 }, violations: [], evil: "refused" });
   expect(elsewhere).toEqual([]);
+  expect(modules).toEqual(new Set(["encode-cpu-relaxed", "tokenizers"]));
 });

@@ -13,7 +13,7 @@ import type { CachedModel, Towers } from "../protocol.js";
 import type { HttpSource, RemoteFile } from "../sources/http.js";
 import type { ReadContext } from "../sources/source.js";
 import { isFull, type Store } from "../store/store.js";
-import type { Wasm } from "../wasm.js";
+import type { EncodingWasm } from "../wasm.js";
 
 /** Bytes of a file that are kept. */
 export interface CachedObject {
@@ -55,9 +55,9 @@ export function closed(error: unknown): CacheClosed | undefined {
 /** All that is kept. */
 export class ModelCache {
   readonly #store: Store;
-  readonly #wasm: Wasm;
+  readonly #wasm: EncodingWasm;
 
-  constructor(store: Store, wasm: Wasm) {
+  constructor(store: Store, wasm: EncodingWasm) {
     this.#store = store;
     this.#wasm = wasm;
   }

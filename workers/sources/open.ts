@@ -5,7 +5,7 @@ import { CachedSource } from "../cache/cached-source.js";
 import { ModelCache } from "../cache/model-cache.js";
 import { ClipError, type ClipErrorCode, toClipError } from "../error.js";
 import type { LoadRequest } from "../protocol.js";
-import type { Wasm } from "../wasm.js";
+import type { EncodingWasm } from "../wasm.js";
 import { FileListSource } from "./blobs.js";
 import { HttpSource } from "./http.js";
 import type { ReadContext, Source } from "./source.js";
@@ -23,7 +23,7 @@ const NO_MODEL: ReadonlySet<ClipErrorCode> = new Set<ClipErrorCode>([
 ]);
 
 /** What is kept on this platform; nothing where it keeps nothing. */
-export async function openCache(wasm: Wasm, assets: Assets): Promise<ModelCache | undefined> {
+export async function openCache(wasm: EncodingWasm, assets: Assets): Promise<ModelCache | undefined> {
   const store = await assets.store();
   return store && new ModelCache(store, wasm);
 }
@@ -31,7 +31,7 @@ export async function openCache(wasm: Wasm, assets: Assets): Promise<ModelCache 
 /** Runs `use` on a request's source; says what its user should know. */
 export async function withSource<T>(
   request: LoadRequest,
-  wasm: Wasm,
+  wasm: EncodingWasm,
   assets: Assets,
   context: ReadContext,
   use: (source: Source) => Promise<T>,

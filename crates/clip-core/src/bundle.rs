@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
 use crate::checkpoint::{Adapter, Header, Layout, LoadOptions, Loading, metadata, save};
@@ -10,7 +10,6 @@ use crate::config::{ClipConfig, TextPooling, invalid};
 use crate::device::read;
 use crate::embed::{embed_ids, embed_pixels};
 use crate::error::{ClipError, Result};
-use crate::kernels::widen;
 use crate::model::{Clip, Towers};
 use crate::preprocess::Preprocess;
 use crate::tokenizer::{PUBLISHED_VOCAB_SIZE, Padding, Reference, Tokenizer};
@@ -196,6 +195,21 @@ impl Bundle {
         embed_ids(&self.model, &self.config.text, ids).await
     }
 
+    /// Runs what towers there are once over nothing much, so that a GPU's pipelines are compiled before the first call.
+    ///
+    /// # Errors
+    /// `device-failed`.
+    pub async fn warm_up(&self) -> Result<()> {
+        if self.model.visual.is_some() {
+            let size = self.config.vision.image_size();
+            self.encode_pixels(&vec![0.0; 3 * size * size]).await?;
+        }
+        if self.model.text.is_some() {
+            self.encode_ids(&vec![0; self.config.text.context_length]).await?;
+        }
+        Ok(())
+    }
+
     /// `exp(logit_scale) * cosine`, plus SigLIP's bias.
     ///
     /// # Shapes
@@ -233,14 +247,6 @@ impl Bundle {
             _ => "f32",
         }
     }
-
-    /// The same, able to learn.
-    #[must_use]
-    pub fn into_trainable(self) -> Self {
-        let device = self.model.device().autodiff();
-        let model = self.model.map(&mut Widen);
-        Self { model: model.to_device(&device).train(), ..self }
-    }
 }
 
 struct Narrowest {
@@ -255,14 +261,5 @@ impl ModuleVisitor for Narrowest {
             DType::F16 => self.half = true,
             _ => {}
         }
-    }
-}
-
-/// Training computes with what it keeps.
-struct Widen;
-
-impl ModuleMapper for Widen {
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        param.map(widen)
     }
 }

@@ -1,13 +1,12 @@
 //! Embeddings of any number of images and captions, in bounded memory.
 
 use crate::config::{ClipConfig, TextConfig};
-use crate::data::PairDataset;
 use crate::device::read;
 use crate::error::Result;
 use crate::model::{Clip, TextBatch, image_count, pixel_batch};
 
 /// Inputs in one pass of a tower: enough to keep it busy, few enough for a tab's memory.
-const CHUNK: usize = 64;
+pub(crate) const CHUNK: usize = 64;
 
 /// # Shapes
 /// - pixels: `[count, 3, size, size]`, normalised, row-major
@@ -39,38 +38,6 @@ pub async fn embed_ids(model: &Clip, config: &TextConfig, ids: &[i32]) -> Result
     for chunk in ids.chunks(CHUNK * config.context_length) {
         let batch = TextBatch::new(chunk, chunk.len() / config.context_length, config)?;
         out.extend(read(model.encode_text(&batch)?).await?);
-    }
-    Ok(out)
-}
-
-/// Embeddings of a data set's images.
-///
-/// # Shapes
-/// - output: `[pairs, embed_dim]`, rows of length one
-///
-/// # Errors
-/// `missing-tower`, `device-failed`.
-pub async fn embed_images(model: &Clip, pairs: &PairDataset) -> Result<Vec<f32>> {
-    let all: Vec<usize> = (0..pairs.len()).collect();
-    let mut out = Vec::new();
-    for chunk in all.chunks(CHUNK) {
-        out.extend(read(model.encode_image(pairs.images(chunk, &model.device())?)?).await?);
-    }
-    Ok(out)
-}
-
-/// Embeddings of all its captions.
-///
-/// # Shapes
-/// - output: `[captions, embed_dim]`, rows of length one
-///
-/// # Errors
-/// `missing-tower`, `device-failed`.
-pub async fn embed_captions(model: &Clip, pairs: &PairDataset) -> Result<Vec<f32>> {
-    let all: Vec<usize> = (0..pairs.captions()).collect();
-    let mut out = Vec::new();
-    for chunk in all.chunks(CHUNK) {
-        out.extend(read(model.encode_text(&pairs.texts(chunk)?)?).await?);
     }
     Ok(out)
 }

@@ -2,23 +2,30 @@
 //!
 //! Everything mathematical of clipwright is here; the crate knows nothing of the web, of threads or of files.
 
+#![cfg_attr(not(feature = "train"), allow(dead_code, reason = "backward passes stand beside the forward ones"))]
+
 pub mod bundle;
+#[cfg(feature = "train")]
+pub mod check_kernels;
 pub mod checkpoint;
 pub mod config;
+#[cfg(feature = "train")]
 pub mod data;
 pub mod device;
 pub mod digest;
 pub mod embed;
 mod error;
 pub mod eval;
+#[cfg(feature = "train")]
 mod exact;
 pub mod export;
-pub mod kernels;
+#[cfg(feature = "train")]
 pub mod loss;
 pub mod model;
 pub mod preprocess;
 pub mod self_test;
 pub mod tokenizer;
+#[cfg(feature = "train")]
 pub mod train;
 
 #[cfg(test)]

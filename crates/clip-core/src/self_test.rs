@@ -1,19 +1,19 @@
-//! Whether a device computes as the CPU does: a tiny model, forward and backward, on both.
+//! Whether a device computes as the CPU does: a tiny model on both, forward and, in a build that trains, backward.
 //!
 //! GPU drivers have answered wrongly without a word; a wrong embedding looks like any other.
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::Device;
 
-use crate::checkpoint::{Header, Layout, save_gradients};
 use crate::config::ClipConfig;
-use crate::device::{cpu, read};
+use crate::device::cpu;
+use crate::embed::{embed_ids, embed_pixels};
 use crate::error::{ClipError, Result};
-use crate::model::TextBatch;
-use crate::train::{LossOptions, Trainer};
 
 const MODEL: &str = r#"{"embedDim": 8,
     "vision": {"imageSize": 16, "patchSize": 8, "width": 24, "layers": 1, "heads": 2},
     "text": {"contextLength": 9, "vocabSize": 40, "width": 16, "layers": 1, "heads": 2, "activation": "gelu"}}"#;
+
+const SEED: u64 = 7;
 
 /// Pairs in the batch.
 const PAIRS: usize = 3;
@@ -21,49 +21,27 @@ const PAIRS: usize = 3;
 /// Share of a tensor's largest value that may differ: sums in another order stay far below, a wrong kernel far above.
 const TOLERANCE: f32 = 2e-3;
 
-/// Embeddings, and the loss with the gradient of every parameter.
-struct Answers {
-    embeddings: Vec<f32>,
-    gradients: Vec<(String, Vec<f32>)>,
-}
+/// Values by what they are.
+type Answers = Vec<(String, Vec<f32>)>;
 
+/// Embeddings, and in a build that trains the loss with the gradient of every parameter.
 async fn run(device: &Device) -> Result<Answers> {
     let config = ClipConfig::from_json(MODEL)?;
-    let trainer = Trainer::new(config.init(7, &device.clone().autodiff()));
     let size = config.vision.image_size();
     let pixels: Vec<f32> = (0..PAIRS * 3 * size * size).map(|i| ((i * 37 % 101) as f32 - 50.0) / 25.0).collect();
     let ids: Vec<i32> = (0..PAIRS * config.text.context_length).map(|i| (i * 7 % 39) as i32).collect();
-    let texts = TextBatch::new(&ids, PAIRS, &config.text)?;
-    let images =
-        |device: &Device| Tensor::<4>::from_data(TensorData::new(pixels.clone(), [PAIRS, 3, size, size]), device);
-    let model = trainer.inference_model();
-    let plain = model.device();
-    let mut embeddings = read(model.encode_image(images(&plain))?).await?;
-    embeddings.extend(read(model.encode_text(&texts)?).await?);
-    let (loss, gradients) = trainer.gradients(&(images(&trainer.device()), texts), &LossOptions::default()).await?;
-    let file = save_gradients(trainer.model(), &config, &gradients, Layout::OpenClip).await?;
-    let header = Header::parse(&file, file.len() as u64)?;
-    let mut names: Vec<&str> = header.names().collect();
-    names.sort_unstable();
-    let mut gradients = vec![("loss".to_owned(), vec![loss])];
-    for name in names {
-        let Some(info) = header.tensor(name) else { continue };
-        let (begin, end) = header.bytes_of(info);
-        let bytes = &file[begin as usize..end as usize];
-        let values = bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
-        gradients.push((name.into(), values));
-    }
-    Ok(Answers { embeddings, gradients })
+    let model = config.init(SEED, device);
+    let mut embeddings = embed_pixels(&model, &config, &pixels).await?;
+    embeddings.extend(embed_ids(&model, &config.text, &ids).await?);
+    let answers = vec![("embeddings".to_owned(), embeddings)];
+    #[cfg(feature = "train")]
+    let answers = [answers, crate::train::loss_and_gradients(&config, SEED, &pixels, &ids, device).await?].concat();
+    Ok(answers)
 }
 
 /// Where two devices differ; nothing where they agree.
-fn difference(got: &Answers, expected: &Answers) -> Option<String> {
-    let all = |answers: &Answers| {
-        let mut all = vec![("embeddings".to_owned(), answers.embeddings.clone())];
-        all.extend(answers.gradients.iter().cloned());
-        all
-    };
-    for ((name, got), (_, expected)) in all(got).into_iter().zip(all(expected)) {
+fn difference(got: &[(String, Vec<f32>)], expected: &[(String, Vec<f32>)]) -> Option<String> {
+    for ((name, got), (_, expected)) in got.iter().zip(expected) {
         // a key's bias has no gradient but for rounding; the others' scale is the whole tensor's
         let largest = expected.iter().fold(1e-3f32, |m, x| m.max(x.abs()));
         if got.len() != expected.len() {
@@ -73,7 +51,7 @@ fn difference(got: &Answers, expected: &Answers) -> Option<String> {
             let error = (a - b).abs();
             (error.is_nan() || error > TOLERANCE * largest).then_some(error)
         };
-        if let Some(error) = got.iter().zip(&expected).find_map(wrong) {
+        if let Some(error) = got.iter().zip(expected).find_map(wrong) {
             return Some(format!("{name} differs by {error:e} of {largest:e}"));
         }
     }
@@ -107,18 +85,18 @@ mod tests {
     #[test]
     fn a_wrong_value_anywhere_is_seen() {
         let right = now(run(&cpu())).unwrap();
-        assert!(right.gradients.len() > 20);
+        assert!(right.len() > 20);
         let wrong = |change: &dyn Fn(&mut Answers)| {
             let mut answers = now(run(&cpu())).unwrap();
             change(&mut answers);
             difference(&answers, &right)
         };
         assert_eq!(wrong(&|_| {}), None);
-        assert!(wrong(&|a| a.embeddings[3] += 0.01).is_some());
-        assert!(wrong(&|a| a.embeddings[3] = f32::NAN).is_some());
-        assert!(wrong(&|a| a.embeddings.clear()).is_some());
-        for i in 0..right.gradients.len() {
-            assert!(wrong(&|a| a.gradients[i].1[0] += 0.5).is_some(), "{}", right.gradients[i].0);
+        assert!(wrong(&|a| a[0].1[3] += 0.01).is_some());
+        assert!(wrong(&|a| a[0].1[3] = f32::NAN).is_some());
+        assert!(wrong(&|a| a[0].1.clear()).is_some());
+        for i in 0..right.len() {
+            assert!(wrong(&|a| a[i].1[0] += 0.5).is_some(), "{}", right[i].0);
         }
     }
 }

@@ -1,17 +1,22 @@
 //! Bindings of clip-core for JavaScript: decode arguments, call, encode the result. No mathematics here.
 
+#[cfg(feature = "train")]
+mod augmenter;
 mod checkpoint;
 mod error;
 mod images;
 mod model;
+#[cfg(feature = "train")]
 mod pairs;
+mod probe;
 #[cfg(feature = "threads")]
 mod threads;
+#[cfg(feature = "train")]
 mod tokenizer;
+#[cfg(feature = "train")]
 mod trainer;
 
 use clip_core::device;
-use clip_core::kernels::check::check;
 use clip_core::self_test::self_test;
 use wasm_bindgen::prelude::*;
 
@@ -54,15 +59,16 @@ impl Device {
         js(self_test(&self.0).await)
     }
 
-    /// Holds the operations that this device does its own way against what the CPU composes of plain ones: for tests.
-    #[wasm_bindgen(js_name = checkKernels)]
-    pub async fn check_kernels(&self) -> JsResult<()> {
-        js(check(&self.0).await)
-    }
-
     /// Bytes that a GPU's allocator holds; nothing on the CPU.
     #[wasm_bindgen(getter, js_name = reservedBytes)]
     pub fn reserved_bytes(&self) -> Option<f64> {
         device::reserved_bytes(&self.0).map(|bytes| bytes as f64)
     }
+}
+
+/// Holds the operations that a device does its own way against what the CPU composes of plain ones: for tests.
+#[cfg(feature = "train")]
+#[wasm_bindgen(js_name = checkKernels)]
+pub async fn check_kernels(device: &Device) -> JsResult<()> {
+    js(clip_core::check_kernels::check(&device.0).await)
 }

@@ -2,7 +2,7 @@
 
 use clip_core::bundle::Bundle;
 use clip_core::checkpoint::Adapter;
-use clip_core::eval::{LinearProbe, label_embeddings, probabilities};
+use clip_core::eval::{label_embeddings, probabilities};
 use clip_core::export::NamedFile;
 use wasm_bindgen::prelude::*;
 
@@ -83,6 +83,12 @@ impl ClipModel {
         js(self.bundle.encode_ids(&ids).await)
     }
 
+    /// Has a GPU compile what the model needs.
+    #[wasm_bindgen(js_name = warmUp)]
+    pub async fn warm_up(&self) -> JsResult<()> {
+        js(self.bundle.warm_up().await)
+    }
+
     /// `exp(logit_scale) * cosine` of embeddings, `[images, texts]`.
     #[wasm_bindgen(js_name = logitsPerImage)]
     pub async fn logits_per_image(&self, images: Vec<f32>, texts: Vec<f32>) -> JsResult<Vec<f32>> {
@@ -127,34 +133,5 @@ impl Files {
     /// Contents of the file at `index`, which are given away.
     pub fn take(&mut self, index: usize) -> Vec<u8> {
         self.0.get_mut(index).map(|(_, bytes)| core::mem::take(bytes)).unwrap_or_default()
-    }
-}
-
-/// Logistic regression on features.
-#[wasm_bindgen(js_name = LinearProbe)]
-pub struct JsLinearProbe(LinearProbe);
-
-#[wasm_bindgen(js_class = LinearProbe)]
-impl JsLinearProbe {
-    /// Fits `classes` to `[count, dim]` features with scikit-learn's `c`.
-    pub fn fit(features: Vec<f32>, dim: usize, classes: Vec<u32>, class_count: usize, c: f64) -> JsResult<Self> {
-        js(LinearProbe::fit(&features, dim, &classes, class_count, c)).map(Self)
-    }
-
-    /// One that was fitted before.
-    #[wasm_bindgen(constructor)]
-    pub fn new(weights: Vec<f32>, dim: usize) -> Self {
-        Self(LinearProbe { weights, dim })
-    }
-
-    /// `[classes, dim + 1]`: weights of the features, then the bias.
-    #[wasm_bindgen(getter)]
-    pub fn weights(&self) -> Vec<f32> {
-        self.0.weights.clone()
-    }
-
-    /// Probability of each class, `[count, classes]`.
-    pub fn probabilities(&self, features: Vec<f32>) -> JsResult<Vec<f32>> {
-        js(self.0.probabilities(&features))
     }
 }

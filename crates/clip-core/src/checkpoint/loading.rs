@@ -10,8 +10,8 @@ use super::layout::Naming;
 use super::stored::Stored;
 use crate::config::ClipConfig;
 use crate::error::{ClipError, Result};
-use crate::kernels::{self, int8};
 use crate::model::{Clip, Towers};
+use clip_kernels::{self as kernels, int8};
 
 /// Bytes of a file that must be pushed, in the order of [`Loading::parts`].
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,14 +6,22 @@ use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{Device, Tensor, TensorData};
 use serde_json::Value;
 
-use super::adapter::Adapter;
 use super::header::Header;
 use super::layout::{Layout, Naming};
 use super::stored::Stored;
 use crate::config::{ClipConfig, invalid};
 use crate::error::{ClipError, Result};
-use crate::kernels::{int8, laid_out, widen};
 use crate::model::{Clip, Towers};
+use clip_kernels::{int8, laid_out, matmul, widen};
+
+/// PEFT's two files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Adapter {
+    /// `adapter_model.safetensors`.
+    pub weights: Vec<u8>,
+    /// `adapter_config.json`.
+    pub config: String,
+}
 
 /// What PEFT may do besides, and we do not: each changes what the same tensors mean, or adds others.
 const NOT_KNOWN: [&str; 15] = [
@@ -200,7 +208,7 @@ impl Merge<'_> {
             let rank = a.sides[0];
             a.check([rank.max(1), d_in])?;
             b.check([columns, rank])?;
-            parts.push(a.transposed(device).matmul(b.transposed(device)) * self.scale.at(rank)); // [in, out]
+            parts.push(matmul(a.transposed(device), b.transposed(device)) * self.scale.at(rank)); // [in, out]
         }
         Ok(found.then(|| Tensor::cat(parts, 1)))
     }

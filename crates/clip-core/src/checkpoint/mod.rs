@@ -1,19 +1,27 @@
 //! Safetensors in and out, in the layouts that PyTorch users publish.
 
-mod adapter;
+#[cfg(feature = "train")]
+mod gradients;
 mod header;
 mod layout;
 mod loading;
 mod merge;
 mod save;
+#[cfg(feature = "train")]
+mod save_adapter;
 mod stored;
 
-pub use adapter::{Adapter, save_adapter};
+#[cfg(feature = "train")]
+pub use gradients::save_gradients;
 pub use header::{Header, TensorInfo};
 pub use layout::Layout;
 pub use loading::{LoadOptions, Loaded, Loading, Part, Precision, load};
-pub use save::{save, save_gradients};
+pub use merge::Adapter;
+pub use save::save;
+#[cfg(feature = "train")]
 pub(crate) use save::{serialize, sort_header};
+#[cfg(feature = "train")]
+pub use save_adapter::save_adapter;
 
 /// Keys under `__metadata__` of our own files: with them one file is a whole model. PyTorch readers ignore them.
 pub mod metadata {

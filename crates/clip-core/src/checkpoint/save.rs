@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 
 use burn::module::{LoraAdapter, Module, ModuleVisitor, Param, Reparameterization};
-use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 use safetensors::tensor::{Dtype, TensorView};
 
@@ -12,8 +11,8 @@ use super::loading::transpose;
 use crate::config::ClipConfig;
 use crate::device::read;
 use crate::error::{ClipError, Result};
-use crate::kernels::{int8, widen};
 use crate::model::Clip;
+use clip_kernels::{int8, widen};
 
 /// f32 safetensors of every parameter, under the names of `layout`. `metadata` goes into `__metadata__` beside
 /// `format: pt`, which transformers insists on.
@@ -27,40 +26,33 @@ pub async fn save(
     metadata: HashMap<String, String>,
 ) -> Result<Vec<u8>> {
     let naming = Naming::new(layout, config)?;
-    let mut collector = Collector { path: Vec::new(), tensors: Vec::new(), gradients: None };
+    let mut collector = Collector { path: Vec::new(), tensors: Vec::new() };
     model.visit(&mut collector);
     write(collector.tensors, &naming, metadata).await
 }
 
-/// As [`save`], with each parameter's gradient in its place; parameters without one are left out.
-///
-/// # Errors
-/// As [`save`].
-pub async fn save_gradients(
-    model: &Clip,
-    config: &ClipConfig,
-    gradients: &GradientsParams,
-    layout: Layout,
-) -> Result<Vec<u8>> {
-    let naming = Naming::new(layout, config)?;
-    let mut collector = Collector { path: Vec::new(), tensors: Vec::new(), gradients: Some(gradients) };
-    model.visit(&mut collector);
-    write(collector.tensors, &naming, HashMap::new()).await
-}
-
-struct Named {
+/// A tensor on its way into a file.
+pub(super) struct Named {
     path: String,
     shape: Vec<usize>,
     values: Tensor<1>,
 }
 
-struct Collector<'a> {
-    path: Vec<String>,
-    tensors: Vec<Named>,
-    gradients: Option<&'a GradientsParams>,
+impl Named {
+    /// Under the steps of its path.
+    pub(super) fn new<const D: usize>(path: &[String], value: Tensor<D>) -> Self {
+        let shape = value.dims().to_vec();
+        let count = shape.iter().product::<usize>();
+        Self { path: path.join("."), shape, values: value.reshape([count]) }
+    }
 }
 
-impl ModuleVisitor for Collector<'_> {
+struct Collector {
+    path: Vec<String>,
+    tensors: Vec<Named>,
+}
+
+impl ModuleVisitor for Collector {
     fn enter_module(&mut self, name: &str, _container_type: &str) {
         self.path.push(name.into());
     }
@@ -74,20 +66,18 @@ impl ModuleVisitor for Collector<'_> {
         if self.path.iter().any(|step| step == LoraAdapter::NAME) {
             return;
         }
-        let value = match self.gradients {
-            None => Some(param.base().inner()),
-            Some(gradients) => gradients.get::<D>(param.id),
-        };
-        if let Some(value) = value {
-            let value = if int8::is_quantized(&value) { widen(value) } else { value };
-            let shape = value.dims().to_vec();
-            let count = shape.iter().product::<usize>();
-            self.tensors.push(Named { path: self.path.join("."), shape, values: value.reshape([count]) });
-        }
+        let value = param.base().inner();
+        let value = if int8::is_quantized(&value) { widen(value) } else { value };
+        self.tensors.push(Named::new(&self.path, value));
     }
 }
 
-async fn write(tensors: Vec<Named>, naming: &Naming<'_>, mut metadata: HashMap<String, String>) -> Result<Vec<u8>> {
+/// A file of these, under the names of a layout.
+pub(super) async fn write(
+    tensors: Vec<Named>,
+    naming: &Naming<'_>,
+    mut metadata: HashMap<String, String>,
+) -> Result<Vec<u8>> {
     let mut entries: Vec<(String, Vec<usize>, Vec<u8>)> = Vec::new();
     for Named { path, shape, values } in tensors {
         let mut values = read(values).await?;

@@ -1,8 +1,7 @@
 //! Retrieval over a data set.
 
 use super::retrieval::{Recall, recall};
-use crate::data::PairDataset;
-use crate::embed::{embed_captions, embed_images};
+use crate::data::{PairDataset, embed_captions, embed_images};
 use crate::error::Result;
 use crate::model::Clip;
 

@@ -1,10 +1,14 @@
 //! How well captions find their images, and images their captions.
 
+#[cfg(feature = "train")]
 mod evaluate;
+#[cfg(feature = "train")]
+mod fit_probe;
 mod linear_probe;
 mod retrieval;
 mod zero_shot;
 
+#[cfg(feature = "train")]
 pub use evaluate::{Evaluation, evaluate};
 pub use linear_probe::LinearProbe;
 pub use retrieval::{Recall, rank_of, recall};

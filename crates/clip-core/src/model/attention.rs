@@ -5,7 +5,7 @@ use burn::nn::Linear;
 use burn::tensor::{Tensor, activation::softmax};
 
 use super::init::{BlockInit, ParamInit};
-use crate::kernels;
+use clip_kernels as kernels;
 
 /// Self-attention. `in_proj_*` hold query, key and value side by side, in this order.
 #[derive(Module, Debug)]
@@ -67,6 +67,6 @@ pub(super) fn attend(query: Tensor<3>, keys_values: Tensor<3>, heads: usize) -> 
     let query = query.reshape([batch, queries, heads, head_dim]).swap_dims(1, 2); // [n, h, q, d]
     let keys_values = keys_values.reshape([batch, length, 2, heads, head_dim]).permute([2, 0, 3, 1, 4]); // [2, n, h, l, d]
     let part = |i: usize| keys_values.clone().narrow(0, i, 1).reshape([batch, heads, length, head_dim]); // [n, h, l, d]
-    let scores = query.matmul(part(0).swap_dims(2, 3)) * (head_dim as f64).powf(-0.5); // [n, h, q, l]
-    softmax(scores, 3).matmul(part(1)).swap_dims(1, 2).reshape([batch, queries, width]) // [n, q, w]
+    let scores = kernels::matmul(query, part(0).swap_dims(2, 3)) * (head_dim as f64).powf(-0.5); // [n, h, q, l]
+    kernels::matmul(softmax(scores, 3), part(1)).swap_dims(1, 2).reshape([batch, queries, width]) // [n, q, w]
 }

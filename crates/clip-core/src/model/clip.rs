@@ -4,6 +4,8 @@ use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 use serde::{Deserialize, Serialize};
 
+use clip_kernels as kernels;
+
 use super::image_tower::ImageTower;
 use super::init::ParamInit;
 use super::text_transformer::{TextBatch, TextTransformer};
@@ -142,7 +144,7 @@ impl Clip {
 /// - a: `[m, embed_dim]`; b: `[n, embed_dim]`; logit_scale: `[1]`
 /// - output: `[m, n]`
 pub fn logits(a: Tensor<2>, b: Tensor<2>, logit_scale: Tensor<1>) -> Tensor<2> {
-    a.matmul(b.transpose()) * logit_scale.exp().unsqueeze::<2>()
+    kernels::matmul(a, b.transpose()) * logit_scale.exp().unsqueeze::<2>()
 }
 
 /// Rows scaled to length one, as `torch.nn.functional.normalize` does (floor 1e-12).

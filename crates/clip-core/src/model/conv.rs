@@ -5,7 +5,7 @@ use burn::tensor::ops::PadMode;
 use burn::tensor::{Tensor, s};
 
 use super::init::ParamInit;
-use crate::kernels;
+use clip_kernels as kernels;
 
 /// PyTorch's default, which no published model changes.
 const BATCH_NORM_EPS: f64 = 1e-5;
@@ -42,7 +42,7 @@ impl Conv2d {
             Tensor::cat(images.collect(), 2) // [n, in, k k, h w]
                 .reshape([batch, input * kernel * kernel, height * width]) // [n, in k k, h w]
         };
-        weight.matmul(columns).reshape([batch, out, height, width])
+        kernels::matmul(weight, columns).reshape([batch, out, height, width])
     }
 }
 

@@ -4,7 +4,7 @@ use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
 use super::init::ParamInit;
-use crate::kernels;
+use clip_kernels as kernels;
 
 /// Layer norm with gain and bias, named as PyTorch names them.
 #[derive(Module, Debug)]

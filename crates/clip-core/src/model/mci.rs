@@ -13,7 +13,7 @@ use super::mobile_one::{
     BlockShape, ConvNorm, LARGE, MobileOneBlock, PointConv, ReparamLargeKernelConv, SqueezeExcite, gelu, reduced,
 };
 use crate::config::MciConfig;
-use crate::kernels;
+use clip_kernels as kernels;
 
 /// Channels of an attention head.
 const HEAD_WIDTH: usize = 32;

@@ -6,7 +6,7 @@ use burn::tensor::Tensor;
 
 use super::init::{BlockInit, ParamInit};
 use crate::config::Activation;
-use crate::kernels;
+use clip_kernels as kernels;
 
 /// Two linear layers with a GELU between them.
 #[derive(Module, Debug)]

@@ -7,7 +7,7 @@ use burn::tensor::{Tensor, activation};
 
 use super::conv::{BatchNorm2d, Conv2d, depthwise};
 use super::init::ParamInit;
-use crate::kernels;
+use clip_kernels as kernels;
 
 /// Side of the large kernels: downsampling, the MLPs' mixing, positions.
 pub(super) const LARGE: usize = 7;
@@ -87,7 +87,7 @@ impl PointConv {
         let [out, input, ..] = self.weight.shape().dims::<4>();
         let [batch, _, height, width] = x.dims();
         let weight = kernels::widen(self.weight.val()).reshape([1, out, input]); // [1, out, in]
-        let y = weight.matmul(x.reshape([batch, input, height * width])); // [n, out, h w]
+        let y = kernels::matmul(weight, x.reshape([batch, input, height * width])); // [n, out, h w]
         (y + self.bias.val().reshape([1, out, 1])).reshape([batch, out, height, width])
     }
 }

@@ -11,7 +11,7 @@ use super::attention::attend;
 use super::conv::{BatchNorm2d, Conv2d};
 use super::init::ParamInit;
 use crate::config::ResNetConfig;
-use crate::kernels;
+use clip_kernels as kernels;
 
 /// Width of a block's output over that of its middle.
 const EXPANSION: usize = 4;

@@ -13,7 +13,7 @@ use super::mlp::Mlp;
 use super::transformer::{Transformer, TransformerShape};
 use super::vision_transformer::PatchEmbedding;
 use crate::config::VitConfig;
-use crate::kernels;
+use clip_kernels as kernels;
 
 /// One learned query looks at all patches; what it finds goes through a residual MLP.
 #[derive(Module, Debug)]

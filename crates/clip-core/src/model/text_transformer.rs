@@ -11,7 +11,7 @@ use super::layer_norm::LayerNorm;
 use super::transformer::{Transformer, TransformerShape};
 use crate::config::{TextConfig, TextPooling};
 use crate::error::{ClipError, Result};
-use crate::kernels;
+use clip_kernels as kernels;
 
 /// Token embeddings. A table that is larger than a GPU's buffer may be is cut into tables of some rows each.
 #[derive(Module, Debug)]
@@ -206,7 +206,8 @@ impl TextTransformer {
     /// - output: `[batch, embed_dim]`, not normalised
     pub fn project(&self, x: Tensor<3>, batch: &TextBatch) -> Tensor<2> {
         // a norm acts on each position alone: pool first, norm only what is kept
-        let projected = self.ln_final.forward(Self::pool(x, batch)).matmul(kernels::widen(self.text_projection.val()));
+        let pooled = self.ln_final.forward(Self::pool(x, batch));
+        let projected = kernels::matmul(pooled, kernels::widen(self.text_projection.val()));
         match &self.text_projection_bias {
             Some(bias) => projected + bias.val().unsqueeze::<2>(),
             None => projected,

@@ -8,7 +8,7 @@ use super::init::{BlockInit, ParamInit};
 use super::layer_norm::LayerNorm;
 use super::mlp::Mlp;
 use crate::config::{Activation, VitConfig};
-use crate::kernels;
+use clip_kernels as kernels;
 
 /// `x + attn(ln_1(x))`, then `x + mlp(ln_2(x))`.
 #[derive(Module, Debug)]

@@ -7,7 +7,7 @@ use super::init::{BlockInit, ParamInit};
 use super::layer_norm::LayerNorm;
 use super::transformer::{Transformer, TransformerShape};
 use crate::config::VitConfig;
-use crate::kernels;
+use clip_kernels as kernels;
 
 /// A convolution whose stride is its kernel: one linear map for every patch.
 #[derive(Module, Debug)]
@@ -108,6 +108,6 @@ impl VisionTransformer {
     pub fn head(&self, x: Tensor<3>) -> Tensor<2> {
         let [batch, _, width] = x.dims();
         let class = x.slice([0..batch, 0..1]).reshape([batch, width]);
-        self.ln_post.forward(class).matmul(kernels::widen(self.proj.val()))
+        kernels::matmul(self.ln_post.forward(class), kernels::widen(self.proj.val()))
     }
 }

@@ -1,5 +1,6 @@
 //! Encoded image to the numbers that the image tower takes: decode, resize as Pillow does, crop, normalise.
 
+#[cfg(feature = "train")]
 mod augment;
 mod config;
 mod decode;
@@ -7,8 +8,9 @@ mod resize;
 
 use serde::{Deserialize, Serialize};
 
-#[cfg(test)]
+#[cfg(all(test, feature = "train"))]
 pub(crate) use augment::sides;
+#[cfg(feature = "train")]
 pub use augment::{Augmentation, Augmenter};
 pub use decode::decode;
 use decode::over_white;

@@ -4,19 +4,18 @@
 //! Ported from ftfy (Apache-2.0, Robyn Speer): <https://github.com/rspeer/python-ftfy/tree/v6.3.1>.
 
 use std::borrow::Cow;
-use std::sync::LazyLock;
 
-use regex::{Captures, Regex};
 use unicode_normalization::UnicodeNormalization;
 
-use super::ftfy_tables::{BADNESS, CHARMAPS, LIGATURES, UTF8_CONTINUATION_STRICT, UTF8_DETECTOR};
-use super::html::{self, pattern};
+use super::ftfy_tables::{CHARMAPS, LIGATURES};
+use super::html;
+use super::pattern::{Pattern, pattern};
 
-static BAD: LazyLock<Regex> = LazyLock::new(|| pattern(BADNESS));
-static DETECTOR: LazyLock<Regex> = LazyLock::new(|| pattern(UTF8_DETECTOR));
-static CONTINUATION: LazyLock<Regex> = LazyLock::new(|| pattern(UTF8_CONTINUATION_STRICT));
-static ENTITY: LazyLock<Regex> = LazyLock::new(|| pattern("&#?[0-9A-Za-z]{1,24};"));
-static TERMINAL_ESCAPE: LazyLock<Regex> = LazyLock::new(|| pattern("\u{1b}\\[(?:\\d|;)*[a-zA-Z]"));
+static BAD: Pattern = pattern!("badness");
+static DETECTOR: Pattern = pattern!("utf8_detector");
+static CONTINUATION: Pattern = pattern!("utf8_continuation");
+static ENTITY: Pattern = pattern!("entity");
+static TERMINAL_ESCAPE: Pattern = pattern!("terminal_escape");
 
 /// Fixes each line; once a line holds `<`, entities in it and after it are left alone, as they may be markup.
 pub(super) fn fix_text(text: &str) -> String {
@@ -35,16 +34,14 @@ fn fix_line(line: &str, entities: bool) -> String {
         let mut fixed = text.clone();
         if entities && fixed.contains('&') {
             fixed = ENTITY
-                .replace_all(&fixed, |found: &Captures<'_>| {
-                    html::unambiguous(&found[0]).unwrap_or_else(|| found[0].into())
-                })
+                .replace_all(&fixed, |found| html::unambiguous(found).unwrap_or_else(|| found.into()))
                 .into_owned();
         }
         fixed = fix_encoding(fixed);
         fixed = fixed.chars().map(c1_to_windows_1252).collect();
         fixed = replace_characters(&fixed);
         fixed = fixed.replace("\r\n", "\n").replace(['\r', '\u{2028}', '\u{2029}', '\u{85}'], "\n");
-        fixed = TERMINAL_ESCAPE.replace_all(&fixed, "").into_owned();
+        fixed = TERMINAL_ESCAPE.replace_all(&fixed, |_| String::new()).into_owned();
         fixed.retain(|c| !is_unintended_control(c));
         fixed = fixed.nfc().collect();
         if fixed == text {
@@ -272,19 +269,19 @@ fn decode_inconsistent_utf8(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let (mut copied, mut from) = (0, 0);
     while let Some(found) = DETECTOR.find_at(text, from) {
-        let before = text[..found.start()].char_indices().next_back().map_or(0, |(i, _)| i);
-        if CONTINUATION.is_match(&text[before..found.start()]) {
+        let before = text[..found.start].char_indices().next_back().map_or(0, |(i, _)| i);
+        if CONTINUATION.is_match(&text[before..found.start]) {
             // the look-behind refuses this start: try the next character
-            from = found.start() + text[found.start()..].chars().next().map_or(1, char::len_utf8);
+            from = found.start + text[found.start..].chars().next().map_or(1, char::len_utf8);
             continue;
         }
-        out.push_str(&text[copied..found.start()]);
-        let part = found.as_str();
+        out.push_str(&text[copied..found.start]);
+        let part = &text[found.clone()];
         let fixed: Cow<'_, str> =
             if part.len() < text.len() && is_bad(part) { fix_encoding(part.to_owned()).into() } else { part.into() };
         out.push_str(&fixed);
-        copied = found.end();
-        from = found.end();
+        copied = found.end;
+        from = found.end;
     }
     out.push_str(&text[copied..]);
     out

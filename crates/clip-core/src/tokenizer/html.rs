@@ -1,22 +1,14 @@
 //! HTML character references as Python's `html.unescape` reads them; `htmlize` knows the names.
 
 use std::borrow::Cow;
-use std::sync::LazyLock;
 
-use regex::{Captures, Regex};
+use super::pattern::{Pattern, pattern};
 
-static REFERENCE: LazyLock<Regex> =
-    LazyLock::new(|| pattern(r"&(?:#[0-9]+;?|#[xX][0-9a-fA-F]+;?|[^\t\n\x0c <&#;]{1,32};?)"));
-
-/// A regular expression written in this crate.
-#[expect(clippy::unwrap_used, reason = "a constant, compiled by the tests")]
-pub(super) fn pattern(source: &str) -> Regex {
-    Regex::new(source).unwrap()
-}
+static REFERENCE: Pattern = pattern!("html_reference");
 
 /// `html.unescape`: with or without semicolon, the longest name that fits.
 pub(super) fn unescape(text: &str) -> Cow<'_, str> {
-    REFERENCE.replace_all(text, |found: &Captures<'_>| reference(&found[0]))
+    REFERENCE.replace_all(text, reference)
 }
 
 /// One reference, from its `&` on.

@@ -1,10 +1,15 @@
 //! CLIP's tokenizer: text made clean, cut into words, words into byte pairs.
 
 mod bpe;
+#[cfg(test)]
+mod expressions;
 mod ftfy;
+#[cfg(test)]
+mod ftfy_expressions;
 mod ftfy_tables;
 mod hf;
 mod html;
+mod pattern;
 mod words;
 
 pub use bpe::Bpe;

@@ -1,13 +1,11 @@
 //! Text to words, as each reference cleans and cuts it.
 
-use std::sync::LazyLock;
-
-use regex::Regex;
 use unicode_normalization::UnicodeNormalization;
 
 use super::Reference;
 use super::ftfy::fix_text;
-use super::html::{self, pattern};
+use super::html;
+use super::pattern::{Pattern, pattern};
 
 /// One word, or a special token spelled out in the text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,15 +15,13 @@ pub(super) enum Word {
     Text(String),
 }
 
-// Contractions, letters, single digits, anything else that is no white space
-static OPEN_CLIP: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(r"(?i)<start_of_text>|<end_of_text>|'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+")
-});
-static OPEN_AI: LazyLock<Regex> = LazyLock::new(|| {
-    pattern(r"(?i)<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+")
-});
-static HF: LazyLock<Regex> = LazyLock::new(|| pattern(r"'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+"));
-static HF_SPECIAL: LazyLock<Regex> = LazyLock::new(|| pattern(r"<\|startoftext\|>|<\|endoftext\|>"));
+/// The words of all references …
+static WORD: Pattern = pattern!("word");
+// … and what goes before them in each
+static OPEN_CLIP: Pattern = pattern!("open_clip");
+static OPEN_AI: Pattern = pattern!("open_ai");
+static HF: Pattern = pattern!("hf");
+static HF_SPECIAL: Pattern = pattern!("hf_special");
 
 pub(super) fn split(text: &str, reference: Reference) -> Vec<Word> {
     match reference {
@@ -41,16 +37,28 @@ fn around_specials(text: &str, normalize: impl Fn(&str) -> String) -> Vec<Word> 
     let mut words = Vec::new();
     let mut from = 0;
     for special in HF_SPECIAL.find_iter(text) {
-        words.extend(cut(&normalize(&text[from..special.start()]), &HF));
-        words.push(word(special.as_str()));
-        from = special.end();
+        words.extend(cut(&normalize(&text[from..special.start]), &HF));
+        words.push(word(&text[special.clone()]));
+        from = special.end;
     }
     words.extend(cut(&normalize(&text[from..]), &HF));
     words
 }
 
-fn cut(text: &str, words: &Regex) -> Vec<Word> {
-    words.find_iter(text).map(|found| word(found.as_str())).collect()
+fn cut(text: &str, first: &Pattern) -> Vec<Word> {
+    let mut words = Vec::new();
+    let mut from = 0;
+    while let Some(c) = text[from..].chars().next() {
+        match first.match_at(text, from).or_else(|| WORD.match_at(text, from)) {
+            Some(end) => {
+                words.push(word(&text[from..end]));
+                from = end;
+            }
+            // white space
+            None => from += c.len_utf8(),
+        }
+    }
+    words
 }
 
 fn word(text: &str) -> Word {
@@ -67,8 +75,9 @@ fn clean(text: &str) -> String {
     let fixed = fix_text(text);
     let unescaped = html::unescape(&fixed);
     let twice = html::unescape(&unescaped);
-    // Python takes the separators 1C to 1F for white space
-    let spaced = twice.replace(|c: char| c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c), " ");
+    // Python takes the separators 1C to 1F for white space; and no part of its expression matches U+0345, which it takes for a
+    // letter and for none where case does not count
+    let spaced = twice.replace(|c: char| c.is_whitespace() || matches!(c, '\u{1c}'..='\u{1f}' | '\u{345}'), " ");
     spaced.to_lowercase()
 }
 

@@ -10,8 +10,8 @@ use super::muon::MuonOptions;
 use super::tuning::matrix_parts;
 use crate::error::{ClipError, Result};
 use crate::exact;
-use crate::kernels::{self, AdamWRates};
 use crate::model::Clip;
+use clip_kernels::{self as kernels, AdamWRates};
 
 /// Settings of AdamW; the defaults are OpenCLIP's for a Vision Transformer, with CLIP's weight decay.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

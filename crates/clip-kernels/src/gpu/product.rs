@@ -6,7 +6,10 @@
 
 use std::fmt::Write;
 
+use burn::backend::Cube;
+use burn::backend::ops::FloatTensorOps;
 use burn::backend::wgpu::{CubeTensor, into_contiguous};
+use burn::tensor::DType;
 
 use super::shader::{Shader, empty, in_software, launch};
 
@@ -19,14 +22,23 @@ enum Lies {
     Across,
 }
 
-/// `c = a b + bias`.
+/// What the right factor is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Kept {
+    F32,
+    /// Two a word, widened exactly; no device needs half precision for that.
+    F16,
+    /// 8-bit integers, four a word, each column of them with a scale.
+    Int8,
+}
+
+/// `c = a b + bias`, of one pair of matrices or of many.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Product {
     a: Lies,
     b: Lies,
     bias: bool,
-    /// Whether b is of 8-bit integers, four a word, each column of them with a scale.
-    int8: bool,
+    kept: Kept,
     /// Rows and columns of a tile, multiples of four.
     tile: [usize; 2],
     workgroup: [u32; 2],
@@ -47,8 +59,11 @@ impl Product {
                     Lies::Along => format!("{name}_at{i} + k / 4u"),
                     Lies::Across => format!("{name}_at{i} + (k + {turn}u) * {name}_stride"),
                 };
-                let value =
-                    if self.int8 && name == 'b' { format!("unpack4x8snorm(b[{at}])") } else { format!("{name}[{at}]") };
+                let value = match self.kept {
+                    Kept::Int8 if name == 'b' => format!("unpack4x8snorm(b[{at}])"),
+                    Kept::F16 if name == 'b' => format!("vec4(unpack2x16float(b[{at}].x), unpack2x16float(b[{at}].y))"),
+                    _ => format!("{name}[{at}]"),
+                };
                 let _ = writeln!(text, "let {name}{turn}_{i} = {value};");
             }
         }
@@ -65,6 +80,7 @@ impl Product {
                 Lies::Along => format!("min({name}_first + {i}u, {last}) * {name}_stride"),
                 Lies::Across => format!("min({name}_first / 4u + {i}u, {last})"),
             };
+            let place = format!("group.z * {name}_matrix + {place}");
             let _ = writeln!(text, "let {name}_at{i} = {place};");
         }
     }
@@ -72,10 +88,12 @@ impl Product {
 
 impl Shader for Product {
     fn buffers(&self) -> (&'static [&'static str], &'static [&'static str]) {
-        let inputs: &[&str] = match (self.int8, self.bias) {
-            (true, _) => &["a", "b: u32", "bias", "scales: f32"],
-            (false, true) => &["a", "b", "bias"],
-            (false, false) => &["a", "b"],
+        let inputs: &[&str] = match (self.kept, self.bias) {
+            (Kept::Int8, _) => &["a", "b: u32", "bias", "scales: f32"],
+            (Kept::F16, true) => &["a", "b: vec2<u32>", "bias"],
+            (Kept::F16, false) => &["a", "b: vec2<u32>"],
+            (Kept::F32, true) => &["a", "b", "bias"],
+            (Kept::F32, false) => &["a", "b"],
         };
         (inputs, &["c"])
     }
@@ -88,6 +106,7 @@ impl Shader for Product {
         let [rows, columns] = self.tile;
         let mut text = format!(
             "let m = dims[0]; let n = dims[1]; let sum = dims[2]; let a_stride = dims[3]; let b_stride = dims[4];\n\
+             let a_matrix = dims[5]; let b_matrix = dims[6]; let c_first = group.z * m;\n\
              let a_first = id.y * {rows}u; let b_first = id.x * {columns}u;\n\
              if (a_first >= m || b_first >= n) {{ return; }}\n"
         );
@@ -122,18 +141,19 @@ impl Shader for Product {
         text += "}\n";
         for v in 0..columns / 4 {
             let _ = writeln!(text, "let column{v} = b_first / 4u + {v}u;\nif (column{v} < n / 4u) {{");
-            if self.int8 {
-                let scale = |i: usize| format!("scales[(4u * column{v} + {i}u) * dims[5]]");
+            let int8 = self.kept == Kept::Int8;
+            if int8 {
+                let scale = |i: usize| format!("scales[(4u * column{v} + {i}u) * dims[7]]");
                 // unpacking divides by 127
                 let _ =
                     writeln!(text, "let scale = 127.0 * vec4({}, {}, {}, {});", scale(0), scale(1), scale(2), scale(3));
             }
-            let scale = if self.int8 { " * scale" } else { "" };
+            let scale = if int8 { " * scale" } else { "" };
             let bias = if self.bias { format!(" + bias[column{v}]") } else { String::new() };
             for row in 0..rows {
                 let _ = writeln!(
                     text,
-                    "if (a_first + {row}u < m) {{ c[(a_first + {row}u) * (n / 4u) + column{v}] = c{row}_{v}{scale}{bias}; }}"
+                    "if (a_first + {row}u < m) {{ c[(c_first + a_first + {row}u) * (n / 4u) + column{v}] = c{row}_{v}{scale}{bias}; }}"
                 );
             }
             text += "}\n";
@@ -142,30 +162,43 @@ impl Shader for Product {
     }
 }
 
-/// A matrix whose rows or whose columns lie in one piece each, every one where a `vec4` may begin.
+/// A matrix, or several of one shape, whose rows or whose columns lie in one piece each, every one where a `vec4` may begin.
 struct Matrix {
     tensor: CubeTensor,
     dims: [usize; 2],
     /// Elements from one row to the next, and from one column to the next.
     strides: [usize; 2],
+    count: usize,
+    /// Elements from one matrix to the next.
+    apart: usize,
 }
 
 impl Matrix {
+    /// Of `[rows, columns]` or `[count, rows, columns]`.
     fn new(tensor: CubeTensor) -> Self {
         let fits = |strides: &[usize]| match strides {
-            [stride, 1] | [1, stride] => stride % 4 == 0,
+            [apart @ .., stride, 1] | [apart @ .., 1, stride] => {
+                stride % 4 == 0 && apart.iter().all(|apart| apart % 4 == 0)
+            }
             _ => false,
         };
         let tensor = if fits(tensor.meta.strides()) { tensor } else { into_contiguous(tensor) };
         let (shape, strides) = (tensor.meta.shape(), tensor.meta.strides());
-        let (dims, strides) = ([shape[0], shape[1]], [strides[0], strides[1]]);
-        Self { tensor, dims, strides }
+        let first = shape.num_dims() - 2;
+        let (count, apart) = if first == 0 { (1, 0) } else { (shape[0], strides[0]) };
+        let (dims, strides) = ([shape[first], shape[first + 1]], [strides[first], strides[first + 1]]);
+        Self { tensor, dims, strides, count, apart }
+    }
+
+    /// Elements from the factor of one product to that of the next.
+    fn step(&self) -> usize {
+        if self.count == 1 { 0 } else { self.apart }
     }
 
     /// Rows and columns exchanged; no value moves.
     fn t(self) -> Self {
         let ([rows, columns], [row, column]) = (self.dims, self.strides);
-        Self { tensor: self.tensor, dims: [columns, rows], strides: [column, row] }
+        Self { dims: [columns, rows], strides: [column, row], ..self }
     }
 
     /// Of the dimension summed over, and of the other.
@@ -180,17 +213,17 @@ impl Matrix {
 
 impl Product {
     /// The shader that suits the device.
-    fn on(device: &CubeTensor, [a, b]: [Lies; 2], bias: bool, int8: bool) -> Self {
+    fn on(device: &CubeTensor, [a, b]: [Lies; 2], bias: bool, kept: Kept) -> Self {
         let (tile, workgroup) = if in_software(device) { ([8, 8], [16, 1]) } else { ([4, 4], [8, 8]) };
-        Self { a, b, bias, int8, tile, workgroup }
+        Self { a, b, bias, kept, tile, workgroup }
     }
 
     /// Runs it; `dims` are rows and columns of the result and whatever else the shader asks for.
-    fn launch(self, inputs: &[&CubeTensor], dims: &[usize]) -> CubeTensor {
+    fn launch(self, inputs: &[&CubeTensor], dims: &[usize], count: usize) -> CubeTensor {
         let (m, n) = (dims[0], dims[1]);
         let ([rows, columns], [x, y]) = (self.tile, self.workgroup.map(|count| count as usize));
-        let out = empty(inputs[0], [m, n]);
-        launch(self, inputs, &[&out], dims, [n.div_ceil(columns * x), m.div_ceil(rows * y), 1]);
+        let out = empty(inputs[0], [count * m, n]);
+        launch(self, inputs, &[&out], dims, [n.div_ceil(columns * x), m.div_ceil(rows * y), count]);
         out
     }
 }
@@ -199,12 +232,14 @@ fn product(a: Matrix, b: Matrix, bias: Option<CubeTensor>) -> CubeTensor {
     let ([m, sum], n) = (a.dims, b.dims[1]);
     let ((a_lies, a_stride), (b_lies, b_stride)) = (a.lies(1), b.lies(0));
     let inputs: Vec<&CubeTensor> = [&a.tensor, &b.tensor].into_iter().chain(&bias).collect();
-    let shader = Product::on(&a.tensor, [a_lies, b_lies], bias.is_some(), false);
-    shader.launch(&inputs, &[m, n, sum, a_stride / 4, b_stride / 4])
+    let kept = if b.tensor.dtype == DType::F16 { Kept::F16 } else { Kept::F32 };
+    let shader = Product::on(&a.tensor, [a_lies, b_lies], bias.is_some(), kept);
+    let dims = [m, n, sum, a_stride / 4, b_stride / 4, a.step() / 4, b.step() / 4];
+    shader.launch(&inputs, &dims, a.count.max(b.count))
 }
 
 /// # Shapes
-/// - x: `[n, in]`; weight: `[in, out]`; bias: `[out]`
+/// - x: `[n, in]`; weight: `[in, out]`, f32 or f16; bias: `[out]`
 /// - output: `[n, out]`
 pub(super) fn forward(x: CubeTensor, weight: CubeTensor, bias: CubeTensor) -> CubeTensor {
     product(Matrix::new(x), Matrix::new(weight), Some(into_contiguous(bias)))
@@ -221,8 +256,19 @@ pub(super) fn forward_int8(x: CubeTensor, weight: CubeTensor, bias: CubeTensor) 
     // a word holds four, as a vec4 does
     let stride = weight.meta.strides()[0];
     let Some(scales) = weight.scales() else { unreachable!("a quantised tensor has scales") };
-    let shader = Product::on(&x, [Lies::Along; 2], true, true);
-    shader.launch(&[&x, &weight, &bias, &scales], &[m, n, sum, sum / 4, stride, scales.meta.strides()[0]])
+    let shader = Product::on(&x, [Lies::Along; 2], true, Kept::Int8);
+    shader.launch(&[&x, &weight, &bias, &scales], &[m, n, sum, sum / 4, stride, 0, 0, scales.meta.strides()[0]], 1)
+}
+
+/// Products of pairs of matrices.
+///
+/// # Shapes
+/// - a: `[batch, m, k]`; b: `[batch, k, n]`; the batch of either may be 1; k and n in fours
+/// - output: `[batch, m, n]`
+pub(super) fn matmul(a: CubeTensor, b: CubeTensor) -> CubeTensor {
+    let (a, b) = (Matrix::new(a), Matrix::new(b));
+    let (batch, [m, _], [_, n]) = (a.count.max(b.count), a.dims, b.dims);
+    Cube::float_reshape(product(a, b, None), [batch, m, n].into())
 }
 
 /// Gradient of x: `grad Wᵀ`.

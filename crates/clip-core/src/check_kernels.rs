@@ -1,9 +1,10 @@
 //! Whether a device computes the towers' operations, forward and backward, as the CPU composes them: over shapes that fill its
 //! tiles and shapes that don't.
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{DType, Device, Tensor, TensorData, f16};
 
-use super::{AdamWRates, int8, reference};
+use clip_kernels::{self as kernels, AdamWRates, int8, reference};
+
 use crate::device::{cpu, read};
 use crate::error::{ClipError, Result};
 
@@ -28,7 +29,7 @@ fn cases() -> Vec<Case> {
             name: format!("linear {n} {width} {out}"),
             x: [1, n, width],
             weight: [width, out],
-            ours: Box::new(|x, w, b| super::linear(x, w, Some(b))),
+            ours: Box::new(|x, w, b| kernels::linear(x, w, Some(b))),
             reference: Box::new(|x, w, b| reference::linear(x, w, Some(b))),
         });
         // as the optimiser and a tied weight may leave it
@@ -36,7 +37,7 @@ fn cases() -> Vec<Case> {
             name: format!("linear, transposed, {n} {width} {out}"),
             x: [1, n, width],
             weight: [out, width],
-            ours: Box::new(|x, w, _| super::linear(x, w.transpose(), None)),
+            ours: Box::new(|x, w, _| kernels::linear(x, w.transpose(), None)),
             reference: Box::new(|x, w, _| reference::linear(x, w.transpose(), None)),
         });
     }
@@ -45,14 +46,14 @@ fn cases() -> Vec<Case> {
             name: format!("layer norm {batch} {length} {width}"),
             x: [batch, length, width],
             weight: [1, width],
-            ours: Box::new(|x, w, b| super::layer_norm(x, w.reshape([-1]), b, 1e-5)),
+            ours: Box::new(|x, w, b| kernels::layer_norm(x, w.reshape([-1]), b, 1e-5)),
             reference: Box::new(|x, w, b| reference::layer_norm(x, w.reshape([-1]), b, 1e-5)),
         });
         type Activation = fn(Tensor<3>) -> Tensor<3>;
         let gelus: [(&str, Activation, Activation); 3] = [
-            ("quick gelu", super::quick_gelu, reference::quick_gelu),
-            ("gelu", super::gelu, reference::gelu),
-            ("gelu by tanh", super::gelu_tanh, reference::gelu_tanh),
+            ("quick gelu", kernels::quick_gelu, reference::quick_gelu),
+            ("gelu", kernels::gelu, reference::gelu),
+            ("gelu by tanh", kernels::gelu_tanh, reference::gelu_tanh),
         ];
         for (name, ours, reference) in gelus {
             cases.push(Case {
@@ -71,7 +72,7 @@ fn cases() -> Vec<Case> {
                 name: format!("attention {batch} {length} {heads} {head_dim} {causal}"),
                 x: [batch, length, 3 * heads * head_dim],
                 weight: [1, 1],
-                ours: Box::new(move |x, _, _| super::attention(x, heads, causal)),
+                ours: Box::new(move |x, _, _| kernels::attention(x, heads, causal)),
                 reference: Box::new(move |x, _, _| reference::attention(x, heads, causal)),
             });
         }
@@ -133,12 +134,33 @@ type Step = fn([Tensor<2>; 4], AdamWRates) -> [Tensor<2>; 3];
 /// A product with integers.
 async fn integers([n, width, out]: [usize; 3], device: &Device, linear: Linear) -> Result<Vec<f32>> {
     let weight: Vec<f32> = (0..out * width).map(|i| (i * 7919 % 2003) as f32 / 500.0 - 2.0).collect();
-    let Some(weight) = int8::quantized(&weight, width) else { return Ok(Vec::new()) };
+    let odd = || ClipError::DeviceFailed { message: format!("expected a width of eights, got {width}") };
+    let weight = int8::quantized(&weight, width).ok_or_else(odd)?;
     let weight = Tensor::from_data(weight, device);
     read(linear(input([1, n, width], 1, device), weight, Some(input([out], 2, device)))).await
 }
 
 type Linear = fn(Tensor<3>, Tensor<2>, Option<Tensor<1>>) -> Tensor<3>;
+
+/// A product with a weight in half precision, as a GPU keeps it; `transposed` as some layouts have it.
+async fn halves([n, width, out]: [usize; 3], transposed: bool, device: &Device, linear: Linear) -> Result<Vec<f32>> {
+    let (rows, columns) = if transposed { (out, width) } else { (width, out) };
+    let weight = (0..rows * columns).map(|i| f16::from_f32((i * 7919 % 2003) as f32 / 500.0 - 2.0));
+    let weight = TensorData::new(weight.collect::<Vec<f16>>(), [rows, columns]);
+    let weight = Tensor::<2>::from_data(weight, (device, DType::F16));
+    let weight = if transposed { weight.transpose() } else { weight };
+    read(linear(input([1, n, width], 1, device), weight, Some(input([out], 2, device)))).await
+}
+
+/// Products of three pairs of matrices, of one matrix with three, and of three with one that lies across.
+async fn products([m, k, n]: [usize; 3], device: &Device, matmul: Matmul) -> Result<Vec<f32>> {
+    let (a, b) = (input([3, m, k], 1, device), input([3, k, n], 2, device));
+    let across = input([1, n, k], 3, device).swap_dims(1, 2);
+    let products = [matmul(a.clone(), b.clone()), matmul(a.clone().narrow(0, 1, 1), b), matmul(a, across)];
+    read(Tensor::cat(products.into(), 0)).await
+}
+
+type Matmul = fn(Tensor<3>, Tensor<3>) -> Tensor<3>;
 
 /// Refuses what is off by more than rounding.
 fn compare(what: &str, got: &[f32], expected: &[f32]) -> Result<()> {
@@ -164,12 +186,24 @@ pub async fn check(device: &Device) -> Result<()> {
         }
     }
     for shape in [[1, 8, 4], [5, 24, 20], [9, 320, 36], [33, 512, 132], [70, 104, 8]] {
-        let got = integers(shape, device, super::linear).await?;
+        let got = integers(shape, device, kernels::linear).await?;
         let expected = integers(shape, &cpu(), reference::linear).await?;
         compare(&format!("linear of integers {shape:?}"), &got, &expected)?;
     }
+    // others would be widened by a kernel that the device must have half precision for, as it does where a weight is kept so
+    for shape in [[1, 4, 4], [5, 12, 20], [33, 64, 132]] {
+        for transposed in [false, true] {
+            let got = halves(shape, transposed, device, kernels::linear).await?;
+            let expected = halves(shape, transposed, &cpu(), reference::linear).await?;
+            compare(&format!("linear in half precision {shape:?} {transposed}"), &got, &expected)?;
+        }
+    }
+    for shape in [[1, 4, 4], [5, 12, 20], [9, 7, 33], [33, 64, 132]] {
+        let got = products(shape, device, kernels::matmul).await?;
+        compare(&format!("products {shape:?}"), &got, &products(shape, &cpu(), Tensor::matmul).await?)?;
+    }
     for shape in [[1, 4], [37, 12], [130, 64]] {
-        let got = step(shape, device, super::adamw).await?;
+        let got = step(shape, device, kernels::adamw).await?;
         for (got, expected) in got.iter().zip(&step(shape, &cpu(), reference::adamw).await?) {
             compare(&format!("AdamW {shape:?}"), got, expected)?;
         }

@@ -2,7 +2,7 @@
 
 use super::exp::exp;
 use super::parallel::split_mut;
-use crate::kernels::fused::Gelu;
+use crate::fused::Gelu;
 
 /// Multiply-adds that a value takes the time of.
 const WORK: usize = 16;

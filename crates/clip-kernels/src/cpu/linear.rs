@@ -6,11 +6,12 @@ use std::ops::Range;
 
 use burn::backend::TensorMetadata;
 use burn::backend::flex::{FlexQTensor, FlexTensor};
-use burn::tensor::{DType, TensorData, f16};
+use burn::tensor::{DType, f16};
 
 use super::matmul::{Factor, Rows, matmul_nt, transposed, widen};
 use super::matmul_int8::{self, Narrow, Weights};
 use super::parallel::{split, split_mut};
+use super::tensor;
 
 /// A matrix whose rows or whose columns lie in one piece each.
 struct Matrix<'a, T: Clone> {
@@ -20,11 +21,13 @@ struct Matrix<'a, T: Clone> {
 }
 
 impl<'a, T: Clone> Matrix<'a, T> {
-    /// Of a tensor that is [`dense`].
+    /// Of the last two dimensions of a tensor that is [`dense`].
     fn new(tensor: &FlexTensor, storage: &'a [T]) -> Self {
         let (shape, layout) = (tensor.shape(), tensor.layout());
-        let strides = [0, 1].map(|side| layout.strides()[side].unsigned_abs());
-        Self { values: Cow::Borrowed(&storage[layout.start_offset()..]), dims: [shape[0], shape[1]], strides }
+        let first = shape.num_dims() - 2;
+        let strides = [first, first + 1].map(|side| layout.strides()[side].unsigned_abs());
+        let dims = [shape[first], shape[first + 1]];
+        Self { values: Cow::Borrowed(&storage[layout.start_offset()..]), dims, strides }
     }
 
     /// Rows and columns exchanged; no value moves.
@@ -47,6 +50,11 @@ impl<'a> Matrix<'a, f32> {
         Self::new(tensor, tensor.storage())
     }
 
+    /// One of those in `[batch, rows, columns]`.
+    fn in_batch(tensor: &'a FlexTensor, index: usize) -> Self {
+        Self::new(tensor, &tensor.storage()[index * tensor.layout().strides()[0].unsigned_abs()..])
+    }
+
     /// The same, with each row in one piece.
     fn in_rows(self) -> Self {
         if self.lies_in_rows() {
@@ -58,10 +66,14 @@ impl<'a> Matrix<'a, f32> {
     }
 }
 
-/// A tensor that [`Matrix`] takes as it lies.
+/// A tensor of matrices that [`Matrix`] takes as they lie.
 fn dense(tensor: FlexTensor) -> FlexTensor {
     let strides = tensor.layout().strides();
-    if strides.contains(&1) && strides.iter().all(|&stride| stride >= 0) { tensor } else { tensor.to_contiguous() }
+    if strides[strides.len() - 2..].contains(&1) && strides.iter().all(|&stride| stride >= 0) {
+        tensor
+    } else {
+        tensor.to_contiguous()
+    }
 }
 
 /// Rows from which on threads share them out; fewer, and each thread takes some columns of all of them, so that it reads
@@ -72,9 +84,9 @@ const MANY_ROWS: usize = 256;
 fn shared_out(
     [rows, columns, len]: [usize; 3],
     f: impl Fn(Range<usize>, Range<usize>, &mut [f32]) + Sync + Send,
-) -> FlexTensor {
+) -> Vec<f32> {
     let work = rows * columns * len;
-    let out = if rows >= MANY_ROWS {
+    if rows >= MANY_ROWS {
         let mut out = vec![0.0; rows * columns];
         split_mut(work, &mut out, columns, 2, |first, out| f(first..first + out.len() / columns, 0..columns, out));
         out
@@ -85,12 +97,15 @@ fn shared_out(
             strip
         });
         side_by_side(strips, rows)
-    };
-    FlexTensor::from_data(TensorData::new(out, [rows, columns]))
+    }
 }
 
 /// `a bᵀ + bias`.
 fn product(a: &Matrix<'_, f32>, b: Factor<'_>, bias: Option<&[f32]>) -> FlexTensor {
+    tensor(values_of_product(a, b, bias), [a.dims[0], b.count()])
+}
+
+fn values_of_product(a: &Matrix<'_, f32>, b: Factor<'_>, bias: Option<&[f32]>) -> Vec<f32> {
     let [rows, len] = a.dims;
     let a = a.rows();
     shared_out([rows, b.count(), len], |rows, columns, out| {
@@ -145,10 +160,26 @@ pub(super) fn forward_int8(x: FlexTensor, weight: FlexQTensor, bias: FlexTensor)
     let columns = weight.shape()[0];
     let b = Weights { values: weight.tensor().storage(), scales: weight.scales(), len };
     let bias = &bias.storage()[bias.layout().start_offset()..];
-    shared_out([rows, columns, len], |rows, columns, out| {
+    let out = shared_out([rows, columns, len], |rows, columns, out| {
         let stride = columns.len();
         matmul_int8::matmul_nt((&a, rows), (b, columns), bias, out, stride);
-    })
+    });
+    tensor(out, [rows, columns])
+}
+
+/// Products of pairs of matrices.
+///
+/// # Shapes
+/// - a: `[batch, m, k]`; b: `[batch, k, n]`; the batch of either may be 1
+/// - output: `[batch, m, n]`
+pub(super) fn matmul(a: FlexTensor, b: FlexTensor) -> FlexTensor {
+    let [m, n] = [a.shape()[1], b.shape()[2]];
+    let batch = a.shape()[0].max(b.shape()[0]);
+    let (a, b) = (dense(a), dense(b));
+    let of = |tensor, i| Matrix::<f32>::in_batch(tensor, if tensor.shape()[0] == 1 { 0 } else { i });
+    let products = (0..batch)
+        .flat_map(|i| values_of_product(&of(&a, i).in_rows(), Factor::F32(of(&b, i).t().in_rows().rows()), None));
+    tensor(products.collect(), [batch, m, n])
 }
 
 /// Gradient of x: `grad Wᵀ`.
@@ -184,5 +215,5 @@ pub(super) fn backward_bias(grad: FlexTensor) -> FlexTensor {
             *sum += x;
         }
     }
-    FlexTensor::from_data(TensorData::new(sums, [columns]))
+    tensor(sums, [columns])
 }

@@ -1,10 +1,13 @@
-//! The operations that the towers spend their time in.
+//! The operations that clip-core's towers spend their time in.
 //!
-//! [`reference`] composes each from Burn's own operations, on every device. [`cpu`] and `gpu` do the same in one pass, forward
-//! and backward, where a device and the shapes let them; the tests below and [`check`] hold them against each other over odd
-//! shapes.
+//! [`reference`] composes each from Burn's own operations, on every device. `cpu` and `gpu` do the same in one pass, forward
+//! and backward, where a device and the shapes let them; the tests below and clip-core's `check_kernels` hold them against each
+//! other over odd shapes.
 
-pub mod check;
+#![cfg_attr(not(feature = "train"), allow(dead_code, reason = "backward passes stand beside the forward ones"))]
+
+#[cfg(feature = "train")]
+mod autodiff;
 mod cpu;
 mod fused;
 #[cfg(feature = "webgpu")]
@@ -13,6 +16,7 @@ pub mod int8;
 pub mod reference;
 
 use burn::backend::DispatchDevice;
+use burn::tensor::ops::PadMode;
 use burn::tensor::{DType, Device, FloatDType, Tensor};
 
 pub use fused::AdamWRates;
@@ -40,7 +44,7 @@ pub fn linear(x: Tensor<3>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tenso
     } else if on_cpu(&x) {
         OURS && x.dtype() == DType::F32
     } else {
-        x.dtype() == DType::F32 && weight.dtype() == DType::F32 && in_fours(&[width, out]) && batch * length < MOST_ROWS
+        x.dtype() == DType::F32 && in_fours(&[width, out]) && batch * length < MOST_ROWS
     };
     if fused { fused_linear(x, weight, bias) } else { reference::linear(x, weight, bias) }
 }
@@ -48,8 +52,41 @@ pub fn linear(x: Tensor<3>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tenso
 fn fused_linear(x: Tensor<3>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<3> {
     let ([batch, length, width], [_, out]) = (x.dims(), sides(&weight));
     let bias = widen(bias.unwrap_or_else(|| Tensor::zeros([out], &x.device())));
+    // only what nothing learns is kept in half precision
     let product = if is_quantized(&weight) { fused::linear_int8 } else { fused::linear };
     product(x.reshape([batch * length, width]), weight, bias).reshape([batch, length, out])
+}
+
+/// Matrix product, whatever the shapes.
+///
+/// # Shapes
+/// - a: `[.., m, k]`; b: `[.., k, n]`; the same dimensions in front, or none but ones on one side
+/// - output: `[.., m, n]`
+pub fn matmul<const D: usize>(a: Tensor<D>, b: Tensor<D>) -> Tensor<D> {
+    // half precision is multiplied only to train, by Burn's kernels; without them a module that encodes is two thirds as large
+    #[cfg(feature = "train")]
+    if a.dtype() == DType::F16 {
+        return a.matmul(b);
+    }
+    let (in_front, in_front_of_b) = (&a.dims()[..D - 2], &b.dims()[..D - 2]);
+    let mut dims = if in_front.iter().all(|&side| side == 1) { b.dims() } else { a.dims() };
+    let [m, k, n] = [a.dims()[D - 2], a.dims()[D - 1], b.dims()[D - 1]];
+    dims[D - 2..].copy_from_slice(&[m, n]);
+    let batches = [in_front, in_front_of_b].map(|sides| sides.iter().product::<usize>());
+    // a matrix that lies across stays as it lies
+    let (a, b): (Tensor<3>, Tensor<3>) = if D == 2 {
+        (a.unsqueeze(), b.unsqueeze())
+    } else {
+        (a.reshape([batches[0], m, k]), b.reshape([batches[1], k, n]))
+    };
+    let product = if on_cpu(&a) || in_fours(&[k, n]) {
+        fused::matmul(a, b)
+    } else {
+        let (more_k, more_n) = (k.next_multiple_of(4) - k, n.next_multiple_of(4) - n);
+        let zeros = PadMode::Constant(0.0);
+        fused::matmul(a.pad((0, more_k, 0, 0), zeros), b.pad((0, more_n, 0, more_k), zeros)).narrow(2, 0, n)
+    };
+    product.reshape(dims)
 }
 
 /// Layer normalisation over the last dimension, biased variance.
@@ -212,13 +249,16 @@ mod tests {
     }
 
     #[test]
-    fn half_precision_keeps_the_direction() {
-        let (x, weight) = (input([7, 96], 1).inner(), input([96, 33], 2).inner() * 0.1);
-        let half = values(reference::half_matmul(x.clone(), weight.clone().cast(FloatDType::F16)));
-        let whole = values(x.matmul(weight));
-        for (a, b) in half.chunks(33).zip(whole.chunks(33)) {
-            let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
-            assert!(dot(a, b) / (dot(a, a) * dot(b, b)).sqrt() > 0.99999);
+    fn products_are_burns_whatever_stands_in_front() {
+        let plain = |seed, shape| input::<4>(shape, seed).inner();
+        for (front_of_a, front_of_b) in [([1, 1], [1, 1]), ([3, 2], [3, 2]), ([1, 1], [2, 5]), ([4, 1], [1, 1])] {
+            for [m, k, n] in [[1, 1, 1], [3, 5, 7], [8, 4, 12]] {
+                let a = plain(1, [front_of_a[0], front_of_a[1], m, k]);
+                let b = plain(2, [front_of_b[0], front_of_b[1], n, k]).swap_dims(2, 3);
+                let (got, expected) = (matmul(a.clone(), b.clone()), a.matmul(b));
+                assert_eq!(got.dims(), expected.dims());
+                assert_close(values(got), values(expected), &format!("{front_of_a:?} {front_of_b:?} {m} {k} {n}"));
+            }
         }
     }
 

@@ -1,10 +1,15 @@
 //! The towers' operations as Burn composes them: what the fused ones are held against, and what runs where they do not take a shape
 //! or a precision.
 
-use burn::tensor::{DType, FloatDType, Tensor, TensorData, activation, module};
+use burn::tensor::{DType, Tensor, TensorData, activation, module};
 
 use super::int8::{is_quantized, sides};
-use super::{AdamWRates, narrow, on_cpu, widen};
+use super::{AdamWRates, narrow, widen};
+
+/// Burn's product, where a build has it: one that only encodes has no use for the weight of its kernels.
+fn matmul<const D: usize>(a: Tensor<D>, b: Tensor<D>) -> Tensor<D> {
+    if cfg!(feature = "train") { a.matmul(b) } else { super::matmul(a, b) }
+}
 
 /// `x W + b`.
 ///
@@ -17,27 +22,12 @@ pub fn linear(x: Tensor<3>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tenso
     let weight = if is_quantized(&weight) { widen(weight) } else { weight };
     let x = x.reshape([batch * length, width]); // [n * l, in]
     let half = x.dtype() == DType::F16;
-    let y = if half {
-        x.matmul(narrow(weight, true))
-    } else if weight.dtype() == DType::F16 && !on_cpu(&x) {
-        half_matmul(x, weight)
-    } else {
-        x.matmul(widen(weight))
-    };
+    let y = if half { matmul(x, narrow(weight, true)) } else { matmul(x, widen(weight)) };
     let y = match bias {
         Some(bias) => y + narrow(bias, half).unsqueeze::<2>(),
         None => y,
     };
     y.reshape([batch, length, out])
-}
-
-/// `x W` in half precision, where a GPU keeps its weights so: twice the speed on hardware that has it.
-///
-/// # Shapes
-/// - x: `[n, in]`, f32; weight: `[in, out]`, f16
-/// - output: `[n, out]`, f32
-pub fn half_matmul(x: Tensor<2>, weight: Tensor<2>) -> Tensor<2> {
-    widen(x.cast(FloatDType::F16).matmul(weight))
 }
 
 /// Layer normalisation over the last dimension, biased variance.
@@ -81,7 +71,7 @@ pub fn attention(qkv: Tensor<3>, heads: usize, causal: bool) -> Tensor<3> {
     let half = qkv.dtype() == DType::F16;
     let keys = part(1).swap_dims(2, 3);
     // in half precision what is not scaled could overflow
-    let scores = if half { widen((part(0) * scale).matmul(keys)) } else { part(0).matmul(keys) * scale }; // [n, h, l, l]
+    let scores = if half { widen(matmul(part(0) * scale, keys)) } else { matmul(part(0), keys) * scale }; // [n, h, l, l]
     let scores = if causal {
         let mask: Vec<f32> =
             (0..length * length).map(|i| if i % length > i / length { f32::MIN } else { 0.0 }).collect();
@@ -89,8 +79,7 @@ pub fn attention(qkv: Tensor<3>, heads: usize, causal: bool) -> Tensor<3> {
     } else {
         scores
     };
-    narrow(activation::softmax(scores, 3), half)
-        .matmul(part(2)) // [n, h, l, d]
+    matmul(narrow(activation::softmax(scores, 3), half), part(2)) // [n, h, l, d]
         .swap_dims(1, 2) // [n, l, h, d]
         .reshape([batch, length, width]) // [n, l, width]
 }

@@ -3,7 +3,7 @@
 use burn::backend::wgpu::{CubeTensor, into_contiguous};
 
 use super::shader::{Shader, by_values, empty};
-use crate::kernels::fused::Gelu;
+use crate::fused::Gelu;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Activation {

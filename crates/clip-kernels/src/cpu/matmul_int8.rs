@@ -8,7 +8,7 @@ use core::ops::Range;
 
 use super::ints::{Sums, array, dot, load, narrowed, totals, widened, zero};
 use super::parallel::split;
-use crate::kernels::int8::{self, STEP, scale};
+use crate::int8::{self, STEP, scale};
 
 /// Multiply-adds that a value takes the time of.
 const WORK: usize = 16;

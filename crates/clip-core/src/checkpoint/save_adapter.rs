@@ -6,6 +6,7 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
 use serde_json::json;
 
+use super::Adapter;
 use super::layout::{Layout, Naming};
 use super::loading::transpose;
 use super::serialize;
@@ -13,15 +14,6 @@ use crate::config::ClipConfig;
 use crate::device::read;
 use crate::error::Result;
 use crate::model::Clip;
-
-/// The two files.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Adapter {
-    /// `adapter_model.safetensors`.
-    pub weights: Vec<u8>,
-    /// `adapter_config.json`.
-    pub config: String,
-}
 
 /// Adapters of `CLIPModel`'s or `SiglipModel`'s linear layers. Where ours is one for query, key and value, each of the
 /// three gets its part of `b` and all of `a`.

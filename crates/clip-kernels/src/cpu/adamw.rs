@@ -1,6 +1,6 @@
 //! A step of AdamW with nothing kept but its results.
 
-use crate::kernels::AdamWRates;
+use crate::AdamWRates;
 
 /// Value and both moments after the step.
 ///

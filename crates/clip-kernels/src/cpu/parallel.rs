@@ -66,8 +66,8 @@ mod tests {
 
     use super::super::{attention, gelu, layer_norm, linear};
     use super::*;
-    use crate::kernels::fused::Gelu;
-    use crate::kernels::int8;
+    use crate::fused::Gelu;
+    use crate::int8;
 
     fn values(count: usize) -> Vec<f32> {
         (0..count).map(|i| (i * 7919 % 2003) as f32 / 500.0 - 2.0).collect()

@@ -13,9 +13,11 @@ mod matmul_int8;
 mod parallel;
 
 use burn::backend::flex::{FlexQTensor, FlexTensor};
+use burn::backend::ops::FloatTensorOps;
 use burn::backend::{Flex, TensorMetadata};
 use burn::tensor::TensorData;
 
+use super::OURS;
 use super::fused::{AdamWRates, FusedOps, Gelu};
 
 /// Values of a tensor in row-major order, copied only where they are not so already.
@@ -30,6 +32,10 @@ fn tensor(values: Vec<f32>, shape: impl Into<burn::tensor::Shape>) -> FlexTensor
     FlexTensor::from_data(TensorData::new(values, shape))
 }
 
+fn burns_matmul(a: FlexTensor, b: FlexTensor) -> FlexTensor {
+    <Flex as FloatTensorOps<Flex>>::float_matmul(a, b)
+}
+
 impl FusedOps for Flex {
     fn fused_linear(x: FlexTensor, weight: FlexTensor, bias: FlexTensor) -> FlexTensor {
         linear::forward(x, weight, bias)
@@ -37,6 +43,10 @@ impl FusedOps for Flex {
 
     fn fused_linear_int8(x: FlexTensor, weight: FlexQTensor, bias: FlexTensor) -> FlexTensor {
         linear::forward_int8(x, weight, bias)
+    }
+
+    fn fused_matmul(a: FlexTensor, b: FlexTensor) -> FlexTensor {
+        if OURS { linear::matmul(a, b) } else { burns_matmul(a, b) }
     }
 
     fn fused_linear_backward_x(weight: FlexTensor, grad: FlexTensor) -> FlexTensor {

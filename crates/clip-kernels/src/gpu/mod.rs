@@ -22,6 +22,10 @@ impl FusedOps for Cube {
         product::forward_int8(x, weight, bias)
     }
 
+    fn fused_matmul(a: CubeTensor, b: CubeTensor) -> CubeTensor {
+        product::matmul(a, b)
+    }
+
     fn fused_linear_backward_x(weight: CubeTensor, grad: CubeTensor) -> CubeTensor {
         product::backward_x(weight, grad)
     }

@@ -1,0 +1,39 @@
+//! Embeddings of a data set.
+
+use super::PairDataset;
+use crate::device::read;
+use crate::embed::CHUNK;
+use crate::error::Result;
+use crate::model::Clip;
+
+/// Embeddings of a data set's images.
+///
+/// # Shapes
+/// - output: `[pairs, embed_dim]`, rows of length one
+///
+/// # Errors
+/// `missing-tower`, `device-failed`.
+pub async fn embed_images(model: &Clip, pairs: &PairDataset) -> Result<Vec<f32>> {
+    let all: Vec<usize> = (0..pairs.len()).collect();
+    let mut out = Vec::new();
+    for chunk in all.chunks(CHUNK) {
+        out.extend(read(model.encode_image(pairs.images(chunk, &model.device())?)?).await?);
+    }
+    Ok(out)
+}
+
+/// Embeddings of all its captions.
+///
+/// # Shapes
+/// - output: `[captions, embed_dim]`, rows of length one
+///
+/// # Errors
+/// `missing-tower`, `device-failed`.
+pub async fn embed_captions(model: &Clip, pairs: &PairDataset) -> Result<Vec<f32>> {
+    let all: Vec<usize> = (0..pairs.captions()).collect();
+    let mut out = Vec::new();
+    for chunk in all.chunks(CHUNK) {
+        out.extend(read(model.encode_text(&pairs.texts(chunk)?)?).await?);
+    }
+    Ok(out)
+}
