@@ -99,7 +99,7 @@ function buildWasm(release) {
   const hash = sourceHash(release);
   const there = Object.keys(MODULES).every((name) => existsSync(moduleFile(name)));
   if (there && existsSync(stamp) && readFileSync(stamp, "utf8") === hash) return;
-  say(`building the Wasm modules (${release ? "about an hour" : "some 20 minutes"} the first time)`);
+  say(`building the Wasm modules (${release ? "about an hour" : "some half an hour"} the first time)`);
   for (const [name, module] of Object.entries(MODULES)) buildModule(name, module, release);
   writeFileSync(stamp, hash);
 }

@@ -11,3 +11,5 @@ for (const method of ["createComputePipeline", "createComputePipelineAsync"] as 
   };
 }
 await import("../../dist/workers/clip.worker.js");
+
+export {};

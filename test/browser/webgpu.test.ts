@@ -3,7 +3,7 @@
 import { Clip, ClipTrainer } from "clipwright";
 import { proxy, wrap } from "comlink";
 import { expect, test } from "vitest";
-import type { ClipWorkerApi } from "../../dist/workers/protocol.js";
+import type { ClipWorkerApi, LoadProgress } from "../../dist/workers/protocol.js";
 import { registerTransferHandlers } from "../../dist/workers/transfer.js";
 import { answerOf, colourPairs, fixture, get, json, maxError, parseSafetensors, text, tinyConfig } from "../support";
 
@@ -73,7 +73,7 @@ test("what a model needs of the GPU is compiled while it is loaded, not at the f
   const phases: string[] = [];
   const { config } = await api.load(
     { source, work: "encode", towers: "both", dtype: "auto", device: "webgpu", cache: false },
-    proxy(({ phase }) => phases.push(phase)),
+    proxy(({ phase }: LoadProgress) => phases.push(phase)),
   );
   expect(phases.at(-1)).toBe("compile");
   const before = await made();
