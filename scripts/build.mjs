@@ -18,7 +18,7 @@ const CORES = {
 const coresWith = (work, ...more) =>
   Object.entries(CORES).map(([name, features]) => [
     `${work}-${name}`,
-    { crate: "clip-wasm", features: [...features, ...more] },
+    { crate: "clip-module", features: [...features, ...more] },
   ]);
 /** The modules: the cores that encode, those that train as well, and the library for tokenizers that are not CLIP's. */
 export const MODULES = {
@@ -69,6 +69,25 @@ function withOwnLibrary({ threads, release }) {
   };
 }
 
+/** A module without the names of its functions. Not `strip` in the profile: it takes what wasm-bindgen reads of features, too. */
+function withoutNames(wasm) {
+  const kept = [wasm.subarray(0, 8)];
+  for (let at = 8; at < wasm.length; ) {
+    const begin = at;
+    const id = wasm[at++];
+    let [size, factor, byte] = [0, 1, 0];
+    do {
+      byte = wasm[at++];
+      size += (byte & 127) * factor;
+      factor *= 128;
+    } while (byte & 128);
+    const isNames = id === 0 && wasm.subarray(at, at + 5).equals(Buffer.from("\x04name"));
+    at += size;
+    if (!isNames) kept.push(wasm.subarray(begin, at));
+  }
+  return Buffer.concat(kept);
+}
+
 /** Builds a module and its glue: by wasm-pack, but for threads, for which it wants another library from rustup. */
 function buildModule(name, { crate, features }, release) {
   const threads = features.includes("threads");
@@ -89,6 +108,7 @@ function buildModule(name, { crate, features }, release) {
     const options = ["--mode", "no-install", "--profile", profile, "--target", "web", "--no-pack", "--out-dir", GLUE];
     run("wasm-pack", ["build", `crates/${crate}`, ...options, "--out-name", name, "--", ...cargo], { env, orElse });
   }
+  if (release) writeFileSync(moduleFile(name), withoutNames(readFileSync(moduleFile(name))));
   const bytes = readFileSync(moduleFile(name));
   const mb = (n) => (n / 1e6).toFixed(2);
   console.log(`  ${name}: ${mb(bytes.length)} MB, ${mb(gzipSync(bytes, { level: 9 }).length)} MB gzip`);
