@@ -41,8 +41,8 @@ function sourceHash(release) {
 }
 
 /**
- * What a release is built with besides: Rust's own library without the texts of panics, and all crates optimised as one. A panic
- * then says no more than that it was one.
+ * What a release is built with besides the profile `dist`: Rust's own library without the texts of panics. A panic then says no
+ * more than that it was one.
  */
 const RELEASE_FLAGS = ["-Z", "unstable-options", "-C", "panic=immediate-abort"];
 
@@ -119,7 +119,7 @@ function buildWasm(release) {
   const hash = sourceHash(release);
   const there = Object.keys(MODULES).every((name) => existsSync(moduleFile(name)));
   if (there && existsSync(stamp) && readFileSync(stamp, "utf8") === hash) return;
-  say(`building the Wasm modules (${release ? "about an hour" : "some half an hour"} the first time)`);
+  say("building the Wasm modules (the first time that takes more than twenty minutes)");
   for (const [name, module] of Object.entries(MODULES)) buildModule(name, module, release);
   writeFileSync(stamp, hash);
 }
