@@ -1,7 +1,7 @@
 //! Whether a device computes the towers' operations, forward and backward, as the CPU composes them: over shapes that fill its
 //! tiles and shapes that don't.
 
-use burn::tensor::{DType, Device, Tensor, TensorData, f16};
+use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData, f16};
 
 use clip_kernels::{self as kernels, AdamWRates, int8, reference};
 
@@ -10,6 +10,8 @@ use crate::error::{ClipError, Result};
 
 /// Share of the largest value that may differ: sums in another order.
 const TOLERANCE: f32 = 5e-5;
+/// The same where values are rounded to half precision on the way.
+const HALF_TOLERANCE: f32 = 2e-3;
 
 /// An operation of up to three tensors: `[batch, length, in]`, `[in, out]` and `[out]`.
 type Operation = Box<dyn Fn(Tensor<3>, Tensor<2>, Tensor<1>) -> Tensor<3>>;
@@ -24,7 +26,10 @@ struct Case {
 
 fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
-    for [n, width, out] in [[1, 4, 4], [5, 12, 20], [9, 32, 36], [33, 64, 132], [70, 100, 8], [64, 128, 384]] {
+    let small = [[1, 4, 4], [5, 12, 20], [9, 32, 36], [33, 64, 132], [70, 100, 8], [64, 128, 384]];
+    // a GPU's large blocks: of the output, of the gradient of x, of that of the weight
+    let large = [[520, 20, 1040], [520, 1040, 20], [20, 520, 1040]];
+    for [n, width, out] in small.into_iter().chain(large) {
         cases.push(Case {
             name: format!("linear {n} {width} {out}"),
             x: [1, n, width],
@@ -87,13 +92,16 @@ fn input<const D: usize>(shape: [usize; D], seed: usize, device: &Device) -> Ten
     Tensor::from_data(TensorData::new(values, shape), device)
 }
 
+/// What an operation is given in the place of x.
+type Preparation = fn(Tensor<3>) -> Tensor<3>;
+
 /// The output, and the gradients of a loss that weighs every value of it differently.
-async fn run(case: &Case, operation: &Operation, device: &Device) -> Result<[Vec<f32>; 4]> {
+async fn run(case: &Case, operation: &Operation, device: &Device, of: Preparation) -> Result<[Vec<f32>; 4]> {
     let tracked = device.clone().autodiff();
     let x = input(case.x, 1, &tracked).require_grad();
     let weight = input(case.weight, 2, &tracked).require_grad();
     let bias = input([case.weight[1]], 3, &tracked).require_grad();
-    let y = operation(x.clone(), weight.clone(), bias.clone());
+    let y = kernels::widen(operation(of(x.clone()), weight.clone(), bias.clone()));
     let gradients = (y.clone() * input(y.dims(), 4, &tracked)).sum().backward();
     async fn or_none<const D: usize>(gradient: Option<Tensor<D>>) -> Result<Vec<f32>> {
         match gradient {
@@ -164,9 +172,13 @@ type Matmul = fn(Tensor<3>, Tensor<3>) -> Tensor<3>;
 
 /// Refuses what is off by more than rounding.
 fn compare(what: &str, got: &[f32], expected: &[f32]) -> Result<()> {
+    compare_to(TOLERANCE, what, got, expected)
+}
+
+fn compare_to(tolerance: f32, what: &str, got: &[f32], expected: &[f32]) -> Result<()> {
     let largest = expected.iter().fold(1e-3f32, |most, x| most.max(x.abs()));
     let worst = got.iter().zip(expected).fold(0f32, |most, (a, b)| most.max((a - b).abs()));
-    if got.len() == expected.len() && got.iter().all(|x| x.is_finite()) && worst <= TOLERANCE * largest {
+    if got.len() == expected.len() && got.iter().all(|x| x.is_finite()) && worst <= tolerance * largest {
         return Ok(());
     }
     let message = format!("expected the CPU's {what}, got {} values, {worst:e} of {largest:e} off", got.len());
@@ -178,11 +190,21 @@ fn compare(what: &str, got: &[f32], expected: &[f32]) -> Result<()> {
 /// # Errors
 /// `device-failed`, naming the first operation that differs.
 pub async fn check(device: &Device) -> Result<()> {
+    // what learns in half precision, where the device has it
+    let half: Preparation = |x| kernels::narrow(x, true);
+    let rounded: Preparation = |x| kernels::widen(kernels::narrow(x, true));
+    let has_half = device.supports_dtype(FloatDType::F16) && *device != cpu();
     for case in cases() {
-        let got = run(&case, &case.ours, device).await?;
-        let expected = run(&case, &case.reference, &cpu()).await?;
-        for ((got, expected), what) in got.iter().zip(&expected).zip(["output", "of x", "of weight", "of bias"]) {
-            compare(&format!("{}, {what}", case.name), got, expected)?;
+        let mut runs: Vec<(&str, [Preparation; 2], f32)> = vec![("", [|x| x; 2], TOLERANCE)];
+        if has_half && case.name.starts_with("linear") {
+            runs.push((" in half precision", [half, rounded], HALF_TOLERANCE));
+        }
+        for (how, [of_ours, of_reference], tolerance) in runs {
+            let got = run(&case, &case.ours, device, of_ours).await?;
+            let expected = run(&case, &case.reference, &cpu(), of_reference).await?;
+            for ((got, expected), what) in got.iter().zip(&expected).zip(["output", "of x", "of weight", "of bias"]) {
+                compare_to(tolerance, &format!("{}{how}, {what}", case.name), got, expected)?;
+            }
         }
     }
     for shape in [[1, 8, 4], [5, 24, 20], [9, 320, 36], [33, 512, 132], [70, 104, 8]] {

@@ -5,7 +5,7 @@ use burn::backend::tensor::{FloatTensor, QuantizedTensor};
 use burn::backend::{Backend, Dispatch, backend_extension};
 use burn::tensor::Tensor;
 
-/// See [`super::linear`]; x is f32, the weight that or f16.
+/// See [`super::linear`]; x and the weight are f32 or f16, on the CPU x is f32.
 ///
 /// # Shapes
 /// - x: `[n, in]`; weight: `[in, out]`; bias: `[out]`

@@ -44,7 +44,7 @@ pub fn linear(x: Tensor<3>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tenso
     } else if on_cpu(&x) {
         OURS && x.dtype() == DType::F32
     } else {
-        x.dtype() == DType::F32 && in_fours(&[width, out]) && batch * length < MOST_ROWS
+        in_fours(&[width, out]) && batch * length < MOST_ROWS
     };
     if fused { fused_linear(x, weight, bias) } else { reference::linear(x, weight, bias) }
 }
@@ -137,7 +137,7 @@ fn any_gelu(x: Tensor<3>, gelu: Gelu, reference: fn(Tensor<3>) -> Tensor<3>) -> 
 pub fn attention(qkv: Tensor<3>, heads: usize, causal: bool) -> Tensor<3> {
     let [batch, _, triple] = qkv.dims();
     let head_dim = triple / 3 / heads;
-    let taken = qkv.dtype() == DType::F32 && in_fours(&[head_dim]) && head_dim <= MOST_HEAD && batch < MOST_ROWS / 8;
+    let taken = in_fours(&[head_dim]) && head_dim <= MOST_HEAD && batch < MOST_ROWS / 8;
     if on_cpu(&qkv) || taken {
         in_full(qkv, |qkv| fused::attention(qkv, heads, causal))
     } else {

@@ -9,8 +9,8 @@ use crate::AdamWRates;
 struct AdamW;
 
 impl Shader for AdamW {
-    fn buffers(&self) -> (&'static [&'static str], &'static [&'static str]) {
-        (&["value", "gradient", "first", "second"], &["value_out", "first_out", "second_out"])
+    fn buffers(&self) -> (Vec<&'static str>, Vec<&'static str>) {
+        (vec!["value", "gradient", "first", "second"], vec!["value_out", "first_out", "second_out"])
     }
 
     fn workgroup(&self) -> [u32; 3] {

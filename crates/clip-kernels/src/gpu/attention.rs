@@ -1,12 +1,12 @@
 //! Attention in WGSL, straight from the rows where query, key and value lie side by side. Each invocation has one query of one
-//! head and goes once over the keys, with the softmax's maximum and sum corrected as it goes (arXiv 2205.14135, section 3.1):
-//! no scores are ever written.
+//! head, or on hardware half of it, and goes once over the keys, with the softmax's maximum and sum corrected as it goes (arXiv
+//! 2205.14135, section 3.1): no scores are ever written.
 
 use std::fmt::Write;
 
 use burn::backend::wgpu::{CubeTensor, into_contiguous};
 
-use super::shader::{Shader, empty, launch};
+use super::shader::{Shader, empty, in_software, launch};
 
 const WORKGROUP: u32 = 32;
 
@@ -24,101 +24,198 @@ struct Attention {
     pass: Pass,
     causal: bool,
     head_dim: usize,
-}
-
-/// One line of the shader for each `vec4` of a head, with `#` for its number.
-fn each(text: &mut String, count: usize, line: &str) {
-    for i in 0..count {
-        let _ = writeln!(text, "{}", line.replace('#', &i.to_string()));
-    }
-}
-
-/// Declares `name` as the sum of the four lanes of `left · right`.
-fn dot(text: &mut String, count: usize, name: &str, left: &str, right: &str) {
-    let _ = writeln!(text, "var {name}_4 = vec4<f32>();");
-    each(text, count, &format!("{name}_4 = fma({left}, {right}, {name}_4);"));
-    let _ = writeln!(text, "let {name} = {name}_4.x + {name}_4.y + {name}_4.z + {name}_4.w;");
+    /// Invocations that share a head's dimensions: each keeps its own in registers, which a whole head's do not all fit into.
+    parts: usize,
+    /// Positions that a turn of a loop takes: their scores do not wait for each other, and invocations wait once for all of them.
+    together: usize,
 }
 
 impl Attention {
-    fn forward(&self, text: &mut String, d: usize) {
-        each(text, d, "let q# = qkv[own + #u] * scale; var o# = vec4<f32>();");
-        *text += "var top = -3.0e38; var sum = 0.0;\nfor (var j = 0u; j < seen; j++) {\n\
-            let key = (item + j) * row + head + width; let value = key + width;\n";
-        dot(text, d, "s", "q#", "qkv[key + #u]");
-        *text += "let higher = max(top, s); let keep = exp(top - higher); let p = exp(s - higher);\n\
-            top = higher; sum = sum * keep + p;\n";
-        each(text, d, "o# = o# * keep + p * qkv[value + #u];");
+    /// `vec4`s that an invocation has of a head.
+    fn own(&self) -> usize {
+        self.head_dim / 4 / self.parts
+    }
+
+    /// One line for each of those, with `#` for its number.
+    fn each(&self, text: &mut String, line: &str) {
+        for i in 0..self.own() {
+            let _ = writeln!(text, "{}", line.replace('#', &i.to_string()));
+        }
+    }
+
+    /// One line for each position of a turn, with `@` for its number.
+    fn each_position(&self, text: &mut String, line: &str) {
+        for i in 0..self.together {
+            let _ = writeln!(text, "{}", line.replace('@', &i.to_string()));
+        }
+    }
+
+    /// The same line for each position, joined.
+    fn joined(&self, between: &str, line: &str) -> String {
+        (0..self.together).map(|i| line.replace('@', &i.to_string())).collect::<Vec<_>>().join(between)
+    }
+
+    /// Declares for each position of a turn the products `name = left · right` of whole heads.
+    fn dots(&self, text: &mut String, products: &[[&str; 3]]) {
+        for [name, left, right] in products {
+            self.each_position(text, &format!("var {name}@_4 = vec4<f32>();"));
+            for i in 0..self.own() {
+                let line = format!("{name}@_4 = fma({left}, {right}, {name}@_4);");
+                self.each_position(text, &line.replace('#', &i.to_string()));
+            }
+            let sum = format!("{name}@_4.x + {name}@_4.y + {name}@_4.z + {name}@_4.w");
+            self.each_position(text, &format!("var {name}@ = {sum};"));
+        }
+        if self.parts == 1 {
+            return;
+        }
+        // every turn has the half of the memory that the one before does not read any more
+        let slot = |part: &str, value: usize, position: usize| {
+            let value = value * self.together + position;
+            format!(
+                "shares[((turn * {}u + {part}) * {}u + {value}u) * {WORKGROUP}u + local.x]",
+                self.parts,
+                self.values()
+            )
+        };
+        *text += "turn = 1u - turn;\n";
+        let all = || (0..products.len()).flat_map(|value| (0..self.together).map(move |position| (value, position)));
+        for (value, position) in all() {
+            let _ = writeln!(text, "{} = {}{position};", slot("local.z", value, position), products[value][0]);
+        }
+        *text += "workgroupBarrier();\n";
+        for (value, position) in all() {
+            let shares: Vec<String> = (0..self.parts).map(|part| slot(&format!("{part}u"), value, position)).collect();
+            let _ = writeln!(text, "{}{position} = {};", products[value][0], shares.join(" + "));
+        }
+    }
+
+    /// Values that invocations exchange in a turn.
+    fn values(&self) -> usize {
+        self.together * if self.pass == Pass::Forward { 1 } else { 2 }
+    }
+
+    /// Begins a loop over the keys that may be seen, `together` at a time.
+    fn over_keys(&self, text: &mut String) {
+        let _ = writeln!(text, "for (var j = 0u; j < most; j += {}u) {{", self.together);
+        self.each_position(
+            text,
+            "let key@ = (item + min(j + @u, length - 1u)) * row + head + width; let value@ = key@ + width;",
+        );
+    }
+
+    /// Softmax's maximum and sum, corrected for a turn's scores `s`, which become their exponentials `p`.
+    fn soften(&self, text: &mut String) {
+        self.each_position(text, "s@ = select(-3.0e38, s@, j + @u < seen);");
+        *text += "var higher = top;\n";
+        self.each_position(text, "higher = max(higher, s@);");
+        *text += "let keep = exp(top - higher); top = higher;\n";
+        self.each_position(text, "let p@ = exp(s@ - higher);");
+        let _ = writeln!(text, "sum = sum * keep + {};", self.joined(" + ", "p@"));
+    }
+
+    fn forward(&self, text: &mut String) {
+        self.each(text, "let q# = qkv[own + #u] * scale; var o# = vec4<f32>();");
+        *text += "var top = -3.0e38; var sum = 0.0;\n";
+        self.over_keys(text);
+        self.dots(text, &[["s", "q#", "qkv[key@ + #u]"]]);
+        self.soften(text);
+        self.each(text, &format!("o# = o# * keep + {};", self.joined(" + ", "p@ * qkv[value@ + #u]")));
+        *text += "}\nif (id.x < length) {\n";
+        self.each(text, "out[(item + i) * width + head + #u] = o# / sum;");
         *text += "}\n";
-        each(text, d, "out[(item + i) * width + head + #u] = o# / sum;");
     }
 
     /// Of query i: dS = P (dO · v - D), dq = Σ dS k, with D = O · dO = Σ P (dO · v).
-    fn queries(&self, text: &mut String, d: usize) {
-        each(text, d, "let q# = qkv[own + #u] * scale; let g# = grad[(item + i) * width + head + #u];");
-        *text += "var top = -3.0e38; var sum = 0.0; var og = 0.0;\nfor (var j = 0u; j < seen; j++) {\n\
-            let key = (item + j) * row + head + width; let value = key + width;\n";
-        dot(text, d, "s", "q#", "qkv[key + #u]");
-        dot(text, d, "gv", "g#", "qkv[value + #u]");
-        *text += "let higher = max(top, s); let keep = exp(top - higher); let p = exp(s - higher);\n\
-            top = higher; sum = sum * keep + p; og = og * keep + p * gv;\n}\n\
-            og = og / sum; let log_sum = top + log(sum);\n";
-        each(text, d, "var dq# = vec4<f32>();");
+    fn queries(&self, text: &mut String) {
+        self.each(text, "let q# = qkv[own + #u] * scale; let g# = grad[(item + i) * width + head + #u];");
+        let products = [["s", "q#", "qkv[key@ + #u]"], ["gv", "g#", "qkv[value@ + #u]"]];
+        *text += "var top = -3.0e38; var sum = 0.0; var og = 0.0;\n";
+        self.over_keys(text);
+        self.dots(text, &products);
+        self.soften(text);
+        let _ = writeln!(text, "og = og * keep + {};\n}}", self.joined(" + ", "p@ * gv@"));
+        *text += "og = og / sum; let log_sum = top + log(sum);\n";
+        self.each(text, "var dq# = vec4<f32>();");
+        self.over_keys(text);
+        self.dots(text, &products);
+        self.each_position(text, "let ds@ = select(0.0, exp(s@ - log_sum) * (gv@ - og) * scale, j + @u < seen);");
+        self.each(text, &format!("dq# += {};", self.joined(" + ", "ds@ * qkv[key@ + #u]")));
+        *text += "}\nif (id.x < length) {\n";
+        self.each(text, "dqkv[own + #u] = dq#;");
         *text +=
-            "for (var j = 0u; j < seen; j++) {\nlet key = (item + j) * row + head + width; let value = key + width;\n";
-        dot(text, d, "s", "q#", "qkv[key + #u]");
-        dot(text, d, "gv", "g#", "qkv[value + #u]");
-        *text += "let ds = exp(s - log_sum) * (gv - og) * scale;\n";
-        each(text, d, "dq# = dq# + ds * qkv[key + #u];");
-        *text += "}\n";
-        each(text, d, "dqkv[own + #u] = dq#;");
-        *text += "statistics[(id.z * dims[2] + id.y) * length + i] = vec2(log_sum, og);\n";
+            "if (local.z == 0u) { statistics[(group.z * dims[2] + group.y) * length + i] = vec2(log_sum, og); }\n}\n";
     }
 
     /// Of key i: dk = Σ dS q, dv = Σ P dO, over the queries that see it.
-    fn keys(&self, text: &mut String, d: usize) {
-        each(text, d, "let k# = qkv[own + width + #u] * scale; let v# = qkv[own + 2u * width + #u];");
-        each(text, d, "var dk# = vec4<f32>(); var dv# = vec4<f32>();");
-        let first = if self.causal { "i" } else { "0u" };
-        let _ = writeln!(text, "for (var j = {first}; j < length; j++) {{");
-        *text += "let query = (item + j) * row + head; let at = (item + j) * width + head;\n\
-            let statistic = statistics[(id.z * dims[2] + id.y) * length + j];\n";
-        dot(text, d, "s", "k#", "qkv[query + #u]");
-        dot(text, d, "gv", "v#", "grad[at + #u]");
-        *text += "let p = exp(s - statistic.x); let ds = p * (gv - statistic.y) * scale;\n";
-        each(text, d, "dk# = dk# + ds * qkv[query + #u]; dv# = dv# + p * grad[at + #u];");
+    fn keys(&self, text: &mut String) {
+        self.each(text, "let k# = qkv[own + width + #u] * scale; let v# = qkv[own + 2u * width + #u];");
+        self.each(text, "var dk# = vec4<f32>(); var dv# = vec4<f32>();");
+        let first = match (self.causal, self.parts) {
+            (false, _) => "0u".to_owned(),
+            (true, 1) => "i".to_owned(),
+            (true, _) => format!("group.x * {WORKGROUP}u"),
+        };
+        let _ = writeln!(text, "for (var j = {first}; j < length; j += {}u) {{", self.together);
+        self.each_position(
+            text,
+            "let query@ = (item + min(j + @u, length - 1u)) * row + head; let at@ = (item + min(j + @u, length - 1u)) * width + head;\n\
+             let statistic@ = statistics[(group.z * dims[2] + group.y) * length + min(j + @u, length - 1u)];",
+        );
+        self.dots(text, &[["s", "k#", "qkv[query@ + #u]"], ["gv", "v#", "grad[at@ + #u]"]]);
+        let sees = if self.causal { "j + @u < length && j + @u >= i" } else { "j + @u < length" };
+        self.each_position(text, &format!("let p@ = select(0.0, exp(s@ - statistic@.x), {sees});"));
+        self.each_position(text, "let ds@ = p@ * (gv@ - statistic@.y) * scale;");
+        self.each(text, &format!("dk# += {};", self.joined(" + ", "ds@ * qkv[query@ + #u]")));
+        self.each(text, &format!("dv# += {};", self.joined(" + ", "p@ * grad[at@ + #u]")));
+        *text += "}\nif (id.x < length) {\n";
+        self.each(text, "dqkv[own + width + #u] = dk#; dqkv[own + 2u * width + #u] = dv#;");
         *text += "}\n";
-        each(text, d, "dqkv[own + width + #u] = dk#; dqkv[own + 2u * width + #u] = dv#;");
     }
 }
 
 impl Shader for Attention {
-    fn buffers(&self) -> (&'static [&'static str], &'static [&'static str]) {
+    fn buffers(&self) -> (Vec<&'static str>, Vec<&'static str>) {
         match self.pass {
-            Pass::Forward => (&["qkv"], &["out"]),
-            Pass::Queries => (&["qkv", "grad"], &["dqkv", "statistics: vec2<f32>"]),
-            Pass::Keys => (&["qkv", "grad", "statistics: vec2<f32>"], &["dqkv"]),
+            Pass::Forward => (vec!["qkv"], vec!["out"]),
+            Pass::Queries => (vec!["qkv", "grad"], vec!["dqkv", "statistics: vec2<f32>"]),
+            Pass::Keys => (vec!["qkv", "grad", "statistics: vec2<f32>"], vec!["dqkv"]),
         }
     }
 
     fn workgroup(&self) -> [u32; 3] {
-        [WORKGROUP, 1, 1]
+        [WORKGROUP, 1, self.parts as u32]
+    }
+
+    fn declarations(&self) -> String {
+        if self.parts == 1 {
+            return String::new();
+        }
+        format!("var<workgroup> shares: array<f32, {}>;\n", 2 * self.parts * self.values() * WORKGROUP as usize)
     }
 
     fn body(&self) -> String {
-        let d = self.head_dim / 4;
-        let scale = (self.head_dim as f32).powf(-0.5);
-        // id: position, head, item of the batch
+        let (d, own, scale) = (self.head_dim / 4, self.own(), (self.head_dim as f32).powf(-0.5));
+        // group: positions, head, item of the batch
         let mut text = format!(
             "let length = dims[0]; let width = dims[1] / 4u; let row = 3u * width; let scale = {scale:e}f;\n\
-             let i = id.x; if (i >= length) {{ return; }}\n\
-             let item = id.z * length; let head = id.y * {d}u; let own = (item + i) * row + head;\n"
+             let i = min(id.x, length - 1u); let item = group.z * length;\n\
+             let head = group.y * {d}u + local.z * {own}u; let own = (item + i) * row + head;\n"
         );
+        if self.parts == 1 {
+            text += "if (id.x >= length) { return; }\n";
+        }
         text += if self.causal { "let seen = i + 1u;\n" } else { "let seen = length;\n" };
+        // where invocations wait for each other, all go round as often
+        text += &match (self.causal, self.parts) {
+            (true, 2..) => format!("let most = min(length, (group.x + 1u) * {WORKGROUP}u); var turn = 0u;\n"),
+            (false, 2..) => "let most = length; var turn = 0u;\n".to_owned(),
+            _ => "let most = seen;\n".to_owned(),
+        };
         match self.pass {
-            Pass::Forward => self.forward(&mut text, d),
-            Pass::Queries => self.queries(&mut text, d),
-            Pass::Keys => self.keys(&mut text, d),
+            Pass::Forward => self.forward(&mut text),
+            Pass::Queries => self.queries(&mut text),
+            Pass::Keys => self.keys(&mut text),
         }
         text
     }
@@ -141,7 +238,13 @@ impl Shape {
     }
 
     fn launch(&self, pass: Pass, inputs: &[&CubeTensor], outputs: &[&CubeTensor]) {
-        let shader = Attention { pass, causal: self.causal, head_dim: self.width / self.heads };
+        let head_dim = self.width / self.heads;
+        let (parts, together) = match in_software(inputs[0]) {
+            true => (1, 1),
+            // back, what four positions need would not fit into registers
+            false => (if head_dim % 8 == 0 { 2 } else { 1 }, if pass == Pass::Forward { 4 } else { 2 }),
+        };
+        let shader = Attention { pass, causal: self.causal, head_dim, parts, together };
         let groups = [self.length.div_ceil(WORKGROUP as usize), self.heads, self.batch];
         launch(shader, inputs, outputs, &[self.length, self.width, self.heads], groups);
     }

@@ -12,8 +12,8 @@ struct Activation {
 }
 
 impl Shader for Activation {
-    fn buffers(&self) -> (&'static [&'static str], &'static [&'static str]) {
-        (if self.backward { &["x", "grad"] } else { &["x"] }, &["y"])
+    fn buffers(&self) -> (Vec<&'static str>, Vec<&'static str>) {
+        (if self.backward { vec!["x", "grad"] } else { vec!["x"] }, vec!["y"])
     }
 
     fn workgroup(&self) -> [u32; 3] {

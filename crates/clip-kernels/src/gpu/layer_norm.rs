@@ -22,11 +22,11 @@ struct Row {
 }
 
 impl Shader for Row {
-    fn buffers(&self) -> (&'static [&'static str], &'static [&'static str]) {
+    fn buffers(&self) -> (Vec<&'static str>, Vec<&'static str>) {
         if self.backward {
-            (&["x", "weight", "grad"], &["dx", "statistics: vec2<f32>"])
+            (vec!["x", "weight", "grad"], vec!["dx", "statistics: vec2<f32>"])
         } else {
-            (&["x", "weight", "bias"], &["y"])
+            (vec!["x", "weight", "bias"], vec!["y"])
         }
     }
 
@@ -84,8 +84,8 @@ impl Shader for Row {
 struct Columns;
 
 impl Shader for Columns {
-    fn buffers(&self) -> (&'static [&'static str], &'static [&'static str]) {
-        (&["x", "grad", "statistics: vec2<f32>"], &["sums"])
+    fn buffers(&self) -> (Vec<&'static str>, Vec<&'static str>) {
+        (vec!["x", "grad", "statistics: vec2<f32>"], vec!["sums"])
     }
 
     fn workgroup(&self) -> [u32; 3] {

@@ -6,9 +6,9 @@ mod gelu;
 mod layer_norm;
 mod product;
 mod shader;
+mod sum_rows;
 
 use burn::backend::Cube;
-use burn::backend::ops::FloatTensorOps;
 use burn::backend::wgpu::CubeTensor;
 
 use super::fused::{AdamWRates, FusedOps, Gelu};
@@ -35,8 +35,7 @@ impl FusedOps for Cube {
     }
 
     fn fused_linear_backward_bias(grad: CubeTensor) -> CubeTensor {
-        let columns = grad.meta.shape()[1];
-        Self::float_reshape(Self::float_sum_dim(grad, 0), [columns].into()) // [out]
+        sum_rows::sum_rows(grad)
     }
 
     fn fused_gelu(x: CubeTensor, gelu: Gelu) -> CubeTensor {

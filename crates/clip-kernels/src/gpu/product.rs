@@ -1,8 +1,7 @@
-//! Matrix products in WGSL: each invocation keeps a tile of the result in registers, and reads four values at a time.
-//!
-//! No workgroup memory and no barrier: what neighbours read alike comes from the cache, and a software rasteriser, which pays
-//! some thirty instructions for a value read and stands still at a barrier, is bound by reads a multiply-add. Hence its
-//! larger tile; on a GPU a smaller one leaves enough invocations for one image.
+//! Matrix products in WGSL: [`blocks`] on hardware, [`registers`] on a software rasteriser.
+
+mod blocks;
+mod registers;
 
 use std::fmt::Write;
 
@@ -11,7 +10,9 @@ use burn::backend::ops::FloatTensorOps;
 use burn::backend::wgpu::{CubeTensor, into_contiguous};
 use burn::tensor::DType;
 
-use super::shader::{Shader, empty, in_software, launch};
+use super::shader::{empty_of, in_software, launch};
+use blocks::{Blocks, Size};
+use registers::Registers;
 
 /// How a factor lies in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -22,7 +23,7 @@ enum Lies {
     Across,
 }
 
-/// What the right factor is made of.
+/// What a factor is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Kept {
     F32,
@@ -32,133 +33,107 @@ enum Kept {
     Int8,
 }
 
-/// `c = a b + bias`, of one pair of matrices or of many.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Product {
+impl Kept {
+    /// A buffer of so named values, for [`Shader::buffers`](super::shader::Shader::buffers).
+    fn buffer(self, [f32, f16, int8]: [&'static str; 3]) -> &'static str {
+        match self {
+            Self::F32 => f32,
+            Self::F16 => f16,
+            Self::Int8 => int8,
+        }
+    }
+
+    /// Four values.
+    fn read(self, at: &str) -> String {
+        match self {
+            Self::F32 => at.to_owned(),
+            Self::F16 => format!("vec4(unpack2x16float({at}.x), unpack2x16float({at}.y))"),
+            Self::Int8 => format!("unpack4x8snorm({at})"),
+        }
+    }
+
+    fn of(tensor: &CubeTensor) -> Self {
+        if tensor.dtype == DType::F16 { Self::F16 } else { Self::F32 }
+    }
+}
+
+/// What a shader knows of `c = a b + bias`, of one pair of matrices or of many. Sums are f32, whatever comes in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Factors {
+    /// How the factors lie.
     a: Lies,
     b: Lies,
+    /// What they and the result are made of.
+    kept: [Kept; 3],
     bias: bool,
-    kept: Kept,
-    /// Rows and columns of a tile, multiples of four.
-    tile: [usize; 2],
-    workgroup: [u32; 2],
 }
 
-impl Product {
-    /// Values of the sum that a turn of the loop takes.
-    fn step(&self) -> usize {
-        if self.a == Lies::Along || self.b == Lies::Along { 4 } else { 1 }
+impl Factors {
+    /// First lines of a body: sides, strides in `vec4`s, and where this workgroup's matrices begin.
+    const DIMS: &str = "let m = dims[0]; let n = dims[1]; let sum = dims[2]; let a_stride = dims[3]; let b_stride = dims[4];\n\
+        let a_matrix = group.z * dims[5]; let b_matrix = group.z * dims[6]; let c_matrix = group.z * m;\n";
+
+    fn buffers(&self) -> (Vec<&'static str>, Vec<&'static str>) {
+        let [a, b, c] = self.kept;
+        let mut inputs = vec![a.buffer(["a", "a: vec2<u32>", "a: u32"]), b.buffer(["b", "b: vec2<u32>", "b: u32"])];
+        inputs.extend(self.bias.then_some("bias"));
+        inputs.extend((b == Kept::Int8).then_some("scales: f32"));
+        (inputs, vec![c.buffer(["c", "c: vec2<u32>", "c: u32"])])
     }
 
-    /// Loads what a turn needs of one factor: `sides` of its rows or columns, bounded by the last one.
-    fn loads(&self, text: &mut String, name: char, lies: Lies, sides: usize) {
-        let count = if lies == Lies::Along { sides } else { sides / 4 };
-        for turn in 0..if lies == Lies::Along { 1 } else { self.step() } {
-            for i in 0..count {
-                let at = match lies {
-                    Lies::Along => format!("{name}_at{i} + k / 4u"),
-                    Lies::Across => format!("{name}_at{i} + (k + {turn}u) * {name}_stride"),
-                };
-                let value = match self.kept {
-                    Kept::Int8 if name == 'b' => format!("unpack4x8snorm(b[{at}])"),
-                    Kept::F16 if name == 'b' => format!("vec4(unpack2x16float(b[{at}].x), unpack2x16float(b[{at}].y))"),
-                    _ => format!("{name}[{at}]"),
-                };
-                let _ = writeln!(text, "let {name}{turn}_{i} = {value};");
-            }
+    fn declarations(&self) -> &'static str {
+        if self.kept[2] == Kept::F32 {
+            return "";
         }
+        // what is too large becomes infinite, where pack2x16float may make of it what it likes
+        "fn halves(x: vec4<f32>) -> vec2<u32> {\n\
+         let pairs = vec4(vec2(pack2x16float(x.xy)), vec2(pack2x16float(x.zw)));\n\
+         let bits = (pairs >> vec4(0u, 16u, 0u, 16u)) & vec4(0xffffu);\n\
+         let infinite = ((bitcast<vec4<u32>>(x) >> vec4(16u)) & vec4(0x8000u)) | vec4(0x7c00u);\n\
+         let all = select(bits, infinite, abs(x) >= vec4(65520.0));\n\
+         return vec2(all.x | (all.y << 16u), all.z | (all.w << 16u));\n}\n"
     }
 
-    /// Where the tile's rows or columns begin, in `vec4`s.
-    fn places(text: &mut String, name: char, lies: Lies, sides: usize, count: &str) {
-        let (places, last) = match lies {
-            Lies::Along => (sides, format!("{count} - 1u")),
-            Lies::Across => (sides / 4, format!("{count} / 4u - 1u")),
-        };
-        for i in 0..places {
-            let place = match lies {
-                Lies::Along => format!("min({name}_first + {i}u, {last}) * {name}_stride"),
-                Lies::Across => format!("min({name}_first / 4u + {i}u, {last})"),
-            };
-            let place = format!("group.z * {name}_matrix + {place}");
-            let _ = writeln!(text, "let {name}_at{i} = {place};");
-        }
-    }
-}
-
-impl Shader for Product {
-    fn buffers(&self) -> (&'static [&'static str], &'static [&'static str]) {
-        let inputs: &[&str] = match (self.kept, self.bias) {
-            (Kept::Int8, _) => &["a", "b: u32", "bias", "scales: f32"],
-            (Kept::F16, true) => &["a", "b: vec2<u32>", "bias"],
-            (Kept::F16, false) => &["a", "b: vec2<u32>"],
-            (Kept::F32, true) => &["a", "b", "bias"],
-            (Kept::F32, false) => &["a", "b"],
-        };
-        (inputs, &["c"])
+    /// Four values of a factor.
+    fn read(&self, name: char, at: &str) -> String {
+        self.kept[usize::from(name == 'b')].read(&format!("{name}[{at}]"))
     }
 
-    fn workgroup(&self) -> [u32; 3] {
-        [self.workgroup[0], self.workgroup[1], 1]
+    /// Writes sums of the four columns at `column`, where there are such: `sums` says of which row, and what.
+    fn finish(&self, text: &mut String, column: &str, sums: impl Fn(&mut String, &dyn Fn(&mut String, &str, &str))) {
+        let _ = writeln!(text, "{{ let column = {column};\nif (column < n / 4u) {{");
+        let [_, b, c] = self.kept;
+        if b == Kept::Int8 {
+            let scale = |i: usize| format!("scales[(4u * column + {i}u) * dims[7]]");
+            // unpacking divides by 127
+            let _ = writeln!(text, "let scale = 127.0 * vec4({}, {}, {}, {});", scale(0), scale(1), scale(2), scale(3));
+        }
+        let scale = if b == Kept::Int8 { " * scale" } else { "" };
+        let bias = if self.bias { " + bias[column]" } else { "" };
+        let kept = if c == Kept::F32 { "" } else { "halves" };
+        sums(text, &|text, row, sum| {
+            let _ = writeln!(
+                text,
+                "{{ let row = {row}; if (row < m) {{ c[(c_matrix + row) * (n / 4u) + column] = {kept}({sum}{scale}{bias}); }} }}"
+            );
+        });
+        text.push_str("} }\n");
     }
 
-    fn body(&self) -> String {
-        let [rows, columns] = self.tile;
-        let mut text = format!(
-            "let m = dims[0]; let n = dims[1]; let sum = dims[2]; let a_stride = dims[3]; let b_stride = dims[4];\n\
-             let a_matrix = dims[5]; let b_matrix = dims[6]; let c_first = group.z * m;\n\
-             let a_first = id.y * {rows}u; let b_first = id.x * {columns}u;\n\
-             if (a_first >= m || b_first >= n) {{ return; }}\n"
-        );
-        Self::places(&mut text, 'a', self.a, rows, "m");
-        Self::places(&mut text, 'b', self.b, columns, "n");
-        for row in 0..rows {
-            for v in 0..columns / 4 {
-                let _ = writeln!(text, "var c{row}_{v} = vec4<f32>();");
-            }
+    /// Runs the shader that suits the device; `dims` are rows and columns of the result and whatever else the shader asks for.
+    fn launch(self, inputs: &[&CubeTensor], dims: &[usize], count: usize) -> CubeTensor {
+        let (m, n) = (dims[0], dims[1]);
+        let dtype = if self.kept[2] == Kept::F32 { DType::F32 } else { DType::F16 };
+        let out = empty_of(inputs[0], [count * m, n], dtype);
+        if in_software(inputs[0]) {
+            let [x, y] = Registers::groups([m, n]);
+            launch(Registers(self), inputs, &[&out], dims, [x, y, count]);
+        } else {
+            let size = Size::suited([m, n], count);
+            let [x, y] = size.groups([m, n]);
+            launch(Blocks { factors: self, size }, inputs, &[&out], dims, [x, y, count]);
         }
-        let _ = writeln!(text, "for (var k = 0u; k < sum; k += {}u) {{", self.step());
-        self.loads(&mut text, 'a', self.a, rows);
-        self.loads(&mut text, 'b', self.b, columns);
-        for k in 0..self.step() {
-            for row in 0..rows {
-                let a = match self.a {
-                    Lies::Along => format!("a0_{row}[{k}]"),
-                    Lies::Across => format!("a{k}_{}[{}]", row / 4, row % 4),
-                };
-                for v in 0..columns / 4 {
-                    let b = match self.b {
-                        Lies::Along => {
-                            let column = |i: usize| format!("b0_{}[{k}]", 4 * v + i);
-                            format!("vec4({}, {}, {}, {})", column(0), column(1), column(2), column(3))
-                        }
-                        Lies::Across => format!("b{k}_{v}"),
-                    };
-                    let _ = writeln!(text, "c{row}_{v} = fma(vec4({a}), {b}, c{row}_{v});");
-                }
-            }
-        }
-        text += "}\n";
-        for v in 0..columns / 4 {
-            let _ = writeln!(text, "let column{v} = b_first / 4u + {v}u;\nif (column{v} < n / 4u) {{");
-            let int8 = self.kept == Kept::Int8;
-            if int8 {
-                let scale = |i: usize| format!("scales[(4u * column{v} + {i}u) * dims[7]]");
-                // unpacking divides by 127
-                let _ =
-                    writeln!(text, "let scale = 127.0 * vec4({}, {}, {}, {});", scale(0), scale(1), scale(2), scale(3));
-            }
-            let scale = if int8 { " * scale" } else { "" };
-            let bias = if self.bias { format!(" + bias[column{v}]") } else { String::new() };
-            for row in 0..rows {
-                let _ = writeln!(
-                    text,
-                    "if (a_first + {row}u < m) {{ c[(c_first + a_first + {row}u) * (n / 4u) + column{v}] = c{row}_{v}{scale}{bias}; }}"
-                );
-            }
-            text += "}\n";
-        }
-        text
+        out
     }
 }
 
@@ -211,38 +186,23 @@ impl Matrix {
     }
 }
 
-impl Product {
-    /// The shader that suits the device.
-    fn on(device: &CubeTensor, [a, b]: [Lies; 2], bias: bool, kept: Kept) -> Self {
-        let (tile, workgroup) = if in_software(device) { ([8, 8], [16, 1]) } else { ([4, 4], [8, 8]) };
-        Self { a, b, bias, kept, tile, workgroup }
-    }
-
-    /// Runs it; `dims` are rows and columns of the result and whatever else the shader asks for.
-    fn launch(self, inputs: &[&CubeTensor], dims: &[usize], count: usize) -> CubeTensor {
-        let (m, n) = (dims[0], dims[1]);
-        let ([rows, columns], [x, y]) = (self.tile, self.workgroup.map(|count| count as usize));
-        let out = empty(inputs[0], [count * m, n]);
-        launch(self, inputs, &[&out], dims, [n.div_ceil(columns * x), m.div_ceil(rows * y), count]);
-        out
-    }
-}
-
-fn product(a: Matrix, b: Matrix, bias: Option<CubeTensor>) -> CubeTensor {
+/// `a b + bias`, kept as `c`.
+fn product(a: Matrix, b: Matrix, bias: Option<CubeTensor>, c: Kept) -> CubeTensor {
     let ([m, sum], n) = (a.dims, b.dims[1]);
     let ((a_lies, a_stride), (b_lies, b_stride)) = (a.lies(1), b.lies(0));
     let inputs: Vec<&CubeTensor> = [&a.tensor, &b.tensor].into_iter().chain(&bias).collect();
-    let kept = if b.tensor.dtype == DType::F16 { Kept::F16 } else { Kept::F32 };
-    let shader = Product::on(&a.tensor, [a_lies, b_lies], bias.is_some(), kept);
+    let kept = [Kept::of(&a.tensor), Kept::of(&b.tensor), c];
+    let factors = Factors { a: a_lies, b: b_lies, kept, bias: bias.is_some() };
     let dims = [m, n, sum, a_stride / 4, b_stride / 4, a.step() / 4, b.step() / 4];
-    shader.launch(&inputs, &dims, a.count.max(b.count))
+    factors.launch(&inputs, &dims, a.count.max(b.count))
 }
 
 /// # Shapes
-/// - x: `[n, in]`; weight: `[in, out]`, f32 or f16; bias: `[out]`
-/// - output: `[n, out]`
+/// - x: `[n, in]`, f32 or f16; weight: `[in, out]`, either, too; bias: `[out]`
+/// - output: `[n, out]`, as x
 pub(super) fn forward(x: CubeTensor, weight: CubeTensor, bias: CubeTensor) -> CubeTensor {
-    product(Matrix::new(x), Matrix::new(weight), Some(into_contiguous(bias)))
+    let kept = Kept::of(&x);
+    product(Matrix::new(x), Matrix::new(weight), Some(into_contiguous(bias)), kept)
 }
 
 /// As [`forward`], of integers.
@@ -256,8 +216,9 @@ pub(super) fn forward_int8(x: CubeTensor, weight: CubeTensor, bias: CubeTensor) 
     // a word holds four, as a vec4 does
     let stride = weight.meta.strides()[0];
     let Some(scales) = weight.scales() else { unreachable!("a quantised tensor has scales") };
-    let shader = Product::on(&x, [Lies::Along; 2], true, Kept::Int8);
-    shader.launch(&[&x, &weight, &bias, &scales], &[m, n, sum, sum / 4, stride, 0, 0, scales.meta.strides()[0]], 1)
+    let kept = [Kept::F32, Kept::Int8, Kept::F32];
+    let factors = Factors { a: Lies::Along, b: Lies::Along, kept, bias: true };
+    factors.launch(&[&x, &weight, &bias, &scales], &[m, n, sum, sum / 4, stride, 0, 0, scales.meta.strides()[0]], 1)
 }
 
 /// Products of pairs of matrices.
@@ -268,23 +229,24 @@ pub(super) fn forward_int8(x: CubeTensor, weight: CubeTensor, bias: CubeTensor) 
 pub(super) fn matmul(a: CubeTensor, b: CubeTensor) -> CubeTensor {
     let (a, b) = (Matrix::new(a), Matrix::new(b));
     let (batch, [m, _], [_, n]) = (a.count.max(b.count), a.dims, b.dims);
-    Cube::float_reshape(product(a, b, None), [batch, m, n].into())
+    Cube::float_reshape(product(a, b, None, Kept::F32), [batch, m, n].into())
 }
 
 /// Gradient of x: `grad Wᵀ`.
 ///
 /// # Shapes
 /// - weight: `[in, out]`; grad: `[n, out]`
-/// - output: `[n, in]`
+/// - output: `[n, in]`, as grad
 pub(super) fn backward_x(weight: CubeTensor, grad: CubeTensor) -> CubeTensor {
-    product(Matrix::new(grad), Matrix::new(weight).t(), None)
+    let kept = Kept::of(&grad);
+    product(Matrix::new(grad), Matrix::new(weight).t(), None, kept)
 }
 
 /// Gradient of the weight: `xᵀ grad`.
 ///
 /// # Shapes
 /// - x: `[n, in]`; grad: `[n, out]`
-/// - output: `[in, out]`
+/// - output: `[in, out]`, f32
 pub(super) fn backward_weight(x: CubeTensor, grad: CubeTensor) -> CubeTensor {
-    product(Matrix::new(into_contiguous(x)).t(), Matrix::new(into_contiguous(grad)), None)
+    product(Matrix::new(into_contiguous(x)).t(), Matrix::new(into_contiguous(grad)), None, Kept::F32)
 }

@@ -13,7 +13,7 @@ use burn::tensor::{DType, Shape};
 /// pipeline does for all.
 pub(super) trait Shader: Clone + Debug + Eq + Hash + Send + Sync + 'static {
     /// Inputs, then outputs: each an array of `vec4<f32>`, or of what stands behind the colon.
-    fn buffers(&self) -> (&'static [&'static str], &'static [&'static str]);
+    fn buffers(&self) -> (Vec<&'static str>, Vec<&'static str>);
     /// Invocations of a workgroup.
     fn workgroup(&self) -> [u32; 3];
     /// What stands in `main`, which knows `id`, `group` and `local`; `dims` are the launch's.
@@ -89,9 +89,14 @@ pub(super) fn launch<S: Shader>(
 
 /// A tensor beside `like`, with nothing in it yet.
 pub(super) fn empty(like: &CubeTensor, shape: impl Into<Shape>) -> CubeTensor {
+    empty_of(like, shape, DType::F32)
+}
+
+/// The same, of f32 or f16.
+pub(super) fn empty_of(like: &CubeTensor, shape: impl Into<Shape>, dtype: DType) -> CubeTensor {
     let shape = shape.into();
-    let handle = like.client.empty(shape.num_elements() * size_of::<f32>());
-    CubeTensor::new_contiguous(like.client.clone(), like.device.clone(), shape, handle, DType::F32)
+    let handle = like.client.empty(shape.num_elements() * dtype.size());
+    CubeTensor::new_contiguous(like.client.clone(), like.device.clone(), shape, handle, dtype)
 }
 
 /// Whether the device is a rasteriser that computes on the CPU: four lanes wide, and slow where invocations wait for each other.

@@ -1,0 +1,109 @@
+//! Our half of `npm run bench:gpu`: `gpu MODEL BATCHES STEP` encodes and trains a model with random weights on the platform's GPU,
+//! after its kernels were held against the CPU's, and prints a JSON line for each task: milliseconds a call, from pixels or ids
+//! that are there to embeddings that are read back. BATCHES are several; STEP is that of a training step, or 0 for none.
+
+#![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a program of a few lines, whose input is its own")]
+
+use std::time::Instant;
+
+use burn::module::{Module, ModuleMapper, Param};
+use burn::tensor::{FloatDType, Tensor, TensorData};
+use clip_core::config::ClipConfig;
+use clip_core::device::{Device, read, webgpu};
+use clip_core::model::TextBatch;
+use clip_core::train::{StepOptions, Trainer};
+use pollster::block_on;
+
+const B_32: &str = r#"{"embedDim": 512,
+    "vision": {"imageSize": 224, "patchSize": 32, "width": 768, "layers": 12, "heads": 12},
+    "text": {"contextLength": 77, "vocabSize": 49408, "width": 512, "layers": 12, "heads": 8}}"#;
+const L_14: &str = r#"{"embedDim": 768,
+    "vision": {"imageSize": 224, "patchSize": 14, "width": 1024, "layers": 24, "heads": 16},
+    "text": {"contextLength": 77, "vocabSize": 49408, "width": 768, "layers": 12, "heads": 12}}"#;
+
+const REPEATS: usize = 10;
+const WARM_UP: usize = 3;
+
+/// Matrices in half precision, as a loader keeps them.
+struct Halved;
+
+impl ModuleMapper for Halved {
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        if D < 2 { param } else { param.map(|x| x.cast(FloatDType::F16)) }
+    }
+}
+
+/// Milliseconds of each call, but for the first ones.
+fn timed(mut call: impl FnMut()) -> Vec<f64> {
+    let mut milliseconds = Vec::new();
+    for turn in 0..WARM_UP + REPEATS {
+        let began = Instant::now();
+        call();
+        if turn >= WARM_UP {
+            milliseconds.push(began.elapsed().as_secs_f64() * 1e3);
+        }
+    }
+    milliseconds
+}
+
+fn report(model: &str, task: &str, batch: usize, precision: &str, ms: &[f64]) {
+    println!(
+        "{}",
+        serde_json::json!({ "model": model, "task": task, "batch": batch, "precision": precision, "ms": ms })
+    );
+}
+
+/// Pixels and ids of a batch.
+fn inputs(config: &ClipConfig, batch: usize, device: &Device) -> (Tensor<4>, TextBatch) {
+    let (side, context) = (config.vision.image_size(), config.text.context_length);
+    let pixels: Vec<f32> = (0..batch * 3 * side * side).map(|i| ((i * 37 % 101) as f32 - 50.0) / 25.0).collect();
+    let end = (config.text.vocab_size - 1) as i32;
+    let id = |i: usize| if i % context == context - 1 { end } else { (i * 7919 % 49_000) as i32 };
+    let ids: Vec<i32> = (0..batch * context).map(id).collect();
+    (
+        Tensor::from_data(TensorData::new(pixels, [batch, 3, side, side]), device),
+        TextBatch::new(&ids, batch, &config.text).unwrap(),
+    )
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let name = arguments[0].as_str();
+    let batches: Vec<usize> = arguments[1].split(',').map(|batch| batch.parse().unwrap()).collect();
+    let step: usize = arguments[2].parse().unwrap();
+    let config = ClipConfig::from_json(if name == "vit-l-14" { L_14 } else { B_32 }).unwrap();
+    let device = block_on(webgpu()).unwrap();
+    block_on(clip_core::check_kernels::check(&device)).unwrap();
+
+    let full = config.init(1, &device);
+    // a GPU that was idle takes a second to get up to speed
+    let (pixels, _) = inputs(&config, 8, &device);
+    let began = Instant::now();
+    while began.elapsed().as_secs() < 2 {
+        block_on(read(full.encode_image(pixels.clone()).unwrap())).unwrap();
+    }
+    for (precision, model) in [("f32", full.clone()), ("f16 weights", full.map(&mut Halved))] {
+        for &batch in &batches {
+            let (pixels, ids) = inputs(&config, batch, &device);
+            let image = || drop(block_on(read(model.encode_image(pixels.clone()).unwrap())).unwrap());
+            report(name, "image", batch, precision, &timed(image));
+            let caption = || drop(block_on(read(model.encode_text(&ids).unwrap())).unwrap());
+            report(name, "caption", batch, precision, &timed(caption));
+        }
+    }
+    if step > 0 {
+        let tracked = device.autodiff();
+        for (precision, half) in [("f32", false), ("f16", true)] {
+            if half && !tracked.supports_dtype(FloatDType::F16) {
+                continue;
+            }
+            let mut trainer = Trainer::new(config.init(1, &tracked));
+            trainer.set_half(half);
+            let batch = inputs(&config, step, &tracked);
+            let ms = timed(|| {
+                assert!(block_on(trainer.train_step(&batch, 1e-6, &StepOptions::default())).unwrap().loss.is_finite())
+            });
+            report(name, "training step", step, precision, &ms);
+        }
+    }
+}
