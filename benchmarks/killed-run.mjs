@@ -18,7 +18,7 @@ const { values } = parseArgs({
   options: {
     every: { type: "string", default: "30" },
     for: { type: "string", default: "600" },
-    epochs: { type: "string", default: "600" },
+    epochs: { type: "string", default: "1300" },
     /** What a killed process is: it goes on from this folder. */
     folder: { type: "string" },
   },

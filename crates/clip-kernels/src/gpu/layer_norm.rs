@@ -5,6 +5,7 @@ use burn::backend::ops::FloatTensorOps;
 use burn::backend::wgpu::{CubeTensor, into_contiguous};
 
 use super::shader::{MOST_GROUPS, Shader, empty, folded, in_software, launch};
+use super::sum_rows::sum_rows;
 
 /// Invocations that share a row on a GPU.
 const SHARED: u32 = 32;
@@ -147,7 +148,7 @@ pub(super) fn backward(
     let chunks = rows.div_ceil(CHUNK);
     let sums = empty(&x, [chunks, 2 * width]);
     launch(Columns, &[&x, &grad, &statistics], &[&sums], &[rows, width], [(width / 4).div_ceil(32), chunks, 1]);
-    let sums = Cube::float_reshape(Cube::float_sum_dim(sums, 0), [2 * width].into()); // [2 width]
+    let sums = sum_rows(sums); // [2 width]
     let half = |begin: usize| Cube::float_slice(sums.clone(), &[(begin..begin + width).into()]);
     (dx, half(0), half(width))
 }

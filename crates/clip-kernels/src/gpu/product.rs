@@ -10,7 +10,7 @@ use burn::backend::ops::FloatTensorOps;
 use burn::backend::wgpu::{CubeTensor, into_contiguous};
 use burn::tensor::DType;
 
-use super::shader::{empty_of, in_software, launch};
+use super::shader::{WIDENED, empty_of, in_software, launch};
 use blocks::{Blocks, Size};
 use registers::Registers;
 
@@ -27,7 +27,7 @@ enum Lies {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Kept {
     F32,
-    /// Two a word, widened exactly; no device needs half precision for that.
+    /// Two a word, widened where they are read.
     F16,
     /// 8-bit integers, four a word, each column of them with a scale.
     Int8,
@@ -47,7 +47,7 @@ impl Kept {
     fn read(self, at: &str) -> String {
         match self {
             Self::F32 => at.to_owned(),
-            Self::F16 => format!("vec4(unpack2x16float({at}.x), unpack2x16float({at}.y))"),
+            Self::F16 => format!("widened({at})"),
             Self::Int8 => format!("unpack4x8snorm({at})"),
         }
     }
@@ -81,17 +81,10 @@ impl Factors {
         (inputs, vec![c.buffer(["c", "c: vec2<u32>", "c: u32"])])
     }
 
-    fn declarations(&self) -> &'static str {
-        if self.kept[2] == Kept::F32 {
-            return "";
-        }
-        // what is too large becomes infinite, where pack2x16float may make of it what it likes
-        "fn halves(x: vec4<f32>) -> vec2<u32> {\n\
-         let pairs = vec4(vec2(pack2x16float(x.xy)), vec2(pack2x16float(x.zw)));\n\
-         let bits = (pairs >> vec4(0u, 16u, 0u, 16u)) & vec4(0xffffu);\n\
-         let infinite = ((bitcast<vec4<u32>>(x) >> vec4(16u)) & vec4(0x8000u)) | vec4(0x7c00u);\n\
-         let all = select(bits, infinite, abs(x) >= vec4(65520.0));\n\
-         return vec2(all.x | (all.y << 16u), all.z | (all.w << 16u));\n}\n"
+    fn declarations(&self) -> String {
+        let [a, b, c] = self.kept.map(|kept| kept == Kept::F16);
+        let widened = if a || b { WIDENED } else { "" };
+        widened.to_owned() + if c { HALVES } else { "" }
     }
 
     /// Four values of a factor.
@@ -136,6 +129,15 @@ impl Factors {
         out
     }
 }
+
+/// Declares `halves`, which keeps four values two a word. What is too large becomes infinite, where pack2x16float may make of it
+/// what it likes.
+const HALVES: &str = "fn halves(x: vec4<f32>) -> vec2<u32> {\n\
+    let pairs = vec4(vec2(pack2x16float(x.xy)), vec2(pack2x16float(x.zw)));\n\
+    let bits = (pairs >> vec4(0u, 16u, 0u, 16u)) & vec4(0xffffu);\n\
+    let infinite = ((bitcast<vec4<u32>>(x) >> vec4(16u)) & vec4(0x8000u)) | vec4(0x7c00u);\n\
+    let all = select(bits, infinite, abs(x) >= vec4(65520.0));\n\
+    return vec2(all.x | (all.y << 16u), all.z | (all.w << 16u));\n}\n";
 
 /// A matrix, or several of one shape, whose rows or whose columns lie in one piece each, every one where a `vec4` may begin.
 struct Matrix {

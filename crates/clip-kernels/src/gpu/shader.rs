@@ -24,6 +24,10 @@ pub(super) trait Shader: Clone + Debug + Eq + Hash + Send + Sync + 'static {
     }
 }
 
+/// Declares `widened`, four values of what keeps two halves a word: exact, and no device needs half precision for it.
+pub(super) const WIDENED: &str = "fn widened(halves: vec2<u32>) -> vec4<f32> {\n\
+    return vec4(unpack2x16float(halves.x), unpack2x16float(halves.y));\n}\n";
+
 /// Most workgroups that WebGPU grants in one dimension.
 pub(super) const MOST_GROUPS: usize = 65_535;
 

@@ -1,11 +1,12 @@
-//! The sum of a matrix's rows in WGSL: the gradient of a bias. An invocation adds up four columns of some rows.
+//! The sum of a matrix's rows in WGSL: the gradient of a bias. An invocation adds up four columns of some rows, as
+//! often as it takes.
 
 use burn::backend::Cube;
 use burn::backend::ops::FloatTensorOps;
 use burn::backend::wgpu::{CubeTensor, into_contiguous};
 use burn::tensor::DType;
 
-use super::shader::{Shader, empty, launch};
+use super::shader::{Shader, WIDENED, empty, launch};
 
 /// Rows that one invocation adds up.
 const CHUNK: usize = 64;
@@ -25,9 +26,12 @@ impl Shader for SumRows {
         [WORKGROUP, 1, 1]
     }
 
+    fn declarations(&self) -> String {
+        if self.half { WIDENED.to_owned() } else { String::new() }
+    }
+
     fn body(&self) -> String {
-        let x = "x[row * n + id.x]";
-        let x = if self.half { format!("vec4(unpack2x16float({x}.x), unpack2x16float({x}.y))") } else { x.to_owned() };
+        let x = if self.half { "widened(x[row * n + id.x])" } else { "x[row * n + id.x]" };
         format!(
             "let n = dims[1] / 4u; let begin = group.y * {CHUNK}u;\n\
              if (id.x >= n) {{ return; }}\n\
@@ -42,11 +46,17 @@ impl Shader for SumRows {
 /// - x: `[n, width]`, f32 or f16, width in fours
 /// - output: `[width]`, f32
 pub(super) fn sum_rows(x: CubeTensor) -> CubeTensor {
-    let x = into_contiguous(x);
-    let (rows, width) = (x.meta.shape()[0], x.meta.shape()[1]);
-    let chunks = rows.div_ceil(CHUNK);
-    let sums = empty(&x, [chunks, width]);
-    let groups = [(width / 4).div_ceil(WORKGROUP as usize), chunks, 1];
-    launch(SumRows { half: x.dtype == DType::F16 }, &[&x], &[&sums], &[rows, width], groups);
-    Cube::float_reshape(if chunks == 1 { sums } else { Cube::float_sum_dim(sums, 0) }, [width].into())
+    let mut x = into_contiguous(x);
+    let width = x.meta.shape()[1];
+    loop {
+        let rows = x.meta.shape()[0];
+        let chunks = rows.div_ceil(CHUNK);
+        let sums = empty(&x, [chunks, width]);
+        let groups = [(width / 4).div_ceil(WORKGROUP as usize), chunks, 1];
+        launch(SumRows { half: x.dtype == DType::F16 }, &[&x], &[&sums], &[rows, width], groups);
+        if chunks == 1 {
+            return Cube::float_reshape(sums, [width].into());
+        }
+        x = sums;
+    }
 }

@@ -148,7 +148,7 @@ impl Shader for Blocks {
         let declaration = |side: Side| {
             format!("var<workgroup> {}_block: array<vec4<f32>, {}>;\n", side.name, self.size.parts * side.fours())
         };
-        self.sides().map(declaration).concat() + self.factors.declarations()
+        self.sides().map(declaration).concat() + &self.factors.declarations()
     }
 
     fn body(&self) -> String {

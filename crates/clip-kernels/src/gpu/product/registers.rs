@@ -66,7 +66,7 @@ impl Shader for Registers {
     }
 
     fn declarations(&self) -> String {
-        self.0.declarations().into()
+        self.0.declarations()
     }
 
     fn body(&self) -> String {
