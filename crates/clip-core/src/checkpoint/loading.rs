@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData, bf16, f16};
+use clip_kernels::{self as kernels, int8};
 
 use super::header::Header;
 use super::layout::Naming;
@@ -11,7 +12,6 @@ use super::stored::Stored;
 use crate::config::ClipConfig;
 use crate::error::{ClipError, Result};
 use crate::model::{Clip, Towers};
-use clip_kernels::{self as kernels, int8};
 
 /// Bytes of a file that must be pushed, in the order of [`Loading::parts`].
 #[derive(Debug, Clone, PartialEq, Eq)]

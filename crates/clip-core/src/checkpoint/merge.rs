@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{Device, Tensor, TensorData};
+use clip_kernels::{int8, laid_out, matmul, widen};
 use serde_json::Value;
 
 use super::header::Header;
@@ -12,7 +13,6 @@ use super::stored::Stored;
 use crate::config::{ClipConfig, invalid};
 use crate::error::{ClipError, Result};
 use crate::model::{Clip, Towers};
-use clip_kernels::{int8, laid_out, matmul, widen};
 
 /// PEFT's two files.
 #[derive(Debug, Clone, PartialEq, Eq)]

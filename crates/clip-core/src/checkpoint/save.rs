@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use burn::module::{LoraAdapter, Module, ModuleVisitor, Param, Reparameterization};
 use burn::tensor::Tensor;
+use clip_kernels::{int8, widen};
 use safetensors::tensor::{Dtype, TensorView};
 
 use super::layout::{Layout, Naming};
@@ -12,7 +13,6 @@ use crate::config::ClipConfig;
 use crate::device::read;
 use crate::error::{ClipError, Result};
 use crate::model::Clip;
-use clip_kernels::{int8, widen};
 
 /// f32 safetensors of every parameter, under the names of `layout`. `metadata` goes into `__metadata__` beside
 /// `format: pt`, which transformers insists on.

@@ -3,9 +3,9 @@
 use burn::module::{Module, Param};
 use burn::nn::Linear;
 use burn::tensor::{Tensor, activation::softmax};
+use clip_kernels as kernels;
 
 use super::init::{BlockInit, ParamInit};
-use clip_kernels as kernels;
 
 /// Self-attention. `in_proj_*` hold query, key and value side by side, in this order.
 #[derive(Module, Debug)]

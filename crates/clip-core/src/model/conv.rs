@@ -3,9 +3,9 @@
 use burn::module::{Module, Param};
 use burn::tensor::ops::PadMode;
 use burn::tensor::{Tensor, s};
+use clip_kernels as kernels;
 
 use super::init::ParamInit;
-use clip_kernels as kernels;
 
 /// PyTorch's default, which no published model changes.
 const BATCH_NORM_EPS: f64 = 1e-5;

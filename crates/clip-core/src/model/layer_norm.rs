@@ -2,9 +2,9 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
+use clip_kernels as kernels;
 
 use super::init::ParamInit;
-use clip_kernels as kernels;
 
 /// Layer norm with gain and bias, named as PyTorch names them.
 #[derive(Module, Debug)]

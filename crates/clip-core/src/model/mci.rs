@@ -5,6 +5,7 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
+use clip_kernels as kernels;
 
 use super::conv::{BatchNorm2d, depthwise};
 use super::init::ParamInit;
@@ -13,7 +14,6 @@ use super::mobile_one::{
     BlockShape, ConvNorm, LARGE, MobileOneBlock, PointConv, ReparamLargeKernelConv, SqueezeExcite, gelu, reduced,
 };
 use crate::config::MciConfig;
-use clip_kernels as kernels;
 
 /// Channels of an attention head.
 const HEAD_WIDTH: usize = 32;

@@ -3,10 +3,10 @@
 use burn::module::{Module, Param};
 use burn::nn::Linear;
 use burn::tensor::Tensor;
+use clip_kernels as kernels;
 
 use super::init::{BlockInit, ParamInit};
 use crate::config::Activation;
-use clip_kernels as kernels;
 
 /// Two linear layers with a GELU between them.
 #[derive(Module, Debug)]

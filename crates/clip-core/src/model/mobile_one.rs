@@ -4,10 +4,10 @@
 use burn::module::{Module, Param};
 use burn::tensor::ops::PadMode;
 use burn::tensor::{Tensor, activation};
+use clip_kernels as kernels;
 
 use super::conv::{BatchNorm2d, Conv2d, depthwise};
 use super::init::ParamInit;
-use clip_kernels as kernels;
 
 /// Side of the large kernels: downsampling, the MLPs' mixing, positions.
 pub(super) const LARGE: usize = 7;

@@ -6,12 +6,12 @@
 use burn::module::{Module, Param};
 use burn::nn::Linear;
 use burn::tensor::{Tensor, activation::relu};
+use clip_kernels as kernels;
 
 use super::attention::attend;
 use super::conv::{BatchNorm2d, Conv2d};
 use super::init::ParamInit;
 use crate::config::ResNetConfig;
-use clip_kernels as kernels;
 
 /// Width of a block's output over that of its middle.
 const EXPANSION: usize = 4;

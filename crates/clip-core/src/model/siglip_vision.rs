@@ -5,6 +5,7 @@
 use burn::module::{Module, Param};
 use burn::nn::Linear;
 use burn::tensor::Tensor;
+use clip_kernels as kernels;
 
 use super::attention::attend;
 use super::init::{BlockInit, ParamInit};
@@ -13,7 +14,6 @@ use super::mlp::Mlp;
 use super::transformer::{Transformer, TransformerShape};
 use super::vision_transformer::PatchEmbedding;
 use crate::config::VitConfig;
-use clip_kernels as kernels;
 
 /// One learned query looks at all patches; what it finds goes through a residual MLP.
 #[derive(Module, Debug)]

@@ -5,13 +5,13 @@ use std::ops::Range;
 
 use burn::module::{Module, Param};
 use burn::tensor::{Bool, Int, Tensor, TensorData};
+use clip_kernels as kernels;
 
 use super::init::{BlockInit, ParamInit};
 use super::layer_norm::LayerNorm;
 use super::transformer::{Transformer, TransformerShape};
 use crate::config::{TextConfig, TextPooling};
 use crate::error::{ClipError, Result};
-use clip_kernels as kernels;
 
 /// Token embeddings. A table that is larger than a GPU's buffer may be is cut into tables of some rows each.
 #[derive(Module, Debug)]

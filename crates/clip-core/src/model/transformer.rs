@@ -2,13 +2,13 @@
 
 use burn::module::Module;
 use burn::tensor::Tensor;
+use clip_kernels as kernels;
 
 use super::attention::Attention;
 use super::init::{BlockInit, ParamInit};
 use super::layer_norm::LayerNorm;
 use super::mlp::Mlp;
 use crate::config::{Activation, VitConfig};
-use clip_kernels as kernels;
 
 /// `x + attn(ln_1(x))`, then `x + mlp(ln_2(x))`.
 #[derive(Module, Debug)]

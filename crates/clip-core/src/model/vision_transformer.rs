@@ -2,12 +2,12 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
+use clip_kernels as kernels;
 
 use super::init::{BlockInit, ParamInit};
 use super::layer_norm::LayerNorm;
 use super::transformer::{Transformer, TransformerShape};
 use crate::config::VitConfig;
-use clip_kernels as kernels;
 
 /// A convolution whose stride is its kernel: one linear map for every patch.
 #[derive(Module, Debug)]

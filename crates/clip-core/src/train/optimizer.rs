@@ -4,6 +4,7 @@
 use burn::module::{Module, ModuleMapper, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
+use clip_kernels::{self as kernels, AdamWRates};
 use serde::{Deserialize, Serialize};
 
 use super::muon::MuonOptions;
@@ -11,7 +12,6 @@ use super::tuning::matrix_parts;
 use crate::error::{ClipError, Result};
 use crate::exact;
 use crate::model::Clip;
-use clip_kernels::{self as kernels, AdamWRates};
 
 /// Settings of AdamW; the defaults are OpenCLIP's for a Vision Transformer, with CLIP's weight decay.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

@@ -2,9 +2,9 @@
 
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::Tensor;
+use clip_kernels::widen;
 
 use crate::bundle::Bundle;
-use clip_kernels::widen;
 
 impl Bundle {
     /// The same, able to learn.

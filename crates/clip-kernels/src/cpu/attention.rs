@@ -3,7 +3,7 @@
 
 use super::exp::exp;
 use super::lanes::{add, max, reduce};
-use super::matmul::{Factor, Rows, matmul_nt, transpose_into};
+use super::matmul::{Factor, Rows, matmul_nt_into, transpose_into};
 use super::parallel::{split, split_mut};
 
 /// Queries whose scores are held at once; causal ones skip the keys that none of them sees.
@@ -78,7 +78,7 @@ fn probabilities(query: Rows<'_>, key: Rows<'_>, first: usize, shape: Shape, out
     let stride = shape.stride();
     let count = out.len() / stride;
     let seen = shape.seen(first + count - 1);
-    matmul_nt(query.slice(first, count), Factor::F32(key.slice(0, seen)), None, out, stride);
+    matmul_nt_into(query.slice(first, count), Factor::F32(key.slice(0, seen)), None, out, stride);
     let padded = seen.next_multiple_of(4);
     for (i, row) in out.chunks_exact_mut(stride).enumerate() {
         let (looked, hidden) = row[..padded].split_at_mut(shape.seen(first + i));
@@ -124,7 +124,7 @@ fn forward_heads(qkv: &[f32], shape: Shape, first: usize, count: usize) -> Vec<f
             let seen = probabilities(q, k, first, shape, block);
             let values = Rows::new(&values, stride, head_dim, seen);
             let out = &mut out[first * head_dim..];
-            matmul_nt(Rows::new(block, stride, count, seen), Factor::F32(values), None, out, head_dim);
+            matmul_nt_into(Rows::new(block, stride, count, seen), Factor::F32(values), None, out, head_dim);
         }
     }
     out
@@ -158,7 +158,7 @@ fn backward_items(qkv: &[f32], grad: &[f32], shape: Shape, dqkv: &mut [f32]) {
                 let rows = first * stride..length.min(first + BLOCK) * stride;
                 probabilities(q, k, first, shape, &mut p[rows]); // what no query of a block sees stays zero
             }
-            matmul_nt(grad, Factor::F32(v), None, &mut ds, stride);
+            matmul_nt_into(grad, Factor::F32(v), None, &mut ds, stride);
             // through the softmax: ds = p (dp - Σ p dp)
             for (dp, p) in ds.chunks_exact_mut(stride).zip(p.chunks_exact(stride)) {
                 let mean: f32 = p.iter().zip(dp.iter()).map(|(p, dp)| p * dp).sum();
@@ -176,7 +176,7 @@ fn backward_items(qkv: &[f32], grad: &[f32], shape: Shape, dqkv: &mut [f32]) {
             for (part, (left, right)) in products.into_iter().enumerate() {
                 let right = Rows::new(right, stride, shape.head_dim, stride);
                 let out = &mut ditem[shape.offset(part, head)..];
-                matmul_nt(square(left), Factor::F32(right), None, out, 3 * width);
+                matmul_nt_into(square(left), Factor::F32(right), None, out, 3 * width);
             }
         }
     }

@@ -10,7 +10,7 @@ use burn::tensor::{DType, f16};
 
 use super::matmul::{Factor, Rows, matmul_nt, transposed, widen};
 use super::matmul_int8::{self, Narrow, Weights};
-use super::parallel::{split, split_mut};
+use super::parallel::{split_columns, split_mut};
 use super::tensor;
 
 /// A matrix whose rows or whose columns lie in one piece each.
@@ -76,28 +76,36 @@ fn dense(tensor: FlexTensor) -> FlexTensor {
     }
 }
 
-/// Rows from which on threads share them out; fewer, and each thread takes some columns of all of them, so that it reads
+/// Rows of floats from which on threads share them out; fewer, and each thread takes some columns of all of them, so that it reads
 /// no more than its share of the weights.
 const MANY_ROWS: usize = 256;
 
-/// A result of so many rows and columns, sums of `len` products, shared out: `f` takes some rows, some columns, and where those go.
+/// What threads share out.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shared {
+    Rows,
+    Columns,
+}
+
+/// A result of so many rows and columns, sums of `len` products: `f` takes some rows, some columns, and the part of each row where
+/// those go.
 fn shared_out(
+    shared: Shared,
     [rows, columns, len]: [usize; 3],
-    f: impl Fn(Range<usize>, Range<usize>, &mut [f32]) + Sync + Send,
+    f: impl Fn(Range<usize>, Range<usize>, &mut [&mut [f32]]) + Sync + Send,
 ) -> Vec<f32> {
-    let work = rows * columns * len;
-    if rows >= MANY_ROWS {
-        let mut out = vec![0.0; rows * columns];
-        split_mut(work, &mut out, columns, 2, |first, out| f(first..first + out.len() / columns, 0..columns, out));
-        out
-    } else {
-        let strips = split(work, columns, 4, |first, count| {
-            let mut strip = vec![0.0; rows * count];
-            f(0..rows, first..first + count, &mut strip);
-            strip
-        });
-        side_by_side(strips, rows)
+    let (work, mut out) = (rows * columns * len, vec![0.0; rows * columns]);
+    match shared {
+        Shared::Rows => split_mut(work, &mut out, columns, 2, |first, out| {
+            let mut parts: Vec<&mut [f32]> = out.chunks_exact_mut(columns).collect();
+            f(first..first + parts.len(), 0..columns, &mut parts);
+        }),
+        Shared::Columns => split_columns(work, &mut out, columns, 4, |first, parts| {
+            let count = parts.first().map_or(0, |part| part.len());
+            f(0..rows, first..first + count, parts);
+        }),
     }
+    out
 }
 
 /// `a bᵀ + bias`.
@@ -108,25 +116,11 @@ fn product(a: &Matrix<'_, f32>, b: Factor<'_>, bias: Option<&[f32]>) -> FlexTens
 fn values_of_product(a: &Matrix<'_, f32>, b: Factor<'_>, bias: Option<&[f32]>) -> Vec<f32> {
     let [rows, len] = a.dims;
     let a = a.rows();
-    shared_out([rows, b.count(), len], |rows, columns, out| {
+    let shared = if rows >= MANY_ROWS { Shared::Rows } else { Shared::Columns };
+    shared_out(shared, [rows, b.count(), len], |rows, columns, out| {
         let (a, b) = (a.slice(rows.start, rows.len()), b.slice(columns.start, columns.len()));
-        matmul_nt(a, b, bias.map(|bias| &bias[columns.start..]), out, columns.len());
+        matmul_nt(a, b, bias.map(|bias| &bias[columns.start..]), out);
     })
-}
-
-/// Strips of so many rows, joined.
-fn side_by_side(mut strips: Vec<Vec<f32>>, rows: usize) -> Vec<f32> {
-    if strips.len() <= 1 {
-        return strips.pop().unwrap_or_default();
-    }
-    let mut out = Vec::with_capacity(strips.iter().map(Vec::len).sum());
-    for row in 0..rows {
-        for strip in &strips {
-            let width = strip.len() / rows;
-            out.extend_from_slice(&strip[row * width..][..width]);
-        }
-    }
-    out
 }
 
 /// # Shapes
@@ -160,9 +154,9 @@ pub(super) fn forward_int8(x: FlexTensor, weight: FlexQTensor, bias: FlexTensor)
     let columns = weight.shape()[0];
     let b = Weights { values: weight.tensor().storage(), scales: weight.scales(), len };
     let bias = &bias.storage()[bias.layout().start_offset()..];
-    let out = shared_out([rows, columns, len], |rows, columns, out| {
-        let stride = columns.len();
-        matmul_int8::matmul_nt((&a, rows), (b, columns), bias, out, stride);
+    // a weight is widened by one thread alone
+    let out = shared_out(Shared::Columns, [rows, columns, len], |rows, columns, out| {
+        matmul_int8::matmul_nt((&a, rows), (b, columns), bias, out);
     });
     tensor(out, [rows, columns])
 }

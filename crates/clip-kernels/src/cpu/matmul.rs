@@ -60,25 +60,30 @@ impl Factor<'_> {
     }
 }
 
-/// `a bᵀ + bias`, rows of the result `stride` apart in `out`.
+/// `a bᵀ + bias`.
 ///
 /// # Shapes
 /// - a: `[m, k]`; b: `[n, k]`; bias: `[n]`
-/// - out: `[m, n]`
-pub(super) fn matmul_nt(a: Rows<'_>, b: Factor<'_>, bias: Option<&[f32]>, out: &mut [f32], stride: usize) {
+/// - out: m rows of n
+pub(super) fn matmul_nt(a: Rows<'_>, b: Factor<'_>, bias: Option<&[f32]>, out: &mut [&mut [f32]]) {
     let n = b.count();
     let bias = |column: usize| bias.map_or(0.0, |bias| bias[column]);
     let mut wide = Vec::new();
     let mut column = 0;
     while column + 4 <= n {
         let rows = widened::<4>(b, column, &mut wide);
-        strip(a, rows, from_fn(|j| bias(column + j)), &mut out[column..], stride);
+        strip(a, rows, from_fn(|j| bias(column + j)), out, column);
         column += 4;
     }
     for column in column..n {
         let rows = widened::<1>(b, column, &mut wide);
-        strip(a, rows, [bias(column)], &mut out[column..], stride);
+        strip(a, rows, [bias(column)], out, column);
     }
+}
+
+/// The same into rows `stride` apart in one piece.
+pub(super) fn matmul_nt_into(a: Rows<'_>, b: Factor<'_>, bias: Option<&[f32]>, out: &mut [f32], stride: usize) {
+    matmul_nt(a, b, bias, &mut out.chunks_mut(stride).take(a.count).collect::<Vec<_>>());
 }
 
 /// `N` rows from `first` on, widened into `wide` where they are not f32.
@@ -106,21 +111,21 @@ pub(super) fn widen(half: f16) -> f32 {
     f32::from_bits(magnitude.to_bits() | infinite | (bits & 0x8000) << 16)
 }
 
-/// `N` columns of the result.
+/// `N` columns of the result, from `column` on.
 #[cfg_attr(all(target_arch = "wasm32", feature = "relaxed-simd"), target_feature(enable = "relaxed-simd"))]
-fn strip<const N: usize>(a: Rows<'_>, b: [&[f32]; N], bias: [f32; N], out: &mut [f32], stride: usize) {
+fn strip<const N: usize>(a: Rows<'_>, b: [&[f32]; N], bias: [f32; N], out: &mut [&mut [f32]], column: usize) {
     let pairs = a.count / 2 * 2;
     for i in (0..pairs).step_by(2) {
         let rows = [a.row(i), a.row(i + 1)];
         let partial = partial_sums(rows, b);
         for r in 0..2 {
-            finish(partial[r], rows[r], b, bias, &mut out[(i + r) * stride..]);
+            finish(partial[r], rows[r], b, bias, &mut out[i + r][column..]);
         }
     }
     if pairs < a.count {
         let row = a.row(pairs);
         let [partial] = partial_sums([row], b);
-        finish(partial, row, b, bias, &mut out[pairs * stride..]);
+        finish(partial, row, b, bias, &mut out[pairs][column..]);
     }
 }
 

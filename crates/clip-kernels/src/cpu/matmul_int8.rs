@@ -22,8 +22,9 @@ type Steps<const N: usize> = [[i16; STEP]; N];
 
 /// Rows in as many of 16 bits as leave room for the sum.
 pub(super) struct Narrow {
-    /// Tiles of [`ROWS`], the last filled up with zeros.
-    tiles: Vec<Steps<ROWS>>,
+    /// Tiles of [`ROWS`], the last filled up with zeros: as many in each piece, but for the last.
+    pieces: Vec<Vec<Steps<ROWS>>>,
+    tiles_of_a_piece: usize,
     /// One a row.
     scales: Vec<f32>,
     /// Steps of a row.
@@ -37,33 +38,36 @@ impl Narrow {
         let parts = split(WORK * values.len(), values.len().div_ceil(tile), 1, |first, count| {
             Self::part(&values[first * tile..values.len().min((first + count) * tile)], len)
         });
-        let mut whole = Self { tiles: Vec::new(), scales: Vec::new(), steps: len / STEP };
-        for mut part in parts {
-            whole.tiles.append(&mut part.tiles);
-            whole.scales.append(&mut part.scales);
-        }
-        whole
+        let (pieces, scales): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
+        let steps = len / STEP;
+        let tiles_of_a_piece = pieces.first().map_or(1, |piece: &Vec<_>| piece.len() / steps);
+        Self { pieces, tiles_of_a_piece, scales: scales.concat(), steps }
     }
 
-    /// On one thread.
-    fn part(values: &[f32], len: usize) -> Self {
+    /// Tiles and scales, on one thread.
+    fn part(values: &[f32], len: usize) -> (Vec<Steps<ROWS>>, Vec<f32>) {
         let peak = (i32::MAX as usize / int8::PEAK / len).min(i16::MAX as usize) as f32;
-        let (steps, count) = (len / STEP, values.len() / len);
-        let mut tiles = vec![[[0; STEP]; ROWS]; count.div_ceil(ROWS) * steps];
+        let count = values.len() / len;
+        let mut tiles = Vec::with_capacity(count.div_ceil(ROWS) * (len / STEP));
         let mut scales = Vec::with_capacity(count);
-        for (i, row) in values.chunks_exact(len).enumerate() {
-            let (scale, inverse) = scale(row, peak);
-            scales.push(scale);
-            let tile = &mut tiles[i / ROWS * steps..][..steps];
-            for (eight, step) in row.as_chunks().0.iter().zip(tile) {
-                step[i % ROWS] = narrowed(eight, inverse);
+        for rows in values.chunks(ROWS * len) {
+            let mut inverses = [0.0; ROWS];
+            for (row, inverse) in rows.chunks_exact(len).zip(&mut inverses) {
+                let (scale, its) = scale(row, peak);
+                scales.push(scale);
+                *inverse = its;
             }
+            let (first, second) = rows.split_at(len);
+            // where there is no second, nothing is what the first is multiplied with
+            let second = if second.is_empty() { first } else { second };
+            let eights = first.as_chunks().0.iter().zip(second.as_chunks().0);
+            tiles.extend(eights.map(|(a, b)| [narrowed(a, inverses[0]), narrowed(b, inverses[1])]));
         }
-        Self { tiles, scales, steps }
+        (tiles, scales)
     }
 
     fn tile(&self, i: usize) -> &[Steps<ROWS>] {
-        &self.tiles[i * self.steps..][..self.steps]
+        &self.pieces[i / self.tiles_of_a_piece][i % self.tiles_of_a_piece * self.steps..][..self.steps]
     }
 }
 
@@ -94,18 +98,17 @@ impl Weights<'_> {
     }
 }
 
-/// `a bᵀ + bias` for some rows and columns, rows of the result `stride` apart in `out`.
+/// `a bᵀ + bias` for some rows and columns.
 ///
 /// # Shapes
 /// - a: `[m, len]`; b: `[n, len]`; bias: `[n]`
 /// - rows: from a multiple of [`ROWS`] on
-/// - out: `[rows, columns]`
+/// - out: the columns of each of the rows
 pub(super) fn matmul_nt(
     (a, rows): (&Narrow, Range<usize>),
     (b, columns): (Weights<'_>, Range<usize>),
     bias: &[f32],
-    out: &mut [f32],
-    stride: usize,
+    out: &mut [&mut [f32]],
 ) {
     let mut wide = vec![[[0; STEP]; COLUMNS]; a.steps];
     for first in columns.clone().step_by(COLUMNS) {
@@ -114,8 +117,8 @@ pub(super) fn matmul_nt(
         for top in rows.clone().step_by(ROWS) {
             let sums = products(a.tile(top / ROWS), &wide);
             for (row, sums) in (top..rows.end).zip(sums) {
-                let at = (row - rows.start) * stride + first - columns.start;
-                for ((out, column), sum) in out[at..].iter_mut().zip(tile.clone()).zip(array(totals(sums))) {
+                let out = &mut out[row - rows.start][first - columns.start..];
+                for ((out, column), sum) in out.iter_mut().zip(tile.clone()).zip(array(totals(sums))) {
                     *out = sum as f32 * (a.scales[row] * b.scale(column)) + bias[column];
                 }
             }

@@ -32,10 +32,6 @@ fn tensor(values: Vec<f32>, shape: impl Into<burn::tensor::Shape>) -> FlexTensor
     FlexTensor::from_data(TensorData::new(values, shape))
 }
 
-fn burns_matmul(a: FlexTensor, b: FlexTensor) -> FlexTensor {
-    <Flex as FloatTensorOps<Flex>>::float_matmul(a, b)
-}
-
 impl FusedOps for Flex {
     fn fused_linear(x: FlexTensor, weight: FlexTensor, bias: FlexTensor) -> FlexTensor {
         linear::forward(x, weight, bias)
@@ -46,7 +42,7 @@ impl FusedOps for Flex {
     }
 
     fn fused_matmul(a: FlexTensor, b: FlexTensor) -> FlexTensor {
-        if OURS { linear::matmul(a, b) } else { burns_matmul(a, b) }
+        if OURS { linear::matmul(a, b) } else { Self::float_matmul(a, b) }
     }
 
     fn fused_linear_backward_x(weight: FlexTensor, grad: FlexTensor) -> FlexTensor {

@@ -56,6 +56,31 @@ pub(super) fn split_mut(
     }
 }
 
+/// Calls `f` with strips of the rows of `out`, cut at multiples of `grain` columns: the column that each strip begins with, and its
+/// part of every row.
+pub(super) fn split_columns(
+    work: usize,
+    out: &mut [f32],
+    columns: usize,
+    grain: usize,
+    f: impl Fn(usize, &mut [&mut [f32]]) + Sync + Send,
+) {
+    let length = columns.div_ceil(pieces(work, columns)).next_multiple_of(grain).max(1);
+    let mut strips: Vec<Vec<&mut [f32]>> = (0..columns.div_ceil(length)).map(|_| Vec::new()).collect();
+    for row in out.chunks_exact_mut(columns.max(1)) {
+        for (strip, part) in strips.iter_mut().zip(row.chunks_mut(length)) {
+            strip.push(part);
+        }
+    }
+    #[cfg(feature = "threads")]
+    if strips.len() > 1 {
+        return strips.into_par_iter().enumerate().for_each(|(i, mut strip)| f(i * length, &mut strip));
+    }
+    for (i, strip) in strips.iter_mut().enumerate() {
+        f(i * length, strip);
+    }
+}
+
 #[cfg(all(test, feature = "threads"))]
 mod tests {
     use burn::backend::Flex;
@@ -134,6 +159,17 @@ mod tests {
                 split_mut(usize::MAX, &mut out, 2, 1, |first, out| {
                     for (i, x) in out.iter_mut().enumerate() {
                         *x += (2 * first + i) as f32;
+                    }
+                });
+            });
+            assert!(out.iter().enumerate().all(|(i, &x)| x == i as f32));
+            let mut out = vec![0.0; 2 * count];
+            pool.install(|| {
+                split_columns(usize::MAX, &mut out, count, 4, |first, rows| {
+                    for (row, part) in rows.iter_mut().enumerate() {
+                        for (i, x) in part.iter_mut().enumerate() {
+                            *x += (row * count + first + i) as f32;
+                        }
                     }
                 });
             });
