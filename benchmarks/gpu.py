@@ -5,6 +5,8 @@ that are on the GPU to embeddings that are read back. Needs torch with CUDA, and
 """
 
 import json
+import os
+import platform
 import subprocess
 import sys
 import time
@@ -121,7 +123,8 @@ def main():
                     rows.setdefault(key, dict(side=side, **row, ms=[]))["ms"] += ms
                     print(f"  {side:7}{' '.join(map(str, row.values())):40}{sorted(ms)[len(ms) // 2]:9.2f} ms", flush=True)
     driver = subprocess.run(["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"], capture_output=True, text=True)
-    notes = dict(gpu=torch.cuda.get_device_name(), driver=driver.stdout.strip(), torch=torch.__version__)
+    machine = dict(cpu=platform.processor(), cores=os.cpu_count())
+    notes = dict(machine=machine, gpu=torch.cuda.get_device_name(), driver=driver.stdout.strip(), torch=torch.__version__)
     with open(out, "w") as file:
         json.dump(dict(notes, rows=list(rows.values())), file)
 

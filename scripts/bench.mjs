@@ -293,6 +293,23 @@ async function load() {
   await save(`load-${model}-${device}`, { chromium: version, model, device, peer: peerVersion, runs });
 }
 
+/** Encoding and training natively on a GPU, ours and PyTorch's by turns; or with a file, what such a run wrote on another machine. */
+async function gpu() {
+  let [file] = CHOICES;
+  if (file === undefined) {
+    file = join(mkdtempSync(join(tmpdir(), "clipwright-gpu-")), "gpu.json");
+    say("building the native program (the first time 15 minutes)");
+    const target = join(CACHE, "target-native");
+    const cargo = ["-p", "clip-core", "--features", "webgpu", "--example", "gpu", "--target-dir", target];
+    run("cargo", ["build", "--release", "--locked", ...cargo]);
+    const program = join(target, "release", "examples", "gpu");
+    run(process.env.PYTHON ?? "python3", ["benchmarks/gpu.py", program, file], {
+      orElse: "a GPU with Vulkan is needed, and PyTorch with CUDA: see benchmarks/gpu.py",
+    });
+  }
+  await save("gpu", JSON.parse(readFileSync(file, "utf8")));
+}
+
 /** Ours and onnxruntime-web's, on models that PyTorch makes. */
 async function encode() {
   const [provider = "wasm", model = "vit-b-32", ...how] = CHOICES;
@@ -345,8 +362,9 @@ const benchmarks = {
   memory,
   "large-batches": largeBatches,
   augmented,
+  gpu,
 };
 if (!benchmarks[name]) fail(`expected one of ${Object.keys(benchmarks).join(", ")}, got ${name ?? "nothing"}`);
-build({ release: RELEASE });
+if (name !== "gpu") build({ release: RELEASE });
 await benchmarks[name]();
 process.exit(0);

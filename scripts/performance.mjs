@@ -117,6 +117,42 @@ function trainingStep() {
   ];
 }
 
+/** Encoding and training natively on a GPU, against PyTorch. */
+function onGpu() {
+  const result = read("gpu");
+  if (!result) return [];
+  const { gpu, driver, torch, commit, date, rows } = result;
+  const times = (side, precision, { model, task, batch }) =>
+    rows.find(
+      (row) =>
+        row.side === side &&
+        row.precision === precision &&
+        row.model === model &&
+        row.task === task &&
+        row.batch === batch,
+    ).ms;
+  const cells = (row, half) => {
+    const [ours, theirs] = [half ?? "f32", half ? "f16" : "f32"].map((precision, i) =>
+      times(i === 0 ? "ours" : "theirs", precision, row),
+    );
+    const ms = (values) => median(values).toFixed(median(values) < 10 ? 1 : 0);
+    return [ms(ours), ms(theirs), `**${(median(theirs) / median(ours)).toFixed(2)} ×**`];
+  };
+  const tasks = rows.filter((row) => row.side === "ours" && row.precision === "f32");
+  return [
+    "## On a GPU",
+    `Natively, wgpu on Vulkan, against PyTorch (transformers' CLIPModel, no TF32) on CUDA; random weights, from pixels or ids on the GPU to embeddings that are read back; medians by turns. \`npm run bench:gpu\`. ${gpu}, driver ${driver}; PyTorch ${torch}; commit ${commit}, ${date.slice(0, 10)}. Half precision is f16 weights here to encode, and everything in f16 there; to train, both multiply in it. What limits it: [0020](decisions/0020-blocks-on-gpus.md).`,
+    table(
+      ["ms", "f32", "PyTorch", "how many times as fast", "f16", "PyTorch", "how many times as fast"],
+      tasks.map((row) => [
+        `${row.model}, ${row.task}, batch ${row.batch}`,
+        ...cells(row),
+        ...cells(row, row.task === "training step" ? "f16" : "f16 weights"),
+      ]),
+    ),
+  ];
+}
+
 function download() {
   const result = read("download");
   if (!result) return [];
@@ -186,6 +222,7 @@ export async function writePerformance() {
         ]
       : []),
     ...trainingStep(),
+    ...onGpu(),
     ...download(),
   ];
   writeFileSync(PAGE, `${sections.join("\n\n")}\n`);

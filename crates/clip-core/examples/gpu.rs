@@ -101,7 +101,8 @@ fn main() {
             trainer.set_half(half);
             let batch = inputs(&config, step, &tracked);
             let ms = timed(|| {
-                assert!(block_on(trainer.train_step(&batch, 1e-6, &StepOptions::default())).unwrap().loss.is_finite())
+                let step = block_on(trainer.train_step(&batch, 1e-6, &StepOptions::default())).unwrap();
+                assert!(step.loss.is_finite());
             });
             report(name, "training step", step, precision, &ms);
         }
