@@ -239,11 +239,13 @@ impl Shape {
 
     fn launch(&self, pass: Pass, inputs: &[&CubeTensor], outputs: &[&CubeTensor]) {
         let head_dim = self.width / self.heads;
-        let (parts, together) = match in_software(inputs[0]) {
-            true => (1, 1),
-            // back, what four positions need would not fit into registers
-            false => (if head_dim % 8 == 0 { 2 } else { 1 }, if pass == Pass::Forward { 4 } else { 2 }),
+        let (parts, together) = match (in_software(inputs[0]), pass) {
+            (true, _) => (1, 1),
+            (false, Pass::Forward) => (2, 4),
+            // what four positions need would not fit into registers
+            (false, _) => (2, 2),
         };
+        let parts = if head_dim.is_multiple_of(4 * parts) { parts } else { 1 };
         let shader = Attention { pass, causal: self.causal, head_dim, parts, together };
         let groups = [self.length.div_ceil(WORKGROUP as usize), self.heads, self.batch];
         launch(shader, inputs, outputs, &[self.length, self.width, self.heads], groups);
