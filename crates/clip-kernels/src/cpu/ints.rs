@@ -1,5 +1,10 @@
 //! Eight small integers side by side, and the four sums of their products: as [`super::lanes`].
 
+/// What one load brings: aligned, so that none touches two lines of the cache.
+#[derive(Clone, Copy)]
+#[repr(align(16))]
+pub(super) struct Eight(pub(super) [i16; 8]);
+
 #[cfg(target_arch = "wasm32")]
 mod vector {
     use core::arch::wasm32::{
@@ -8,7 +13,8 @@ mod vector {
         i32x4_trunc_sat_f32x4, v128,
     };
 
-    type Eight = v128;
+    use super::Eight;
+
     pub(in super::super) type Sums = v128;
 
     #[inline(always)]
@@ -17,13 +23,13 @@ mod vector {
     }
 
     #[inline(always)]
-    pub(in super::super) fn load(x: &[i16; 8]) -> Eight {
+    pub(in super::super) fn load(Eight(x): &Eight) -> v128 {
         i16x8(x[0], x[1], x[2], x[3], x[4], x[5], x[6], x[7])
     }
 
     #[inline(always)]
-    fn store(x: Eight) -> [i16; 8] {
-        [
+    fn store(x: v128) -> Eight {
+        Eight([
             i16x8_extract_lane::<0>(x),
             i16x8_extract_lane::<1>(x),
             i16x8_extract_lane::<2>(x),
@@ -32,12 +38,12 @@ mod vector {
             i16x8_extract_lane::<5>(x),
             i16x8_extract_lane::<6>(x),
             i16x8_extract_lane::<7>(x),
-        ]
+        ])
     }
 
     /// Products, neighbours added, and `sums`.
     #[inline(always)]
-    pub(in super::super) fn dot(a: Eight, b: Eight, sums: Sums) -> Sums {
+    pub(in super::super) fn dot(a: v128, b: v128, sums: Sums) -> Sums {
         i32x4_add(sums, i32x4_dot_i16x8(a, b))
     }
 
@@ -58,14 +64,14 @@ mod vector {
     }
 
     #[inline(always)]
-    pub(in super::super) fn widened(x: &[i8; 8]) -> [i16; 8] {
+    pub(in super::super) fn widened(x: &[i8; 8]) -> Eight {
         let [a, b, c, d, e, f, g, h] = *x;
         store(i16x8_extend_low_i8x16(i8x16(a, b, c, d, e, f, g, h, 0, 0, 0, 0, 0, 0, 0, 0)))
     }
 
     /// `x * by`, rounded.
     #[inline(always)]
-    pub(in super::super) fn narrowed(x: &[f32; 8], by: f32) -> [i16; 8] {
+    pub(in super::super) fn narrowed(x: &[f32; 8], by: f32) -> Eight {
         let by = f32x4_splat(by);
         let rounded = |x: v128| i32x4_trunc_sat_f32x4(f32x4_nearest(f32x4_mul(x, by)));
         let (low, high) = (f32x4(x[0], x[1], x[2], x[3]), f32x4(x[4], x[5], x[6], x[7]));
@@ -77,7 +83,8 @@ mod vector {
 mod vector {
     use core::array::from_fn;
 
-    type Eight = [i16; 8];
+    use super::Eight;
+
     pub(in super::super) type Sums = [i32; 4];
 
     #[inline(always)]
@@ -86,14 +93,14 @@ mod vector {
     }
 
     #[inline(always)]
-    pub(in super::super) fn load(x: &[i16; 8]) -> Eight {
+    pub(in super::super) fn load(x: &Eight) -> Eight {
         *x
     }
 
     /// Products, neighbours added, and `sums`.
     #[inline(always)]
     pub(in super::super) fn dot(a: Eight, b: Eight, sums: Sums) -> Sums {
-        let product = |i: usize| i32::from(a[i]) * i32::from(b[i]);
+        let product = |i: usize| i32::from(a.0[i]) * i32::from(b.0[i]);
         from_fn(|i| sums[i] + product(2 * i) + product(2 * i + 1))
     }
 
@@ -109,14 +116,14 @@ mod vector {
     }
 
     #[inline(always)]
-    pub(in super::super) fn widened(x: &[i8; 8]) -> [i16; 8] {
-        x.map(i16::from)
+    pub(in super::super) fn widened(x: &[i8; 8]) -> Eight {
+        Eight(x.map(i16::from))
     }
 
     /// `x * by`, rounded.
     #[inline(always)]
-    pub(in super::super) fn narrowed(x: &[f32; 8], by: f32) -> [i16; 8] {
-        x.map(|x| (x * by).round_ties_even() as i16)
+    pub(in super::super) fn narrowed(x: &[f32; 8], by: f32) -> Eight {
+        Eight(x.map(|x| (x * by).round_ties_even() as i16))
     }
 }
 

@@ -6,19 +6,19 @@
 
 use core::ops::Range;
 
-use super::ints::{Sums, array, dot, load, narrowed, totals, widened, zero};
+use super::ints::{Eight, Sums, array, dot, load, narrowed, totals, widened, zero};
 use super::parallel::split;
 use crate::int8::{self, STEP, scale};
 
 /// Multiply-adds that a value takes the time of.
-const WORK: usize = 16;
+const WORK: usize = 6;
 /// Rows of a tile.
 const ROWS: usize = 2;
 /// Columns of a tile.
 const COLUMNS: usize = 4;
 
 /// A step's values of each of `N` rows.
-type Steps<const N: usize> = [[i16; STEP]; N];
+type Steps<const N: usize> = [Eight; N];
 
 /// Rows in as many of 16 bits as leave room for the sum.
 pub(super) struct Narrow {
@@ -110,7 +110,7 @@ pub(super) fn matmul_nt(
     bias: &[f32],
     out: &mut [&mut [f32]],
 ) {
-    let mut wide = vec![[[0; STEP]; COLUMNS]; a.steps];
+    let mut wide = vec![[Eight([0; STEP]); COLUMNS]; a.steps];
     for first in columns.clone().step_by(COLUMNS) {
         let tile = first..columns.end.min(first + COLUMNS);
         b.widen(tile.clone(), &mut wide);

@@ -1,22 +1,71 @@
 //! Work split among threads where the build has them: rayon's global pool, which whoever starts the program fills. Every value is
 //! computed as on one thread, so that the bits are the same on any number of them.
+//!
+//! Whoever asks works as well, and each takes the next piece when it is done with one: a thread that wakes late takes fewer.
 
 #[cfg(feature = "threads")]
-use rayon::prelude::*;
+use std::sync::{
+    Mutex, PoisonError,
+    atomic::{AtomicUsize, Ordering},
+};
 
 /// Multiply-adds below which another thread costs more than it brings: it wakes in some twenty microseconds.
 #[cfg(feature = "threads")]
 const WORTH: usize = 1 << 18;
+/// Pieces for each thread, where the work is enough for so many.
+#[cfg(feature = "threads")]
+const PIECES: usize = 4;
+/// Looks at whether the others are done, before whoever asked goes to sleep, from which it would take as long to wake.
+#[cfg(feature = "threads")]
+const LOOKS: usize = 20_000;
 
 /// Pieces for work of so many multiply-adds, at most `most`.
 fn pieces(work: usize, most: usize) -> usize {
     #[cfg(feature = "threads")]
-    return (work / WORTH).min(rayon::current_num_threads()).min(most).max(1);
+    {
+        let threads = rayon::current_num_threads();
+        let worth = work / WORTH;
+        // on one thread they would be for nothing
+        let pieces = if threads == 1 || worth < 2 { 1 } else { worth.clamp(threads, PIECES * threads) };
+        pieces.min(most).max(1)
+    }
     #[cfg(not(feature = "threads"))]
     {
         let _ = (work, most);
         1
     }
+}
+
+/// Calls `f` with each piece.
+fn each<P: Send>(pieces: Vec<P>, f: impl Fn(P) + Sync) {
+    #[cfg(feature = "threads")]
+    if pieces.len() > 1 {
+        let helpers = (rayon::current_num_threads() - 1).min(pieces.len() - 1);
+        let (left, done) = (Mutex::new(pieces.into_iter()), AtomicUsize::new(0));
+        let next = || left.lock().unwrap_or_else(PoisonError::into_inner).next();
+        let work = || {
+            while let Some(piece) = next() {
+                f(piece);
+            }
+        };
+        rayon::in_place_scope(|scope| {
+            for _ in 0..helpers {
+                scope.spawn(|_| {
+                    work();
+                    done.fetch_add(1, Ordering::Release);
+                });
+            }
+            work();
+            for _ in 0..LOOKS {
+                if done.load(Ordering::Acquire) == helpers {
+                    break;
+                }
+                std::hint::spin_loop();
+            }
+        });
+        return;
+    }
+    pieces.into_iter().for_each(f);
 }
 
 /// Calls `f` with each piece of `count`, all but the last of a length that is a multiple of `grain`: its first and its length.
@@ -29,12 +78,9 @@ pub(super) fn split<R: Send>(
 ) -> Vec<R> {
     let length = count.div_ceil(pieces(work, count)).next_multiple_of(grain);
     let firsts = (0..count).step_by(length.max(1));
-    let call = |first: usize| f(first, length.min(count - first));
-    #[cfg(feature = "threads")]
-    if firsts.len() > 1 {
-        return firsts.collect::<Vec<_>>().into_par_iter().map(call).collect();
-    }
-    firsts.map(call).collect()
+    let mut answers: Vec<Option<R>> = firsts.clone().map(|_| None).collect();
+    each(firsts.zip(&mut answers).collect(), |(first, answer)| *answer = Some(f(first, length.min(count - first))));
+    answers.into_iter().flatten().collect()
 }
 
 /// Calls `f` with pieces of `out`, cut at multiples of `unit` values, and the number of the unit that each begins with.
@@ -47,13 +93,7 @@ pub(super) fn split_mut(
 ) {
     let count = out.len().div_ceil(unit.max(1));
     let length = count.div_ceil(pieces(work, count)).next_multiple_of(grain).max(1);
-    #[cfg(feature = "threads")]
-    if length < count {
-        return out.par_chunks_mut(length * unit).enumerate().for_each(|(i, out)| f(i * length, out));
-    }
-    for (i, out) in out.chunks_mut((length * unit).max(1)).enumerate() {
-        f(i * length, out);
-    }
+    each(out.chunks_mut((length * unit).max(1)).enumerate().collect(), |(i, out)| f(i * length, out));
 }
 
 /// Calls `f` with strips of the rows of `out`, cut at multiples of `grain` columns: the column that each strip begins with, and its
@@ -72,13 +112,7 @@ pub(super) fn split_columns(
             strip.push(part);
         }
     }
-    #[cfg(feature = "threads")]
-    if strips.len() > 1 {
-        return strips.into_par_iter().enumerate().for_each(|(i, mut strip)| f(i * length, &mut strip));
-    }
-    for (i, strip) in strips.iter_mut().enumerate() {
-        f(i * length, strip);
-    }
+    each(strips.into_iter().enumerate().collect(), |(i, mut strip)| f(i * length, &mut strip));
 }
 
 #[cfg(all(test, feature = "threads"))]
@@ -140,7 +174,7 @@ mod tests {
         assert_eq!(pieces, 1);
         for threads in [2, 3, 5] {
             let (pieces, together) = on(threads);
-            assert_eq!(pieces, threads);
+            assert_eq!(pieces, PIECES * threads);
             for (i, (a, b)) in alone.iter().zip(&together).enumerate() {
                 assert!(a.iter().zip(b).all(|(a, b)| a.to_bits() == b.to_bits()) && a.len() == b.len(), "kernel {i}");
             }
