@@ -15,7 +15,7 @@ const WORTH: usize = 1 << 18;
 /// Pieces for each thread, where the work is enough for so many.
 #[cfg(feature = "threads")]
 const PIECES: usize = 4;
-/// Looks at whether the others are done, before whoever asked goes to sleep, from which it would take as long to wake.
+/// Looks at whether the others are still busy, before whoever asked goes to sleep, from which it would take as long to wake.
 #[cfg(feature = "threads")]
 const LOOKS: usize = 20_000;
 
@@ -41,7 +41,7 @@ fn each<P: Send>(pieces: Vec<P>, f: impl Fn(P) + Sync) {
     #[cfg(feature = "threads")]
     if pieces.len() > 1 {
         let helpers = (rayon::current_num_threads() - 1).min(pieces.len() - 1);
-        let (left, done) = (Mutex::new(pieces.into_iter()), AtomicUsize::new(0));
+        let (left, busy) = (Mutex::new(pieces.into_iter()), AtomicUsize::new(0));
         let next = || left.lock().unwrap_or_else(PoisonError::into_inner).next();
         let work = || {
             while let Some(piece) = next() {
@@ -51,13 +51,14 @@ fn each<P: Send>(pieces: Vec<P>, f: impl Fn(P) + Sync) {
         rayon::in_place_scope(|scope| {
             for _ in 0..helpers {
                 scope.spawn(|_| {
+                    busy.fetch_add(1, Ordering::AcqRel);
                     work();
-                    done.fetch_add(1, Ordering::Release);
+                    busy.fetch_sub(1, Ordering::AcqRel);
                 });
             }
             work();
             for _ in 0..LOOKS {
-                if done.load(Ordering::Acquire) == helpers {
+                if busy.load(Ordering::Acquire) == 0 {
                     break;
                 }
                 std::hint::spin_loop();
