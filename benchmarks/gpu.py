@@ -78,7 +78,7 @@ def encode(name, shape, batches):
 
 
 def train(name, shape, batch):
-    for precision in ["f32", "f16", "bf16"]:
+    for precision, dtype in PRECISIONS.items():
         model = model_of(**shape).cuda().train()
         optimizer = torch.optim.AdamW(model.parameters(), lr=1e-6, fused=True)
         scaler = torch.amp.GradScaler(enabled=precision == "f16")
@@ -86,7 +86,7 @@ def train(name, shape, batch):
 
         def step():
             optimizer.zero_grad(set_to_none=True)
-            with torch.autocast("cuda", PRECISIONS[precision], enabled=precision != "f32"):
+            with torch.autocast("cuda", dtype, enabled=precision != "f32"):
                 loss = model(input_ids=ids, pixel_values=pixels, return_loss=True).loss
             scaler.scale(loss).backward()
             scaler.step(optimizer)
@@ -114,7 +114,7 @@ def main():
     # f32 is f32 on both sides
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     rows = {}
-    for turn in range(ROUNDS):
+    for _ in range(ROUNDS):
         for name in MODELS:
             for side, results in [("ours", ours(program, name)), ("theirs", theirs(name))]:
                 for row in results:

@@ -131,13 +131,8 @@ function onGpu() {
         row.task === task &&
         row.batch === batch,
     ).ms;
-  const cells = (row, half) => {
-    const [ours, theirs] = [half ?? "f32", half ? "f16" : "f32"].map((precision, i) =>
-      times(i === 0 ? "ours" : "theirs", precision, row),
-    );
-    const ms = (values) => median(values).toFixed(median(values) < 10 ? 1 : 0);
-    return [ms(ours), ms(theirs), `**${(median(theirs) / median(ours)).toFixed(2)} ×**`];
-  };
+  const ms = (values) => median(values).toFixed(median(values) < 10 ? 1 : 0);
+  const compared = (ours, theirs) => [ms(ours), ms(theirs), `**${(median(theirs) / median(ours)).toFixed(2)} ×**`];
   const tasks = rows.filter((row) => row.side === "ours" && row.precision === "f32");
   return [
     "## On a GPU",
@@ -146,8 +141,11 @@ function onGpu() {
       ["ms", "f32", "PyTorch", "how many times as fast", "f16", "PyTorch", "how many times as fast"],
       tasks.map((row) => [
         `${row.model}, ${row.task}, batch ${row.batch}`,
-        ...cells(row),
-        ...cells(row, row.task === "training step" ? "f16" : "f16 weights"),
+        ...compared(times("ours", "f32", row), times("theirs", "f32", row)),
+        ...compared(
+          times("ours", row.task === "training step" ? "f16" : "f16 weights", row),
+          times("theirs", "f16", row),
+        ),
       ]),
     ),
   ];

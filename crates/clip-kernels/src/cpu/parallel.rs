@@ -107,7 +107,8 @@ pub(super) fn split_columns(
     f: impl Fn(usize, &mut [&mut [f32]]) + Sync + Send,
 ) {
     let length = columns.div_ceil(pieces(work, columns)).next_multiple_of(grain).max(1);
-    let mut strips: Vec<Vec<&mut [f32]>> = (0..columns.div_ceil(length)).map(|_| Vec::new()).collect();
+    let rows = out.len() / columns.max(1);
+    let mut strips: Vec<Vec<&mut [f32]>> = (0..columns.div_ceil(length)).map(|_| Vec::with_capacity(rows)).collect();
     for row in out.chunks_exact_mut(columns.max(1)) {
         for (strip, part) in strips.iter_mut().zip(row.chunks_mut(length)) {
             strip.push(part);

@@ -162,12 +162,14 @@ impl Shader for Blocks {
             block[1],
             if parts > 1 { "local.z" } else { "0u" },
         );
-        let each_vector = |text: &mut String, f: &dyn Fn(String) -> String| {
-            for (row, v) in (0..rows).flat_map(|row| (0..columns / 4).map(move |v| (row, v))) {
-                *text += &f(format!("c{row}_{v}"));
-            }
+        // what an invocation has of the result: a name, and its number
+        let vectors = || {
+            let names = (0..rows).flat_map(|row| (0..columns / 4).map(move |v| format!("c{row}_{v}")));
+            names.enumerate()
         };
-        each_vector(&mut text, &|c| format!("var {c} = vec4<f32>();\n"));
+        for (_, c) in vectors() {
+            let _ = writeln!(text, "var {c} = vec4<f32>();");
+        }
         for side in &sides {
             let _ = writeln!(text, "let {}_part = part * {}u;", side.name, side.fours());
             for i in 0..side.brings() {
@@ -202,14 +204,15 @@ impl Shader for Blocks {
         text += "workgroupBarrier();\n}\n";
         if parts > 1 {
             // the parts' sums are added in their order, through the memory that is free now
-            let slot = |c: &str| {
-                let (row, v) = c[1..].split_once('_').unwrap_or_default();
-                format!("a_block[({row}u * {}u + {v}u) * {}u + index]", columns / 4, x * y)
-            };
+            let slot = |i: usize| format!("a_block[{}u + index]", i * x * y);
             let _ = writeln!(text, "for (var p = 1u; p < {parts}u; p++) {{\nif (part == p) {{");
-            each_vector(&mut text, &|c| format!("{} = {c};\n", slot(&c)));
+            for (i, c) in vectors() {
+                let _ = writeln!(text, "{} = {c};", slot(i));
+            }
             text += "}\nworkgroupBarrier();\nif (part == 0u) {\n";
-            each_vector(&mut text, &|c| format!("{c} += {};\n", slot(&c)));
+            for (i, c) in vectors() {
+                let _ = writeln!(text, "{c} += {};", slot(i));
+            }
             text += "}\nworkgroupBarrier();\n}\nif (part == 0u) {\n";
         }
         for v in 0..columns / 4 {
