@@ -6,7 +6,7 @@
 
 use core::ops::Range;
 
-use super::ints::{Eight, Sums, array, dot, load, narrowed, totals, widened, zero};
+use super::ints::{Eight, Sums, dot, narrowed, scaled, totals, widened, zero};
 use super::parallel::split;
 use crate::int8::{self, STEP, scale};
 
@@ -110,16 +110,25 @@ pub(super) fn matmul_nt(
     bias: &[f32],
     out: &mut [&mut [f32]],
 ) {
-    let mut wide = vec![[Eight([0; STEP]); COLUMNS]; a.steps];
+    let mut wide = vec![[widened(&[0; STEP]); COLUMNS]; a.steps];
     for first in columns.clone().step_by(COLUMNS) {
         let tile = first..columns.end.min(first + COLUMNS);
         b.widen(tile.clone(), &mut wide);
+        let (mut scales, mut biases) = ([0.0; COLUMNS], [0.0; COLUMNS]);
+        for (j, column) in tile.enumerate() {
+            (scales[j], biases[j]) = (b.scale(column), bias[column]);
+        }
         for top in rows.clone().step_by(ROWS) {
             let sums = products(a.tile(top / ROWS), &wide);
-            for (row, sums) in (top..rows.end).zip(sums) {
+            for (row, sums) in (top..rows.end).zip(&sums) {
+                let values = scaled(totals(*sums), a.scales[row], &scales, &biases);
                 let out = &mut out[row - rows.start][first - columns.start..];
-                for ((out, column), sum) in out.iter_mut().zip(tile.clone()).zip(array(totals(sums))) {
-                    *out = sum as f32 * (a.scales[row] * b.scale(column)) + bias[column];
+                if let Some(four) = out.first_chunk_mut() {
+                    *four = values;
+                } else {
+                    for (out, value) in out.iter_mut().zip(values) {
+                        *out = value;
+                    }
                 }
             }
         }
@@ -134,9 +143,8 @@ fn products(a: &[Steps<ROWS>], b: &[Steps<COLUMNS>]) -> [[Sums; COLUMNS]; ROWS] 
     let mut sums = [[zero(); COLUMNS]; ROWS];
     for (rows, columns) in a.iter().zip(b) {
         for i in 0..ROWS {
-            let row = load(&rows[i]);
             for j in 0..COLUMNS {
-                sums[i][j] = dot(row, load(&columns[j]), sums[i][j]);
+                sums[i][j] = dot(rows[i], columns[j], sums[i][j]);
             }
         }
     }
