@@ -8,7 +8,7 @@ use core::array::from_fn;
 
 use burn::tensor::f16;
 
-use super::lanes::{Lanes, array, load, mul_add, splat, sums, transpose as transpose4};
+use super::lanes::{Lanes, add, array, load, mul_add, splat, sums as totals, transpose as transpose4};
 
 /// A matrix as rows, `stride` apart in memory.
 #[derive(Clone, Copy)]
@@ -164,13 +164,13 @@ fn partial_sums<const M: usize, const N: usize>(a: [&[f32]; M], b: [&[f32]; N]) 
 /// `N` values of one row of the result.
 #[inline(always)]
 fn finish<const N: usize>(partial: [Lanes; N], row: &[f32], b: [&[f32]; N], bias: [f32; N], out: &mut [f32]) {
-    let mut four = [splat(0.0); 4];
-    four[..N].copy_from_slice(&partial);
-    let whole = array(sums(four));
-    let rest = row.len() / 4 * 4;
-    for j in 0..N {
-        out[j] = whole[j] + bias[j];
-        for p in rest..row.len() {
+    let (mut sums, mut biases) = ([splat(0.0); 4], [0.0; 4]);
+    sums[..N].copy_from_slice(&partial);
+    biases[..N].copy_from_slice(&bias);
+    let out = &mut out[..N];
+    out.copy_from_slice(&array(add(totals(sums), load(&biases)))[..N]);
+    for p in row.len() / 4 * 4..row.len() {
+        for j in 0..N {
             out[j] += row[p] * b[j][p];
         }
     }
