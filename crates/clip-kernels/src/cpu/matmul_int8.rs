@@ -126,6 +126,7 @@ pub(super) fn matmul_nt(
                 if let Some(four) = out.first_chunk_mut() {
                     *four = values;
                 } else {
+                    // not copy_from_slice: both arms would become one call of memory.copy
                     for (out, value) in out.iter_mut().zip(values) {
                         *out = value;
                     }
