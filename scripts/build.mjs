@@ -4,8 +4,8 @@ import { createHash } from "node:crypto";
 import { cpSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { gzipSync } from "node:zlib";
 import { fail, ROOT, run, say, setUpBuild, setUpRustSource, WASM_TARGET } from "./setup.mjs";
+import { checkSize } from "./sizes.mjs";
 
 const GLUE = join(ROOT, "workers", "wasm");
 /** Features of the core: for the CPU alone, the same for engines with relaxed SIMD, that with threads, and for WebGPU. */
@@ -120,9 +120,6 @@ function buildModule(name, { crate, features }, release) {
   // on WebGPU the kernels are not in the module
   if (crate === "clip-module" && !features.includes("webgpu")) foldOffsets(moduleFile(name));
   if (release) writeFileSync(moduleFile(name), withoutNames(readFileSync(moduleFile(name))));
-  const bytes = readFileSync(moduleFile(name));
-  const mb = (n) => (n / 1e6).toFixed(2);
-  console.log(`  ${name}: ${mb(bytes.length)} MB, ${mb(gzipSync(bytes, { level: 9 }).length)} MB gzip`);
 }
 
 function buildWasm(release) {
@@ -131,7 +128,10 @@ function buildWasm(release) {
   const there = Object.keys(MODULES).every((name) => existsSync(moduleFile(name)));
   if (there && existsSync(stamp) && readFileSync(stamp, "utf8") === hash) return;
   say("building the Wasm modules (the first time that takes more than twenty minutes)");
-  for (const [name, module] of Object.entries(MODULES)) buildModule(name, module, release);
+  for (const [name, module] of Object.entries(MODULES)) {
+    buildModule(name, module, release);
+    if (release) checkSize(name, moduleFile(name), true);
+  }
   writeFileSync(stamp, hash);
 }
 

@@ -28,7 +28,8 @@ fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     let small = [[1, 4, 4], [5, 12, 20], [9, 32, 36], [33, 64, 132], [70, 100, 8], [64, 128, 384]];
     // a GPU's large blocks: of the output, of the gradient of x, of that of the weight
-    let large = [[520, 20, 1040], [520, 1040, 20], [20, 520, 1040]];
+    // the last by what multiplies halves by matrices
+    let large = [[520, 20, 1040], [520, 1040, 20], [20, 520, 1040], [1288, 72, 1288]];
     for [n, width, out] in small.into_iter().chain(large) {
         cases.push(Case {
             name: format!("linear {n} {width} {out}"),
@@ -121,6 +122,7 @@ async fn run(case: &Case, operation: &Operation, device: &Device, of: Preparatio
 async fn step(shape: [usize; 2], device: &Device, adamw: Step) -> Result<Vec<Vec<f32>>> {
     let [value, gradient, first, second] = [1, 2, 3, 4].map(|seed| input(shape, seed, device));
     let rates = AdamWRates {
+        scale: 0.5,
         beta_1: 0.9,
         new_1: 0.1,
         beta_2: 0.98,
@@ -135,6 +137,15 @@ async fn step(shape: [usize; 2], device: &Device, adamw: Step) -> Result<Vec<Vec
         out.push(read(tensor).await?);
     }
     Ok(out)
+}
+
+/// The length of three tensors, of which one is larger than what is added up side by side.
+async fn length(sizes: [usize; 3], device: &Device) -> Result<f64> {
+    let mut sums = kernels::no_squares(device);
+    for (seed, size) in sizes.into_iter().enumerate() {
+        sums = kernels::add_squares(sums, input::<1>([size], seed + 1, device));
+    }
+    Ok(read(sums).await?.into_iter().map(f64::from).sum::<f64>().sqrt())
 }
 
 type Step = fn([Tensor<2>; 4], AdamWRates) -> [Tensor<2>; 3];
@@ -213,11 +224,13 @@ pub async fn check(device: &Device) -> Result<()> {
         compare(&format!("linear of integers {shape:?}"), &got, &expected)?;
     }
     // others would be widened by a kernel that the device must have half precision for, as it does where a weight is kept so
-    for shape in [[1, 4, 4], [5, 12, 20], [33, 64, 132]] {
+    for shape in [[1, 4, 4], [5, 12, 20], [33, 64, 132], [1288, 72, 1288]] {
         for transposed in [false, true] {
             let got = halves(shape, transposed, device, kernels::linear).await?;
             let expected = halves(shape, transposed, &cpu(), reference::linear).await?;
-            compare(&format!("linear in half precision {shape:?} {transposed}"), &got, &expected)?;
+            // what is multiplied by matrices has x in half precision, too
+            let tolerance = if shape[0] > 1000 { HALF_TOLERANCE } else { TOLERANCE };
+            compare_to(tolerance, &format!("linear in half precision {shape:?} {transposed}"), &got, &expected)?;
         }
     }
     for shape in [[1, 4, 4], [5, 12, 20], [9, 7, 33], [33, 64, 132]] {
@@ -230,7 +243,13 @@ pub async fn check(device: &Device) -> Result<()> {
             compare(&format!("AdamW {shape:?}"), got, expected)?;
         }
     }
-    Ok(())
+    let sizes = [5, 4096, 200_001];
+    let mut squares = 0.0;
+    for (seed, size) in sizes.into_iter().enumerate() {
+        let values = read(input::<1>([size], seed + 1, &cpu())).await?;
+        squares += values.into_iter().map(|x| f64::from(x).powi(2)).sum::<f64>();
+    }
+    compare("length", &[length(sizes, device).await? as f32], &[squares.sqrt() as f32])
 }
 
 #[cfg(test)]

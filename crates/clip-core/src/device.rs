@@ -16,7 +16,11 @@ pub fn cpu() -> Device {
 /// `device-unavailable` without an adapter, and in a build for the CPU alone.
 pub async fn webgpu() -> Result<Device> {
     #[cfg(feature = "webgpu")]
-    let device = Device::wgpu_options().init_async().await.map_err(|e| e.to_string());
+    let device =
+        Device::wgpu_options().init_with_setup_async().await.map_err(|e| e.to_string()).map(|(device, setup)| {
+            clip_kernels::fit_to(&setup);
+            device
+        });
     #[cfg(not(feature = "webgpu"))]
     let device = Err("expected a build with WebGPU, got one for the CPU alone".to_owned());
     device.map_err(|reason| ClipError::DeviceUnavailable { device: "webgpu".into(), reason })

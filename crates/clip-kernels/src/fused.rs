@@ -87,9 +87,16 @@ pub(super) fn adamw<const D: usize>(
     [value, first, second].map(Tensor::from_dispatch)
 }
 
+/// See [`super::add_squares`], of f32.
+pub(super) fn add_squares<const D: usize>(sums: Tensor<1>, x: Tensor<D>) -> Tensor<1> {
+    Tensor::from_dispatch(Dispatch::fused_add_squares(sums.into_dispatch(), x.into_dispatch()))
+}
+
 /// What a step of AdamW multiplies by.
 #[derive(Debug, Clone, Copy)]
 pub struct AdamWRates {
+    /// What the gradient is multiplied by before anything else.
+    pub scale: f32,
     /// Decay of the first moment.
     pub beta_1: f32,
     /// One less it: what the gradient adds.
@@ -162,4 +169,6 @@ pub(super) trait FusedOps: Backend {
         second: FloatTensor<Self>,
         rates: AdamWRates,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+    /// Sums with the squares of x added, some to each.
+    fn fused_add_squares(sums: FloatTensor<Self>, x: FloatTensor<Self>) -> FloatTensor<Self>;
 }

@@ -21,6 +21,8 @@ use burn::tensor::{DType, Device, FloatDType, Tensor};
 
 pub use fused::AdamWRates;
 use fused::Gelu;
+#[cfg(feature = "webgpu")]
+pub use gpu::fit_to;
 pub use int8::widen;
 use int8::{is_quantized, sides};
 
@@ -29,6 +31,8 @@ const OURS: bool = cfg!(target_arch = "wasm32");
 
 /// Rows that the GPU's workgroups can count, eight rows each.
 const MOST_ROWS: usize = 8 * 65_535;
+/// Sums of squares that the GPU keeps apart, four an invocation.
+const SQUARES: usize = 65_536;
 /// Widest head that an invocation of the GPU keeps in registers.
 const MOST_HEAD: usize = 128;
 
@@ -121,12 +125,13 @@ pub fn gelu_tanh(x: Tensor<3>) -> Tensor<3> {
 }
 
 fn any_gelu(x: Tensor<3>, gelu: Gelu, reference: fn(Tensor<3>) -> Tensor<3>) -> Tensor<3> {
-    in_full(
-        x,
-        |x| {
-            if on_cpu(&x) || in_fours(&[x.shape().num_elements()]) { fused::gelu(x, gelu) } else { reference(x) }
-        },
-    )
+    if on_cpu(&x) {
+        in_full(x, |x| fused::gelu(x, gelu))
+    } else if in_fours(&[x.shape().num_elements()]) {
+        fused::gelu(x, gelu)
+    } else {
+        in_full(x, reference)
+    }
 }
 
 /// Scaled dot-product attention (arXiv 1706.03762, section 3.2.1) over all heads.
@@ -157,6 +162,20 @@ pub fn adamw<const D: usize>(tensors: [Tensor<D>; 4], rates: AdamWRates) -> [Ten
     } else {
         reference::adamw(tensors, rates)
     }
+}
+
+/// Sums of squares, of nothing yet, for [`add_squares`].
+pub fn no_squares(device: &Device) -> Tensor<1> {
+    Tensor::zeros([if is_cpu(device) { 1 } else { SQUARES }], device)
+}
+
+/// Adds the squares of `x` to sums whose own sum is what counts.
+///
+/// # Shapes
+/// - sums: as [`no_squares`] gives them
+/// - output: as sums
+pub fn add_squares<const D: usize>(sums: Tensor<1>, x: Tensor<D>) -> Tensor<1> {
+    fused::add_squares(sums, widen(x))
 }
 
 /// As it is to be multiplied: in half precision where that is asked for.

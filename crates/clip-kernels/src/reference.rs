@@ -86,6 +86,7 @@ pub fn attention(qkv: Tensor<3>, heads: usize, causal: bool) -> Tensor<3> {
 
 /// See [`super::adamw`].
 pub fn adamw<const D: usize>([value, gradient, first, second]: [Tensor<D>; 4], rates: AdamWRates) -> [Tensor<D>; 3] {
+    let gradient = gradient * rates.scale;
     let first = first * rates.beta_1 + gradient.clone() * rates.new_1;
     let second = second * rates.beta_2 + gradient.square() * rates.new_2;
     let denominator = second.clone().sqrt() / rates.correction + rates.epsilon;

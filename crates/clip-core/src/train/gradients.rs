@@ -5,6 +5,7 @@ use std::ops::Range;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::Tensor;
+use clip_kernels as kernels;
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
 use rand::seq::index;
@@ -220,18 +221,20 @@ fn add<const D: usize>(sum: &mut Option<Tensor<D>>, term: Option<Tensor<D>>) {
 
 /// The length of all gradients as one vector, `[1]`; nothing where nothing learns.
 pub(super) fn norm(model: &Clip, gradients: &GradientsParams) -> Option<Tensor<1>> {
-    let mut squares = Squares { gradients, sums: Vec::new() };
+    let mut squares = Squares { gradients, sums: None };
     model.visit(&mut squares);
-    (!squares.sums.is_empty()).then(|| Tensor::cat(squares.sums, 0).sum().sqrt())
+    squares.sums.map(|sums| sums.sum().sqrt())
 }
 
 struct Squares<'a> {
     gradients: &'a GradientsParams,
-    sums: Vec<Tensor<1>>,
+    sums: Option<Tensor<1>>,
 }
 
 impl ModuleVisitor for Squares<'_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        self.sums.extend(self.gradients.get::<D>(param.id).map(|gradient| gradient.square().sum()));
+        let Some(gradient) = self.gradients.get::<D>(param.id) else { return };
+        let sums = self.sums.take().unwrap_or_else(|| kernels::no_squares(&gradient.device()));
+        self.sums = Some(kernels::add_squares(sums, gradient));
     }
 }

@@ -115,8 +115,8 @@ impl Optimizer {
         &self.options
     }
 
-    /// One update at rate `lr`; `scale`, `[1]`, multiplies every gradient before.
-    pub fn step(&mut self, lr: f64, model: Clip, gradients: GradientsParams, scale: Option<Tensor<1>>) -> Clip {
+    /// One update at rate `lr`; `scale` multiplies every gradient before.
+    pub fn step(&mut self, lr: f64, model: Clip, gradients: GradientsParams, scale: f32) -> Clip {
         self.steps += 1;
         model.map(&mut Update { optimizer: self, lr, gradients, scale, path: Vec::new() })
     }
@@ -126,7 +126,7 @@ struct Update<'a> {
     optimizer: &'a mut Optimizer,
     lr: f64,
     gradients: GradientsParams,
-    scale: Option<Tensor<1>>,
+    scale: f32,
     path: Vec<String>,
 }
 
@@ -136,6 +136,7 @@ impl Update<'_> {
         let AdamWOptions { beta_1, beta_2, epsilon, weight_decay } = options.adamw;
         let t = *steps as i32;
         let rates = AdamWRates {
+            scale: self.scale,
             beta_1: beta_1 as f32,
             new_1: (1.0 - beta_1) as f32,
             beta_2: beta_2 as f32,
@@ -165,10 +166,7 @@ impl ModuleMapper for Update<'_> {
     }
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let Some(mut gradient) = self.gradients.remove::<D>(param.id) else { return param };
-        if let Some(scale) = &self.scale {
-            gradient = gradient * scale.clone().reshape([1; D]);
-        }
+        let Some(gradient) = self.gradients.remove::<D>(param.id) else { return param };
         let parts = matrix_parts(&self.path.join("."));
         let (Some((muon, ratio)), Some(parts)) = (self.optimizer.options.muon, parts) else {
             return self.adamw(param, gradient);
@@ -177,7 +175,8 @@ impl ModuleMapper for Update<'_> {
         let matrix = |tensor: Tensor<D>| tensor.reshape([shape[0], shape[D - 1]]); // the same shape: D is 2
         let momentum = self.optimizer.exp_avg.remove::<D>(param.id).map(matrix);
         let lr = self.lr * ratio;
-        let (value, momentum) = muon.step(lr, matrix(param.val().inner()), momentum, matrix(gradient), parts);
+        let (value, momentum) =
+            muon.step(lr, matrix(param.val().inner()), momentum, matrix(gradient) * self.scale, parts);
         self.optimizer.exp_avg.register(param.id, momentum.reshape(shape));
         param.map(|_| Tensor::from_inner(value.reshape(shape)).require_grad())
     }

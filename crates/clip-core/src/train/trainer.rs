@@ -211,10 +211,10 @@ impl Trainer {
     /// `count-mismatch`, `batch-too-small`, `device-failed`; `loss-not-finite`, also where a gradient is not, with the
     /// weights left as they were.
     pub async fn train_step(&mut self, batch: &impl Batch, lr: f64, options: &StepOptions) -> Result<StepReport> {
-        let (Measured { report, gradients, norm }, scale) = loop {
+        let ((report, gradients), scale) = loop {
             let scale = self.loss_scale.unwrap_or_default();
             let measured = self.measure(batch, &LossOptions { scale, ..options.loss }).await?;
-            let StepReport { loss, gradient_norm, .. } = measured.report;
+            let StepReport { loss, gradient_norm, .. } = measured.0;
             if loss.is_finite() && gradient_norm.is_finite() {
                 break (measured, scale);
             }
@@ -227,14 +227,9 @@ impl Trainer {
                 }
             }
         };
-        let unscale = scale.value().recip();
-        let factor = match options.clip_norm {
-            // torch.nn.utils.clip_grad_norm_
-            Some(most) => Some(((norm + 1e-6).recip() * most).clamp_max(1.0) * unscale),
-            None if scale != LossScale::NONE => Some(norm.ones_like() * unscale),
-            None => None,
-        };
-        let mut model = self.optimizer.step(lr, self.model.clone(), gradients, factor);
+        // torch.nn.utils.clip_grad_norm_
+        let clip = options.clip_norm.map_or(1.0, |most| (most / (f64::from(report.gradient_norm) + 1e-6)).min(1.0));
+        let mut model = self.optimizer.step(lr, self.model.clone(), gradients, (clip / scale.value()) as f32);
         model.logit_scale = clamp_logit_scale(model.logit_scale);
         self.model = model;
         if let Some(average) = &mut self.average {
@@ -245,32 +240,20 @@ impl Trainer {
         Ok(report)
     }
 
-    async fn measure(&self, batch: &impl Batch, options: &LossOptions) -> Result<Measured> {
+    /// What a batch gives, before anything is done with it: the gradients are times the scale of the loss.
+    async fn measure(&self, batch: &impl Batch, options: &LossOptions) -> Result<(StepReport, GradientsParams)> {
         let Outcome { loss, gradients, likeness } = gradients(&self.model, batch, options, self.step)?;
         let unscale = options.scale.value().recip();
         let norm = norm(&self.model, &gradients).map_or_else(|| loss.zeros_like(), |norm| norm * unscale);
         // a loss that is a number may have gradients that are none; one read for all: each costs a round trip to the GPU
-        let wanted = vec![loss, self.model.logit_scale.val().inner(), norm.clone(), likeness];
+        let wanted = vec![loss, self.model.logit_scale.val().inner(), norm, likeness];
         let values = read(Tensor::cat(wanted, 0)).await?;
         let [loss, logit_scale, gradient_norm, of_images, of_texts] = values[..] else {
             return Err(ClipError::DeviceFailed { message: format!("expected 5 numbers, got {}", values.len()) });
         };
         let likeness = [of_images, of_texts];
-        Ok(Measured {
-            report: StepReport { step: self.step, loss, logit_scale, gradient_norm, likeness },
-            gradients,
-            norm,
-        })
+        Ok((StepReport { step: self.step, loss, logit_scale, gradient_norm, likeness }, gradients))
     }
-}
-
-/// What a batch gives, before anything is done with it.
-struct Measured {
-    report: StepReport,
-    /// Times the scale of the loss.
-    gradients: GradientsParams,
-    /// Length of the gradients, `[1]`, without the scale.
-    norm: Tensor<1>,
 }
 
 /// Keeps the parameter a leaf: the clamp is no part of the next step's graph.

@@ -11,6 +11,7 @@ mod linear;
 mod matmul;
 mod matmul_int8;
 mod parallel;
+mod squares;
 
 use burn::backend::flex::{FlexQTensor, FlexTensor};
 use burn::backend::ops::FloatTensorOps;
@@ -103,5 +104,10 @@ impl FusedOps for Flex {
             values(&gradient, |g| values(&first, |m| values(&second, |v| adamw::step(x, g, m, v, rates))))
         });
         new.map(|new| tensor(new, value.shape())).into()
+    }
+
+    fn fused_add_squares(sums: FlexTensor, x: FlexTensor) -> FlexTensor {
+        let added = values(&sums, |sums| values(&x, |x| squares::add(sums, x)));
+        tensor(added, sums.shape())
     }
 }

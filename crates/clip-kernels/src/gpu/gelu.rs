@@ -1,23 +1,32 @@
 //! The GELUs in WGSL, and back: `x g(x)`, with gradient `g + x g'`.
 
 use burn::backend::wgpu::{CubeTensor, into_contiguous};
+use burn::tensor::DType;
 
-use super::shader::{Shader, by_values, empty};
+use super::shader::{HALVES, Shader, WIDENED, by_values, empty_of};
 use crate::fused::Gelu;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Activation {
     gelu: Gelu,
     backward: bool,
+    /// Whether values come and go in half precision; what is between is in full.
+    half: bool,
 }
 
 impl Shader for Activation {
     fn buffers(&self) -> (Vec<&'static str>, Vec<&'static str>) {
-        (if self.backward { vec!["x", "grad"] } else { vec!["x"] }, vec!["y"])
+        let [x, grad, y] =
+            if self.half { ["x: vec2<u32>", "grad: vec2<u32>", "y: vec2<u32>"] } else { ["x", "grad", "y"] };
+        (if self.backward { vec![x, grad] } else { vec![x] }, vec![y])
     }
 
     fn workgroup(&self) -> [u32; 3] {
         by_values::WORKGROUP
+    }
+
+    fn declarations(&self) -> String {
+        if self.half { WIDENED.to_owned() + HALVES } else { String::new() }
     }
 
     fn body(&self) -> String {
@@ -42,14 +51,16 @@ impl Shader for Activation {
                 )
             }
         };
-        let value = if self.backward { "grad[i] * (g + v * dg)" } else { "v * g" };
-        format!("{}let v = x[i];\n{gate}y[i] = {value};\n", by_values::begin())
+        let [read, write] = if self.half { ["widened", "halves"] } else { [""; 2] };
+        let value = if self.backward { format!("{read}(grad[i]) * (g + v * dg)") } else { "v * g".to_owned() };
+        format!("{}let v = {read}(x[i]);\n{gate}y[i] = {write}({value});\n", by_values::begin())
     }
 }
 
 fn run(gelu: Gelu, backward: bool, inputs: &[&CubeTensor]) -> CubeTensor {
-    let y = empty(inputs[0], inputs[0].meta.shape().clone());
-    by_values::launch(Activation { gelu, backward }, inputs, &[&y], &[]);
+    let dtype = inputs[0].dtype;
+    let y = empty_of(inputs[0], inputs[0].meta.shape().clone(), dtype);
+    by_values::launch(Activation { gelu, backward, half: dtype == DType::F16 }, inputs, &[&y], &[]);
     y
 }
 

@@ -6,12 +6,21 @@ mod gelu;
 mod layer_norm;
 mod product;
 mod shader;
+mod squares;
 mod sum_rows;
 
 use burn::backend::Cube;
-use burn::backend::wgpu::CubeTensor;
+use burn::backend::wgpu::{CubeTensor, WgpuSetup};
 
 use super::fused::{AdamWRates, FusedOps, Gelu};
+
+/// Takes note of what a GPU has, which decides between kernels: call it once, with what the device runs on.
+pub fn fit_to(setup: &WgpuSetup) {
+    #[cfg(not(target_family = "wasm"))]
+    product::cooperative::look(setup);
+    #[cfg(target_family = "wasm")]
+    let _ = setup;
+}
 
 impl FusedOps for Cube {
     fn fused_linear(x: CubeTensor, weight: CubeTensor, bias: CubeTensor) -> CubeTensor {
@@ -75,5 +84,9 @@ impl FusedOps for Cube {
         rates: AdamWRates,
     ) -> (CubeTensor, CubeTensor, CubeTensor) {
         adamw::step([value, gradient, first, second], rates).into()
+    }
+
+    fn fused_add_squares(sums: CubeTensor, x: CubeTensor) -> CubeTensor {
+        squares::add(sums, x)
     }
 }

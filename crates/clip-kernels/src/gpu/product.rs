@@ -1,6 +1,9 @@
-//! Matrix products in WGSL: [`blocks`] on hardware, [`registers`] on a software rasteriser.
+//! Matrix products in WGSL: [`blocks`] on hardware, `cooperative` where it multiplies halves by matrices, [`registers`] on a software
+//! rasteriser.
 
 mod blocks;
+#[cfg(not(target_family = "wasm"))]
+pub(super) mod cooperative;
 mod registers;
 
 use std::fmt::Write;
@@ -10,8 +13,10 @@ use burn::backend::ops::FloatTensorOps;
 use burn::backend::wgpu::{CubeTensor, into_contiguous};
 use burn::tensor::DType;
 
-use super::shader::{WIDENED, empty_of, in_software, launch};
+use super::shader::{HALVES, WIDENED, empty_of, in_software, launch};
 use blocks::{Blocks, Size};
+#[cfg(not(target_family = "wasm"))]
+use cooperative::Cooperative;
 use registers::Registers;
 
 /// How a factor lies in memory.
@@ -118,6 +123,12 @@ impl Factors {
         let (m, n) = (dims[0], dims[1]);
         let dtype = if self.kept[2] == Kept::F32 { DType::F32 } else { DType::F16 };
         let out = empty_of(inputs[0], [count * m, n], dtype);
+        #[cfg(not(target_family = "wasm"))]
+        if let Some(size) = cooperative::Size::suited(inputs[0], &self, dims, count) {
+            let [x, y] = size.groups([m, n]);
+            launch(Cooperative { factors: self, size }, inputs, &[&out], dims, [x, y, count]);
+            return out;
+        }
         if in_software(inputs[0]) {
             let [x, y] = Registers::groups([m, n]);
             launch(Registers(self), inputs, &[&out], dims, [x, y, count]);
@@ -129,15 +140,6 @@ impl Factors {
         out
     }
 }
-
-/// Declares `halves`, which keeps four values two a word. What is too large becomes infinite, where pack2x16float may make of it
-/// what it likes.
-const HALVES: &str = "fn halves(x: vec4<f32>) -> vec2<u32> {\n\
-    let pairs = vec4(vec2(pack2x16float(x.xy)), vec2(pack2x16float(x.zw)));\n\
-    let bits = (pairs >> vec4(0u, 16u, 0u, 16u)) & vec4(0xffffu);\n\
-    let infinite = ((bitcast<vec4<u32>>(x) >> vec4(16u)) & vec4(0x8000u)) | vec4(0x7c00u);\n\
-    let all = select(bits, infinite, abs(x) >= vec4(65520.0));\n\
-    return vec2(all.x | (all.y << 16u), all.z | (all.w << 16u));\n}\n";
 
 /// A matrix, or several of one shape, whose rows or whose columns lie in one piece each, every one where a `vec4` may begin.
 struct Matrix {

@@ -18,6 +18,10 @@ pub(super) trait Shader: Clone + Debug + Eq + Hash + Send + Sync + 'static {
     fn workgroup(&self) -> [u32; 3];
     /// What stands in `main`, which knows `id`, `group` and `local`; `dims` are the launch's.
     fn body(&self) -> String;
+    /// What it has of the language beyond the standard.
+    fn extensions(&self) -> &'static str {
+        ""
+    }
     /// What stands before `main`.
     fn declarations(&self) -> String {
         String::new()
@@ -27,6 +31,15 @@ pub(super) trait Shader: Clone + Debug + Eq + Hash + Send + Sync + 'static {
 /// Declares `widened`, four values of what keeps two halves a word: exact, and no device needs half precision for it.
 pub(super) const WIDENED: &str = "fn widened(halves: vec2<u32>) -> vec4<f32> {\n\
     return vec4(unpack2x16float(halves.x), unpack2x16float(halves.y));\n}\n";
+
+/// Declares `halves`, which keeps four values two a word. What is too large becomes infinite, where pack2x16float may make of it
+/// what it likes.
+pub(super) const HALVES: &str = "fn halves(x: vec4<f32>) -> vec2<u32> {\n\
+    let pairs = vec4(vec2(pack2x16float(x.xy)), vec2(pack2x16float(x.zw)));\n\
+    let bits = (pairs >> vec4(0u, 16u, 0u, 16u)) & vec4(0xffffu);\n\
+    let infinite = ((bitcast<vec4<u32>>(x) >> vec4(16u)) & vec4(0x8000u)) | vec4(0x7c00u);\n\
+    let all = select(bits, infinite, abs(x) >= vec4(65520.0));\n\
+    return vec2(all.x | (all.y << 16u), all.z | (all.w << 16u));\n}\n";
 
 /// Most workgroups that WebGPU grants in one dimension.
 pub(super) const MOST_GROUPS: usize = 65_535;
@@ -44,7 +57,7 @@ impl<S: Shader> KernelSource for Wgsl<S> {
         // where tensors share pages, one that is written makes all of them writable
         let read = if cfg!(target_family = "wasm") { "read" } else { "read_write" };
         let named = inputs.iter().map(|name| (name, read)).chain(outputs.iter().map(|name| (name, "read_write")));
-        let mut text = String::new();
+        let mut text = self.0.extensions().to_owned();
         for (binding, (name, access)) in named.enumerate() {
             let (name, element) = name.split_once(": ").unwrap_or((name, "vec4<f32>"));
             text += &format!("@group(0) @binding({binding}) var<storage, {access}> {name}: array<{element}>;\n");

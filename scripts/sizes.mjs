@@ -1,0 +1,28 @@
+/** What the modules may weigh: measured on 2026-11-26, and 5 %. */
+
+import { readFileSync } from "node:fs";
+import { gzipSync } from "node:zlib";
+import { fail } from "./setup.mjs";
+
+/** Megabytes, gzip -9: as a module is built to be tested, and as it is published. */
+const LIMITS = {
+  "encode-cpu": [1.16, 0.76],
+  "encode-cpu-relaxed": [1.16, 0.76],
+  "encode-cpu-threads": [1.21, 0.78],
+  "encode-webgpu": [4.36, 2.4],
+  "train-cpu": [1.87, 1.19],
+  "train-cpu-relaxed": [1.87, 1.19],
+  "train-cpu-threads": [1.97, 1.22],
+  "train-webgpu": [6.39, 3.57],
+  tokenizers: [0.96, 0.66],
+};
+
+/** Says what a module weighs, and ends the program where that is too much. */
+export function checkSize(name, file, published) {
+  const bytes = readFileSync(file);
+  const [raw, gzip] = [bytes.length, gzipSync(bytes, { level: 9 }).length].map((size) => size / 1e6);
+  const limit = LIMITS[name][published ? 1 : 0];
+  console.log(`  ${name}: ${raw.toFixed(2)} MB, ${gzip.toFixed(2)} MB gzip (limit ${limit})`);
+  if (gzip > limit)
+    fail(`the module ${name} has grown to ${gzip.toFixed(2)} MB gzip, over ${limit}: scripts/sizes.mjs`);
+}
