@@ -113,6 +113,9 @@ def main():
     program, out = sys.argv[1:]
     # f32 is f32 on both sides
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    driver = subprocess.run(["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"], capture_output=True, text=True)
+    machine = dict(cpu=platform.processor(), cores=os.cpu_count())
+    notes = dict(machine=machine, gpu=torch.cuda.get_device_name(), driver=driver.stdout.strip(), torch=torch.__version__)
     rows = {}
     for _ in range(ROUNDS):
         for name in MODELS:
@@ -122,11 +125,9 @@ def main():
                     key = (side, *row.values())
                     rows.setdefault(key, dict(side=side, **row, ms=[]))["ms"] += ms
                     print(f"  {side:7}{' '.join(map(str, row.values())):40}{sorted(ms)[len(ms) // 2]:9.2f} ms", flush=True)
-    driver = subprocess.run(["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"], capture_output=True, text=True)
-    machine = dict(cpu=platform.processor(), cores=os.cpu_count())
-    notes = dict(machine=machine, gpu=torch.cuda.get_device_name(), driver=driver.stdout.strip(), torch=torch.__version__)
-    with open(out, "w") as file:
-        json.dump(dict(notes, rows=list(rows.values())), file)
+        # a machine may be gone before the last round
+        with open(out, "w") as file:
+            json.dump(dict(notes, rows=list(rows.values())), file)
 
 
 main()
