@@ -136,7 +136,7 @@ function onGpu() {
   const tasks = rows.filter((row) => row.side === "ours" && row.precision === "f32");
   return [
     "## On a GPU",
-    `Natively, wgpu on Vulkan, against PyTorch (transformers' CLIPModel, no TF32) on CUDA; random weights, from pixels or ids on the GPU to embeddings that are read back; medians by turns. \`npm run bench:gpu\`. ${gpu}, driver ${driver}; PyTorch ${torch}; commit ${commit}, ${date.slice(0, 10)}. Half precision is f16 weights here to encode, and everything in f16 there; to train, both multiply in it. What limits it: [0020](decisions/0020-blocks-on-gpus.md).`,
+    `Natively, wgpu on Vulkan, against PyTorch (transformers' CLIPModel, no TF32) on CUDA; random weights, from pixels or ids on the GPU to embeddings that are read back; medians by turns. \`npm run bench:gpu\`. ${gpu}, driver ${driver}; PyTorch ${torch}; commit ${commit}, ${date.slice(0, 10)}. Half precision is f16 weights here to encode, and everything in f16 there; to train, both multiply in it. What limits it: [0020](decisions/0020-blocks-on-gpus.md), in half precision [0022](decisions/0022-matrix-units.md).`,
     table(
       ["ms", "f32", "PyTorch", "how many times as fast", "f16", "PyTorch", "how many times as fast"],
       tasks.map((row) => [
