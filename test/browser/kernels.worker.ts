@@ -1,15 +1,11 @@
-/**
- * Holds the GPU's kernels against the CPU, below the API. Named "hardware", it has the software adapter of headless Chromium
- * say that it works 32 lanes at a time, so that the kernels for real GPUs run.
- */
+/** Holds the GPU's kernels against the CPU, below the API; as its name says, those for "software" or for "hardware". */
 
 import { openDevice } from "../../dist/workers/device.js";
 import { loadWasm } from "../../dist/workers/wasm.js";
 import { WASM_ADDRESSES } from "../../dist/workers/wasm-addresses.js";
+import { pretendHardware } from "./hardware";
 
-if (self.name === "hardware")
-  for (const side of ["subgroupMinSize", "subgroupMaxSize"])
-    Object.defineProperty(GPUAdapterInfo.prototype, side, { get: () => 32 });
+if (self.name === "hardware") pretendHardware();
 // which of the two kinds it was, the shaders tell: on hardware invocations wait for each other
 let waits = false;
 const create = GPUDevice.prototype.createShaderModule;

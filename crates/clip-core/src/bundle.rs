@@ -195,11 +195,21 @@ impl Bundle {
         embed_ids(&self.model, &self.config.text, ids).await
     }
 
-    /// Runs what towers there are once over nothing much, so that a GPU's pipelines are compiled before the first call.
+    /// Runs what towers there are once over nothing much, so that a GPU's pipelines are compiled before the first call, those that
+    /// larger batches will need among them.
     ///
     /// # Errors
     /// `device-failed`.
     pub async fn warm_up(&self) -> Result<()> {
+        #[cfg(feature = "webgpu")]
+        clip_kernels::compile_every_size(true);
+        let done = self.encode_nothing_much().await;
+        #[cfg(feature = "webgpu")]
+        clip_kernels::compile_every_size(false);
+        done
+    }
+
+    async fn encode_nothing_much(&self) -> Result<()> {
         if self.model.visual.is_some() {
             let size = self.config.vision.image_size();
             self.encode_pixels(&vec![0.0; 3 * size * size]).await?;

@@ -22,7 +22,7 @@ use burn::tensor::{DType, Device, FloatDType, Tensor};
 pub use fused::AdamWRates;
 use fused::Gelu;
 #[cfg(feature = "webgpu")]
-pub use gpu::fit_to;
+pub use gpu::{compile_every_size, fit_to};
 pub use int8::widen;
 use int8::{is_quantized, sides};
 

@@ -13,6 +13,7 @@ use burn::backend::Cube;
 use burn::backend::wgpu::{CubeTensor, WgpuSetup};
 
 use super::fused::{AdamWRates, FusedOps, Gelu};
+pub use product::compile_every_size;
 
 /// Takes note of what a GPU has, which decides between kernels: call it once, with what the device runs on.
 pub fn fit_to(setup: &WgpuSetup) {

@@ -7,6 +7,7 @@ pub(super) mod cooperative;
 mod registers;
 
 use std::fmt::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use burn::backend::Cube;
 use burn::backend::ops::FloatTensorOps;
@@ -18,6 +19,14 @@ use blocks::{Blocks, Size};
 #[cfg(not(target_family = "wasm"))]
 use cooperative::Cooperative;
 use registers::Registers;
+
+/// Whether blocks of every size compute each product, one after the other, so that all of them get compiled.
+static EVERY_SIZE: AtomicBool = AtomicBool::new(false);
+
+/// Has products on hardware compiled for batches of any size, from now on or no more.
+pub fn compile_every_size(every: bool) {
+    EVERY_SIZE.store(every, Ordering::Relaxed);
+}
 
 /// How a factor lies in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -133,9 +142,12 @@ impl Factors {
             let [x, y] = Registers::groups([m, n]);
             launch(Registers(self), inputs, &[&out], dims, [x, y, count]);
         } else {
-            let size = Size::suited([m, n], count);
-            let [x, y] = size.groups([m, n]);
-            launch(Blocks { factors: self, size }, inputs, &[&out], dims, [x, y, count]);
+            let suited = Size::suited([m, n], count);
+            let every = EVERY_SIZE.load(Ordering::Relaxed);
+            for size in Size::ALL.into_iter().filter(|&size| every || size == suited) {
+                let [x, y] = size.groups([m, n]);
+                launch(Blocks { factors: self, size }, inputs, &[&out], dims, [x, y, count]);
+            }
         }
         out
     }

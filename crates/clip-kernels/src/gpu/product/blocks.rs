@@ -27,6 +27,8 @@ pub(super) struct Size {
 impl Size {
     const LARGE: Self = Self { block: [64, 64], tile: [8, 4], depth: 16, parts: 1 };
     const SMALL: Self = Self { block: [16, 32], tile: [4, 4], depth: 8, parts: 8 };
+    /// All that there are.
+    pub(super) const ALL: [Self; 2] = [Self::LARGE, Self::SMALL];
     /// Workgroups that keep a large GPU busy.
     const BUSY: usize = 128;
 
