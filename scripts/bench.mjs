@@ -28,8 +28,8 @@ async function save(file, results) {
   const machine = { cpu: cpus()[0]?.model, cores: cpus().length, node: process.version };
   const path = join(RESULTS, `${file}.json`);
   const whole = { name: file, release: RELEASE, date: new Date().toISOString(), commit, machine, ...results };
-  // a tenth of a microsecond is noise
-  const rounded = (_, value) => (typeof value === "number" ? Number(value.toPrecision(4)) : value);
+  // what is beyond is noise; cosines need as much
+  const rounded = (_, value) => (typeof value === "number" ? Number(value.toPrecision(6)) : value);
   writeFileSync(path, `${JSON.stringify(whole, rounded, 2)}\n`);
   run("npx", ["biome", "format", "--write", path]);
   await writePerformance();
