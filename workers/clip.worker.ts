@@ -1,9 +1,9 @@
 /** Entry of the worker in a browser. */
 
 import { expose } from "comlink";
-import { ClipError } from "./error.js";
 import { holdLifeLock, sharingLife } from "./life.js";
 import { readMerges } from "./merges.js";
+import { ownFile } from "./own-file.js";
 import { ClipService } from "./service.js";
 import { spawned } from "./spawned.js";
 import { makeFolder, openCacheFolder, openPlace } from "./store/opfs.js";
@@ -14,18 +14,19 @@ registerTransferHandlers();
 
 holdLifeLock((name) => self.postMessage(name));
 
-async function fetchBytes(url: URL): Promise<Uint8Array<ArrayBuffer>> {
-  const response = await fetch(url);
-  if (!response.ok) throw new ClipError("unexpected", `expected ${url.href}, got HTTP ${response.status}`);
-  return new Uint8Array(await response.arrayBuffer());
-}
+const fetchOwn = (url: URL) =>
+  ownFile(url.href, async () => {
+    const response = await fetch(url);
+    if (!response.ok) throw new Error(`HTTP ${response.status}`);
+    return new Uint8Array(await response.arrayBuffer());
+  });
 
 expose(
   new ClipService({
     wasm: async (module) => WASM_ADDRESSES[module],
     thread: () => sharingLife(new Worker(new URL("./thread.worker.js", import.meta.url), { type: "module" })),
     tokenizers: async () => new URL("./wasm/tokenizers_bg.wasm", import.meta.url),
-    merges: async () => readMerges(await fetchBytes(new URL("../../assets/clip-merges.txt.gz", import.meta.url))),
+    merges: async () => readMerges(await fetchOwn(new URL("../../assets/clip-merges.txt.gz", import.meta.url))),
     store: openCacheFolder,
     folder: makeFolder,
     place: openPlace,

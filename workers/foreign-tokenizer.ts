@@ -2,7 +2,7 @@
 
 import { ClipError } from "./error.js";
 import type { FileTokenizer } from "./wasm/tokenizers.js";
-import type { WasmSource } from "./wasm.js";
+import { instantiate, type WasmSource } from "./wasm.js";
 
 /** Whether a `tokenizer.json` is CLIP's, which the core reads itself. What is no JSON is the core's to refuse. */
 export function isClipTokenizer(json: string): boolean {
@@ -41,7 +41,7 @@ export class ForeignTokenizer {
   ): Promise<ForeignTokenizer> {
     // most models do without: the library is only fetched for those that need it
     const { default: init, FileTokenizer } = await import("./wasm/tokenizers.js");
-    await init({ module_or_path: await module() });
+    await instantiate("tokenizers", await module(), init);
     try {
       const file = JSON.parse(json);
       const config = configJson === undefined ? {} : JSON.parse(configJson);

@@ -2,9 +2,11 @@
 
 import { readFile } from "node:fs/promises";
 import { ClipError } from "./error.js";
+import { ownFile } from "./own-file.js";
 
 /** A file that comes with the package, beside the workers. */
-export const readAsset = async (path: string) => new Uint8Array(await readFile(new URL(path, import.meta.url)));
+export const readAsset = (path: string) =>
+  ownFile(path, async () => new Uint8Array(await readFile(new URL(path, import.meta.url))));
 
 /** A file of the caller's. */
 export async function readPath(path: string): Promise<Uint8Array> {

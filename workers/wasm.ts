@@ -6,6 +6,7 @@
  */
 
 import { relaxedSimd } from "wasm-feature-detect";
+import { ownFile } from "./own-file.js";
 import type { Work } from "./protocol.js";
 import { startThreads, threadCount } from "./threads.js";
 import type * as encodeGlue from "./wasm/encode-cpu.js";
@@ -73,6 +74,16 @@ const GLUE = {
 
 const instances = new Map<WasmModule, Promise<Core>>();
 
+/** Has a module's glue instantiate it. */
+export function instantiate<T>(
+  module: string,
+  module_or_path: WasmSource,
+  init: (options: { module_or_path: WasmSource }) => Promise<T>,
+): Promise<T> {
+  const place = module_or_path instanceof URL ? ` at ${module_or_path}` : "";
+  return ownFile(`module ${module}${place}`, () => init({ module_or_path }));
+}
+
 /** What `make` makes, once per worker. */
 function once(module: WasmModule, make: () => Promise<Core>): Promise<Core> {
   const instance = instances.get(module) ?? make();
@@ -82,9 +93,17 @@ function once(module: WasmModule, make: () => Promise<Core>): Promise<Core> {
 
 const single = (module: keyof typeof GLUE, assets: WasmAssets): Promise<Core> =>
   once(module, async () => {
-    const [wasm, module_or_path]: [Glue, WasmSource] = await Promise.all([GLUE[module](), assets.wasm(module)]);
-    const { memory } = await wasm.default({ module_or_path });
-    return { wasm, memory, threads: 1 };
+    try {
+      const [wasm, module_or_path]: [Glue, WasmSource] = await ownFile(`module ${module}`, () =>
+        Promise.all([GLUE[module](), assets.wasm(module)]),
+      );
+      const { memory } = await instantiate(module, module_or_path, wasm.default);
+      return { wasm, memory, threads: 1 };
+    } catch (error) {
+      // whoever asks again may be luckier
+      instances.delete(module);
+      throw error;
+    }
   });
 
 const threaded = (work: Work, assets: WasmAssets, start: () => Worker): Promise<Core> =>

@@ -5,6 +5,7 @@ import { createServer, type Server } from "node:http";
 import { tmpdir } from "node:os";
 import { basename, extname, join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
+import type { Page } from "playwright";
 import { build } from "vite";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { modelServer } from "../model-server.mjs";
@@ -17,6 +18,8 @@ const POLICY = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker
 
 let server: Server;
 let origin: string;
+/** Whether the server has no modules: a bundler or a deploy that left them behind. */
+let mislaid = false;
 
 beforeAll(async () => {
   await build({
@@ -32,6 +35,7 @@ beforeAll(async () => {
       const { pathname } = new URL(request.url ?? "/", "http://server");
       const path = pathname === "/" ? "/index.html" : normalize(pathname);
       try {
+        if (mislaid && path.endsWith(".wasm")) throw new Error("left behind");
         const body = readFileSync(join(folder, path));
         const type = TYPES[extname(path)] ?? "application/octet-stream";
         // a worker has the policy of its own answer
@@ -52,6 +56,13 @@ afterAll(() => {
   rmSync(folder, { recursive: true, force: true });
 });
 
+/** What the page says when it is done. */
+async function answerOf(page: Page) {
+  await page.goto(origin);
+  await page.waitForFunction(() => document.title === "done");
+  return JSON.parse((await page.locator("#answer").textContent()) ?? "");
+}
+
 test("script-src 'self' 'wasm-unsafe-eval' is enough, and what trains is not fetched to encode", async () => {
   const browser = await launchChromium();
   const page = await browser.newPage();
@@ -61,11 +72,18 @@ test("script-src 'self' 'wasm-unsafe-eval' is enough, and what trains is not fet
     if (!request.url().startsWith(origin) && !/^(data|blob):/.test(request.url())) elsewhere.push(request.url());
     if (request.url().endsWith(".wasm")) modules.add(basename(request.url()).replace(/_bg-.*/, ""));
   });
-  await page.goto(origin);
-  await page.waitForFunction(() => document.title === "done");
-  const said = JSON.parse((await page.locator("#answer").textContent()) ?? "");
+  const said = await answerOf(page);
   await browser.close();
   expect(said).toEqual({ answer: { best: "number", kept: 1, ids: 16 }, violations: [], evil: "refused" });
   expect(elsewhere).toEqual([]);
   expect(modules).toEqual(new Set(["encode-cpu-relaxed", "tokenizers"]));
+});
+
+test("a module that the server does not have is named, with its address", async () => {
+  const browser = await launchChromium();
+  mislaid = true;
+  const { answer } = await answerOf(await browser.newPage());
+  mislaid = false;
+  await browser.close();
+  expect(answer.error).toMatch(/^ClipError: expected to load .* module encode-cpu-relaxed at http:\S+\.wasm, got: /);
 });
