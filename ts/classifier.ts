@@ -2,7 +2,7 @@
 
 import { ClipError } from "../workers/error.js";
 import { describe } from "./describe.js";
-import type { Embeddings } from "./embeddings.js";
+import { type Embeddings, isEmbeddings } from "./embeddings.js";
 import type { ImageInput } from "./images.js";
 import { invalidOption } from "./invalid-option.js";
 
@@ -27,10 +27,6 @@ export function checkLabels(labels: readonly string[]): void {
   const got = Array.isArray(labels) ? `${describe(labels[wrong])} at ${wrong}` : describe(labels);
   throw invalidOption("labels", "strings", got);
 }
-
-/** Whether images are given by what a model made of them. */
-export const isEmbeddings = (value: unknown): value is Embeddings =>
-  typeof value === "object" && value !== null && "normalized" in value;
 
 /** Labels, and how well each fits an image. */
 export abstract class Classifier {

@@ -17,7 +17,7 @@ import type {
   Work,
 } from "../workers/protocol.js";
 import { asArray } from "./describe.js";
-import type { Embeddings } from "./embeddings.js";
+import { type Embeddings, isEmbeddings } from "./embeddings.js";
 import { encodeEach } from "./encode-each.js";
 import { type ImageInput, isPixelInput, type PixelInput, toWireImage } from "./images.js";
 import { checkCount, invalidOption } from "./invalid-option.js";
@@ -184,8 +184,6 @@ export abstract class Encoder {
     images: Embeddings | Parameters<Encoder["encodeImage"]>[0],
     texts: Embeddings | Parameters<Encoder["encodeText"]>[0],
   ): Promise<Logits> {
-    const isEmbeddings = (value: unknown): value is Embeddings =>
-      typeof value === "object" && value !== null && "normalized" in value;
     const a = isEmbeddings(images) ? images : await this.encodeImage(images);
     const b = isEmbeddings(texts) ? texts : await this.encodeText(texts);
     const { data, shape } = await this.client.call((api) => api.logitsPerImage(a.data, b.data));

@@ -12,6 +12,10 @@ export interface Embeddings {
   normalized: true;
 }
 
+/** Whether something is given by what a model made of it. */
+export const isEmbeddings = (value: unknown): value is Embeddings =>
+  typeof value === "object" && value !== null && "normalized" in value;
+
 /** The `k` rows of `items` most similar to row `row` of `queries`, best first. */
 export function topK(
   queries: Embeddings,

@@ -2,8 +2,8 @@
 
 import { ClipError } from "../workers/error.js";
 import type { Matrix } from "../workers/protocol.js";
-import { Classifier, checkLabels, type EncodesImages, isEmbeddings } from "./classifier.js";
-import type { Embeddings } from "./embeddings.js";
+import { Classifier, checkLabels, type EncodesImages } from "./classifier.js";
+import { type Embeddings, isEmbeddings } from "./embeddings.js";
 import type { ImageInput } from "./images.js";
 
 /** What a probe needs of a model. */
