@@ -100,7 +100,7 @@ const single = (module: keyof typeof GLUE, assets: WasmAssets): Promise<Core> =>
       const { memory } = await instantiate(module, module_or_path, wasm.default);
       return { wasm, memory, threads: 1 };
     } catch (error) {
-      // whoever asks again may be luckier
+      // whoever asks again may be luckier; threads that failed once are not tried anew, for a page's policy stays
       instances.delete(module);
       throw error;
     }
