@@ -182,7 +182,7 @@ export class ClipService implements ClipWorkerApi {
       }
       this.#model = model;
       this.#tokenizer = tokenizer;
-      if (model.warning) this.#warnings.push(model.warning);
+      this.#warnings.push(...model.warnings);
       throttle.flush();
       return this.#info();
     });

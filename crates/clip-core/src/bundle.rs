@@ -53,6 +53,8 @@ pub struct Opening {
     towers: Towers,
     /// The weights.
     pub loading: Loading,
+    /// What the user should be told of the files, in words.
+    warnings: Vec<String>,
 }
 
 impl Opening {
@@ -96,7 +98,7 @@ impl Opening {
             tokenizer.padding = padding;
         }
         let loading = Loading::new(headers, &config, options, device)?;
-        let mut opening = Self { config, tokenizer: None, reference, preprocess, towers: options.towers, loading };
+        let mut opening = Self { config, tokenizer: None, reference, preprocess, towers: options.towers, loading, warnings: Vec::new() };
         if let Some(tokenizer) = tokenizer {
             opening.set_tokenizer(tokenizer)?;
         }
@@ -126,15 +128,16 @@ impl Opening {
         Ok(())
     }
 
-    /// The model, and what its user should be told.
+    /// The model, and what its user should be told of it, in words.
     ///
     /// # Errors
     /// Those of [`Loading::finish`].
-    pub fn finish(self) -> Result<(Bundle, Option<String>)> {
+    pub fn finish(self) -> Result<(Bundle, Vec<String>)> {
+        let Self { config, tokenizer, preprocess, mut warnings, .. } = self;
         let loaded = self.loading.finish()?;
-        let warning = loaded.not_finite.map(|name| format!("{name} holds NaN or an infinity: embeddings will, too"));
-        let Self { config, tokenizer, preprocess, .. } = self;
-        Ok((Bundle { model: loaded.model, config, tokenizer, preprocess }, warning))
+        warnings
+            .extend(loaded.not_finite.map(|name| format!("{name} holds NaN or an infinity: embeddings will, too")));
+        Ok((Bundle { model: loaded.model, config, tokenizer, preprocess }, warnings))
     }
 }
 

@@ -104,8 +104,8 @@ impl JsOpening {
 
     /// The model.
     pub fn finish(self) -> JsResult<ClipModel> {
-        let (bundle, warning) = js(self.0.finish())?;
-        Ok(ClipModel { bundle, warning })
+        let (bundle, warnings) = js(self.0.finish())?;
+        Ok(ClipModel { bundle, warnings })
     }
 }
 

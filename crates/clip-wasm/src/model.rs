@@ -13,15 +13,15 @@ use crate::images::ImageBatch;
 #[wasm_bindgen]
 pub struct ClipModel {
     pub(crate) bundle: Bundle,
-    pub(crate) warning: Option<String>,
+    pub(crate) warnings: Vec<String>,
 }
 
 #[wasm_bindgen]
 impl ClipModel {
-    /// What is odd about the weights, in words.
+    /// What is odd about the checkpoint, in words.
     #[wasm_bindgen(getter)]
-    pub fn warning(&self) -> Option<String> {
-        self.warning.clone()
+    pub fn warnings(&self) -> Vec<String> {
+        self.warnings.clone()
     }
 
     /// Adds an adapter in PEFT's two files to the weights, or leaves them as they are where it is refused.

@@ -186,7 +186,7 @@ impl Trainer {
 
     /// The model as it is now.
     pub fn model(&self) -> JsResult<ClipModel> {
-        js(self.0.bundle()).map(|bundle| ClipModel { bundle, warning: None })
+        js(self.0.bundle()).map(|bundle| ClipModel { bundle, warnings: Vec::new() })
     }
 
     /// An empty data set for this model.

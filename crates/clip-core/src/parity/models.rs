@@ -41,8 +41,8 @@ fn open_with(files: &[&str], config: &str, options: LoadOptions) -> crate::Resul
             opening.loading.push(piece)?;
         }
     }
-    let (bundle, warning) = opening.finish()?;
-    assert_eq!(warning, None);
+    let (bundle, warnings) = opening.finish()?;
+    assert_eq!(warnings, [""; 0]);
     Ok(bundle)
 }
 
@@ -437,8 +437,8 @@ fn values_that_are_no_numbers_are_told_of() {
         }
         opening.loading.push(&piece).unwrap();
     }
-    let (_, warning) = opening.finish().unwrap();
-    assert!(warning.unwrap().starts_with("visual_projection.weight holds NaN"));
+    let (_, warnings) = opening.finish().unwrap();
+    assert!(warnings[0].starts_with("visual_projection.weight holds NaN"));
 }
 
 #[test]
