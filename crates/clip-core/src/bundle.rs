@@ -98,7 +98,15 @@ impl Opening {
             tokenizer.padding = padding;
         }
         let loading = Loading::new(headers, &config, options, device)?;
-        let mut opening = Self { config, tokenizer: None, reference, preprocess, towers: options.towers, loading, warnings: Vec::new() };
+        let mut opening = Self {
+            config,
+            tokenizer: None,
+            reference,
+            preprocess,
+            towers: options.towers,
+            loading,
+            warnings: Vec::new(),
+        };
         if let Some(tokenizer) = tokenizer {
             opening.set_tokenizer(tokenizer)?;
         }
@@ -135,8 +143,7 @@ impl Opening {
     pub fn finish(self) -> Result<(Bundle, Vec<String>)> {
         let Self { config, tokenizer, preprocess, mut warnings, .. } = self;
         let loaded = self.loading.finish()?;
-        warnings
-            .extend(loaded.not_finite.map(|name| format!("{name} holds NaN or an infinity: embeddings will, too")));
+        warnings.extend(loaded.not_finite.map(|name| format!("{name} holds NaN or an infinity: embeddings will, too")));
         Ok((Bundle { model: loaded.model, config, tokenizer, preprocess }, warnings))
     }
 }
