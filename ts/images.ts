@@ -1,5 +1,6 @@
 /** What counts as an image. */
 
+import { type Bytes, isBlob, isBytes, isUrl, tagOf, toBytes } from "../workers/bytes.js";
 import { ClipError } from "../workers/error.js";
 import type { WireImage } from "../workers/protocol.js";
 import { describe } from "./describe.js";
@@ -23,7 +24,7 @@ export type DrawnImage = ImageBitmap | HTMLCanvasElement | OffscreenCanvas | Vid
  * - `ImageBitmap`, canvas, `VideoFrame`, `<video>`: as the platform has decoded it;
  * - `ImageData`, or raw pixels.
  */
-export type ImageInput = string | URL | Uint8Array | ArrayBuffer | Blob | RawImage | HTMLImageElement | DrawnImage;
+export type ImageInput = string | URL | Bytes | RawImage | HTMLImageElement | DrawnImage;
 
 /** Images that are already what the tower takes: `[n, 3, size, size]`, normalised. */
 export interface PixelInput {
@@ -35,19 +36,16 @@ export function isPixelInput(value: unknown): value is PixelInput {
   return typeof value === "object" && value !== null && "pixelValues" in value;
 }
 
-/** Whether a value is an instance of a class that this platform may not have. */
-function isA<
-  K extends
-    | "HTMLCanvasElement"
-    | "HTMLImageElement"
-    | "HTMLVideoElement"
-    | "ImageBitmap"
-    | "OffscreenCanvas"
-    | "VideoFrame",
->(value: unknown, name: K): value is InstanceType<(typeof globalThis)[K]> {
-  const type = (globalThis as Record<string, unknown>)[name];
-  return typeof type === "function" && value instanceof type;
-}
+const DRAWN: ReadonlySet<string> = new Set([
+  "ImageBitmap",
+  "HTMLCanvasElement",
+  "OffscreenCanvas",
+  "VideoFrame",
+  "HTMLVideoElement",
+]);
+
+const isElement = (value: unknown): value is HTMLImageElement => tagOf(value) === "HTMLImageElement";
+const isDrawn = (value: unknown): value is DrawnImage => DRAWN.has(tagOf(value));
 
 function ofAddress(address: string): WireImage {
   const place = locate(address);
@@ -57,23 +55,14 @@ function ofAddress(address: string): WireImage {
 /** An image as it crosses to the worker; the caller's buffers are left alone. */
 export async function toWireImage(image: ImageInput): Promise<WireImage> {
   if (typeof image === "string" && image !== "") return ofAddress(image);
-  if (image instanceof URL) return ofAddress(image.href);
-  if (image instanceof Uint8Array) return { encoded: image };
-  if (image instanceof ArrayBuffer) return { encoded: new Uint8Array(image) };
-  if (typeof Blob !== "undefined" && image instanceof Blob) return { encoded: image };
-  if (isA(image, "HTMLImageElement")) {
+  if (isUrl(image)) return ofAddress(image.href);
+  if (isBytes(image)) return { encoded: toBytes(image) };
+  if (isBlob(image)) return { encoded: image };
+  if (isElement(image)) {
     if (image.currentSrc || image.src) return { url: image.currentSrc || image.src };
     throw new ClipError("invalid-image", "expected an <img> with a src, got one without");
   }
-  for (const name of [
-    "ImageBitmap",
-    "HTMLCanvasElement",
-    "OffscreenCanvas",
-    "VideoFrame",
-    "HTMLVideoElement",
-  ] as const) {
-    if (isA(image, name)) return { bitmap: await toBitmap(image) };
-  }
+  if (isDrawn(image)) return { bitmap: await toBitmap(image) };
   if (typeof image === "object" && image !== null && "data" in image && "width" in image && "height" in image) {
     const { data, width, height } = image;
     if (ArrayBuffer.isView(data)) {

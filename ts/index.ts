@@ -1,5 +1,6 @@
 /** The public API: every export by name. What is not here is not public. */
 
+export type { Bytes } from "../workers/bytes.js";
 export type { ClipErrorCode } from "../workers/error.js";
 export { ClipError, isClipError } from "../workers/error.js";
 export type {
@@ -51,7 +52,7 @@ export type { DrawnImage, ImageInput, PixelInput, RawImage } from "./images.js";
 export type { EvaluateOptions, ZeroShotOptions } from "./judge.js";
 export { LinearProbe } from "./linear-probe.js";
 export type { EvaluationOptions, FitEvent, Recovery, RunOptions } from "./run.js";
-export type { Bytes, CheckpointParts, ClipSource, ServerOptions } from "./sources.js";
+export type { CheckpointParts, ClipSource, ServerOptions } from "./sources.js";
 export { TEMPLATES } from "./templates.js";
 export type { TokenInput } from "./texts.js";
 export type { CreateOptions, FitOptions, ResumeOptions } from "./trainer.js";

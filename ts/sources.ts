@@ -1,12 +1,10 @@
 /** What counts as a checkpoint, and how it crosses to the worker. */
 
+import { type Bytes, isBlob, isBytes as isBuffer, isFile, isUrl, toBytes } from "../workers/bytes.js";
 import { ClipError } from "../workers/error.js";
 import type { AdapterFile, NamedFile, OwnTransform, WireSource } from "../workers/protocol.js";
 import { describe } from "./describe.js";
 import { pathOf } from "./location.js";
-
-/** Bytes of a file. */
-export type Bytes = Uint8Array | ArrayBuffer | Blob;
 
 /** The files of a checkpoint, by what they are. JSON is given as text or parsed. */
 export interface CheckpointParts {
@@ -55,10 +53,9 @@ const HUB_ID = /^[A-Za-z0-9][\w.-]*\/[A-Za-z0-9][\w.-]*$/;
 export const entriesOf = (directory: FileSystemDirectoryHandle) =>
   (directory as unknown as { values(): AsyncIterable<FileSystemHandle> }).values();
 
-const isBytes = (value: unknown): value is Bytes =>
-  value instanceof Uint8Array || value instanceof ArrayBuffer || value instanceof Blob;
+const isBytes = (value: unknown): value is Bytes => isBuffer(value) || isBlob(value);
 
-const data = (bytes: Bytes): Blob | Uint8Array => (bytes instanceof ArrayBuffer ? new Uint8Array(bytes) : bytes);
+const data = (bytes: Bytes): Blob | Uint8Array => (isBlob(bytes) ? bytes : toBytes(bytes));
 
 const json = (value: string | object) => new Blob([typeof value === "string" ? value : JSON.stringify(value)]);
 
@@ -148,7 +145,7 @@ export async function toWireAdapter(adapter: ClipSource, options: ServerOptions)
 /** A source as the worker takes it. */
 export async function toWireSource(source: ClipSource, options: ServerOptions): Promise<WireSource> {
   if (typeof source === "string") return ofText(source, options);
-  if (source instanceof URL) return ofText(source.href, options);
+  if (isUrl(source)) return ofText(source.href, options);
   if (isBytes(source)) return { kind: "files", files: [{ name: "model.safetensors", data: data(source) }] };
   if (typeof source === "object" && source !== null) {
     if ("weights" in source) return { kind: "files", files: ofParts(source) };
@@ -162,7 +159,7 @@ export async function toWireSource(source: ClipSource, options: ServerOptions): 
       return { kind: "files", files };
     }
     const list = Array.from(source as Iterable<File>);
-    if (list.length > 0 && list.every((file) => file instanceof Blob && typeof file.name === "string")) {
+    if (list.length > 0 && list.every(isFile)) {
       return { kind: "files", files: list.map((file) => ({ name: file.name, data: file })) };
     }
   }

@@ -1,8 +1,8 @@
 /** Where the state of a training is kept, and how it gets there. */
 
+import { type Bytes, isBlob, isBytes, toBytes } from "../workers/bytes.js";
 import { ClipError } from "../workers/error.js";
 import { describe } from "./describe.js";
-import type { Bytes } from "./sources.js";
 
 /** A file that a picker or the origin's private file system gave, or in Node a path. */
 export type StateTarget = FileSystemFileHandle | string;
@@ -16,9 +16,8 @@ const isHandle = (value: unknown): value is FileSystemFileHandle =>
 /** Bytes of a state, or the path that the worker reads them from. */
 export async function readState(source: StateSource): Promise<Uint8Array | string> {
   if (typeof source === "string") return source;
-  if (source instanceof Uint8Array) return source;
-  if (source instanceof ArrayBuffer) return new Uint8Array(source);
-  if (!isHandle(source) && !(source instanceof Blob)) {
+  if (isBytes(source)) return toBytes(source);
+  if (!isHandle(source) && !isBlob(source)) {
     throw new ClipError("invalid-source", `expected bytes, a file handle or a path, got ${describe(source)}`);
   }
   try {

@@ -72,15 +72,19 @@ export function isClipError(value: unknown): value is ClipError {
   );
 }
 
+/** Whether a value is an error, of this realm or another. */
+const isError = (value: unknown): value is Error =>
+  value instanceof Error || /^\[object (Error|DOMException)\]$/.test(Object.prototype.toString.call(value));
+
 /** Any thrown value as a ClipError. */
 export function toClipError(value: unknown): ClipError {
   if (value instanceof ClipError) return value;
   if (isClipError(value)) return new ClipError(value.code, value.message);
-  const message = value instanceof Error ? value.message : String(value);
+  const message = isError(value) ? value.message : String(value);
   if (value instanceof WebAssembly.RuntimeError) {
     return new ClipError("panicked", `the core stopped and its memory is lost: ${message}`, { cause: value });
   }
-  if (value instanceof Error && value.name === "AbortError") {
+  if (isError(value) && value.name === "AbortError") {
     return new ClipError("aborted", "expected the call to be let finish, got an abort", { cause: value });
   }
   return new ClipError("unexpected", message, { cause: value });

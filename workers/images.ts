@@ -1,5 +1,6 @@
 /** Images as they arrive in the worker, to bytes that the core decodes or pixels that it takes. */
 
+import { isBlob } from "./bytes.js";
 import { ClipError } from "./error.js";
 import type { WireImage } from "./protocol.js";
 
@@ -17,7 +18,7 @@ export async function readImage(
   if ("failed" in image) throw new ClipError(image.failed.code, image.failed.message);
   if ("encoded" in image) {
     const { encoded } = image;
-    return { encoded: encoded instanceof Uint8Array ? encoded : await readBlob(encoded) };
+    return { encoded: isBlob(encoded) ? await readBlob(encoded) : encoded };
   }
   if ("url" in image) return { encoded: await fetchImage(image.url) };
   if ("bitmap" in image) return drawn(image.bitmap);

@@ -1,5 +1,6 @@
 /** The images of a run's steps, made ahead of them in another worker. */
 
+import { isBlob } from "./bytes.js";
 import type { HeldImage, ImageLoaderApi } from "./image-loader.js";
 import type { ReadyImage } from "./images.js";
 import type { WireImage } from "./protocol.js";
@@ -8,7 +9,7 @@ import type { WorkerClient } from "./worker-client.js";
 
 /** An image as another worker holds it: files stay where they are, what was fetched is not fetched again. */
 export function toHeld(image: WireImage, ready: ReadyImage): WireImage {
-  if ("path" in image || ("encoded" in image && image.encoded instanceof Blob)) return image;
+  if ("path" in image || ("encoded" in image && isBlob(image.encoded))) return image;
   // a view of a large buffer would take all of it along; a Blob crosses by reference, and a browser may keep it on disk
   if ("encoded" in ready) return { encoded: new Blob([ready.encoded as Uint8Array<ArrayBuffer>]) };
   const { data, width, height } = ready;

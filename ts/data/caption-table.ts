@@ -1,6 +1,7 @@
 /** Tables that name a picture and its caption in each row: csv, tsv, and JSON line by line. */
 
 import Papa from "papaparse";
+import { isUrl } from "../../workers/bytes.js";
 import { ClipError } from "../../workers/error.js";
 import { describe } from "../describe.js";
 import type { ImageInput } from "../images.js";
@@ -115,7 +116,7 @@ export async function* readTable(
 
 /** Pictures beside a table: at its address, or in its folder on disk. */
 function beside(source: ReadableSource): FindImage {
-  if (typeof source !== "string" && !(source instanceof URL)) return (name) => name;
+  if (typeof source !== "string" && !isUrl(source)) return (name) => name;
   const place = locate(source);
   if ("address" in place) {
     return (name) => {

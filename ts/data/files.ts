@@ -1,6 +1,7 @@
 /** The files of a folder, wherever it is: on disk, picked as a handle, picked as files. */
 
 import { readDisk, walkDisk } from "#disk";
+import { isFile } from "../../workers/bytes.js";
 import { ClipError } from "../../workers/error.js";
 import { describe } from "../describe.js";
 import type { ImageInput } from "../images.js";
@@ -57,7 +58,7 @@ export async function listFolder(folder: Folder): Promise<FolderFile[]> {
     for await (const file of walkHandle(folder, "")) files.push(file);
   } else if (typeof folder === "object" && folder !== null && Symbol.iterator in folder) {
     const list = [...folder];
-    if (list.every((file) => file instanceof Blob && typeof file.name === "string")) files.push(...ofPicked(list));
+    if (list.every(isFile)) files.push(...ofPicked(list));
     else throw new ClipError("invalid-source", `expected files, got ${describe(list)}`);
   } else {
     throw new ClipError("invalid-source", `expected a folder's path, handle or files, got ${describe(folder)}`);

@@ -1,20 +1,16 @@
 /** What is read from its beginning to its end, wherever it is. */
 
 import { readDisk } from "#disk";
+import { type Bytes, isBlob, isBytes, isUrl, tagOf, toBytes } from "../../workers/bytes.js";
 import { ClipError } from "../../workers/error.js";
 import { describe } from "../describe.js";
 import { locate } from "../location.js";
 
 /** Bytes, a file or its handle, a response, a stream; or where it is: an address, or in Node a path. */
-export type ReadableSource =
-  | string
-  | URL
-  | Uint8Array<ArrayBuffer>
-  | ArrayBuffer
-  | Blob
-  | FileSystemFileHandle
-  | Response
-  | ReadableStream<Uint8Array>;
+export type ReadableSource = string | URL | Bytes | FileSystemFileHandle | Response | ReadableStream<Uint8Array>;
+
+const isStream = (value: unknown): value is ReadableStream<Uint8Array> => tagOf(value) === "ReadableStream";
+const isResponse = (value: unknown): value is Response => tagOf(value) === "Response";
 
 function bodyOf(response: Response, name: string): ReadableStream<Uint8Array> {
   if (response.ok && response.body) return response.body;
@@ -23,11 +19,11 @@ function bodyOf(response: Response, name: string): ReadableStream<Uint8Array> {
 
 /** The bytes of a source as they come. */
 export async function openReadable(source: ReadableSource): Promise<ReadableStream<Uint8Array>> {
-  if (source instanceof Uint8Array || source instanceof ArrayBuffer) return new Blob([source]).stream();
-  if (source instanceof Blob) return source.stream();
-  if (source instanceof ReadableStream) return source;
-  if (source instanceof Response) return bodyOf(source, source.url || "the response");
-  if ((typeof source === "string" && source !== "") || source instanceof URL) {
+  if (isBytes(source)) return new Blob([toBytes(source)]).stream();
+  if (isBlob(source)) return source.stream();
+  if (isStream(source)) return source;
+  if (isResponse(source)) return bodyOf(source, source.url || "the response");
+  if ((typeof source === "string" && source !== "") || isUrl(source)) {
     const place = locate(source);
     if ("path" in place) return readDisk(place.path);
     const response = await fetch(place.address).catch((error) => {
@@ -45,7 +41,7 @@ export async function openReadable(source: ReadableSource): Promise<ReadableStre
 /** How messages call a source; nothing where there is nothing to call it by. */
 export function nameOf(source: ReadableSource): string | undefined {
   if (typeof source === "string") return source;
-  if (source instanceof URL) return source.href;
-  if (source instanceof Response) return source.url || undefined;
+  if (isUrl(source)) return source.href;
+  if (isResponse(source)) return source.url || undefined;
   return typeof source === "object" && "name" in source && typeof source.name === "string" ? source.name : undefined;
 }
