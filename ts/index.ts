@@ -36,6 +36,7 @@ export type { EncodeTextOptions, LoadOptions, Logits } from "./clip.js";
 export { Clip } from "./clip.js";
 export type { CaptionTableOptions, TableColumns } from "./data/caption-table.js";
 export { captionTable } from "./data/caption-table.js";
+export type { EncodingOptions } from "./data/decode-text.js";
 export type { Folder } from "./data/files.js";
 export type { ImageFolderOptions } from "./data/image-folder.js";
 export { imageFolder } from "./data/image-folder.js";

@@ -6,9 +6,10 @@ import { ClipError } from "../../workers/error.js";
 import { describe } from "../describe.js";
 import type { ImageInput } from "../images.js";
 import { locate } from "../location.js";
+import { checkEncoding, decodeText, type EncodingOptions } from "./decode-text.js";
 import { type Folder, finder, listFolder } from "./files.js";
 import type { ImageTextPair } from "./pairs.js";
-import { nameOf, openReadable, type ReadableSource } from "./readable.js";
+import { nameOf, openReadable, type ReadableSource, readAll } from "./readable.js";
 import { badSample, sample } from "./sample.js";
 
 /** Which columns are read. */
@@ -22,7 +23,7 @@ export interface TableColumns {
 }
 
 /** How a table is read. */
-export interface CaptionTableOptions extends TableColumns {
+export interface CaptionTableOptions extends TableColumns, EncodingOptions {
   /** Where the pictures are: a folder, or what makes one of a name. @default beside the table */
   images?: Folder | ((name: string) => ImageInput | Promise<ImageInput>);
 }
@@ -145,7 +146,8 @@ export async function* captionTable(
   options: CaptionTableOptions = {},
 ): AsyncGenerator<ImageTextPair, void, undefined> {
   const { images } = options;
-  const text = await new Response((await openReadable(table)) as ReadableStream<Uint8Array<ArrayBuffer>>).text();
+  checkEncoding(options.encoding);
+  const text = decodeText(await readAll(await openReadable(table)), options.encoding);
   let find: FindImage;
   if (images === undefined) find = beside(table);
   else find = typeof images === "function" ? images : finder(await listFolder(images));

@@ -6,6 +6,7 @@ import { ClipError } from "../../workers/error.js";
 import { describe } from "../describe.js";
 import type { ImageInput } from "../images.js";
 import { entriesOf } from "../sources.js";
+import { readAll } from "./readable.js";
 
 /** A folder with pairs: its path in Node, one that was picked, or the files of `<input webkitdirectory>`. */
 export type Folder = string | FileSystemDirectoryHandle | Iterable<File>;
@@ -16,19 +17,19 @@ export interface FolderFile {
   path: string;
   /** As `fit` takes it. */
   image(): Promise<ImageInput>;
-  text(): Promise<string>;
+  bytes(): Promise<Uint8Array>;
 }
 
 const ofBlob = (path: string, blob: Blob): FolderFile => ({
   path,
   image: async () => blob,
-  text: () => blob.text(),
+  bytes: async () => new Uint8Array(await blob.arrayBuffer()),
 });
 
 const ofDisk = ({ path, location }: { path: string; location: string }): FolderFile => ({
   path,
   image: async () => location,
-  text: () => new Response(readDisk(location)).text(),
+  bytes: () => readAll(readDisk(location)),
 });
 
 async function* walkHandle(folder: FileSystemDirectoryHandle, prefix: string): AsyncGenerator<FolderFile> {
@@ -37,7 +38,7 @@ async function* walkHandle(folder: FileSystemDirectoryHandle, prefix: string): A
     if (entry.kind === "directory") yield* walkHandle(entry as FileSystemDirectoryHandle, `${path}/`);
     else {
       const file = entry as FileSystemFileHandle;
-      yield { path, image: () => file.getFile(), text: async () => (await file.getFile()).text() };
+      yield { path, image: () => file.getFile(), bytes: async () => readAll((await file.getFile()).stream()) };
     }
   }
 }

@@ -2,9 +2,10 @@
 
 import { ClipError } from "../../workers/error.js";
 import { readTable, type TableColumns } from "./caption-table.js";
+import { decodeText } from "./decode-text.js";
 import { type Folder, type FolderFile, finder, listFolder } from "./files.js";
 import type { ImageTextPair } from "./pairs.js";
-import { badSample, type CaptionOptions, isImage, readCaptions, sample } from "./sample.js";
+import { badSample, type CaptionOptions, checkCaptionOptions, isImage, sampleOfText } from "./sample.js";
 
 /** How a folder is read. */
 export interface ImageFolderOptions extends TableColumns, CaptionOptions {
@@ -43,6 +44,7 @@ export async function* imageFolder(
   folder: Folder,
   options: ImageFolderOptions = {},
 ): AsyncGenerator<ImageTextPair, void, undefined> {
+  checkCaptionOptions(options);
   const files = await listFolder(folder);
   const captions = new Map(
     files.filter(({ path }) => split(path)[1] === "txt").map((file) => [split(file.path)[0], file]),
@@ -54,13 +56,13 @@ export async function* imageFolder(
   const table = findTable(files, options.table);
   if (table) {
     const beside = table.path.slice(0, table.path.lastIndexOf("/") + 1);
-    yield* readTable(await table.text(), table.path, options, finder(files, beside));
+    yield* readTable(decodeText(await table.bytes(), options.encoding), table.path, options, finder(files, beside));
     return;
   }
   for (const image of images) {
     const [key] = split(image.path);
     const file = captions.get(key);
-    if (file) yield sample(key, await image.image(), readCaptions(await file.text(), options));
+    if (file) yield sampleOfText(key, await image.image(), await file.bytes(), options);
     else yield badSample(key, `expected a caption for ${image.path} in ${key}.txt, got no such file`);
   }
 }

@@ -45,3 +45,8 @@ export function nameOf(source: ReadableSource): string | undefined {
   if (isResponse(source)) return source.url || undefined;
   return typeof source === "object" && "name" in source && typeof source.name === "string" ? source.name : undefined;
 }
+
+/** All bytes of a stream. */
+export async function readAll(stream: ReadableStream<Uint8Array>): Promise<Uint8Array> {
+  return new Uint8Array(await new Response(stream as ReadableStream<Uint8Array<ArrayBuffer>>).arrayBuffer());
+}

@@ -1,12 +1,13 @@
 /** What readers of data sets have in common. */
 
-import { ClipError } from "../../workers/error.js";
+import { ClipError, toClipError } from "../../workers/error.js";
 import type { ImageInput } from "../images.js";
 import { invalidOption } from "../invalid-option.js";
+import { checkEncoding, decodeText, type EncodingOptions } from "./decode-text.js";
 import type { ImageTextPair } from "./pairs.js";
 
 /** How captions are read. */
-export interface CaptionOptions {
+export interface CaptionOptions extends EncodingOptions {
   /**
    * What a caption file holds: one caption, or one on each line. With several, each epoch takes one of them, and each is
    * asked for in `evaluate`. @default "whole"
@@ -19,18 +20,38 @@ const IMAGE_EXTENSIONS: ReadonlySet<string> = new Set(["png", "jpg", "jpeg", "we
 /** Whether a file of that extension, in lower case, is a picture. */
 export const isImage = (extension: string) => IMAGE_EXTENSIONS.has(extension);
 
-/** The captions in a file's text; none in an empty one. */
-export function readCaptions(text: string, { captions = "whole" }: CaptionOptions): string[] {
+/** @throws ClipError `invalid-option` */
+export function checkCaptionOptions({ captions = "whole", encoding }: CaptionOptions): void {
   if (!["whole", "lines"].includes(captions)) throw invalidOption("captions", "whole or lines", captions);
-  const parts = captions === "whole" ? [text] : text.split("\n");
-  return parts.map((part) => part.trim()).filter((part) => part !== "");
+  checkEncoding(encoding);
 }
 
 /** A picture with its captions. */
 export function sample(key: string, image: ImageInput, captions: readonly string[]): ImageTextPair {
-  const [text, ...moreTexts] = captions;
+  const [text, ...moreTexts] = captions.map((caption) => caption.trim()).filter((caption) => caption !== "");
   if (text === undefined) return badSample(key, "expected a caption, got none");
+  const wrong = captions.map((caption) => /[\0\p{Surrogate}]/u.exec(caption)?.[0]).find((found) => found !== undefined);
+  if (wrong !== undefined) {
+    const code = (wrong.codePointAt(0) as number).toString(16).toUpperCase().padStart(4, "0");
+    return badSample(key, `expected a caption of characters, got one with U+${code}`);
+  }
   return { key, image, text, ...(moreTexts.length > 0 && { moreTexts }) };
+}
+
+/** A picture with the captions in a text file's bytes. */
+export function sampleOfText(
+  key: string,
+  image: ImageInput,
+  bytes: Uint8Array,
+  { captions, encoding }: CaptionOptions,
+): ImageTextPair {
+  let text: string;
+  try {
+    text = decodeText(bytes, encoding);
+  } catch (error) {
+    return badSample(key, `its caption: ${toClipError(error).message}`);
+  }
+  return sample(key, image, captions === "lines" ? text.split(/\r\n?|\n/) : [text]);
 }
 
 /** A sample that is no pair: it stops a run, or is left out, as the run says. */

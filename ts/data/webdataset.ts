@@ -5,8 +5,8 @@ import { ClipError, toClipError } from "../../workers/error.js";
 import { asArray } from "../describe.js";
 import { invalidOption } from "../invalid-option.js";
 import type { ImageTextPair } from "./pairs.js";
-import { nameOf, openReadable, type ReadableSource } from "./readable.js";
-import { badSample, type CaptionOptions, isImage, readCaptions, sample } from "./sample.js";
+import { nameOf, openReadable, type ReadableSource, readAll } from "./readable.js";
+import { badSample, type CaptionOptions, checkCaptionOptions, isImage, sampleOfText } from "./sample.js";
 
 /** A shard: its bytes, all at once or as they arrive, or where it is. */
 export type WebDatasetSource = ReadableSource;
@@ -56,10 +56,6 @@ function splitName(path: string): [key: string, extension: string] {
   return dot === -1 ? [path, ""] : [path.slice(0, dot), path.slice(dot + 1).toLowerCase()];
 }
 
-async function readAll(stream: ReadableStream<Uint8Array>): Promise<Uint8Array> {
-  return new Uint8Array(await new Response(stream as ReadableStream<Uint8Array<ArrayBuffer>>).arrayBuffer());
-}
-
 /** The pairs of one shard. */
 async function* readShard(
   source: WebDatasetSource,
@@ -69,7 +65,7 @@ async function* readShard(
   const entries = (await openReadable(source)).pipeThrough(end.stream).pipeThrough(createTarDecoder({ strict: true }));
   let key: string | undefined;
   let image: Uint8Array | undefined;
-  let text: string[] | undefined;
+  let text: Uint8Array | undefined;
 
   const finish = (): ImageTextPair | undefined => {
     if (key === undefined || (image === undefined && text === undefined)) return undefined;
@@ -77,7 +73,7 @@ async function* readShard(
     const pair =
       image === undefined || text === undefined
         ? badSample(key, `expected a picture and a caption, got ${has} without a ${lacks}`)
-        : sample(key, image, text);
+        : sampleOfText(key, image, text, options);
     key = image = text = undefined;
     return pair;
   };
@@ -97,7 +93,7 @@ async function* readShard(
       }
       const bytes = await readAll(body);
       if (picture) image = bytes;
-      else text = readCaptions(new TextDecoder().decode(bytes), options);
+      else text = bytes;
     }
   } catch (error) {
     if (error instanceof ClipError) throw error;
@@ -172,6 +168,7 @@ export async function* webDataset(
   { shuffle = 0, seed = 0, ...options }: WebDatasetOptions = {},
 ): AsyncGenerator<ImageTextPair, void, undefined> {
   if (!(Number.isInteger(shuffle) && shuffle >= 0)) throw invalidOption("shuffle", "a whole number from 0", shuffle);
+  checkCaptionOptions(options);
   const sources = asArray<WebDatasetSource>(shards).flatMap((shard): WebDatasetSource[] =>
     typeof shard === "string" ? expand(shard) : [shard],
   );

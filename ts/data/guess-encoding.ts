@@ -1,0 +1,69 @@
+/** Which encoding bytes are probably in, for messages: nothing is decoded by a guess. */
+
+import { decodeAs } from "./encodings.js";
+
+/** An encoding, and what text in it mostly consists of. */
+interface Guess {
+  encoding: string;
+  usual: RegExp;
+  /** Of encodings with several bytes a character: the pattern is one of bytes. */
+  ofBytes?: true;
+}
+
+const LATIN = /(?=\p{Script=Latin})(?:(?<!\p{Ll})\p{Lu}|\p{Ll})|[‘’“”„–—…•™©®°€£«»¿¡]/gu;
+const CYRILLIC = /(?<!\p{L})[А-ЯЁІЇЄҐ]?[а-яёіїєґ]+(?!\p{L})/gu;
+const GREEK = /(?<!\p{L})[Α-ΩΆΈΉΊΌΎΏ]?[α-ωάέήίόύώϊϋΐΰ]+(?!\p{L})/gu;
+
+const WESTERN: readonly Guess[] = [
+  { encoding: "windows-1252", usual: LATIN },
+  { encoding: "windows-1250", usual: LATIN },
+  { encoding: "macintosh", usual: LATIN },
+];
+
+// the commoner half of each character set; what is narrower comes first
+const OTHERS: readonly Guess[] = [
+  // kanji beside kana, which are no characters of its neighbours' languages
+  {
+    encoding: "euc-jp",
+    usual: /(?:[\xb0-\xcf][\xa1-\xfe])*(?:[\xa4\xa5][\xa1-\xf6])+(?:[\xb0-\xcf][\xa1-\xfe])*/g,
+    ofBytes: true,
+  },
+  { encoding: "windows-1251", usual: CYRILLIC },
+  { encoding: "koi8-r", usual: CYRILLIC },
+  { encoding: "windows-1253", usual: GREEK },
+  { encoding: "euc-kr", usual: /[\xb0-\xc8][\xa1-\xfe]/g, ofBytes: true },
+  { encoding: "gb18030", usual: /[\xa1\xa3\xb0-\xd7][\xa1-\xfe]/g, ofBytes: true },
+  { encoding: "shift_jis", usual: /[\x82\x83\x88-\x97][\x40-\xfc]|\x81[\x40-\x5b\x75-\x78]/g, ofBytes: true },
+  { encoding: "big5", usual: /[\xa1\xa4-\xc6][\x40-\x7e\xa1-\xfe]/g, ofBytes: true },
+];
+
+const highOf = (text: string) => text.replace(/[^\x80-\uffff]/g, "");
+
+/** Share of what is not ASCII that is usual in text of that encoding. */
+function scoreOf(bytes: Uint8Array, raw: string, { encoding, usual, ofBytes }: Guess): number {
+  const text = decodeAs(bytes, encoding);
+  if (text === undefined) return 0;
+  const seen = ofBytes ? raw : text;
+  return highOf((seen.match(usual) ?? []).join("")).length / highOf(seen).length;
+}
+
+/** UTF-16 and UTF-32 have zeros beside each ASCII character, on the side that says their order. */
+function guessWide(bytes: Uint8Array): string | undefined {
+  const [a, b, c, d] = [0, 1, 2, 3].map((at) => bytes.some((byte, i) => byte === 0 && i % 4 === at));
+  if (b && c && a !== d) return a ? "utf-32be" : "utf-32le";
+  if (bytes.length % 2 === 0 && (a || c) !== (b || d)) return a || c ? "utf-16be" : "utf-16le";
+  return undefined;
+}
+
+/** Name of the encoding that bytes which are no text in UTF-8 are probably in; nothing where none seems likely. */
+export function guessEncoding(bytes: Uint8Array): string | undefined {
+  if (bytes.includes(0)) return guessWide(bytes);
+  const raw = Array.from(bytes, (byte) => String.fromCharCode(byte)).join("");
+  if (raw.includes("\x1b$")) return "iso-2022-jp";
+  // of Latin text, few letters have accents
+  const western = highOf(raw).length < 0.3 * raw.length;
+  const guesses = western ? [...WESTERN, ...OTHERS] : [...OTHERS, ...WESTERN];
+  const scores = guesses.map((guess) => scoreOf(bytes, raw, guess));
+  const best = Math.max(...scores);
+  return best > 0.7 ? guesses[scores.indexOf(best)]?.encoding : undefined;
+}
