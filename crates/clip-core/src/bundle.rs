@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{DType, Device, Tensor, TensorData};
 
-use crate::checkpoint::{Adapter, Header, Layout, LoadOptions, Loading, metadata, save};
-use crate::config::{ClipConfig, TextPooling, invalid};
+use crate::checkpoint::{Adapter, Header, Layout, LoadOptions, Loading, metadata, save, towers_there};
+use crate::config::{ClipConfig, TextPooling, invalid, is_hf};
 use crate::device::read;
 use crate::embed::{embed_ids, embed_pixels};
 use crate::error::{ClipError, Result};
@@ -69,7 +69,9 @@ impl Opening {
         let config_json = files.config.or(in_metadata(metadata::CONFIG)).ok_or(ClipError::InvalidCheckpoint {
             message: "expected a config beside the weights or in their metadata, got none".into(),
         })?;
-        let config = ClipConfig::from_json(config_json)?;
+        let (config, described) = ClipConfig::of_towers(config_json)?;
+        let mut warnings = Vec::new();
+        let towers = towers_there(options.towers, [described.image(), described.text()], "config", &mut warnings)?;
         if config.text.vocab_size == 0 {
             return Err(invalid("text.vocab_size", "1 or more", 0));
         }
@@ -78,7 +80,7 @@ impl Opening {
         let reference = match (files.reference, in_metadata(metadata::REFERENCE)) {
             (Some(reference), _) => reference,
             (None, Some(name)) => Reference::from_name(name)?,
-            (None, None) if config_json.contains("\"vision_config\"") => Reference::Hf,
+            (None, None) if is_hf(config_json) => Reference::Hf,
             (None, None) => Reference::default(),
         };
         let mut tokenizer = match (files.tokenizer, files.merges.or(in_metadata(metadata::MERGES))) {
@@ -97,16 +99,16 @@ impl Opening {
         if let (Some(tokenizer), Some(padding)) = (&mut tokenizer, padding) {
             tokenizer.padding = padding;
         }
-        let loading = Loading::new(headers, &config, options, device)?;
-        let mut opening = Self {
-            config,
-            tokenizer: None,
-            reference,
-            preprocess,
-            towers: options.towers,
-            loading,
-            warnings: Vec::new(),
-        };
+        let loading = Loading::new(headers, &config, LoadOptions { towers, ..options }, device)?;
+        warnings.extend(loading.warnings().iter().cloned());
+        let (size, rest) = (config.vision.image_size(), config.vision.pixels_left_out());
+        if rest > 0 && towers.image() {
+            warnings.push(format!(
+                "the patches do not divide the image of {size} pixels: its last {rest} columns and rows are not looked at"
+            ));
+        }
+        let mut opening =
+            Self { config, tokenizer: None, reference, preprocess, towers: loading.towers(), loading, warnings };
         if let Some(tokenizer) = tokenizer {
             opening.set_tokenizer(tokenizer)?;
         }
@@ -237,8 +239,13 @@ impl Bundle {
     /// - output: `[m, n]`
     ///
     /// # Errors
-    /// `empty-batch`, `shape-mismatch`, `device-failed`.
+    /// `missing-tensor` for weights without a temperature; `empty-batch`, `shape-mismatch`, `device-failed`.
     pub async fn logits_per_image(&self, images: &[f32], texts: &[f32]) -> Result<Vec<f32>> {
+        if !self.model.has_logit_scale {
+            let hint =
+                ": the weights of towers alone say how alike two embeddings are, not how sure the model is of it";
+            return Err(ClipError::MissingTensor { name: "logit_scale".into(), hint });
+        }
         let device = self.model.device();
         let dim = self.config.embed_dim;
         let rows = |values: &[f32], what: &str| -> Result<Tensor<2>> {

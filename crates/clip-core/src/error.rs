@@ -116,10 +116,12 @@ pub enum ClipError {
         message: String,
     },
     /// A checkpoint without a tensor that the model needs.
-    #[error("missing tensor: expected {name} in the checkpoint, got none")]
+    #[error("missing tensor: expected {name} in the checkpoint, got none{hint}")]
     MissingTensor {
         /// Key in the checkpoint's own layout.
         name: String,
+        /// What may be the reason, after a colon; mostly empty.
+        hint: &'static str,
     },
     /// A checkpoint with a tensor that the model has no place for: another model's weights, or another's config.
     #[error("extra tensor: expected none beyond what the config describes, got {name}")]
@@ -127,8 +129,8 @@ pub enum ClipError {
         /// Key in the checkpoint's own layout.
         name: String,
     },
-    /// A tower that the model was loaded without.
-    #[error("no {tower} tower: expected the model to be loaded with it, got one loaded without")]
+    /// A tower that the model does not have.
+    #[error("no {tower} tower: expected weights that hold one and are loaded with it, got a model without")]
     MissingTower {
         /// `image` or `text`.
         tower: String,
@@ -194,6 +196,11 @@ impl ClipError {
     /// An option whose value is none of the names it knows.
     pub(crate) fn unknown_name(option: &str, expected: &str, got: &str) -> Self {
         Self::invalid_option(option, expected, format!("{got:?}"))
+    }
+
+    /// A tensor that is not there, for no reason that is known.
+    pub(crate) fn missing_tensor(name: &str) -> Self {
+        Self::MissingTensor { name: name.into(), hint: "" }
     }
 
     /// A model that transformers has no class for.

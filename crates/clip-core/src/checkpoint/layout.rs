@@ -121,6 +121,22 @@ impl Layout {
     }
 }
 
+/// Steps that wrappers of a model put into the names of its tensors: `torch.compile`, data parallelism in its kinds,
+/// checkpointing.
+const WRAPPERS: [&str; 5] =
+    ["module", "_orig_mod", "_forward_module", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"];
+
+/// Names of the attribute that holds the model in the classes round it. Transformers strips the first two.
+const HOLDERS: [&str; 3] = ["clip.", "siglip.", "model."];
+
+/// A tensor's name as the model itself has it: <https://github.com/mlfoundations/open_clip/blob/v3.3.0/src/open_clip/factory.py#L176>
+/// strips `module.`, transformers the name of the base model.
+pub(crate) fn unwrapped(name: &str) -> String {
+    let steps: Vec<&str> = name.split('.').filter(|step| !WRAPPERS.contains(step)).collect();
+    let name = steps.join(".");
+    HOLDERS.iter().find_map(|holder| name.strip_prefix(holder)).map_or(name.clone(), Into::into)
+}
+
 /// Names of one checkpoint: its layout, and what of it depends on the model.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Naming<'a> {
@@ -182,7 +198,12 @@ impl<'a> Naming<'a> {
         }
         let image = name.starts_with("vision_model.") || name.starts_with("visual.");
         let text = ["text_model.", "text.", "transformer.resblocks."].iter().any(|prefix| name.starts_with(prefix));
-        (image && towers != Towers::Text) || (text && towers != Towers::Image)
+        (image && towers.image()) || (text && towers.text())
+    }
+
+    /// Whether names are OpenCLIP's.
+    pub(crate) fn is_open_clip(&self) -> bool {
+        self.layout == Layout::OpenClip
     }
 
     /// Place of one of our parameters.
@@ -295,5 +316,20 @@ mod tests {
         assert_eq!(place.keys, [("a.q.weight".into(), 1), ("a.kv.weight".into(), 2)]);
         assert_eq!((place.expected_shape(0, &[4, 12]), place.expected_shape(1, &[4, 12])), (vec![4, 4], vec![8, 4]));
         assert_eq!(expand("··latent").expected_shape(0, &[5]), [1, 1, 5]);
+    }
+
+    #[test]
+    fn wrappers_leave_no_trace_in_names() {
+        for (name, expected) in [
+            ("visual.proj", "visual.proj"),
+            ("module.visual.proj", "visual.proj"),
+            ("_orig_mod.module.visual.proj", "visual.proj"),
+            ("module._orig_mod.clip.logit_scale", "logit_scale"),
+            ("visual._orig_mod.proj", "visual.proj"),
+            ("model.vision_model.post_layernorm.weight", "vision_model.post_layernorm.weight"),
+            ("modules.visual.proj", "modules.visual.proj"),
+        ] {
+            assert_eq!(unwrapped(name), expected);
+        }
     }
 }

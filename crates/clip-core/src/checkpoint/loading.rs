@@ -7,11 +7,11 @@ use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData, bf16, f16};
 use clip_kernels::{self as kernels, int8};
 
 use super::header::Header;
-use super::layout::Naming;
+use super::layout::{Naming, unwrapped};
 use super::stored::Stored;
-use crate::config::ClipConfig;
+use crate::config::{ClipConfig, LOGIT_SCALE_INIT};
 use crate::error::{ClipError, Result};
-use crate::model::{Clip, Towers};
+use crate::model::{Clip, LOGIT_BIAS_INIT, Towers};
 
 /// Bytes of a file that must be pushed, in the order of [`Loading::parts`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -111,6 +111,9 @@ impl Values {
             (Self::F32(values), Stored::Bf16) => {
                 each(&mut values[first..], bytes, |b| bf16::from_le_bytes(b).to_f32(), f32::is_finite)
             }
+            (Self::F32(values), Stored::F64) => {
+                each(&mut values[first..], bytes, |b| f64::from_le_bytes(b) as f32, f32::is_finite)
+            }
             (Self::F16(values), Stored::F16) => each(&mut values[first..], bytes, f16::from_le_bytes, f16::is_finite),
             // rounded only where that is asked for
             (Self::F16(values), Stored::F32) => {
@@ -118,6 +121,9 @@ impl Values {
             }
             (Self::F16(values), Stored::Bf16) => {
                 each(&mut values[first..], bytes, |b| f16::from_f32(bf16::from_le_bytes(b).to_f32()), f16::is_finite)
+            }
+            (Self::F16(values), Stored::F64) => {
+                each(&mut values[first..], bytes, |b| f16::from_f64(f64::from_le_bytes(b)), f16::is_finite)
             }
         }
     }
@@ -173,34 +179,46 @@ pub struct Loading {
     rest: Vec<u8>,
     /// First tensor with a value that is no number.
     not_finite: Option<String>,
+    towers: Towers,
+    warnings: Vec<String>,
 }
+
+/// What a projection's absence may come from.
+const NO_PROJECTION: &str = ": a CLIPTextModel or CLIPVisionModel, such as Stable Diffusion's text_encoder, ends before the \
+    space that images and texts share; take the CLIPTextModelWithProjection, CLIPVisionModelWithProjection or CLIPModel";
 
 impl Loading {
     /// Checks names, types and shapes of everything that the model needs, before any weight is read. `files` are the
-    /// headers of a checkpoint's files.
+    /// headers of a checkpoint's files. Of the towers asked for, those are loaded that the weights hold, and of both one
+    /// without the other; see [`warnings`](Self::warnings).
     ///
     /// # Errors
-    /// `invalid-checkpoint`; `missing-tensor`, `extra-tensor` and `shape-mismatch` naming the tensor.
+    /// `invalid-checkpoint`; `missing-tower` where a tower was asked for alone and is not there; `missing-tensor`, `extra-tensor` and `shape-mismatch` naming the tensor.
     pub fn new(files: &[Header], config: &ClipConfig, options: LoadOptions, device: &Device) -> Result<Self> {
-        let mut home: HashMap<&str, usize> = HashMap::new();
+        // by the name that the model itself has for a tensor: its file, and its name there
+        let mut home: HashMap<String, (usize, &str)> = HashMap::new();
         for (file, header) in files.iter().enumerate() {
             for name in header.names() {
-                if home.insert(name, file).is_some() {
-                    return Err(ClipError::InvalidCheckpoint {
-                        message: format!("expected {name} in one of the files, got it in two"),
-                    });
+                if let Some((_, other)) = home.insert(unwrapped(name), (file, name)) {
+                    let got = if other == name { "it in two".into() } else { format!("{} as well", name.max(other)) };
+                    let message = format!("expected {} in one of the files, got {got}", name.min(other));
+                    return Err(ClipError::InvalidCheckpoint { message });
                 }
             }
         }
-        let naming = Naming::detect(config, home.keys().copied())?;
+        let naming = Naming::detect(config, home.keys().map(String::as_str))?;
+        let mut warnings = Vec::new();
+        let there = [Towers::Image, Towers::Text].map(|tower| home.keys().any(|name| naming.is_of(name, tower)));
+        let towers = towers_there(options.towers, there, "weights", &mut warnings)?;
         // training computes with what it keeps
         let keep_half =
             options.precision != Precision::F32 && !device.is_autodiff() && device.supports_dtype(FloatDType::F16);
         let most_values = options.most_tensor_bytes.map(|bytes| usize::try_from(bytes / 4).unwrap_or(usize::MAX));
-        let blank = config.blank(options.towers, most_values, device);
+        let mut blank = config.blank(towers, most_values, device);
         let mut specs = Specs::default();
         blank.visit(&mut specs);
         let (mut parts, mut targets): (Vec<Part>, Vec<Target>) = (Vec::new(), Vec::new());
+        let mut done = HashMap::new();
         // rows of the token table that are placed already
         let mut table_rows = 0;
         for (path, shape) in specs.found {
@@ -209,16 +227,34 @@ impl Loading {
             let mut offset = 0;
             let int8 = options.precision == Precision::Int8 && place.transposed && path.contains(".resblocks.");
             let mut half = keep_half && shape.len() >= 2 && !int8;
+            if path.starts_with("logit_") && !home.contains_key(&path) {
+                // https://github.com/mlfoundations/open_clip/blob/v3.3.0/src/open_clip/factory.py#L212
+                let as_open_clip = path == "logit_bias" && naming.is_open_clip() && home.contains_key("logit_scale");
+                let (value, what) = match path.as_str() {
+                    "logit_bias" if as_open_clip => (0.0, "taken as 0, as OpenCLIP does"),
+                    "logit_bias" => (LOGIT_BIAS_INIT, NO_LOGITS),
+                    _ => (LOGIT_SCALE_INIT as f32, NO_LOGITS),
+                };
+                blank.has_logit_scale &= as_open_clip;
+                if towers == Towers::Both {
+                    warnings.push(format!("{path} is not in the weights: {what}"));
+                }
+                done.insert(path, Filled::Rows(Tensor::from_data([value], device)));
+                continue;
+            }
             for (index, (key, _)) in place.keys.iter().enumerate() {
-                let file = *home.get(key.as_str()).ok_or_else(|| ClipError::MissingTensor { name: key.clone() })?;
-                let info = files[file].tensor(key).ok_or_else(|| ClipError::MissingTensor { name: key.clone() })?;
+                let found = home.get(key).and_then(|&(file, name)| Some((file, name, files[file].tensor(name)?)));
+                let Some((file, key, info)) = found else {
+                    let hint = if key.ends_with("_projection.weight") { NO_PROJECTION } else { "" };
+                    return Err(ClipError::MissingTensor { name: key.clone(), hint });
+                };
+                let dtype = Stored::of(key, info)?;
                 let mut expected = place.expected_shape(index, &shape);
                 let values = expected.iter().product::<usize>();
                 if is_table {
                     expected[0] = config.text.vocab_size;
                 }
                 check_shape(key, &info.shape, &expected)?;
-                let dtype = Stored::of(key, info)?;
                 half &= dtype == Stored::F16 || is_table && options.precision == Precision::Int8;
                 let (mut begin, mut end) = files[file].bytes_of(info);
                 if is_table {
@@ -226,16 +262,16 @@ impl Loading {
                     end = begin + (values * dtype.bytes()) as u64;
                     table_rows += shape[0];
                 }
-                parts.push(Part { file, begin, end, name: key.clone(), dtype, target: targets.len(), offset });
+                parts.push(Part { file, begin, end, name: key.into(), dtype, target: targets.len(), offset });
                 offset += values;
             }
             let missing = place.keys.len();
             targets.push(Target { path, shape, transposed: place.transposed, half, int8, missing, values: None });
         }
         let used: HashSet<&str> = parts.iter().map(|part| part.name.as_str()).collect();
-        let extra = |name: &&&str| !used.contains(**name) && naming.is_of(name, options.towers);
+        let extra = |(ours, (_, name)): &(&String, &(usize, &str))| !used.contains(name) && naming.is_of(ours, towers);
         // the smallest, so that the message does not depend on the order of a map
-        if let Some(name) = home.keys().filter(extra).min() {
+        if let Some((_, (_, name))) = home.iter().filter(extra).min() {
             return Err(ClipError::ExtraTensor { name: (*name).into() });
         }
         parts.sort_by_key(|part| (part.file, part.begin));
@@ -244,13 +280,25 @@ impl Loading {
             parts,
             targets,
             as_stored: kernels::multiplies_columns(device),
-            done: HashMap::new(),
+            done,
             device: device.clone(),
             part: 0,
             pushed: 0,
             rest: Vec::new(),
             not_finite: None,
+            towers,
+            warnings,
         })
+    }
+
+    /// The towers that are loaded.
+    pub fn towers(&self) -> Towers {
+        self.towers
+    }
+
+    /// What the weights lack, in words.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// What must be pushed, in this order.
@@ -372,6 +420,27 @@ pub fn load(bytes: &[u8], config: &ClipConfig, options: LoadOptions, device: &De
     let mut loading = Loading::new(&[header], config, options, device)?;
     loading.push_from(bytes)?;
     Ok(loading.finish()?.model)
+}
+
+const NO_LOGITS: &str = "embeddings are what they should be, logits are refused, and training starts where CLIP's does";
+
+/// The towers that were asked for and are there, in the weights or in the config.
+pub(crate) fn towers_there(
+    asked: Towers,
+    [image, text]: [bool; 2],
+    place: &str,
+    warnings: &mut Vec<String>,
+) -> Result<Towers> {
+    let Some(found) = Towers::of(image && asked.image(), text && asked.text()) else {
+        return Err(ClipError::MissingTower { tower: if asked.image() { "image" } else { "text" }.into() });
+    };
+    if found != asked {
+        let (there, missing) = if found == Towers::Image { ("image", "text") } else { ("text", "image") };
+        warnings.push(format!(
+            "no {missing} tower in the {place}: loaded without, as towers: \"{there}\" does without this warning"
+        ));
+    }
+    Ok(found)
 }
 
 fn check_shape(key: &str, got: &[u64], expected: &[usize]) -> Result<()> {

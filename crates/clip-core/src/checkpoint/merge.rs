@@ -89,7 +89,7 @@ impl Matrix {
         let wrong = |expected: &str, got: String| ClipError::InvalidCheckpoint {
             message: format!("{name}: expected {expected}, got {got}"),
         };
-        let Some(info) = header.tensor(name) else { return Err(ClipError::MissingTensor { name: name.into() }) };
+        let Some(info) = header.tensor(name) else { return Err(ClipError::missing_tensor(name)) };
         let [rows, columns] = info.shape[..] else { return Err(wrong("a matrix", format!("{:?}", info.shape))) };
         let stored = Stored::of(name, info)?;
         let (begin, end) = header.bytes_of(info);

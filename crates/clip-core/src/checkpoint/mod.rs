@@ -15,6 +15,7 @@ mod stored;
 pub use gradients::save_gradients;
 pub use header::{Header, TensorInfo};
 pub use layout::Layout;
+pub(crate) use loading::towers_there;
 pub use loading::{LoadOptions, Loaded, Loading, Part, Precision, load};
 pub use merge::Adapter;
 pub use save::save;

@@ -28,6 +28,9 @@ pub async fn save(
     let naming = Naming::new(layout, config)?;
     let mut collector = Collector { path: Vec::new(), tensors: Vec::new() };
     model.visit(&mut collector);
+    if !model.has_logit_scale {
+        collector.tensors.retain(|tensor| !tensor.path.starts_with("logit_"));
+    }
     write(collector.tensors, &naming, metadata).await
 }
 

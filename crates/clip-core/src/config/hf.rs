@@ -7,16 +7,69 @@ use super::{
     Activation, ClipConfig, LOGIT_SCALE_INIT, Objective, TextConfig, TextPooling, VisionConfig, VitConfig, invalid,
 };
 use crate::error::{ClipError, Result};
+use crate::model::Towers;
+
+/// Told by what only transformers writes.
+pub(super) fn is_hf(value: &Value) -> bool {
+    let has = |key: &&str| value.get(key).is_some();
+    ["vision_config", "text_config", "model_type"].iter().any(has) && !["model_cfg", "vision_cfg"].iter().any(has)
+}
 
 /// Reads a config; what is left out has the default of transformers' `CLIPConfig` or `SiglipConfig`.
-pub(super) fn read(value: &Value) -> Result<ClipConfig> {
-    let value = &with_early_fields(value);
+pub(super) fn read(value: &Value) -> Result<(ClipConfig, Towers)> {
+    let (value, towers) = &of_one_tower(value).unwrap_or_else(|| (with_early_fields(value), Towers::Both));
     let root = Fields::root(value);
     let (vision, text) = (root.object("vision_config")?, root.object("text_config")?);
-    match root.str("model_type")?.unwrap_or("clip") {
+    let config = match root.str("model_type")?.unwrap_or("clip") {
         "clip" => clip(&root, &vision, &text),
         "siglip" => siglip(&vision, &text),
-        other => Err(invalid("model_type", "\"clip\" or \"siglip\"", format!("{other:?}"))),
+        other => {
+            let expected = "\"clip\" or \"siglip\", or one tower of them such as \"clip_vision_model\"";
+            Err(invalid("model_type", expected, format!("{other:?}")))
+        }
+    }?;
+    Ok((config, *towers))
+}
+
+/// A tower's own config as part of a whole one, where it is one. The other tower is made to fit.
+fn of_one_tower(value: &Value) -> Option<(Value, Towers)> {
+    let (family, towers) = match value.get("model_type")?.as_str()? {
+        "clip_vision_model" => ("clip", Towers::Image),
+        "clip_text_model" => ("clip", Towers::Text),
+        "siglip_vision_model" => ("siglip", Towers::Image),
+        "siglip_text_model" => ("siglip", Towers::Text),
+        _ => return None,
+    };
+    let first = |keys: [&str; 2], default: u64| {
+        keys.iter().find_map(|key| value.get(key).filter(|v| !v.is_null()).cloned()).unwrap_or_else(|| default.into())
+    };
+    let other = match (family, towers) {
+        ("siglip", Towers::Image) => json!({"projection_size": first(["hidden_size"; 2], 768)}),
+        ("siglip", _) => {
+            json!({"hidden_size": first(["projection_size", "hidden_size"], 768), "num_attention_heads": 1})
+        }
+        _ => json!({}),
+    };
+    let (vision, text) = if towers == Towers::Image { (value.clone(), other) } else { (other, value.clone()) };
+    Some((json!({"model_type": family, "vision_config": vision, "text_config": text}), towers))
+}
+
+/// Width of the shared space. The root's counts, as in transformers, which takes 512 where it has none; a config that says it
+/// of its towers alone means theirs.
+fn projection_dim(root: &Fields<'_>, vision: &Fields<'_>, text: &Fields<'_>) -> Result<usize> {
+    let of = |fields: &Fields<'_>| -> Result<Option<usize>> {
+        Ok(match fields.get("projection_dim") {
+            Some(_) => Some(fields.usize("projection_dim", 0)?),
+            None => None,
+        })
+    };
+    match (of(root)?, of(vision)?, of(text)?) {
+        (Some(dim), _, _) => Ok(dim),
+        (None, Some(vision), Some(text)) if vision != text => {
+            let got = format!("none, {vision} in vision_config and {text} in text_config");
+            Err(invalid("projection_dim", "the width of the shared space", got))
+        }
+        (None, vision, text) => Ok(vision.or(text).unwrap_or(512)),
     }
 }
 
@@ -63,7 +116,7 @@ fn vit(vision: &Fields<'_>, defaults: (usize, Activation, f64)) -> Result<VitCon
 fn clip(root: &Fields<'_>, vision: &Fields<'_>, text: &Fields<'_>) -> Result<ClipConfig> {
     let eos = text.usize("eos_token_id", 49_407)?;
     Ok(ClipConfig {
-        embed_dim: root.usize("projection_dim", 512)?,
+        embed_dim: projection_dim(root, vision, text)?,
         objective: Objective::Softmax,
         vision: VisionConfig::Vit(vit(vision, (32, Activation::QuickGelu, 1e-5))?),
         text: TextConfig {

@@ -10,6 +10,12 @@ use serde_json::{Map, Value};
 pub(crate) use fields::Fields;
 
 use crate::error::{ClipError, Result};
+use crate::model::Towers;
+
+/// Whether a config is one of Hugging Face's; what is no JSON is none.
+pub(crate) fn is_hf(json: &str) -> bool {
+    serde_json::from_str(json).is_ok_and(|value| hf::is_hf(&value))
+}
 
 /// ln(1 / 0.07), where CLIP's learned temperature starts (arXiv 2103.00020, section 2.5).
 pub const LOGIT_SCALE_INIT: f64 = 2.659_260_036_932_778;
@@ -92,6 +98,15 @@ impl VisionConfig {
             Self::Vit(c) | Self::Siglip(c) => c.image_size,
             Self::Resnet(c) => c.image_size,
             Self::Mci(c) => c.image_size,
+        }
+    }
+
+    /// Pixels at the right and at the bottom that no patch covers. Where the patches do not divide the image, all references
+    /// leave the rest out, as a convolution does.
+    pub fn pixels_left_out(&self) -> usize {
+        match self {
+            Self::Vit(c) | Self::Siglip(c) => c.image_size % c.patch_size,
+            Self::Resnet(_) | Self::Mci(_) => 0,
         }
     }
 
@@ -233,18 +248,33 @@ impl ClipConfig {
     /// # Errors
     /// `invalid-config` where a field is missing, of another type, or makes no model that is known here.
     pub fn from_json(json: &str) -> Result<Self> {
+        match Self::of_towers(json)? {
+            (config, Towers::Both) => Ok(config),
+            (_, one) => {
+                Err(invalid("model_type", "a config of both towers", format!("one of the {one:?} tower alone")))
+            }
+        }
+    }
+
+    /// As [`from_json`](Self::from_json), and takes `config.json` of one tower as well: `CLIPVisionModelWithProjection` and
+    /// its like. The other tower, which there is no use for, has transformers' defaults.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn of_towers(json: &str) -> Result<(Self, Towers)> {
         let value: Value = serde_json::from_str(json).map_err(|e| invalid("(root)", "a JSON object", e))?;
         let has = |key: &str| value.get(key).is_some();
-        let mut config = if has("vision_config") {
+        let (mut config, towers) = if hf::is_hf(&value) {
             hf::read(&value)?
         } else if has("model_cfg") || has("vision_cfg") {
-            open_clip::read(&value)?
+            (open_clip::read(&value)?, Towers::Both)
         } else {
-            serde_json::from_value(value).map_err(|e| invalid("(root)", "the fields of ClipConfig", e))?
+            let own = serde_json::from_value(value).map_err(|e| invalid("(root)", "the fields of ClipConfig", e))?;
+            (own, Towers::Both)
         };
         config.fill_defaults();
         config.validate()?;
-        Ok(config)
+        Ok((config, towers))
     }
 
     fn fill_defaults(&mut self) {
@@ -357,7 +387,10 @@ impl ResNetConfig {
         }
         range("vision.heads", self.heads, 1 << 10)?;
         divides("vision.heads", self.heads, self.out_width(), "last stage's width")?;
-        divides("vision.image_size", 32, self.image_size, "image size")
+        if !self.image_size.is_multiple_of(32) {
+            return Err(invalid("vision.image_size", "a multiple of 32", self.image_size));
+        }
+        Ok(())
     }
 }
 

@@ -13,7 +13,7 @@ use crate::config::{ClipConfig, LOGIT_SCALE_INIT, Objective};
 use crate::error::{ClipError, Result};
 
 /// Where SigLIP's bias starts (arXiv 2303.15343, section 3.2).
-const LOGIT_BIAS_INIT: f32 = -10.0;
+pub(crate) const LOGIT_BIAS_INIT: f32 = -10.0;
 
 /// Which towers a model has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -29,6 +29,26 @@ pub enum Towers {
 }
 
 impl Towers {
+    /// By which of them are there; none where neither is.
+    pub fn of(image: bool, text: bool) -> Option<Self> {
+        match (image, text) {
+            (true, true) => Some(Self::Both),
+            (true, false) => Some(Self::Image),
+            (false, true) => Some(Self::Text),
+            (false, false) => None,
+        }
+    }
+
+    /// Whether the image tower is among them.
+    pub fn image(self) -> bool {
+        self != Self::Text
+    }
+
+    /// Whether the text tower is among them.
+    pub fn text(self) -> bool {
+        self != Self::Image
+    }
+
     /// `both`, `image` or `text`.
     ///
     /// # Errors
@@ -50,6 +70,8 @@ pub struct Clip {
     pub visual: Option<ImageTower>,
     /// Text tower; none where the model was loaded without.
     pub text: Option<TextTransformer>,
+    /// Whether `logit_scale` was trained with the towers: weights of towers alone come without, and have no logits then.
+    pub has_logit_scale: bool,
     /// Logarithm of the inverse temperature, `[1]`.
     pub logit_scale: Param<Tensor<1>>,
     /// Added to the scaled similarities, `[1]`: SigLIP.
@@ -69,8 +91,9 @@ impl ClipConfig {
 
     fn build(&self, init: &mut ParamInit<'_>, towers: Towers) -> Clip {
         Clip {
-            visual: (towers != Towers::Text).then(|| ImageTower::init(&self.vision, self.embed_dim, init)),
-            text: (towers != Towers::Image).then(|| TextTransformer::init(&self.text, self.embed_dim, init)),
+            visual: towers.image().then(|| ImageTower::init(&self.vision, self.embed_dim, init)),
+            text: towers.text().then(|| TextTransformer::init(&self.text, self.embed_dim, init)),
+            has_logit_scale: true,
             logit_scale: init.constant([1], LOGIT_SCALE_INIT as f32),
             logit_bias: (self.objective == Objective::Sigmoid).then(|| init.constant([1], LOGIT_BIAS_INIT)),
         }

@@ -17,6 +17,7 @@ mod transformer;
 mod vision_transformer;
 
 pub use attention::Attention;
+pub(crate) use clip::LOGIT_BIAS_INIT;
 pub use clip::{Clip, Towers, logits, normalize};
 pub use image_tower::{ImageTower, image_count, pixel_batch};
 pub use init::{BlockInit, ParamInit};

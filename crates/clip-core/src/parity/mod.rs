@@ -9,6 +9,7 @@ mod mutation;
 mod preprocess;
 mod tokenizer;
 mod training;
+mod weights;
 
 use burn::tensor::Tensor;
 use serde_json::Value;

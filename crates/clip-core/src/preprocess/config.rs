@@ -29,7 +29,7 @@ impl Preprocess {
                 let value = parse(config)?;
                 if is_open_clip(&value) {
                     open_clip(&value, family)?
-                } else if value.get("vision_config").is_some() {
+                } else if crate::config::is_hf(config) {
                     Self { crop: CropRounding::Hf, ..family }
                 } else {
                     family

@@ -76,7 +76,9 @@ impl TrainingSession {
                 return Err(ClipError::MissingTower { tower: tower.into() });
             }
         }
-        let bundle = bundle.into_trainable();
+        let mut bundle = bundle.into_trainable();
+        // learned from here on, from where it starts
+        bundle.model.has_logit_scale = true;
         let trainer = Trainer::new(bundle.model);
         Ok(Self {
             config: bundle.config,
