@@ -1,9 +1,8 @@
 /** When a run is saved by itself, and where. */
 
-import { ClipError, toClipError } from "../workers/error.js";
+import { toClipError } from "../workers/error.js";
 import type { StepEvent } from "../workers/protocol.js";
-import { describe } from "./describe.js";
-import { checkCount, invalidOption } from "./invalid-option.js";
+import { number, type Schema, size, text } from "./options.js";
 import type { TrainingWarning } from "./training-watch.js";
 import type { WorkerClient } from "./worker-client.js";
 
@@ -22,17 +21,12 @@ export interface AutosaveOptions {
   keep?: number;
 }
 
-function check({ to, every = 1, seconds = 1, keep = 1 }: AutosaveOptions): void {
-  if (to !== undefined && (typeof to !== "string" || to === "")) {
-    throw new ClipError(
-      "invalid-option",
-      `invalid option autosave.to: expected the name of a folder, got ${describe(to)}`,
-    );
-  }
-  checkCount("autosave.every", every);
-  checkCount("autosave.keep", keep);
-  if (!(seconds > 0)) throw invalidOption("autosave.seconds", "a number above 0", seconds);
-}
+export const AUTOSAVE = {
+  to: text("the name of a folder"),
+  every: size,
+  seconds: number("a number above 0", (value) => value > 0),
+  keep: size,
+} satisfies Schema<AutosaveOptions>;
 
 /** The states of a run. */
 export class Autosave {
@@ -47,7 +41,6 @@ export class Autosave {
   #failing = false;
 
   constructor(options: AutosaveOptions) {
-    check(options);
     this.#to = options.to;
     this.#every = options.every ?? Number.POSITIVE_INFINITY;
     this.#seconds = options.seconds ?? (options.every === undefined ? 60 : Number.POSITIVE_INFINITY);

@@ -1,10 +1,9 @@
 /** What tells labels apart, however it came to. */
 
 import { ClipError } from "../workers/error.js";
-import { describe } from "./describe.js";
 import { type Embeddings, isEmbeddings } from "./embeddings.js";
 import type { ImageInput } from "./images.js";
-import { invalidOption } from "./invalid-option.js";
+import { checked, type Schema, size } from "./options.js";
 
 /** A label, and how well it fits. */
 export interface Prediction {
@@ -15,17 +14,17 @@ export interface Prediction {
   score: number;
 }
 
+/** How images are classified. */
+export interface ClassifyOptions {
+  /** Labels that are given. @default 5 */
+  topK?: number;
+}
+
+const CLASSIFY = { topK: size } satisfies Schema<ClassifyOptions>;
+
 /** What embeds images. */
 export interface EncodesImages {
   encodeImage(images: ImageInput | readonly ImageInput[]): Promise<Embeddings>;
-}
-
-/** Refuses what is no list of labels. */
-export function checkLabels(labels: readonly string[]): void {
-  const wrong = Array.isArray(labels) ? labels.findIndex((label) => typeof label !== "string") : 0;
-  if (wrong === -1) return;
-  const got = Array.isArray(labels) ? `${describe(labels[wrong])} at ${wrong}` : describe(labels);
-  throw invalidOption("labels", "strings", got);
 }
 
 /** Labels, and how well each fits an image. */
@@ -46,15 +45,13 @@ export abstract class Classifier {
   protected abstract scores(images: Embeddings): Promise<Float32Array>;
 
   /** The labels that fit an image best, best first; of many images, a list for each. */
-  classify(image: ImageInput, options?: { topK?: number }): Promise<Prediction[]>;
-  classify(images: readonly ImageInput[] | Embeddings, options?: { topK?: number }): Promise<Prediction[][]>;
+  classify(image: ImageInput, options?: ClassifyOptions): Promise<Prediction[]>;
+  classify(images: readonly ImageInput[] | Embeddings, options?: ClassifyOptions): Promise<Prediction[][]>;
   async classify(
     images: ImageInput | readonly ImageInput[] | Embeddings,
-    { topK = 5 }: { topK?: number } = {},
+    options: ClassifyOptions = {},
   ): Promise<Prediction[] | Prediction[][]> {
-    if (!(Number.isInteger(topK) && topK > 0)) {
-      throw invalidOption("topK", "a whole number above 0", topK);
-    }
+    const { topK = 5 } = checked("classify()", options, CLASSIFY);
     const embeddings = isEmbeddings(images) ? images : await this.#model.encodeImage(images);
     const [rows, dim] = embeddings.shape;
     if (dim !== this.#dim) {

@@ -19,13 +19,13 @@ import type {
 import { asArray } from "./describe.js";
 import { type Embeddings, isEmbeddings } from "./embeddings.js";
 import { encodeEach } from "./encode-each.js";
-import { type ImageInput, isPixelInput, type PixelInput, toWireImage } from "./images.js";
-import { checkCount, invalidOption } from "./invalid-option.js";
-import { LinearProbe } from "./linear-probe.js";
+import { type ImageInput, isPixelInput, PIXELS, type PixelInput, toWireImage } from "./images.js";
+import { LinearProbe, type ProbeOptions } from "./linear-probe.js";
+import { callback, check, checked, elsewhere, flag, oneOf, type Schema, signal, size, text, texts } from "./options.js";
 import { type ClipSource, type ServerOptions, toWireAdapter, toWireSource } from "./sources.js";
-import { isTokenInput, type TokenInput, toTexts } from "./texts.js";
+import { IDS, isTokenInput, type TokenInput, toTexts } from "./texts.js";
 import { WorkerClient } from "./worker-client.js";
-import { type Template, ZeroShotClassifier } from "./zero-shot.js";
+import { type LabelOptions, ZeroShotClassifier } from "./zero-shot.js";
 
 /** How a model is loaded. */
 export interface LoadOptions extends ServerOptions {
@@ -61,11 +61,36 @@ export interface LoadOptions extends ServerOptions {
   signal?: AbortSignal;
 }
 
+const SERVER = {
+  endpoint: text("an address"),
+  revision: text("a branch, a tag or a commit"),
+  headers: texts,
+} satisfies Schema<ServerOptions>;
+
+export const DEVICE = oneOf<DeviceChoice>("auto", "webgpu", "cpu");
+export const TOKENIZER = oneOf<TokenizerReference>("open_clip", "openai", "hf", "hf_normalized");
+export const LAYOUT = oneOf<CheckpointLayout>("hf", "open_clip");
+
+const LOAD = {
+  ...SERVER,
+  device: DEVICE,
+  towers: oneOf("both", "image", "text"),
+  dtype: oneOf("auto", "f32", "q8"),
+  maxTensorBytes: size,
+  tokenizer: TOKENIZER,
+  adapter: elsewhere<ClipSource>(),
+  cache: oneOf<boolean | "refresh">(true, false, "refresh"),
+  onProgress: callback<(progress: LoadProgress) => void>(),
+  signal,
+} satisfies Schema<LoadOptions>;
+
 /** How texts are encoded. */
 export interface EncodeTextOptions {
   /** Cuts a caption that is longer than the context, keeping the end token, where it would be refused. @default false */
   truncate?: boolean;
 }
+
+const ENCODE_TEXT = { truncate: flag } satisfies Schema<EncodeTextOptions>;
 
 /** Similarities of images and texts. */
 export interface Logits {
@@ -77,15 +102,8 @@ export interface Logits {
   shape: [number, number];
 }
 
-function checkOptions({ dtype = "auto", cache = true, maxTensorBytes }: LoadOptions): void {
-  if (!["auto", "f32", "q8"].includes(dtype)) throw invalidOption("dtype", "auto, f32 or q8", dtype);
-  if (![true, false, "refresh"].includes(cache)) throw invalidOption("cache", "true, false or refresh", cache);
-  if (maxTensorBytes !== undefined) checkCount("maxTensorBytes", maxTensorBytes);
-}
-
 /** A source and options as the worker takes them. */
 export async function loadRequest(source: ClipSource, work: Work, options: LoadOptions): Promise<LoadRequest> {
-  checkOptions(options);
   return {
     source: await toWireSource(source, options),
     work,
@@ -160,7 +178,10 @@ export abstract class Encoder {
    * @throws ClipError `undecodable-image`, `image-too-small`, `invalid-image`, `source-unreadable`, `missing-tower`, `empty-batch`, `shape-mismatch`
    */
   async encodeImage(images: ImageInput | readonly ImageInput[] | PixelInput): Promise<Embeddings> {
-    if (isPixelInput(images)) return embeddings(await this.client.call((api) => api.encodePixels(images.pixelValues)));
+    if (isPixelInput(images)) {
+      check("pixelValues", images.pixelValues, PIXELS);
+      return embeddings(await this.client.call((api) => api.encodePixels(images.pixelValues)));
+    }
     const wire = await Promise.all(asArray(images as ImageInput | readonly ImageInput[]).map(toWireImage));
     return embeddings(await this.client.call((api) => api.encodeImage(wire)));
   }
@@ -172,9 +193,13 @@ export abstract class Encoder {
    */
   async encodeText(
     texts: string | readonly string[] | TokenInput,
-    { truncate = false }: EncodeTextOptions = {},
+    options: EncodeTextOptions = {},
   ): Promise<Embeddings> {
-    if (isTokenInput(texts)) return embeddings(await this.client.call((api) => api.encodeIds(texts.inputIds)));
+    const { truncate = false } = checked("encodeText()", options, ENCODE_TEXT);
+    if (isTokenInput(texts)) {
+      check("inputIds", texts.inputIds, IDS);
+      return embeddings(await this.client.call((api) => api.encodeIds(texts.inputIds)));
+    }
     const list = toTexts(texts);
     return embeddings(await this.client.call((api) => api.encodeText(list, truncate)));
   }
@@ -218,12 +243,9 @@ export abstract class Encoder {
    * const animals = await clip.zeroShotClassifier(["cat", "dog"], { templates: "openai" });
    * const [best] = await animals.classify(photo);
    */
-  zeroShotClassifier(
-    labels: readonly string[],
-    options: { templates?: Template | readonly Template[]; truncate?: boolean } = {},
-  ): Promise<ZeroShotClassifier> {
+  zeroShotClassifier(labels: readonly string[], options: LabelOptions = {}): Promise<ZeroShotClassifier> {
     return ZeroShotClassifier.create(labels, options, {
-      encodeText: (texts) => this.encodeText(texts, { truncate: options.truncate ?? false }),
+      encodeText: (texts, truncate) => this.encodeText(texts, { truncate }),
       encodeImage: (images) => this.encodeImage(images),
       labelEmbeddings: async (prompts, perLabel) =>
         embeddings(await this.client.call((api) => api.labelEmbeddings(prompts, perLabel))),
@@ -245,7 +267,7 @@ export abstract class Encoder {
   linearProbe(
     images: readonly ImageInput[] | Embeddings,
     labels: readonly string[],
-    options: { c?: number } = {},
+    options: ProbeOptions = {},
   ): Promise<LinearProbe> {
     return LinearProbe.fit(images, labels, options, {
       encodeImage: (images) => this.encodeImage(images),
@@ -257,7 +279,8 @@ export abstract class Encoder {
   }
 
   /** Token ids, `[texts, contextLength]`, row by row. */
-  async tokenize(texts: string | readonly string[], { truncate = false }: EncodeTextOptions = {}): Promise<Int32Array> {
+  async tokenize(texts: string | readonly string[], options: EncodeTextOptions = {}): Promise<Int32Array> {
+    const { truncate = false } = checked("tokenize()", options, ENCODE_TEXT);
     const list = toTexts(texts);
     return this.client.call((api) => api.tokenize(list, truncate));
   }
@@ -273,6 +296,7 @@ export abstract class Encoder {
    * the tokenizer from the same file.
    */
   async exportSafetensors(layout: CheckpointLayout = "hf"): Promise<Uint8Array> {
+    check("layout", layout, LAYOUT);
     return this.client.call((api) => api.save(layout));
   }
 
@@ -282,7 +306,8 @@ export abstract class Encoder {
    *
    * @throws ClipError `invalid-option` for a model that the layout has no words for, `no-weights`
    */
-  exportFiles(layout: CheckpointLayout = "hf"): Promise<ExportedFile[]> {
+  async exportFiles(layout: CheckpointLayout = "hf"): Promise<ExportedFile[]> {
+    check("layout", layout, LAYOUT);
     return this.client.call((api) => api.exportFiles(layout));
   }
 
@@ -312,7 +337,10 @@ export class Clip extends Encoder {
     /** What is kept, the latest first. */
     list: (): Promise<CachedModel[]> => this.client.call((api) => api.cachedModels()),
     /** Forgets the models of an address, or all; tells how many there were. */
-    delete: (url?: string): Promise<number> => this.client.call((api) => api.deleteCached(url)),
+    delete: async (url?: string): Promise<number> => {
+      if (url !== undefined) check("url", url, text("the address of a model"));
+      return this.client.call((api) => api.deleteCached(url));
+    },
   };
 
   /**
@@ -326,12 +354,13 @@ export class Clip extends Encoder {
    * const { data } = await clip.encodeText("a photo of a cat");
    */
   static async load(source: ClipSource, options: LoadOptions = {}): Promise<Clip> {
+    const given = checked("Clip.load()", options, LOAD);
     const client = await WorkerClient.start();
     try {
-      return new Clip(client, await loadInto(client, source, "encode", options));
+      return new Clip(client, await loadInto(client, source, "encode", given));
     } catch (error) {
       // an aborted load ends its worker by itself, when its files are in order
-      if (!options.signal?.aborted) client.dispose();
+      if (!given.signal?.aborted) client.dispose();
       throw error;
     }
   }

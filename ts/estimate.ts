@@ -2,7 +2,9 @@
 
 import { ClipError } from "../workers/error.js";
 import type { ImageTextPair } from "./data/pairs.js";
+import { checked } from "./options.js";
 import { ClipTrainer, type CreateOptions, type FitOptions } from "./trainer.js";
+import { createOptions, FIT } from "./trainer-options.js";
 
 /** What a run is expected to take. */
 export interface FitEstimate {
@@ -56,6 +58,8 @@ export async function estimateFit(
   pairs: readonly ImageTextPair[],
   options: FitOptions = {},
 ): Promise<FitEstimate> {
+  createOptions(create);
+  checked("estimateFit()", options, FIT);
   const { batchSize = 256, microBatchSize = batchSize, epochs = 20 } = options;
   const batch = Math.min(batchSize, pairs.length);
   const together = Math.min(microBatchSize, batch);

@@ -5,6 +5,7 @@ import { ClipError } from "../workers/error.js";
 import type { WireImage } from "../workers/protocol.js";
 import { describe } from "./describe.js";
 import { locate } from "./location.js";
+import { typed } from "./options.js";
 
 /** Pixels row by row, 3 (RGB) or 4 (RGBA) bytes each. `ImageData` is one. */
 export interface RawImage {
@@ -30,6 +31,8 @@ export type ImageInput = string | URL | Bytes | RawImage | HTMLImageElement | Dr
 export interface PixelInput {
   pixelValues: Float32Array;
 }
+
+export const PIXELS = typed<Float32Array>("Float32Array");
 
 /** Whether a value is images given as the tower's own numbers. */
 export function isPixelInput(value: unknown): value is PixelInput {

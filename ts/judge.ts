@@ -2,11 +2,12 @@
 
 import { ClipError } from "../workers/error.js";
 import type { Evaluation, PairsHandle, SkippedPair } from "../workers/protocol.js";
-import { type PairSource, sendPairs } from "./data/pairs.js";
+import { PAIRS, type PairSource, sendPairs } from "./data/pairs.js";
 import type { Embeddings } from "./embeddings.js";
 import type { ImageInput } from "./images.js";
+import { flag, group, needed, type Schema, strings } from "./options.js";
 import type { WorkerClient } from "./worker-client.js";
-import type { Template, ZeroShotClassifier } from "./zero-shot.js";
+import { TEMPLATE, type Template, type ZeroShotClassifier } from "./zero-shot.js";
 
 /** Labelled images, told apart by their labels' names alone. */
 export interface ZeroShotOptions {
@@ -26,6 +27,16 @@ export interface EvaluateOptions {
   /** Cuts captions longer than the context where they would be refused. @default false */
   truncate?: boolean;
 }
+
+export const EVALUATE = {
+  distractors: PAIRS,
+  zeroShot: group<ZeroShotOptions>({
+    images: needed({ expected: "a list of images", accepts: Array.isArray }),
+    labels: needed(strings),
+    templates: TEMPLATE,
+  }),
+  truncate: flag,
+} satisfies Schema<EvaluateOptions>;
 
 /** What embeds labels: an encoder. */
 export interface Classifies {

@@ -2,9 +2,18 @@
 
 import { ClipError } from "../workers/error.js";
 import type { Matrix } from "../workers/protocol.js";
-import { Classifier, checkLabels, type EncodesImages } from "./classifier.js";
+import { Classifier, type EncodesImages } from "./classifier.js";
 import { type Embeddings, isEmbeddings } from "./embeddings.js";
 import type { ImageInput } from "./images.js";
+import { above0, check, checked, type Schema, strings } from "./options.js";
+
+/** How a probe is fitted. */
+export interface ProbeOptions {
+  /** How much the images count against small weights, scikit-learn's `C`. @default 0.316, as in CLIP's paper */
+  c?: number;
+}
+
+const PROBE = { c: above0 } satisfies Schema<ProbeOptions>;
 
 /** What a probe needs of a model. */
 export interface ProbeModel extends EncodesImages {
@@ -28,10 +37,11 @@ export class LinearProbe extends Classifier {
   static async fit(
     images: readonly ImageInput[] | Embeddings,
     labels: readonly string[],
-    { c = 0.316 }: { c?: number },
+    options: ProbeOptions,
     model: ProbeModel,
   ): Promise<LinearProbe> {
-    checkLabels(labels);
+    const { c = 0.316 } = checked("linearProbe()", options, PROBE);
+    check("labels", labels, strings);
     const count = isEmbeddings(images) ? images.shape[0] : images.length;
     if (count !== labels.length) {
       throw new ClipError(

@@ -3,10 +3,10 @@
 import type { Remote } from "comlink";
 import { ClipError, type ClipErrorCode, toClipError } from "../workers/error.js";
 import type { ClipWorkerApi, Evaluation, FitSettings, SkippedPair, StepEvent } from "../workers/protocol.js";
-import { Autosave, type AutosaveOptions } from "./autosave.js";
-import { canRepeat, type PairSource, sendPairs } from "./data/pairs.js";
-import { checkCount, invalidOption } from "./invalid-option.js";
-import { type Classifies, type EvaluateOptions, Judge } from "./judge.js";
+import { AUTOSAVE, Autosave, type AutosaveOptions } from "./autosave.js";
+import { canRepeat, PAIRS, type PairSource, sendPairs } from "./data/pairs.js";
+import { type Classifies, EVALUATE, type EvaluateOptions, Judge } from "./judge.js";
+import { flag, group, needed, oneOf, type Schema, signal, size } from "./options.js";
 import { type TrainingWarning, TrainingWatch } from "./training-watch.js";
 import type { WorkerClient } from "./worker-client.js";
 
@@ -36,6 +36,14 @@ export interface EvaluationOptions extends EvaluateOptions {
   /** Judgements without a better text→image R@1 after which the run ends; `resumeFit` goes on all the same. @default never */
   patience?: number;
 }
+
+export const RUN = {
+  truncate: flag,
+  badPairs: oneOf("stop", "skip"),
+  evaluation: group<EvaluationOptions>({ ...EVALUATE, pairs: needed(PAIRS), every: needed(size), patience: size }),
+  autosave: group<AutosaveOptions>(AUTOSAVE),
+  signal,
+} satisfies Schema<RunOptions>;
 
 /** Why a run went back to its last state. */
 export interface Recovery {
@@ -75,14 +83,6 @@ const RECOVERABLE: ReadonlySet<ClipErrorCode> = new Set<ClipErrorCode>(["worker-
 /** Losses without a new step in between, after which it is no accident. */
 const MOST_LOSSES = 3;
 
-function check({ badPairs = "stop", evaluation }: RunOptions): void {
-  if (!["stop", "skip"].includes(badPairs)) throw invalidOption("badPairs", "stop or skip", badPairs);
-  if (!evaluation) return;
-  const { every, patience = 1 } = evaluation;
-  checkCount("evaluation.every", every);
-  checkCount("evaluation.patience", patience);
-}
-
 /** A run of a trainer. */
 export class TrainingRun {
   readonly #host: RunHost;
@@ -101,7 +101,6 @@ export class TrainingRun {
 
   /** Without settings it goes on with the run that was stopped. */
   constructor(host: RunHost, pairs: PairSource, options: RunOptions, settings?: FitSettings) {
-    check(options);
     this.#host = host;
     this.#pairs = pairs;
     this.#options = options;

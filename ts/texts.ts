@@ -1,12 +1,14 @@
 /** What counts as a text. */
 
-import { asArray, describe } from "./describe.js";
-import { invalidOption } from "./invalid-option.js";
+import { asArray } from "./describe.js";
+import { check, strings, typed } from "./options.js";
 
 /** Texts that are already token ids: `[n, contextLength]`, row by row. */
 export interface TokenInput {
   inputIds: Int32Array;
 }
+
+export const IDS = typed<Int32Array>("Int32Array");
 
 /** Whether a value is texts given as token ids. */
 export function isTokenInput(value: unknown): value is TokenInput {
@@ -15,10 +17,7 @@ export function isTokenInput(value: unknown): value is TokenInput {
 
 /** One or many texts as many; anything but strings is refused. */
 export function toTexts(texts: string | readonly string[]): string[] {
-  const list = [...asArray(texts)];
-  const wrong = list.findIndex((text) => typeof text !== "string");
-  if (wrong !== -1) {
-    throw invalidOption("texts", "strings", `${describe(list[wrong])} at ${wrong}`);
-  }
-  return list;
+  const list = asArray(texts);
+  check("texts", list, strings);
+  return [...list];
 }

@@ -12,15 +12,16 @@ import type {
   ModelInfo,
   TokenizerReference,
 } from "../workers/protocol.js";
-import { Encoder, loadInto } from "./clip.js";
+import { Encoder, LAYOUT, loadInto } from "./clip.js";
 import type { PairSource } from "./data/pairs.js";
 import type { PixelInput } from "./images.js";
-import { invalidOption } from "./invalid-option.js";
-import { type EvaluateOptions, Judge } from "./judge.js";
-import { type FitEvent, type RunHost, type RunOptions, TrainingRun } from "./run.js";
+import { EVALUATE, type EvaluateOptions, Judge } from "./judge.js";
+import { check, checked } from "./options.js";
+import { type FitEvent, RUN, type RunHost, type RunOptions, TrainingRun } from "./run.js";
 import type { ClipSource } from "./sources.js";
 import type { TokenInput } from "./texts.js";
-import { readState, type StateSource, type StateTarget, writeState } from "./training-state.js";
+import { createOptions, FIT, numbers, RESUME, TRAIN_STEP } from "./trainer-options.js";
+import { checkTarget, readState, type StateSource, type StateTarget, writeState } from "./training-state.js";
 import { WorkerClient } from "./worker-client.js";
 
 /** How a trainer is made: fresh weights of a shape, or the weights of a checkpoint. */
@@ -131,10 +132,10 @@ export interface FitOptions extends RunOptions {
 /** How a run is gone on with: its settings are its own. */
 export type ResumeOptions = RunOptions;
 
-/** A seed must mean the same in Rust: 32 bits without a sign. */
-function checkSeed(seed: number): number {
-  if (Number.isInteger(seed) && seed >= 0 && seed <= 0xffff_ffff) return seed;
-  throw invalidOption("seed", "a whole number from 0 to 4294967295", seed);
+/** How a state is gone on with. */
+export interface ResumeTrainerOptions {
+  /** @default "auto" */
+  device?: DeviceChoice;
 }
 
 /** A CLIP that learns from image–text pairs. It encodes at any time with the weights of the last step. */
@@ -158,19 +159,20 @@ export class ClipTrainer extends Encoder {
    * for await (const { step, loss } of trainer.fit(pairs, { epochs: 5 })) console.log(step, loss);
    */
   static async create(options: CreateOptions): Promise<ClipTrainer> {
-    const { device = "auto", tokenizer, merges } = options;
+    const given = createOptions(options);
+    const { device = "auto", tokenizer, merges } = given;
     const client = await WorkerClient.start();
     try {
-      if (options.from !== undefined) {
-        const { adapter } = options;
-        const given = { ...(tokenizer !== undefined && { tokenizer }), ...(adapter !== undefined && { adapter }) };
-        await loadInto(client, options.from, "train", { device, ...given });
+      if (given.from !== undefined) {
+        const { adapter } = given;
+        const load = { ...(tokenizer !== undefined && { tokenizer }), ...(adapter !== undefined && { adapter }) };
+        await loadInto(client, given.from, "train", { device, ...load });
         return new ClipTrainer(client, await client.call((api) => api.train()), device);
       }
       const request = {
-        config: JSON.stringify(options.config ?? null),
+        config: JSON.stringify(given.config),
         reference: tokenizer ?? "open_clip",
-        seed: checkSeed(options.seed ?? 0),
+        seed: given.seed ?? 0,
         device,
         ...(merges !== undefined && { merges }),
       };
@@ -188,7 +190,8 @@ export class ClipTrainer extends Encoder {
    * @throws ClipError `invalid-option`, `empty-batch`, `batch-too-small`, `count-mismatch`, `caption-too-long`,
    * `undecodable-image`, `image-too-small`, `already-training`, `loss-not-finite`
    */
-  async *fit(pairs: PairSource, options: FitOptions = {}): AsyncGenerator<FitEvent, void, undefined> {
+  async *fit(pairs: PairSource, given: FitOptions = {}): AsyncGenerator<FitEvent, void, undefined> {
+    const options = checked("fit()", given, FIT);
     const settings: FitSettings = {
       batchSize: options.batchSize ?? 256,
       activationCheckpointing: options.activationCheckpointing ?? false,
@@ -214,7 +217,7 @@ export class ClipTrainer extends Encoder {
       ...(options.lock !== undefined && { lock: options.lock }),
       ...(options.muon !== undefined && { muon: { momentum: 0.95, weightDecay: 0.1, ...options.muon } }),
       ...(options.clipNorm !== undefined && { clipNorm: options.clipNorm }),
-      seed: checkSeed(options.seed ?? 0),
+      seed: options.seed ?? 0,
     };
     yield* this.#run(pairs, options, settings);
   }
@@ -226,7 +229,7 @@ export class ClipTrainer extends Encoder {
    * @throws ClipError `no-run`, `count-mismatch`, `other-pairs`, and as `fit`
    */
   async *resumeFit(pairs: PairSource, options: ResumeOptions = {}): AsyncGenerator<FitEvent, void, undefined> {
-    yield* this.#run(pairs, options);
+    yield* this.#run(pairs, checked("resumeFit()", options, RUN));
   }
 
   async *#run(
@@ -277,6 +280,7 @@ export class ClipTrainer extends Encoder {
   saveCheckpoint(): Promise<Uint8Array>;
   saveCheckpoint(target: StateTarget): Promise<undefined>;
   async saveCheckpoint(target?: StateTarget): Promise<Uint8Array | undefined> {
+    if (target !== undefined) checkTarget(target);
     const bytes = await this.client.call((api) => api.saveState(typeof target === "string" ? target : undefined));
     if (bytes === undefined || target === undefined || typeof target === "string") return bytes;
     await writeState(target, bytes);
@@ -299,7 +303,8 @@ export class ClipTrainer extends Encoder {
    * @throws ClipError `invalid-checkpoint` for what is no such state, one of another version, and one that was damaged;
    * `source-unreadable`, `device-unavailable`
    */
-  static async resume(source: StateSource, { device = "auto" }: { device?: DeviceChoice } = {}): Promise<ClipTrainer> {
+  static async resume(source: StateSource, options: ResumeTrainerOptions = {}): Promise<ClipTrainer> {
+    const { device = "auto" } = checked("ClipTrainer.resume()", options, RESUME);
     const state = await readState(source);
     const client = await WorkerClient.start();
     try {
@@ -312,7 +317,7 @@ export class ClipTrainer extends Encoder {
 
   /** How well each pair finds its other half among all of them and the `distractors`. */
   async evaluate(pairs: PairSource, options: EvaluateOptions = {}): Promise<Evaluation> {
-    const judge = await Judge.open(this.client, this, pairs, options);
+    const judge = await Judge.open(this.client, this, pairs, checked("evaluate()", options, EVALUATE));
     try {
       return await judge.evaluate();
     } finally {
@@ -325,10 +330,9 @@ export class ClipTrainer extends Encoder {
    *
    * @throws ClipError `empty-batch`, `batch-too-small`, `count-mismatch`, `shape-mismatch`, `no-weights`
    */
-  async gradients(
-    { pixelValues, inputIds }: PixelInput & TokenInput,
-    layout: CheckpointLayout = "hf",
-  ): Promise<GradientResult> {
+  async gradients(batch: PixelInput & TokenInput, layout: CheckpointLayout = "hf"): Promise<GradientResult> {
+    check("layout", layout, LAYOUT);
+    const { pixelValues, inputIds } = numbers(batch);
     return this.client.call((api) => api.gradients(pixelValues, inputIds, layout));
   }
 
@@ -338,7 +342,9 @@ export class ClipTrainer extends Encoder {
    *
    * @throws ClipError as `gradients`, and `already-training`, `invalid-option`, `loss-not-finite`
    */
-  async trainStep({ pixelValues, inputIds }: PixelInput & TokenInput, { lr }: { lr: number }): Promise<number> {
+  async trainStep(batch: PixelInput & TokenInput, options: { lr: number }): Promise<number> {
+    const { lr } = checked("trainStep()", options ?? {}, TRAIN_STEP);
+    const { pixelValues, inputIds } = numbers(batch);
     return this.client.call((api) => api.stepOn(pixelValues, inputIds, lr));
   }
 }

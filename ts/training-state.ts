@@ -3,6 +3,7 @@
 import { type Bytes, isBlob, isBytes, toBytes } from "../workers/bytes.js";
 import { ClipError } from "../workers/error.js";
 import { describe } from "./describe.js";
+import { got } from "./options.js";
 
 /** A file that a picker or the origin's private file system gave, or in Node a path. */
 export type StateTarget = FileSystemFileHandle | string;
@@ -29,11 +30,14 @@ export async function readState(source: StateSource): Promise<Uint8Array | strin
   }
 }
 
+/** @throws ClipError `invalid-source` for what cannot be written to */
+export function checkTarget(target: StateTarget): void {
+  if ((typeof target === "string" && target !== "") || isHandle(target)) return;
+  throw new ClipError("invalid-source", `expected a file handle or a path, got ${got(target)}`);
+}
+
 /** Writes a file, whole or not at all: a writable stream takes the file's place when it is closed. */
 export async function writeState(target: FileSystemFileHandle, bytes: Uint8Array): Promise<void> {
-  if (!isHandle(target)) {
-    throw new ClipError("invalid-source", `expected a file handle or a path, got ${describe(target)}`);
-  }
   try {
     const writable = await target.createWritable();
     await writable.write(bytes as Uint8Array<ArrayBuffer>);

@@ -211,7 +211,7 @@ test.each([
     "an unknown device",
     { config: tinyConfig, device: "tpu" },
     "invalid-option",
-    /expected auto, webgpu or cpu, got tpu/,
+    /expected auto, webgpu or cpu, got "tpu"/,
   ],
   [
     "an unknown tokenizer",

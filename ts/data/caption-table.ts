@@ -6,7 +6,8 @@ import { ClipError } from "../../workers/error.js";
 import { describe } from "../describe.js";
 import type { ImageInput } from "../images.js";
 import { locate } from "../location.js";
-import { checkEncoding, decodeText, type EncodingOptions } from "./decode-text.js";
+import { checked, type Schema, text } from "../options.js";
+import { decodeText, ENCODING, type EncodingOptions } from "./decode-text.js";
 import { type Folder, finder, listFolder } from "./files.js";
 import type { ImageTextPair } from "./pairs.js";
 import { nameOf, openReadable, type ReadableSource, readAll } from "./readable.js";
@@ -22,11 +23,26 @@ export interface TableColumns {
   separator?: string;
 }
 
+export const COLUMNS = {
+  imageColumn: text("the name of a column"),
+  captionColumn: text("the name of a column"),
+  separator: text("what stands between columns"),
+} satisfies Schema<TableColumns>;
+
 /** How a table is read. */
 export interface CaptionTableOptions extends TableColumns, EncodingOptions {
   /** Where the pictures are: a folder, or what makes one of a name. @default beside the table */
   images?: Folder | ((name: string) => ImageInput | Promise<ImageInput>);
 }
+
+const CAPTION_TABLE = {
+  ...COLUMNS,
+  ...ENCODING,
+  images: {
+    expected: "a folder, or a function that makes a picture of a name",
+    accepts: (value: unknown) => ["string", "object", "function"].includes(typeof value) && value !== null,
+  },
+} satisfies Schema<CaptionTableOptions>;
 
 /** A row that names a picture. */
 interface Row {
@@ -143,10 +159,10 @@ function beside(source: ReadableSource): FindImage {
  */
 export async function* captionTable(
   table: ReadableSource,
-  options: CaptionTableOptions = {},
+  given: CaptionTableOptions = {},
 ): AsyncGenerator<ImageTextPair, void, undefined> {
+  const options = checked("captionTable()", given, CAPTION_TABLE);
   const { images } = options;
-  checkEncoding(options.encoding);
   const text = decodeText(await readAll(await openReadable(table)), options.encoding);
   let find: FindImage;
   if (images === undefined) find = beside(table);

@@ -1,7 +1,7 @@
 /** Captions as text, in the encoding that an editor or a spreadsheet saved them in. */
 
 import { ClipError } from "../../workers/error.js";
-import { invalidOption } from "../invalid-option.js";
+import type { Schema } from "../options.js";
 import { decodeAs, isEncoding } from "./encodings.js";
 import { guessEncoding } from "./guess-encoding.js";
 
@@ -25,12 +25,13 @@ const MARKS: readonly (readonly [encoding: string, mark: readonly number[]])[] =
 
 const markOf = (bytes: Uint8Array) => MARKS.find(([, mark]) => mark.every((byte, i) => bytes[i] === byte))?.[0];
 
-/** @throws ClipError `invalid-option` for a name that is none of an encoding */
-export function checkEncoding(encoding: unknown): void {
-  if (encoding === undefined || isEncoding(encoding)) return;
-  const expected = 'the name of an encoding in the Encoding Standard, such as "windows-1252" or "shift_jis"';
-  throw invalidOption("encoding", expected, JSON.stringify(encoding)?.slice(0, 200));
-}
+export const ENCODING = {
+  encoding: {
+    expected: 'the name of an encoding in the Encoding Standard, such as "windows-1252" or "shift_jis"',
+    accepts: isEncoding,
+    text: true,
+  },
+} satisfies Schema<EncodingOptions>;
 
 function notText(bytes: Uint8Array, encoding: string, marked: boolean): ClipError {
   const expected = `expected text in ${encoding.toUpperCase()}${marked ? ", as its byte order mark says" : ""}`;

@@ -1,17 +1,24 @@
 /** A folder of pictures with their captions. */
 
 import { ClipError } from "../../workers/error.js";
-import { readTable, type TableColumns } from "./caption-table.js";
+import { checked, type Schema, text } from "../options.js";
+import { COLUMNS, readTable, type TableColumns } from "./caption-table.js";
 import { decodeText } from "./decode-text.js";
 import { type Folder, type FolderFile, finder, listFolder } from "./files.js";
 import type { ImageTextPair } from "./pairs.js";
-import { badSample, type CaptionOptions, checkCaptionOptions, isImage, sampleOfText } from "./sample.js";
+import { badSample, CAPTIONS, type CaptionOptions, isImage, sampleOfText } from "./sample.js";
 
 /** How a folder is read. */
 export interface ImageFolderOptions extends TableColumns, CaptionOptions {
   /** Path in the folder of the table with the captions. @default metadata.csv, .tsv or .jsonl, or captions, where there is one */
   table?: string;
 }
+
+const IMAGE_FOLDER = {
+  ...COLUMNS,
+  ...CAPTIONS,
+  table: text("the path of a table in the folder"),
+} satisfies Schema<ImageFolderOptions>;
 
 const TABLE = /^(metadata|captions)\.(csv|tsv|jsonl)$/i;
 
@@ -42,9 +49,9 @@ function findTable(files: readonly FolderFile[], wanted: string | undefined): Fo
  */
 export async function* imageFolder(
   folder: Folder,
-  options: ImageFolderOptions = {},
+  given: ImageFolderOptions = {},
 ): AsyncGenerator<ImageTextPair, void, undefined> {
-  checkCaptionOptions(options);
+  const options = checked("imageFolder()", given, IMAGE_FOLDER);
   const files = await listFolder(folder);
   const captions = new Map(
     files.filter(({ path }) => split(path)[1] === "txt").map((file) => [split(file.path)[0], file]),

@@ -5,6 +5,7 @@ import { ClipError, toClipError } from "../../workers/error.js";
 import type { ClipWorkerApi, PairsHandle, SkippedPair, WirePair } from "../../workers/protocol.js";
 import { asArray, describe } from "../describe.js";
 import { type ImageInput, toWireImage } from "../images.js";
+import type { Kind } from "../options.js";
 import type { WorkerClient } from "../worker-client.js";
 
 /** A picture and what it shows. */
@@ -51,6 +52,16 @@ function* zip({ images, texts }: PairColumns): Generator<ImageTextPair> {
 export function canRepeat(source: PairSource): boolean {
   return typeof source === "function" || Array.isArray(source) || ("images" in source && "texts" in source);
 }
+
+/** What pairs come from. */
+export const PAIRS: Kind<PairSource> = {
+  expected: "an iterable of { image, text }, { images, texts } or a function that gives either",
+  accepts: (value) =>
+    typeof value === "function" ||
+    (typeof value === "object" &&
+      value !== null &&
+      (Symbol.asyncIterator in value || Symbol.iterator in value || ("images" in value && "texts" in value))),
+};
 
 /** The pairs of a source, one by one. */
 export async function openPairs(source: PairSource): Promise<Iterable<ImageTextPair> | AsyncIterable<ImageTextPair>> {

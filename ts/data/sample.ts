@@ -2,8 +2,8 @@
 
 import { ClipError, toClipError } from "../../workers/error.js";
 import type { ImageInput } from "../images.js";
-import { invalidOption } from "../invalid-option.js";
-import { checkEncoding, decodeText, type EncodingOptions } from "./decode-text.js";
+import { oneOf, type Schema } from "../options.js";
+import { decodeText, ENCODING, type EncodingOptions } from "./decode-text.js";
 import type { ImageTextPair } from "./pairs.js";
 
 /** How captions are read. */
@@ -15,16 +15,12 @@ export interface CaptionOptions extends EncodingOptions {
   captions?: "whole" | "lines";
 }
 
+export const CAPTIONS = { ...ENCODING, captions: oneOf("whole", "lines") } satisfies Schema<CaptionOptions>;
+
 const IMAGE_EXTENSIONS: ReadonlySet<string> = new Set(["png", "jpg", "jpeg", "webp", "gif", "bmp"]);
 
 /** Whether a file of that extension, in lower case, is a picture. */
 export const isImage = (extension: string) => IMAGE_EXTENSIONS.has(extension);
-
-/** @throws ClipError `invalid-option` */
-export function checkCaptionOptions({ captions = "whole", encoding }: CaptionOptions): void {
-  if (!["whole", "lines"].includes(captions)) throw invalidOption("captions", "whole or lines", captions);
-  checkEncoding(encoding);
-}
 
 /** A picture with its captions. */
 export function sample(key: string, image: ImageInput, captions: readonly string[]): ImageTextPair {

@@ -4,9 +4,10 @@ import { createTarDecoder } from "modern-tar";
 import { ClipError, toClipError } from "../../workers/error.js";
 import { asArray } from "../describe.js";
 import { invalidOption } from "../invalid-option.js";
+import { checked, type Schema, seed, whole } from "../options.js";
 import type { ImageTextPair } from "./pairs.js";
 import { nameOf, openReadable, type ReadableSource, readAll } from "./readable.js";
-import { badSample, type CaptionOptions, checkCaptionOptions, isImage, sampleOfText } from "./sample.js";
+import { badSample, CAPTIONS, type CaptionOptions, isImage, sampleOfText } from "./sample.js";
 
 /** A shard: its bytes, all at once or as they arrive, or where it is. */
 export type WebDatasetSource = ReadableSource;
@@ -21,6 +22,8 @@ export interface WebDatasetOptions extends CaptionOptions {
   /** Decides that order. @default 0 */
   seed?: number;
 }
+
+const WEB_DATASET = { ...CAPTIONS, shuffle: whole(0), seed } satisfies Schema<WebDatasetOptions>;
 
 const TAR_BLOCK = 512;
 
@@ -165,10 +168,9 @@ async function* shuffled<T>(items: AsyncIterable<T>, size: number, seed: number)
  */
 export async function* webDataset(
   shards: WebDatasetSource | readonly WebDatasetSource[],
-  { shuffle = 0, seed = 0, ...options }: WebDatasetOptions = {},
+  given: WebDatasetOptions = {},
 ): AsyncGenerator<ImageTextPair, void, undefined> {
-  if (!(Number.isInteger(shuffle) && shuffle >= 0)) throw invalidOption("shuffle", "a whole number from 0", shuffle);
-  checkCaptionOptions(options);
+  const { shuffle = 0, seed = 0, ...options } = checked("webDataset()", given, WEB_DATASET);
   const sources = asArray<WebDatasetSource>(shards).flatMap((shard): WebDatasetSource[] =>
     typeof shard === "string" ? expand(shard) : [shard],
   );

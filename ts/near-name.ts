@@ -1,0 +1,90 @@
+/** The option that was meant where another name was given. */
+
+import type { Rule, Rules } from "./options.js";
+
+/** What other libraries call options of ours, without case and underscores. */
+const ALIASES: Readonly<Record<string, string>> = {
+  optimizer: "muon",
+  optim: "muon",
+  learningrate: "lr",
+  minibatchsize: "microBatchSize",
+  accumfreq: "microBatchSize",
+  gradientaccumulationsteps: "microBatchSize",
+  gradientcheckpointing: "activationCheckpointing",
+  gradcheckpointing: "activationCheckpointing",
+  numtrainepochs: "epochs",
+  lrscheduler: "schedule",
+  decay: "weightDecay",
+  wd: "weightDecay",
+  betas: "beta1",
+  maxgradnorm: "clipNorm",
+  gradclipnorm: "clipNorm",
+  freeze: "lock",
+  unfreeze: "lastBlocks",
+  dropout: "patchDropout",
+  fp16: "precision",
+  amp: "precision",
+  onerror: "badPairs",
+  validation: "evaluation",
+  earlystopping: "evaluation.patience",
+  checkpoint: "autosave",
+  savesteps: "autosave.every",
+  savetotallimit: "autosave.keep",
+  outputdir: "autosave.to",
+  token: "headers",
+  authorization: "headers",
+  progresscallback: "onProgress",
+  abortsignal: "signal",
+  backend: "device",
+  quantization: "dtype",
+  quantized: "dtype",
+  branch: "revision",
+  host: "endpoint",
+  truncation: "truncate",
+  prompts: "templates",
+  limit: "topK",
+};
+
+const letters = (name: string) => name.toLowerCase().replace(/[^a-z0-9]/g, "");
+
+/** Letters to put in, to leave out or to replace (Levenshtein's distance). */
+function distance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
+  for (const [i, letter] of [...a].entries()) {
+    const next = [i + 1];
+    for (let j = 0; j < b.length; j++) {
+      const replaced = (row[j] ?? 0) + (letter === b[j] ? 0 : 1);
+      next.push(Math.min(replaced, (row[j + 1] ?? 0) + 1, (next[j] ?? 0) + 1));
+    }
+    row = next;
+  }
+  return row[b.length] ?? 0;
+}
+
+/** All names, those within an option after a dot. */
+function paths(rules: Rules): string[] {
+  const inside = (name: string, { schema }: Rule) => (schema ? paths(schema).map((inner) => `${name}.${inner}`) : []);
+  return Object.entries(rules).flatMap(([name, rule]) => [name, ...inside(name, rule)]);
+}
+
+/** The path of the option that was most likely meant by a name and a value; nothing where none is near. */
+export function nearName(name: string, value: unknown, rules: Rules): string | undefined {
+  const meant = letters(name).slice(0, 40);
+  const known = paths(rules);
+  const last = (path: string) => letters(path.slice(path.lastIndexOf(".") + 1));
+  const alias = Object.hasOwn(ALIASES, meant) ? ALIASES[meant] : undefined;
+  const near = known
+    .filter((path) => !path.includes("."))
+    .map((path) => ({ path, far: distance(meant, letters(path)) }))
+    .sort((a, b) => a.far - b.far)[0];
+  return (
+    known.find((path) => last(path) === meant) ??
+    known.find((path) => path === value) ??
+    known.find((path) => path === alias) ??
+    (near && near.far <= Math.max(1, Math.floor(meant.length / 3)) ? near.path : undefined) ??
+    known.find(
+      (path) =>
+        meant.length > 2 && last(path).length > 1 && (meant.startsWith(last(path)) || last(path).startsWith(meant)),
+    )
+  );
+}
