@@ -7,9 +7,9 @@ import {
   type Embeddings,
   estimateFit,
   type FitEvent,
-  type FitOptions,
   type ImageTextPair,
   isClipError,
+  type RunOptions,
   rowSimilarities,
   type SkippedPair,
   topK,
@@ -18,7 +18,7 @@ import { packTar } from "modern-tar";
 import { Chart } from "./chart";
 import { showPairs } from "./gallery";
 import { loadPairs, type Split } from "./pairs";
-import { createOptions, FOLDER, fitOptions } from "./run-options";
+import { createOptions, FOLDER, fitOptions, runOptions } from "./run-options";
 import { findRun, forgetRun, noteRun, type SavedRun } from "./saved-run";
 
 /** Pictures in a list, and held-out pairs that are looked at each time the model is judged. */
@@ -282,7 +282,7 @@ function setRunning(on: boolean): void {
 }
 
 /** Runs what `begin` gives, with the form locked. */
-async function run(begin: (data: Split, options: FitOptions) => Promise<AsyncIterable<FitEvent>>): Promise<void> {
+async function run(begin: (data: Split, options: RunOptions) => Promise<AsyncIterable<FitEvent>>): Promise<void> {
   const settings = new FormData(form);
   const data = split;
   if (running || !data) return;
@@ -303,7 +303,7 @@ async function run(begin: (data: Split, options: FitOptions) => Promise<AsyncIte
     evaluation: { pairs: data.heldOut, distractors: data.training, every, truncate: true },
   };
   try {
-    const events = await begin(data, { ...fitOptions(settings), ...judged, signal });
+    const events = await begin(data, { ...runOptions(settings), ...judged, signal });
     const { kind, reason } = (trainer as ClipTrainer | undefined)?.info.device ?? { kind: "cpu", reason: "" };
     status.textContent = `Training on the ${kind === "webgpu" ? "GPU" : "CPU"} (${reason}).`;
     element("search-note").textContent = "Searching the held-out pictures, which the model never sees.";
@@ -329,7 +329,8 @@ async function offerSavedRun(): Promise<void> {
 
 form.addEventListener("submit", (event) => {
   event.preventDefault();
-  const create = createOptions(new FormData(form), picked("checkpoint"));
+  const settings = new FormData(form);
+  const create = createOptions(settings, picked("checkpoint"));
   if (!split || !create) {
     status.textContent = `Pick ${split ? "a checkpoint" : "the pairs"} first.`;
     return;
@@ -337,7 +338,7 @@ form.addEventListener("submit", (event) => {
   void run(async ({ training }, options) => {
     await forgetRun();
     trainer = await ClipTrainer.create(create);
-    return trainer.fit(training, options);
+    return trainer.fit(training, { ...fitOptions(settings), ...options });
   });
 });
 

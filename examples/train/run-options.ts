@@ -1,6 +1,6 @@
 /** What the form says, as the library takes it. */
 
-import type { ClipConfig, CreateOptions, DeviceChoice, FitOptions } from "clipwright";
+import type { ClipConfig, CreateOptions, DeviceChoice, FitOptions, RunOptions } from "clipwright";
 import { recipe, config as tiny } from "../emoji/config.mjs";
 
 /** Where the states of a run are kept, in the origin's private file system. */
@@ -18,6 +18,11 @@ export function createOptions(data: FormData, checkpoint: readonly File[]): Crea
   const model = data.get("model");
   if (model === "checkpoint") return checkpoint.length > 0 ? { from: checkpoint, device } : undefined;
   return { config: model === "small" ? small : tiny, device, seed: 1 };
+}
+
+/** What a run is asked for anew when it is gone on with; its settings are its own. */
+export function runOptions(data: FormData): RunOptions {
+  return { autosave: { to: FOLDER, seconds: Number(data.get("seconds")) }, badPairs: "skip", truncate: true };
 }
 
 /** How it is trained, but for what it is judged by. */
@@ -40,8 +45,6 @@ export function fitOptions(data: FormData): FitOptions {
     batchSize: number("batchSize"),
     ...(data.get("augment") && { augment: {} }),
     ...(data.get("microBatchSize") && { microBatchSize: number("microBatchSize") }),
-    autosave: { to: FOLDER, seconds: number("seconds") },
-    badPairs: "skip",
-    truncate: true,
+    ...runOptions(data),
   };
 }
