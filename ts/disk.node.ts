@@ -1,7 +1,7 @@
 /** Files on disk, in Node. */
 
-import { open, readdir } from "node:fs/promises";
-import { join, relative, sep } from "node:path";
+import { open, readdir, realpath, stat } from "node:fs/promises";
+import { join } from "node:path";
 import { ClipError } from "../workers/error.js";
 import type { DiskFile } from "./disk.js";
 
@@ -10,16 +10,24 @@ const PIECE = 1 << 20;
 const unreadable = (path: string, what: string, cause: unknown) =>
   new ClipError("source-unreadable", `expected ${what} at ${path}, got: ${(cause as Error).message}`, { cause });
 
-/** All files of a folder and of those in it. */
+/** All files of a folder and of those in it. Links are followed, but for those that lead back into a folder above. */
 export async function* walkDisk(folder: string): AsyncGenerator<DiskFile, void, undefined> {
-  const entries = await readdir(folder, { recursive: true, withFileTypes: true }).catch((error) => {
+  yield* walk(folder, "", []);
+}
+
+async function* walk(folder: string, prefix: string, above: readonly string[]): AsyncGenerator<DiskFile> {
+  const fail = (error: unknown) => {
     throw unreadable(folder, "a folder", error);
-  });
-  for (const entry of entries) {
-    // `parentPath` came with Node 20.12; links are files to whoever made them
-    if (entry.isDirectory()) continue;
-    const location = join(entry.parentPath, entry.name);
-    yield { path: relative(folder, location).split(sep).join("/"), location };
+  };
+  const real = await realpath(folder).catch(fail);
+  if (above.includes(real)) return;
+  for (const entry of await readdir(folder, { withFileTypes: true }).catch(fail)) {
+    const [location, path] = [join(folder, entry.name), `${prefix}${entry.name}`];
+    // a link that leads nowhere is a file that cannot be read
+    const target = entry.isSymbolicLink() ? await stat(location).catch(() => undefined) : entry;
+    if (target?.isDirectory()) yield* walk(location, `${path}/`, [...above, real]);
+    // neither a pipe, which could be waited for without end, nor a device
+    else if (target === undefined || target.isFile()) yield { path, location };
   }
 }
 
@@ -42,4 +50,18 @@ export function readDisk(path: string): ReadableStream<Uint8Array<ArrayBuffer>> 
       await (await file).close();
     },
   });
+}
+
+/** The first bytes of a file; fewer of one that is shorter. */
+export async function readDiskHead(path: string, length: number): Promise<Uint8Array<ArrayBuffer>> {
+  const fail = (error: unknown) => {
+    throw unreadable(path, "a file", error);
+  };
+  const handle = await open(path).catch(fail);
+  try {
+    const { bytesRead, buffer } = await handle.read(new Uint8Array(length), 0, length, 0).catch(fail);
+    return buffer.subarray(0, bytesRead);
+  } finally {
+    await handle.close();
+  }
 }

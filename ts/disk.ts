@@ -23,3 +23,8 @@ export async function* walkDisk(folder: string): AsyncGenerator<DiskFile, void, 
 export function readDisk(path: string): ReadableStream<Uint8Array<ArrayBuffer>> {
   throw noDisk(path);
 }
+
+/** The first bytes of a file. */
+export async function readDiskHead(path: string, _length: number): Promise<Uint8Array<ArrayBuffer>> {
+  throw noDisk(path);
+}

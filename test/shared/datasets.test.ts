@@ -113,6 +113,7 @@ describe.each(kinds)("a folder as %s", (kind) => {
       ["sub\\two.jpg", "two"],
       ["one.jpg", 'again "one"'],
       ["gone.jpg", "expected a picture of that name, got none"],
+      ["spare", "expected a row for spare.jpg in metadata.csv, got none"],
     ];
     const folder = await open(kind, { ...contents, "metadata.csv": `\ufeff${rows}` });
     expect(brief(await all(imageFolder(folder)))).toEqual(expected);
@@ -123,6 +124,8 @@ describe.each(kinds)("a folder as %s", (kind) => {
     expect(brief(await all(imageFolder(json)))).toEqual([
       ["row 2", "expected the name of a picture, got none"],
       ["one.jpg", "a", "b"],
+      ["spare", "expected a row for spare.jpg in metadata.jsonl, got none"],
+      ["sub/two", "expected a row for sub/two.jpg in metadata.jsonl, got none"],
     ]);
     await expect(all(imageFolder(folder, { table: "none.csv" }))).rejects.toMatchObject({ code: "invalid-dataset" });
     await expect(all(imageFolder(folder, { captionColumn: "alt" }))).rejects.toThrow(

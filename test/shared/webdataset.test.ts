@@ -150,11 +150,19 @@ test("shards are named by address or path, with a range of numbers for several",
   expect([error.code, error.message]).toEqual(["invalid-dataset", expect.stringMatching(/^second\.tar: /)]);
 });
 
-test("a tar cut anywhere is no shorter data set", async () => {
+test("a tar cut inside a member is no shorter data set", async () => {
   const bytes = await shard(["1.png", "P".repeat(700)], ["1.txt", "one"], ["2.png", "P"], ["2.txt", "two"]);
-  // inside a header, inside a body, between two members, before the end
-  for (const length of [100, 512, 900, 2048, 2560, bytes.length - 1024, bytes.length - 512, bytes.length - 1, 0]) {
+  // inside a header, before a body, inside one, inside what fills its last block
+  for (const length of [0, 1, 100, 511, 512, 900, 1300, 1535, 1600, 2048, 2060, 3072, 4095]) {
     expect(await failure(bytes.slice(0, length)), `cut at ${length}`).toMatch(/tar/);
+  }
+  // between two members nothing tells it from an archive that never had an end
+  expect(await all(bytes.slice(0, 2560))).toMatchObject([{ text: "one" }]);
+  expect(await all(bytes.slice(0, 3584))).toMatchObject([{ text: "one" }, { error: { code: "invalid-dataset" } }]);
+  for (const zeros of [0, 1, 512, 1023, 1024, 10_240]) {
+    const padded = new Uint8Array(bytes.length - 1024 + zeros);
+    padded.set(bytes.slice(0, padded.length));
+    expect(await all(padded), `${zeros} zeros`).toHaveLength(2);
   }
 });
 

@@ -2,13 +2,14 @@
 
 import Papa from "papaparse";
 import { isUrl } from "../../workers/bytes.js";
-import { ClipError } from "../../workers/error.js";
+import { ClipError, isClipError } from "../../workers/error.js";
 import { describe } from "../describe.js";
 import type { ImageInput } from "../images.js";
 import { locate } from "../location.js";
 import { checked, type Schema, text } from "../options.js";
 import { decodeText, ENCODING, type EncodingOptions } from "./decode-text.js";
-import { type Folder, finder, listFolder } from "./files.js";
+import { finder } from "./file-index.js";
+import { type Folder, listFolder } from "./files.js";
 import type { ImageTextPair } from "./pairs.js";
 import { nameOf, openReadable, type ReadableSource, readAll } from "./readable.js";
 import { badSample, sample } from "./sample.js";
@@ -126,9 +127,20 @@ export async function* readTable(
     else captions.set(row.name, [...(captions.get(row.name) ?? []), ...row.captions]);
   }
   for (const [key, texts] of captions) {
-    const image = await find(key);
-    yield image === undefined ? badSample(key, "expected a picture of that name, got none") : sample(key, image, texts);
+    yield await ofRow(key, texts, find);
   }
+}
+
+async function ofRow(key: string, texts: readonly string[], find: FindImage): Promise<ImageTextPair> {
+  let image: ImageInput | undefined;
+  try {
+    image = await find(key);
+  } catch (error) {
+    // what was found and is no picture, or cannot be read; a function of the user's own fails with its own errors
+    if (!isClipError(error)) throw error;
+    return badSample(key, error.message);
+  }
+  return image === undefined ? badSample(key, "expected a picture of that name, got none") : sample(key, image, texts);
 }
 
 /** Pictures beside a table: at its address, or in its folder on disk. */

@@ -1,11 +1,13 @@
 /** The files of a folder, wherever it is: on disk, picked as a handle, picked as files. */
 
-import { readDisk, walkDisk } from "#disk";
+import { readDisk, readDiskHead, walkDisk } from "#disk";
 import { isFile } from "../../workers/bytes.js";
-import { ClipError } from "../../workers/error.js";
+import { ClipError, toClipError } from "../../workers/error.js";
 import { describe } from "../describe.js";
 import type { ImageInput } from "../images.js";
 import { entriesOf } from "../sources.js";
+import { type Judged, judge } from "./content.js";
+import { couldBePicture, formatOfExtension, HEAD_BYTES } from "./picture-format.js";
 import { readAll } from "./readable.js";
 
 /** A folder with pairs: its path in Node, one that was picked, or the files of `<input webkitdirectory>`. */
@@ -18,18 +20,37 @@ export interface FolderFile {
   /** As `fit` takes it. */
   image(): Promise<ImageInput>;
   bytes(): Promise<Uint8Array>;
+  /** Its first bytes, which tell what it is. */
+  head(): Promise<Uint8Array>;
 }
+
+/** Path without extension, and extension in lower case. */
+export function splitPath(path: string): [stem: string, extension: string] {
+  const dot = path.lastIndexOf(".");
+  return dot > path.lastIndexOf("/") ? [path.slice(0, dot), path.slice(dot + 1).toLowerCase()] : [path, ""];
+}
+
+/** The folder of a path, with its slash. */
+export const folderOf = (path: string) => path.slice(0, path.lastIndexOf("/") + 1);
+
+/** A path as names are compared: macOS takes names apart (NFD), most that is typed is put together (NFC). */
+export const composed = (path: string) => path.normalize("NFC");
+
+const wholeOf = async (blob: Blob) => new Uint8Array(await blob.arrayBuffer());
+const headOf = (blob: Blob) => wholeOf(blob.slice(0, HEAD_BYTES));
 
 const ofBlob = (path: string, blob: Blob): FolderFile => ({
   path,
   image: async () => blob,
-  bytes: async () => new Uint8Array(await blob.arrayBuffer()),
+  bytes: () => wholeOf(blob),
+  head: () => headOf(blob),
 });
 
 const ofDisk = ({ path, location }: { path: string; location: string }): FolderFile => ({
   path,
   image: async () => location,
   bytes: () => readAll(readDisk(location)),
+  head: () => readDiskHead(location, HEAD_BYTES),
 });
 
 async function* walkHandle(folder: FileSystemDirectoryHandle, prefix: string): AsyncGenerator<FolderFile> {
@@ -38,7 +59,12 @@ async function* walkHandle(folder: FileSystemDirectoryHandle, prefix: string): A
     if (entry.kind === "directory") yield* walkHandle(entry as FileSystemDirectoryHandle, `${path}/`);
     else {
       const file = entry as FileSystemFileHandle;
-      yield { path, image: () => file.getFile(), bytes: async () => readAll((await file.getFile()).stream()) };
+      yield {
+        path,
+        image: () => file.getFile(),
+        bytes: async () => wholeOf(await file.getFile()),
+        head: async () => headOf(await file.getFile()),
+      };
     }
   }
 }
@@ -68,8 +94,16 @@ export async function listFolder(folder: Folder): Promise<FolderFile[]> {
   return files.filter(({ path }) => !hidden(path)).sort((a, b) => (a.path < b.path ? -1 : 1));
 }
 
-/** Finds pictures by their names among files; `beside` is the folder that the names begin in. */
-export function finder(files: readonly FolderFile[], beside = ""): (name: string) => Promise<ImageInput> | undefined {
-  const byPath = new Map(files.map((file) => [file.path, file]));
-  return (name) => byPath.get(`${beside}${name.replace(/^\.\//, "").replaceAll("\\", "/")}`)?.image();
+/**
+ * Whether a file is a picture. What by its extension is something else is not looked into, so that a folder of many files
+ * is read in little time; of others the first bytes are.
+ */
+export async function judgeFile(file: FolderFile): Promise<Judged> {
+  const [, extension] = splitPath(file.path);
+  if (!couldBePicture(extension)) return { picture: false };
+  try {
+    return judge(await file.head(), extension);
+  } catch (error) {
+    return { picture: formatOfExtension(extension) !== undefined, problem: toClipError(error).message };
+  }
 }

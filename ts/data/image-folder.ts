@@ -1,16 +1,22 @@
 /** A folder of pictures with their captions. */
 
-import { ClipError } from "../../workers/error.js";
+import { ClipError, toClipError } from "../../workers/error.js";
 import { checked, type Schema, text } from "../options.js";
-import { COLUMNS, readTable, type TableColumns } from "./caption-table.js";
-import { decodeText } from "./decode-text.js";
-import { type Folder, type FolderFile, finder, listFolder } from "./files.js";
+import { COLUMNS, type TableColumns } from "./caption-table.js";
+import type { Judged } from "./content.js";
+import { FileIndex } from "./file-index.js";
+import { composed, type Folder, type FolderFile, folderOf, judgeFile, listFolder, splitPath } from "./files.js";
+import { type NamedPictures, readTables, tableAt, tablesIn } from "./folder-tables.js";
 import type { ImageTextPair } from "./pairs.js";
-import { badSample, CAPTIONS, type CaptionOptions, isImage, sampleOfText } from "./sample.js";
+import { couldBePicture, formatOfExtension } from "./picture-format.js";
+import { badSample, CAPTIONS, type CaptionOptions, isNotice, sampleOfText } from "./sample.js";
 
 /** How a folder is read. */
 export interface ImageFolderOptions extends TableColumns, CaptionOptions {
-  /** Path in the folder of the table with the captions. @default metadata.csv, .tsv or .jsonl, or captions, where there is one */
+  /**
+   * Path in the folder of the one table with the captions: pictures that it does not name are left out.
+   * @default metadata.csv, .tsv or .jsonl, or captions, in each folder that has one
+   */
   table?: string;
 }
 
@@ -20,25 +26,96 @@ const IMAGE_FOLDER = {
   table: text("the path of a table in the folder"),
 } satisfies Schema<ImageFolderOptions>;
 
-const TABLE = /^(metadata|captions)\.(csv|tsv|jsonl)$/i;
+/** Files whose first bytes are read at the same time. */
+const AT_ONCE = 32;
 
-/** Path without extension, and extension in lower case. */
-function split(path: string): [stem: string, extension: string] {
-  const dot = path.lastIndexOf(".");
-  return dot > path.lastIndexOf("/") ? [path.slice(0, dot), path.slice(dot + 1).toLowerCase()] : [path, ""];
+async function* judgeAll(files: readonly FolderFile[]): AsyncGenerator<[FolderFile, Judged], void, undefined> {
+  for (let at = 0; at < files.length; at += AT_ONCE) {
+    const some = files.slice(at, at + AT_ONCE);
+    const judged = await Promise.all(some.map(judgeFile));
+    for (const [i, file] of some.entries()) yield [file, judged[i] as Judged];
+  }
 }
 
-function findTable(files: readonly FolderFile[], wanted: string | undefined): FolderFile | undefined {
-  if (wanted === undefined) return files.find(({ path }) => TABLE.test(path));
-  const found = files.find(({ path }) => path === wanted);
-  if (found) return found;
-  throw new ClipError("invalid-dataset", `expected the table ${wanted} in the folder, got ${files.length} other files`);
+const noPictures = (files: readonly FolderFile[]) =>
+  new ClipError("invalid-dataset", `expected a folder with pictures, got ${files.length} files and none`);
+
+const isText = ({ path }: FolderFile) => splitPath(path)[1] === "txt";
+const couldBe = ({ path }: FolderFile) => couldBePicture(splitPath(path)[1]);
+const stemOf = ({ path }: FolderFile) => composed(splitPath(path)[0]);
+
+/** Stems that several pictures share: their keys have the extension, too. */
+function sharedStems(files: readonly FolderFile[]): ReadonlySet<string> {
+  const [seen, shared] = [new Set<string>(), new Set<string>()];
+  for (const file of files.filter(({ path }) => formatOfExtension(splitPath(path)[1]))) {
+    (seen.has(stemOf(file)) ? shared : seen).add(stemOf(file));
+  }
+  return shared;
+}
+
+async function ofCaption(
+  key: string,
+  picture: FolderFile,
+  caption: FolderFile,
+  options: CaptionOptions,
+): Promise<ImageTextPair> {
+  try {
+    return sampleOfText(key, await picture.image(), await caption.bytes(), options);
+  } catch (error) {
+    return badSample(key, toClipError(error).message);
+  }
+}
+
+/** The pictures that no table names, with the captions beside them; then the captions that are left over. */
+async function* readBeside(
+  files: readonly FolderFile[],
+  tables: readonly FolderFile[],
+  named: NamedPictures,
+  options: CaptionOptions,
+): AsyncGenerator<ImageTextPair, void, undefined> {
+  const texts = files.filter(isText);
+  const index = new FileIndex(texts);
+  // of two that differ in the capitals of their extension, the first; the other is left over
+  const captions = new Map(texts.toReversed().map((file) => [stemOf(file), file]));
+  const used = new Set<FolderFile>();
+  const tableFor = ({ path }: FolderFile) => tables.find((table) => path.startsWith(folderOf(table.path)));
+  const candidates = files.filter((file) => couldBe(file) && !named.has(file));
+  const shared = sharedStems(candidates);
+  let pictures = named.size;
+
+  for await (const [file, { picture, problem }] of judgeAll(candidates)) {
+    if (!picture) continue;
+    pictures++;
+    const [stem] = splitPath(file.path);
+    const key = shared.has(stemOf(file)) ? file.path : stem;
+    // a.jpg.txt is the caption of a.jpg, too, and a name without an extension may have a dot
+    const caption = captions.get(stemOf(file)) ?? captions.get(composed(file.path));
+    const table = tableFor(file);
+    if (caption) used.add(caption);
+    if (problem) yield badSample(key, `${file.path}: ${problem}`);
+    else if (caption) yield await ofCaption(key, file, caption, options);
+    else if (table) yield badSample(key, `expected a row for ${file.path} in ${table.path}, got none`);
+    else {
+      const got = `got no such file${index.hint(`${stem}.txt`)}`;
+      yield badSample(key, `expected a caption for ${file.path} in ${stem}.txt, ${got}`);
+    }
+  }
+
+  if (pictures === 0) throw noPictures(files);
+  for (const left of texts.filter((file) => !used.has(file) && !tableFor(file) && !isNotice(file.path))) {
+    const others = files.filter((file) => file !== left && stemOf(file) === stemOf(left)).map(({ path }) => path);
+    const got = others.length > 0 ? `only ${others.join(", ").slice(0, 200)}` : "no such file";
+    yield badSample(splitPath(left.path)[0], `expected a picture for the caption ${left.path}, got ${got}`);
+  }
 }
 
 /**
- * Reads the pairs of a folder: each picture's caption from the `.txt` file of the same name beside it, or from a table
- * (`metadata.csv`, as Hugging Face's ImageFolder has it). Folders in it are read too. The order is that of the paths, so
- * that a run can be gone on with.
+ * Reads the pairs of a folder and of those in it: each picture's caption from the `.txt` file of the same name beside it, or
+ * from the nearest table (`metadata.csv`, as Hugging Face's ImageFolder has it). What is a picture is told by its first bytes,
+ * whatever its name. The order is that of the paths, so that a run can be gone on with; rows of tables come first.
+ *
+ * Every picture and every caption is a pair, or one with an `error` that says what it lacks: `fit` stops at them, or goes
+ * without them. Left out are hidden files, and captions that no picture has and that are named as notices are (README.txt).
  *
  * @throws ClipError `invalid-dataset` for a folder without pictures and for a table that cannot be read, `invalid-source`,
  * `source-unreadable`
@@ -53,23 +130,10 @@ export async function* imageFolder(
 ): AsyncGenerator<ImageTextPair, void, undefined> {
   const options = checked("imageFolder()", given, IMAGE_FOLDER);
   const files = await listFolder(folder);
-  const captions = new Map(
-    files.filter(({ path }) => split(path)[1] === "txt").map((file) => [split(file.path)[0], file]),
-  );
-  const images = files.filter(({ path }) => isImage(split(path)[1]));
-  if (images.length === 0) {
-    throw new ClipError("invalid-dataset", `expected a folder with pictures, got ${files.length} files and none`);
-  }
-  const table = findTable(files, options.table);
-  if (table) {
-    const beside = table.path.slice(0, table.path.lastIndexOf("/") + 1);
-    yield* readTable(decodeText(await table.bytes(), options.encoding), table.path, options, finder(files, beside));
-    return;
-  }
-  for (const image of images) {
-    const [key] = split(image.path);
-    const file = captions.get(key);
-    if (file) yield sampleOfText(key, await image.image(), await file.bytes(), options);
-    else yield badSample(key, `expected a caption for ${image.path} in ${key}.txt, got no such file`);
-  }
+  if (!files.some(couldBe)) throw noPictures(files);
+  const tables = options.table === undefined ? tablesIn(files) : [tableAt(files, options.table)];
+  const named: NamedPictures = new Map();
+  yield* readTables(tables, files, named, options);
+  // who names a table wants its pictures: others may be those of another split
+  if (options.table === undefined) yield* readBeside(files, tables, named, options);
 }

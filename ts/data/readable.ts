@@ -50,3 +50,35 @@ export function nameOf(source: ReadableSource): string | undefined {
 export async function readAll(stream: ReadableStream<Uint8Array>): Promise<Uint8Array> {
   return new Uint8Array(await new Response(stream as ReadableStream<Uint8Array<ArrayBuffer>>).arrayBuffer());
 }
+
+/** The first bytes of a stream, and the stream from its beginning. */
+export async function peek(
+  stream: ReadableStream<Uint8Array>,
+  length: number,
+): Promise<[head: Uint8Array, whole: ReadableStream<Uint8Array>]> {
+  const reader = stream.getReader();
+  let head = new Uint8Array();
+  while (head.length < length) {
+    const { done, value } = await reader.read();
+    if (done) break;
+    const joined = new Uint8Array(head.length + value.length);
+    joined.set(head);
+    joined.set(value, head.length);
+    head = joined;
+  }
+  const whole = new ReadableStream<Uint8Array>(
+    {
+      start(controller) {
+        if (head.length > 0) controller.enqueue(head);
+      },
+      async pull(controller) {
+        const { done, value } = await reader.read();
+        if (done) controller.close();
+        else controller.enqueue(value);
+      },
+      cancel: (reason) => reader.cancel(reason),
+    },
+    { highWaterMark: 0 },
+  );
+  return [head, whole];
+}

@@ -17,10 +17,11 @@ export interface CaptionOptions extends EncodingOptions {
 
 export const CAPTIONS = { ...ENCODING, captions: oneOf("whole", "lines") } satisfies Schema<CaptionOptions>;
 
-const IMAGE_EXTENSIONS: ReadonlySet<string> = new Set(["png", "jpg", "jpeg", "webp", "gif", "bmp"]);
+const NOTICE =
+  /^(readme|licen[cs]e|copying|copyright|notice|changelog|authors|credits|attribution|contributing|requirements)/i;
 
-/** Whether a file of that extension, in lower case, is a picture. */
-export const isImage = (extension: string) => IMAGE_EXTENSIONS.has(extension);
+/** Whether a text file is named as what stands beside data sets, and is nobody's caption unless a picture has its name. */
+export const isNotice = (path: string) => NOTICE.test(path.slice(path.lastIndexOf("/") + 1));
 
 /** A picture with its captions. */
 export function sample(key: string, image: ImageInput, captions: readonly string[]): ImageTextPair {

@@ -1,0 +1,112 @@
+/** Tar files as they stream, as people have them: compressed, joined, without an end. */
+
+import { createTarDecoder, type ParsedTarEntry } from "modern-tar";
+import { ClipError, toClipError } from "../../workers/error.js";
+import { contentOf } from "./content.js";
+import { peek } from "./readable.js";
+
+const BLOCK = 512;
+
+const invalid = (message: string) => new ClipError("invalid-dataset", message);
+
+const latin1 = (bytes: Uint8Array) => String.fromCharCode(...bytes);
+
+/** A number in a header: octal digits, or what GNU writes for larger ones. */
+function numberAt(header: Uint8Array, at: number, length: number): number {
+  const field = header.subarray(at, at + length);
+  if ((field[0] as number) & 0x80) return field.subarray(1).reduce((sum, byte) => sum * 256 + byte, 0);
+  return Number.parseInt(latin1(field).replace(/\0.*$/s, "").trim() || "0", 8);
+}
+
+/** Whether a block is a header: it holds the sum of its bytes, its own counted as spaces. */
+function isHeader(block: Uint8Array): boolean {
+  const sum = block.reduce((total, byte, i) => total + (i >= 148 && i < 156 ? 32 : byte), 0);
+  return numberAt(block, 148, 8) === sum;
+}
+
+/** Links, devices and folders have no bytes, whatever size they say. */
+const hasBytes = (header: Uint8Array) => !"123456".includes(String.fromCharCode(header[156] as number));
+
+/**
+ * Makes one whole archive of what comes: archives joined by `cat` (as `tar --ignore-zeros` reads them), and one without the
+ * zeros at its end, as Python's tarfile takes it. One that ends inside a member is refused.
+ */
+function wholeArchive(): TransformStream<Uint8Array, Uint8Array> {
+  let block = new Uint8Array(BLOCK);
+  let filled = 0;
+  let position = 0;
+  /** Bytes still to come of the member that `name` names. */
+  let left = 0;
+  let name = "";
+
+  const take = (): Uint8Array | undefined => {
+    if (block.every((byte) => byte === 0)) return undefined;
+    if (!isHeader(block)) {
+      const got = contentOf(block) ?? "something else";
+      throw invalid(
+        position === 0 ? `expected a tar file, got ${got}` : `expected a tar's header at byte ${position}, got ${got}`,
+      );
+    }
+    name = new TextDecoder().decode(block.subarray(0, 100)).replace(/\0.*$/s, "");
+    left = hasBytes(block) ? Math.ceil(numberAt(block, 124, 12) / BLOCK) * BLOCK : 0;
+    return block;
+  };
+
+  return new TransformStream({
+    transform(chunk, controller) {
+      for (let at = 0; at < chunk.length; ) {
+        const inside = left > 0;
+        const piece = chunk.subarray(at, at + (inside ? left : BLOCK - filled));
+        at += piece.length;
+        if (inside) {
+          left -= piece.length;
+          controller.enqueue(piece);
+        } else {
+          block.set(piece, filled);
+          filled += piece.length;
+          if (filled < BLOCK) break;
+          const header = take();
+          if (header) controller.enqueue(header);
+          [block, filled] = [new Uint8Array(BLOCK), 0];
+        }
+        position += piece.length;
+      }
+    },
+    flush(controller) {
+      if (position === 0 && filled === 0) throw invalid("expected a tar file, got an empty file");
+      if (left > 0) throw invalid(`truncated tar: expected ${left} more bytes of ${name} at its end`);
+      const cut = block.subarray(0, filled);
+      if (position === 0) throw invalid(`expected a tar file, got ${contentOf(cut) ?? `${filled} bytes`}`);
+      if (cut.some((byte) => byte !== 0))
+        throw invalid(`truncated tar: expected a header of ${BLOCK} bytes after ${name}, got ${filled}`);
+      controller.enqueue(new Uint8Array(2 * BLOCK));
+    },
+  });
+}
+
+/** A member of an archive. Its body must be read or passed over before the next one comes. */
+export type TarMember = ParsedTarEntry;
+
+/** Reads past a body. To cancel it could end the next one: modern-tar 0.8.6 may be there already. */
+export const passOver = (body: ReadableStream<Uint8Array>): Promise<void> => body.pipeTo(new WritableStream());
+
+/**
+ * The members of a tar file, which may be compressed by gzip: its first bytes tell, not its name.
+ *
+ * @throws ClipError `invalid-dataset` for what is no tar or ends too early
+ */
+export async function* readTar(stream: ReadableStream<Uint8Array>): AsyncGenerator<TarMember, void, undefined> {
+  try {
+    const [head, whole] = await peek(stream, 2);
+    const zipped = head[0] === 0x1f && head[1] === 0x8b;
+    const bytes = zipped
+      ? whole.pipeThrough(new DecompressionStream("gzip") as TransformStream<Uint8Array, Uint8Array>)
+      : whole;
+    yield* bytes.pipeThrough(wholeArchive()).pipeThrough(createTarDecoder({ strict: true }));
+  } catch (error) {
+    if (error instanceof ClipError) throw error;
+    throw new ClipError("invalid-dataset", `expected a whole tar file, got: ${toClipError(error).message}`, {
+      cause: error,
+    });
+  }
+}
