@@ -16,7 +16,7 @@ const chromium = (name: string, include: string[], headers: Record<string, strin
   plugins: [
     { name: "model-server", configureServer: (server: ViteDevServer) => void server.middlewares.use(modelServer) },
   ],
-  optimizeDeps: { include: ["comlink", "modern-tar", "papaparse"] },
+  optimizeDeps: { include: ["comlink", "modern-tar"] },
   server: { headers },
   test: {
     name,

@@ -108,11 +108,12 @@ describe.each(kinds)("a folder as %s", (kind) => {
     const rows =
       'file_name,split,text\n./one.jpg,train,"a, b"\nsub\\two.jpg,train,two\none.jpg,test,"again ""one"""\ngone.jpg,,x\n,,y\none.jpg\n';
     const expected = [
-      ["row 5", "expected the name of a picture, got none"],
       ["./one.jpg", "a, b"],
       ["sub\\two.jpg", "two"],
       ["one.jpg", 'again "one"'],
       ["gone.jpg", "expected a picture of that name, got none"],
+      ["row 6", "row 6: expected the name of a picture, got none"],
+      ["one.jpg", 'row 7: expected 3 fields, as the header has, got 1: "one.jpg"'],
       ["spare", "expected a row for spare.jpg in metadata.csv, got none"],
     ];
     const folder = await open(kind, { ...contents, "metadata.csv": `\ufeff${rows}` });
@@ -122,8 +123,8 @@ describe.each(kinds)("a folder as %s", (kind) => {
     const lines = `${JSON.stringify({ file_name: "one.jpg", text: ["a", "b"] })}\n\n${JSON.stringify({ file_name: 3, text: "x" })}`;
     const json = await open(kind, { ...contents, "metadata.jsonl": lines });
     expect(brief(await all(imageFolder(json)))).toEqual([
-      ["row 2", "expected the name of a picture, got none"],
       ["one.jpg", "a", "b"],
+      ["line 3", "line 3: expected the name of a picture, got number"],
       ["spare", "expected a row for spare.jpg in metadata.jsonl, got none"],
       ["sub/two", "expected a row for sub/two.jpg in metadata.jsonl, got none"],
     ]);
@@ -142,7 +143,6 @@ describe.each(kinds)("a folder as %s", (kind) => {
 test.each([
   ["id,text\n1,x", /column file_name or .*, got "id", "text"/],
   ["", /got no columns/],
-  ['file_name,text\na.png,"open', /whole quotes/],
 ])("the table %j is refused", async (text, message) => {
   const run = all(captionTable(new Blob([text]), { images: () => new Uint8Array() }));
   await expect(run).rejects.toMatchObject({ code: "invalid-dataset", message: expect.stringMatching(message) });

@@ -14,6 +14,8 @@ const SIGNATURES: readonly [what: string, ...beginnings: string[]][] = [
   ["a RAR archive", "Rar!\x1a\x07"],
   ["a Parquet table", "PAR1"],
   ["an Arrow table", "ARROW1"],
+  ["an Excel workbook of before 2007", "\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"],
+  ["an SQLite database", "SQLite format 3\0"],
   ["an HDF5 file", "\x89HDF\r\n\x1a\n"],
   ["a NumPy array", "\x93NUMPY"],
   ["a PDF document", "%PDF-"],

@@ -33,7 +33,7 @@ export const ENCODING = {
   },
 } satisfies Schema<EncodingOptions>;
 
-function notText(bytes: Uint8Array, encoding: string, marked: boolean): ClipError {
+function notText(bytes: Uint8Array, encoding: string, marked = false): ClipError {
   const expected = `expected text in ${encoding.toUpperCase()}${marked ? ", as its byte order mark says" : ""}`;
   const guess = guessEncoding(bytes);
   let got = "got bytes that are none";
@@ -42,6 +42,9 @@ function notText(bytes: Uint8Array, encoding: string, marked: boolean): ClipErro
   if (isEncoding(guess) && guess !== encoding) advice = `{ encoding: "${guess}" } decodes it`;
   return new ClipError("invalid-dataset", `${expected}, ${got}: ${advice}`);
 }
+
+/** What two encodings look like in UTF-8: ISO 2022 has escapes, UTF-16 zeros. */
+const isOther = (text: string) => text.includes("\x1b$") || text.includes("\0");
 
 /**
  * Bytes as text: by their byte order mark, else in the encoding that is said, else in UTF-8. Nothing is replaced by U+FFFD.
@@ -55,9 +58,44 @@ export function decodeText(bytes: Uint8Array, encoding = "utf-8"): string {
     throw new ClipError("invalid-dataset", `expected text in UTF-8 or UTF-16, got ${mark}: save it as UTF-8`);
   }
   const text = decodeAs(bytes, mark ?? encoding);
-  // zeros (of UTF-16) and escapes (of ISO 2022) are characters in UTF-8, though of no caption
-  if (text === undefined || ((text.includes("\0") || text.includes("\x1b$")) && !mark?.startsWith("utf-16"))) {
-    throw notText(bytes, mark ?? encoding, mark !== undefined);
+  if (text !== undefined && (mark?.startsWith("utf-16") || !isOther(text))) return text;
+  throw notText(bytes, mark ?? encoding, mark !== undefined);
+}
+
+const lineAt = (bytes: Uint8Array, from: number) => {
+  const length = bytes.subarray(from).findIndex((byte) => byte === 0x0a || byte === 0x0d);
+  return bytes.subarray(from, length === -1 ? bytes.length : from + length + 1);
+};
+
+/**
+ * Like `decodeText`, line by line: one that cannot be decoded keeps its bytes from 0x80 on as U+DC80 to U+DCFF, which are
+ * no characters, as Python's `surrogateescape` has it; `checkDecoded` finds them.
+ *
+ * @throws ClipError `invalid-dataset` where no line can be decoded
+ */
+export function decodeLines(bytes: Uint8Array, encoding = "utf-8"): string {
+  const said = markOf(bytes) ?? encoding;
+  // in these, a byte of a line's end ends no line
+  if (/^utf-(16|32)/i.test(said) || lineAt(bytes, 0).includes(0)) return decodeText(bytes, encoding);
+  const whole = decodeAs(bytes, said);
+  if (whole?.includes("\x1b$")) throw notText(bytes, said);
+  if (whole !== undefined) return whole;
+  let text = "";
+  for (let at = 0; at < bytes.length; ) {
+    const line = lineAt(bytes, at);
+    const escaped = () => Array.from(line, (byte) => String.fromCharCode(byte < 0x80 ? byte : 0xdc00 + byte)).join("");
+    text += decodeAs(line, said) ?? escaped();
+    at += line.length;
   }
   return text;
+}
+
+/** @throws ClipError `invalid-dataset` for what of `decodeLines` could not be decoded */
+export function checkDecoded(texts: readonly unknown[], encoding = "utf-8"): void {
+  const lost = texts.find((text) => typeof text === "string" && /[\udc80-\udcff]/u.test(text)) as string | undefined;
+  if (lost === undefined) return;
+  throw notText(
+    Uint8Array.from(lost, (character) => character.charCodeAt(0) & 0xff),
+    encoding,
+  );
 }

@@ -1,12 +1,13 @@
 /** The tables in a folder, and the pictures that they name. */
 
 import { ClipError, toClipError } from "../../workers/error.js";
-import { readTable, type TableColumns } from "./caption-table.js";
-import { decodeText, type EncodingOptions } from "./decode-text.js";
+import { readTable } from "./caption-table.js";
+import type { EncodingOptions } from "./decode-text.js";
 import { FileIndex, namedPicture } from "./file-index.js";
 import { type FolderFile, folderOf } from "./files.js";
 import type { ImageTextPair } from "./pairs.js";
 import { badSample } from "./sample.js";
+import type { TableColumns } from "./table-columns.js";
 
 const TABLE = /^(metadata|captions)\.(csv|tsv|jsonl|parquet)$/i;
 
@@ -58,12 +59,9 @@ export async function* readTables(
       return namedPicture(found);
     };
     try {
-      for await (const pair of readTable(
-        decodeText(await table.bytes(), options.encoding),
-        table.path,
-        options,
-        find,
-      )) {
+      for await (const pair of readTable(await table.bytes(), table.path, options, find)) {
+        // a row that is broken names its picture, too
+        found ??= index.find(pair.key ?? "", folderOf(table.path));
         const captions = JSON.stringify([pair.text, pair.moreTexts]);
         const first = found && named.get(found);
         if (found && first && first.table !== table && first.captions !== captions) {

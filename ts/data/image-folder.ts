@@ -2,7 +2,6 @@
 
 import { ClipError, toClipError } from "../../workers/error.js";
 import { checked, type Schema, text } from "../options.js";
-import { COLUMNS, type TableColumns } from "./caption-table.js";
 import type { Judged } from "./content.js";
 import { FileIndex } from "./file-index.js";
 import { composed, type Folder, type FolderFile, folderOf, judgeFile, listFolder, splitPath } from "./files.js";
@@ -10,6 +9,7 @@ import { type NamedPictures, readTables, tableAt, tablesIn } from "./folder-tabl
 import type { ImageTextPair } from "./pairs.js";
 import { couldBePicture, formatOfExtension } from "./picture-format.js";
 import { badSample, CAPTIONS, type CaptionOptions, isNotice, sampleOfText } from "./sample.js";
+import { COLUMNS, type TableColumns } from "./table-columns.js";
 
 /** How a folder is read. */
 export interface ImageFolderOptions extends TableColumns, CaptionOptions {

@@ -1,0 +1,49 @@
+/** Pictures that a table names: at its address, or in its folder on disk. */
+
+import { isUrl, tagOf } from "../../workers/bytes.js";
+import type { ImageInput } from "../images.js";
+import { locate } from "../location.js";
+import type { ReadableSource } from "./readable.js";
+
+/** A picture of that name; nothing where there can be none. */
+export type FindImage = (name: string) => ImageInput | undefined | Promise<ImageInput | undefined>;
+
+/** Whole addresses. A file may be called `photo-12:30.png`, as long as no `//` comes after the colon. */
+const ADDRESS = /^(?:[a-z][a-z0-9+.-]+:\/\/|(?:data|blob|file):)/i;
+
+/** What `locate` takes for an address. */
+const LIKE_ADDRESS = /^[a-z][a-z0-9+.-]+:/i;
+
+const onDisk =
+  (folder: string): FindImage =>
+  (name) => {
+    if (ADDRESS.test(name) || /^(?:[/\\]|[a-z]:[/\\])/i.test(name)) return name;
+    const path = `${folder}${name}`;
+    return LIKE_ADDRESS.test(path) ? `./${path}` : path;
+  };
+
+/** Names are not addresses: `#`, `?` and `%` are characters of theirs. */
+const encodeName = (name: string) => name.replaceAll("\\", "/").split("/").map(encodeURIComponent).join("/");
+
+const atAddress =
+  (base: string): FindImage =>
+  (name) => {
+    const whole = ADDRESS.test(name) || name.startsWith("//");
+    const relative = whole ? name : encodeName(name);
+    if (!URL.canParse(relative, base)) return undefined;
+    const [address, { origin, search }] = [new URL(relative, base), new URL(base)];
+    // what was signed for the table is signed for what lies beside it
+    if (!whole && address.origin === origin) address.search = search;
+    // whoever wrote a table on a server has no say over the files here
+    return /^(https?|data|blob):$/.test(address.protocol) ? address : undefined;
+  };
+
+/** Finds pictures by their names beside a table, or beside the page or the program where the table is nowhere. */
+export function beside(source: ReadableSource): FindImage {
+  let where: string | URL = "./";
+  if (typeof source === "string" || isUrl(source)) where = source;
+  else if (tagOf(source) === "Response") where = (source as Response).url || where;
+  const place = locate(where);
+  if ("address" in place) return atAddress(place.address);
+  return onDisk(where === "./" ? "" : place.path.replace(/[^/\\]*$/, ""));
+}

@@ -1,0 +1,173 @@
+/** What the rows of a table say, whether its values are separated or JSON. */
+
+import { ClipError, toClipError } from "../../workers/error.js";
+import { describe } from "../describe.js";
+import { checkDecoded } from "./decode-text.js";
+import { type Field, readRows } from "./separated.js";
+import { type Columns, findColumns, list, type TableColumns } from "./table-columns.js";
+
+/** A row: a picture's name and its captions, or why it has none. */
+export interface TableRow {
+  /** How messages call it. */
+  where: string;
+  name: string;
+  captions: string[];
+  problem?: string;
+}
+
+/** How a table is read. */
+interface TableFormat extends TableColumns {
+  encoding?: string;
+}
+
+/** Separators that a header is tried with, before others that are in it. */
+const SEPARATORS = [",", "\t", ";", "|"];
+
+/** What pandas takes for no value; in quotes, it is one. */
+const MISSING = /^(#?N\/A|#?NA|<NA>|NULL|NaN|None|n\/a|nan|null)$/;
+
+const bad = (where: string, problem: string, name = ""): TableRow => ({ where, name, captions: [], problem });
+
+const headerOf = (text: string, separator: string): string[] => {
+  for (const row of readRows(text, separator)) {
+    const header = row.map(({ text }) => text.trim());
+    if (header.some((name) => name !== "")) return header;
+  }
+  return [];
+};
+
+/** The separator with which a header has both columns; where none has, the one with the most columns. */
+function findSeparator(text: string, format: TableFormat): string {
+  const [line = ""] = /\S.*/.exec(text) ?? [];
+  const candidates = [...new Set([...SEPARATORS, ...(line.match(/[^\p{L}\p{N}\s_"'-]/gu) ?? [])])];
+  const headers = candidates.map((separator) => headerOf(text, separator));
+  const fits = headers.findIndex((header) => {
+    try {
+      return findColumns(header, format);
+    } catch {
+      return false;
+    }
+  });
+  const most = Math.max(...headers.map(({ length }) => length));
+  return candidates[fits === -1 ? headers.findIndex(({ length }) => length === most) : fits] as string;
+}
+
+/** What a table's header says. */
+interface Header extends Columns {
+  length: number;
+}
+
+/** A row that says both; its name stands in messages even where its caption is none. */
+function complete(where: string, name: string, captions: readonly unknown[], { encoding }: TableFormat): TableRow {
+  try {
+    checkDecoded([name], encoding);
+  } catch (error) {
+    return bad(where, toClipError(error).message);
+  }
+  if (name.trim() === "") return bad(where, "expected the name of a picture, got none");
+  try {
+    checkDecoded(captions, encoding);
+  } catch (error) {
+    return bad(where, toClipError(error).message, name.trim());
+  }
+  const wrong = captions.find((caption) => typeof caption !== "string");
+  if (wrong !== undefined) return bad(where, `expected captions as text, got ${describe(wrong)}`, name.trim());
+  const texts = (captions as string[]).filter((caption) => caption.trim() !== "");
+  if (texts.length === 0) return bad(where, "expected a caption, got none", name.trim());
+  return { where, name: name.trim(), captions: texts };
+}
+
+function ofFields(where: string, row: readonly Field[], header: Header, format: TableFormat): TableRow {
+  const fields = list(row.map(({ text }) => text));
+  // a field that is cut moves those behind it
+  const name = header.image < header.caption ? row[header.image]?.text.trim() : undefined;
+  const problem = row.find(({ problem }) => problem !== undefined)?.problem;
+  if (problem !== undefined) return bad(where, `expected whole quotes, got ${problem}, in ${fields}`, name);
+  // a separator too many at the end cuts nothing
+  const cut = row.slice(header.length).some(({ text }) => text.trim() !== "");
+  if (cut || row.length < header.length) {
+    const hint = cut ? "; a field that holds the separator stands in quotes" : "";
+    const expected = `expected ${header.length} fields, as the header has`;
+    return bad(where, `${expected}, got ${row.length}: ${fields}${hint}`, name);
+  }
+  const [image, caption] = [row[header.image] as Field, row[header.caption] as Field];
+  if (!caption.quoted && MISSING.test(caption.text.trim())) {
+    const got = `got ${caption.text.trim()}, which means none; in quotes it is one`;
+    return bad(where, `expected a caption, ${got}`, image.text.trim());
+  }
+  return complete(where, image.text, [caption.text], format);
+}
+
+function* ofSeparated(text: string, format: TableFormat): Generator<TableRow, void, undefined> {
+  // Excel's own first line
+  const [sepLine = "", said = ""] = /^"?sep=([^\r\n])"?[ \t]*(?:\r\n|\r|\n|$)/i.exec(text) ?? [];
+  const body = text.slice(sepLine.length);
+  const between = format.separator ?? (said || findSeparator(body, format));
+  let header: Header | undefined;
+  let number = 0;
+  for (const row of readRows(body, between)) {
+    number++;
+    if (row.every(({ text }) => text.trim() === "")) continue;
+    const where = `row ${number}`;
+    if (header) {
+      yield ofFields(where, row, header, format);
+      continue;
+    }
+    const names = row.map(({ text }) => text.trim());
+    checkDecoded(names, format.encoding);
+    header = { ...findColumns(names, format), length: names.length };
+  }
+  if (!header) findColumns([], format);
+}
+
+function ofObject(where: string, row: unknown, format: TableFormat): TableRow {
+  if (typeof row !== "object" || row === null || Array.isArray(row)) {
+    return bad(where, `expected an object, got ${describe(row)}`);
+  }
+  const columns = findColumns(Object.keys(row), format);
+  const values = Object.values(row);
+  const name: unknown = values[columns.image];
+  if (typeof name !== "string") return bad(where, `expected the name of a picture, got ${describe(name)}`);
+  return complete(where, name, [values[columns.caption]].flat(), format);
+}
+
+/** The values in JSON: those of one array, or of lines. */
+function jsonValues(text: string): { where: string; json: string; value?: unknown }[] {
+  try {
+    const value: unknown = JSON.parse(text);
+    if (!Array.isArray(value)) return [{ where: "line 1", json: "", value }];
+    return value.map((item: unknown, i) => ({ where: `item ${i + 1}`, json: "", value: item }));
+  } catch {
+    const lines = text.split(/\r\n|\r|\n/).map((json, i) => ({ where: `line ${i + 1}`, json }));
+    return lines.filter(({ json }) => json.trim() !== "");
+  }
+}
+
+function ofJson(text: string, format: TableFormat): TableRow[] {
+  const errors: ClipError[] = [];
+  const rows = jsonValues(text).map(({ where, json, value }) => {
+    try {
+      return ofObject(where, json === "" ? value : JSON.parse(json), format);
+    } catch (error) {
+      const { message } = toClipError(error);
+      const problem = error instanceof SyntaxError ? `expected JSON, got: ${message.slice(0, 200)}` : message;
+      errors.push(new ClipError("invalid-dataset", `${where}: ${problem}`));
+      return bad(where, problem);
+    }
+  });
+  // not one is what was expected: the table is another, or the column
+  if (errors[0] && errors.length === rows.length) throw errors[0];
+  return rows;
+}
+
+const JSON_NAME = /\.(json|jsonl|jsonlines|ndjson)$/i;
+
+/**
+ * The rows of a table: of JSON, one object a line or an array of them, or of separated values under a header.
+ *
+ * @throws ClipError `invalid-dataset` for a table that lacks the columns, `invalid-option`
+ */
+export function tableRows(text: string, fileName: string, format: TableFormat): Iterable<TableRow> {
+  const isJson = JSON_NAME.test(fileName) || /^\s*[[{]/.test(text);
+  return isJson ? ofJson(text, format) : ofSeparated(text, format);
+}
