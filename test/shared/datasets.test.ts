@@ -1,62 +1,9 @@
 /** Folders and tables of pairs, from everything that they can be given as. */
 
-import { ClipTrainer, captionTable, type Folder, type ImageTextPair, imageFolder } from "clipwright";
+import { ClipTrainer, captionTable, type Folder, imageFolder } from "clipwright";
 import { describe, expect, test } from "vitest";
+import { all, brief, kinds, onDisk, open } from "../folders";
 import { colourPairs, fixture, inBrowser, tinyConfig } from "../support";
-
-/** Contents of a folder by path. */
-type Contents = Record<string, string | Uint8Array<ArrayBuffer>>;
-
-/** What the platform's users have a folder as: in Node its path; in a browser picked files, and a handle. */
-const kinds = inBrowser ? (["files", "handle"] as const) : (["path", "files"] as const);
-
-async function onDisk(contents: Contents): Promise<string> {
-  const { mkdtemp, mkdir, writeFile } = await import("node:fs/promises");
-  const { tmpdir } = await import("node:os");
-  const { dirname, join } = await import("node:path");
-  const folder = await mkdtemp(join(tmpdir(), "clipwright-folder-"));
-  for (const [path, content] of Object.entries(contents)) {
-    await mkdir(dirname(join(folder, path)), { recursive: true });
-    await writeFile(join(folder, path), content);
-  }
-  return folder;
-}
-
-async function inPrivateFiles(contents: Contents): Promise<FileSystemDirectoryHandle> {
-  const root = await navigator.storage.getDirectory();
-  const folder = await root.getDirectoryHandle(`folder-${crypto.randomUUID()}`, { create: true });
-  for (const [path, content] of Object.entries(contents)) {
-    const parts = path.split("/");
-    let at = folder;
-    for (const part of parts.slice(0, -1)) at = await at.getDirectoryHandle(part, { create: true });
-    const file = await at.getFileHandle(parts.at(-1) as string, { create: true });
-    const writable = await file.createWritable();
-    await writable.write(content);
-    await writable.close();
-  }
-  return folder;
-}
-
-function picked(contents: Contents): File[] {
-  return Object.entries(contents).map(([path, content]) => {
-    const file = new File([content], path.slice(path.lastIndexOf("/") + 1));
-    return Object.defineProperty(file, "webkitRelativePath", { value: `photos/${path}` });
-  });
-}
-
-function open(kind: (typeof kinds)[number] | "handle" | "path", contents: Contents): Folder | Promise<Folder> {
-  if (kind === "files") return picked(contents);
-  return kind === "path" ? onDisk(contents) : inPrivateFiles(contents);
-}
-
-async function all(pairs: AsyncIterable<ImageTextPair>): Promise<ImageTextPair[]> {
-  const out = [];
-  for await (const pair of pairs) out.push(pair);
-  return out;
-}
-
-const brief = (pairs: ImageTextPair[]) =>
-  pairs.map(({ key, text, moreTexts, error }) => (error ? [key, error.message] : [key, text, ...(moreTexts ?? [])]));
 
 const photo = () => fixture("preprocess/images/exif6_120x80.jpg");
 

@@ -86,18 +86,19 @@ async function* readBeside(
   for await (const [file, { picture, problem }] of judgeAll(candidates)) {
     if (!picture) continue;
     pictures++;
-    const [stem] = splitPath(file.path);
-    const key = shared.has(stemOf(file)) ? file.path : stem;
     // a.jpg.txt is the caption of a.jpg, too, and a name without an extension may have a dot
     const caption = captions.get(stemOf(file)) ?? captions.get(composed(file.path));
+    const [stem, extension] = splitPath(file.path);
+    const own = formatOfExtension(extension) || captions.get(stemOf(file)) ? stem : file.path;
+    const key = shared.has(stemOf(file)) ? file.path : own;
     const table = tableFor(file);
     if (caption) used.add(caption);
     if (problem) yield badSample(key, `${file.path}: ${problem}`);
     else if (caption) yield await ofCaption(key, file, caption, options);
     else if (table) yield badSample(key, `expected a row for ${file.path} in ${table.path}, got none`);
     else {
-      const got = `got no such file${index.hint(`${stem}.txt`)}`;
-      yield badSample(key, `expected a caption for ${file.path} in ${stem}.txt, ${got}`);
+      const got = `got no such file${index.hint(`${own}.txt`)}`;
+      yield badSample(key, `expected a caption for ${file.path} in ${own}.txt, ${got}`);
     }
   }
 

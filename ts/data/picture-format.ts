@@ -3,11 +3,15 @@
 /** How many of a file's first bytes tell what it is: an SVG may begin with comments. */
 export const HEAD_BYTES = 512;
 
-/** The formats that can be decoded here. */
+/** The formats that the core decodes. */
 const DECODED: ReadonlySet<string> = new Set(["PNG", "JPEG", "WebP", "GIF", "BMP"]);
 
-/** Whether pictures of a format can be decoded here. */
-export const isDecoded = (format: string) => DECODED.has(format);
+/** Those that some browsers decode: whether this one does shows when it is asked to (`workers/images.ts`). */
+const PLATFORMS_OWN: ReadonlySet<string> = new Set(["AVIF", "HEIC", "HEIF", "JPEG XL", "TIFF"]);
+
+/** Whether pictures of a format may be decoded here. */
+export const isDecoded = (format: string) =>
+  DECODED.has(format) || (typeof createImageBitmap === "function" && PLATFORMS_OWN.has(format));
 
 /** As messages name what is decoded here. */
 export const DECODED_NAMES = "PNG, JPEG, WebP, GIF or BMP";

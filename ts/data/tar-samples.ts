@@ -6,7 +6,7 @@ import type { ImageTextPair } from "./pairs.js";
 import { couldBePicture, formatOfExtension, HEAD_BYTES } from "./picture-format.js";
 import { peek, readAll } from "./readable.js";
 import { badSample, type CaptionOptions, isNotice, sampleOfText } from "./sample.js";
-import { passOver, type TarMember } from "./tar.js";
+import { passOver, type TarMember, tarError } from "./tar.js";
 
 /** A member that is a picture or a caption, or should be one. */
 interface Part extends Judged {
@@ -107,28 +107,62 @@ function* ofSample(
   yield* ofDotted(key, dotted, picture !== undefined && caption !== undefined);
 }
 
-/** The pairs of a tar file's members. */
+/**
+ * Parts by their samples: those that follow one another with one key. What has no key there, links and names without a dot,
+ * stands between the members of a sample without parting them.
+ */
+class Samples {
+  #key: string | undefined;
+  #parts: Part[] = [];
+  #loose: Part[] = [];
+
+  constructor(readonly options: CaptionOptions) {}
+
+  /** Takes a member with a key; yields what that ends. */
+  *add(key: string, part: Part | undefined): Generator<ImageTextPair, void, undefined> {
+    if (key !== this.#key) yield* this.end(key);
+    this.#key = key;
+    if (part) this.#parts.push(part);
+  }
+
+  addLoose(key: string, part: Part): void {
+    (key === this.#key ? this.#parts : this.#loose).push(part);
+  }
+
+  /** What is whole when a sample with the key `next` begins, or nothing more comes. */
+  *end(next?: string): Generator<ImageTextPair, void, undefined> {
+    if (this.#key !== undefined) yield* ofSample(this.#key, this.#parts, this.options);
+    const loose = this.#loose.map((part) => ({ part, key: splitName(part.name)[0] }));
+    this.#parts = loose.filter(({ key }) => key === next).map(({ part }) => part);
+    this.#loose = [];
+    for (const { part, key } of loose.filter(({ key }) => key !== next)) yield* ofSample(key, [part], this.options);
+  }
+}
+
+/**
+ * The pairs of a tar file's members.
+ *
+ * @throws ClipError `invalid-dataset` for what is no tar or ends too early
+ */
 export async function* readSamples(
   members: AsyncIterable<TarMember>,
   options: CaptionOptions,
 ): AsyncGenerator<ImageTextPair, void, undefined> {
-  let key: string | undefined;
-  let parts: Part[] = [];
-  for await (const member of members) {
-    const { name, type } = member.header;
-    if (isHidden(name) || !["file", "link", "symlink"].includes(type ?? "file")) {
-      await passOver(member.body);
-      continue;
+  const samples = new Samples(options);
+  try {
+    for await (const member of members) {
+      const { name, type } = member.header;
+      if (isHidden(name)) {
+        await passOver(member.body);
+        continue;
+      }
+      const [key, suffix] = splitName(name);
+      const part = await readPart(member, suffix);
+      if (type === "file" && suffix !== "") yield* samples.add(key, part);
+      else if (part) samples.addLoose(key, part);
     }
-    const [itsKey, suffix] = splitName(name);
-    const part = await readPart(member, suffix);
-    // what has no key there stands between the members of a sample without parting them, and so do links
-    if (!part && (type !== "file" || suffix === "")) continue;
-    if (itsKey !== key) {
-      if (key !== undefined) yield* ofSample(key, parts, options);
-      [key, parts] = [itsKey, []];
-    }
-    if (part) parts.push(part);
+  } catch (error) {
+    throw tarError(error);
   }
-  if (key !== undefined) yield* ofSample(key, parts, options);
+  yield* samples.end();
 }

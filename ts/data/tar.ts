@@ -1,7 +1,7 @@
 /** Tar files as they stream, as people have them: compressed, joined, without an end. */
 
 import { createTarDecoder, type ParsedTarEntry } from "modern-tar";
-import { ClipError, toClipError } from "../../workers/error.js";
+import { ClipError, isClipError, toClipError } from "../../workers/error.js";
 import { contentOf } from "./content.js";
 import { peek } from "./readable.js";
 
@@ -90,23 +90,19 @@ export type TarMember = ParsedTarEntry;
 /** Reads past a body. To cancel it could end the next one: modern-tar 0.8.6 may be there already. */
 export const passOver = (body: ReadableStream<Uint8Array>): Promise<void> => body.pipeTo(new WritableStream());
 
-/**
- * The members of a tar file, which may be compressed by gzip: its first bytes tell, not its name.
- *
- * @throws ClipError `invalid-dataset` for what is no tar or ends too early
- */
+/** The members of a tar file, which may be compressed by gzip: its first bytes tell, not its name. */
 export async function* readTar(stream: ReadableStream<Uint8Array>): AsyncGenerator<TarMember, void, undefined> {
-  try {
-    const [head, whole] = await peek(stream, 2);
-    const zipped = head[0] === 0x1f && head[1] === 0x8b;
-    const bytes = zipped
-      ? whole.pipeThrough(new DecompressionStream("gzip") as TransformStream<Uint8Array, Uint8Array>)
-      : whole;
-    yield* bytes.pipeThrough(wholeArchive()).pipeThrough(createTarDecoder({ strict: true }));
-  } catch (error) {
-    if (error instanceof ClipError) throw error;
-    throw new ClipError("invalid-dataset", `expected a whole tar file, got: ${toClipError(error).message}`, {
-      cause: error,
-    });
-  }
+  const [head, whole] = await peek(stream, 2);
+  const zipped = head[0] === 0x1f && head[1] === 0x8b;
+  const bytes = zipped
+    ? whole.pipeThrough(new DecompressionStream("gzip") as TransformStream<Uint8Array, Uint8Array>)
+    : whole;
+  yield* bytes.pipeThrough(wholeArchive()).pipeThrough(createTarDecoder({ strict: true }));
+}
+
+/** What goes wrong while a tar is read, of whose streams each has errors of its own. */
+export function tarError(error: unknown): ClipError {
+  if (isClipError(error)) return error;
+  const { message } = toClipError(error);
+  return new ClipError("invalid-dataset", `expected a whole tar file, got: ${message}`, { cause: error });
 }

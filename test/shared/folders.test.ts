@@ -1,0 +1,321 @@
+/** Folders as people have them: no picture and no caption vanishes. */
+
+import { ClipTrainer, captionTable, imageFolder, webDataset } from "clipwright";
+import { packTar } from "modern-tar";
+import { describe, expect, test } from "vitest";
+import { all, brief, type Contents, kinds, onDisk, open } from "../folders";
+import { fixture, inBrowser, json, tinyConfig } from "../support";
+
+const encode = (text: string) => new TextEncoder().encode(text);
+const fromBase64 = (text: string) => Uint8Array.from(atob(text), (char) => char.charCodeAt(0));
+
+const photo = await fixture("preprocess/images/exif6_120x80.jpg");
+const formats: {
+  pictures: { format: string; signed: boolean; extensions: string[]; bytes: string }[];
+  beginnings: { format: string; extension: string; bytes: string }[];
+  extensions: string[];
+} = await json("formats/formats.json");
+
+const DECODED = ["PNG", "JPEG", "WebP", "GIF", "BMP"];
+// what a browser may decode is left to it, and is named where it does not
+const LEFT = inBrowser ? [...DECODED, "AVIF", "HEIC", "HEIF", "JPEG XL", "TIFF"] : DECODED;
+
+async function cases(folder: string, names: readonly string[]): Promise<Contents> {
+  const contents: Contents = {};
+  for (const name of names) contents[name] = await fixture(`cases/${folder}/${name}`);
+  return contents;
+}
+
+/** The same files as a shard. */
+function shardOf(contents: Contents): Promise<Uint8Array<ArrayBuffer>> {
+  const entries = Object.entries(contents).map(([name, content]) => {
+    const body = typeof content === "string" ? encode(content) : content;
+    return { header: { name, size: body.length, type: "file" as const }, body };
+  });
+  return packTar(entries) as Promise<Uint8Array<ArrayBuffer>>;
+}
+
+/** What a run goes without, and how many pairs it has. */
+async function trained(pairs: () => ReturnType<typeof imageFolder>) {
+  const trainer = await ClipTrainer.create({ config: tinyConfig, device: "cpu" });
+  try {
+    for await (const { skipped, batchSize } of trainer.fit(pairs, {
+      epochs: 1,
+      batchSize: 2,
+      badPairs: "skip",
+      truncate: true,
+    })) {
+      return { skipped: skipped?.map(({ key, message }) => [key, message]), batchSize };
+    }
+  } finally {
+    trainer.dispose();
+  }
+  return undefined;
+}
+
+describe.each(kinds)("a folder as %s", (kind) => {
+  test("has pictures of all extensions: JPEGs are used, what cannot be read is named", async () => {
+    const names = ["chrome.jfif", "stereo.mpo", "phone.avif", "iphone.HEIC"];
+    const files = [...names, "chrome.txt", "stereo.txt", "phone.txt", "iphone.txt"];
+    const folder = await open(kind, await cases("picture-extensions", files));
+    const run = await trained(() => imageFolder(folder));
+    // in a browser that reads AVIF, it is a picture as others are
+    const expected = [["iphone", /HEI[CF]/], ...(inBrowser ? [] : [["phone", /phone\.avif: .*AVIF/]])];
+    expect(run?.skipped).toEqual(expected.map(([key, message]) => [key, expect.stringMatching(message as RegExp)]));
+    const good = brief(await all(imageFolder(folder))).filter(([key]) => key === "chrome" || key === "stereo");
+    expect(good).toEqual([
+      ["chrome", "caption of chrome.jfif"],
+      ["stereo", "caption of stereo.mpo"],
+    ]);
+  });
+
+  test("has a table in each split's folder", async () => {
+    const names = ["test", "train"].flatMap((split) =>
+      ["0.png", "1.png", "metadata.jsonl"].map((name) => `${split}/${name}`),
+    );
+    const pairs = await all(imageFolder(await open(kind, await cases("split-metadata", names))));
+    expect(brief(pairs)).toEqual([
+      ["test/0.png", "test caption 0"],
+      ["test/1.png", "test caption 1"],
+      ["train/0.png", "train caption 0"],
+      ["train/1.png", "train caption 1"],
+    ]);
+  });
+
+  test("has several tables, of which the nearest says what a picture shows", async () => {
+    const lines = (...rows: [string, string][]) =>
+      rows.map(([file_name, text]) => JSON.stringify({ file_name, text })).join("\n");
+    const folder = await open(kind, {
+      "metadata.csv": "file_name,text\nroot.jpg,a root\na/deep/x.jpg,other\na/y.jpg,a y\n../out.jpg,x\nA/Y.JPG,x\n",
+      "root.jpg": photo,
+      "a/Metadata.JSONL": lines(["y.jpg", "a y"], ["deep\\..\\deep\\z.jpg", "a z"], ["gone.jpg", "x"]),
+      "a/y.jpg": photo,
+      "a/deep/captions.tsv": "file_name\ttext\nx.jpg\tan x\n",
+      "a/deep/x.jpg": photo,
+      "a/deep/z.jpg": photo,
+      "a/deep/spare.jpg": photo,
+      "a/deep/beside.jpg": photo,
+      "a/deep/beside.txt": "has one beside",
+      "a/deep/left.txt": "nobody's",
+      "b/c.txt": "below the first table",
+    });
+    expect(brief(await all(imageFolder(folder)))).toEqual([
+      ["a/deep/x.jpg", "an x"],
+      ["a/y.jpg", "a y"],
+      ["a/deep\\..\\deep\\z.jpg", "a z"],
+      ["a/gone.jpg", "expected a picture of that name, got none"],
+      ["root.jpg", "a root"],
+      ["a/deep/x.jpg", "expected its caption in one table, got others in a/deep/captions.tsv and metadata.csv"],
+      ["../out.jpg", "expected a picture of that name, got none"],
+      ["A/Y.JPG", "expected a picture of that name, got none: did you mean a/y.jpg?"],
+      ["a/deep/beside", "has one beside"],
+      ["a/deep/spare", "expected a row for a/deep/spare.jpg in a/deep/captions.tsv, got none"],
+    ]);
+  });
+
+  test.each<[string, Contents, RegExp]>([
+    [
+      "two tables",
+      { "a.jpg": photo, "metadata.csv": "", "captions.tsv": "" },
+      /one table .* captions\.tsv and metadata\.csv/,
+    ],
+    ["a Parquet table", { "a.jpg": photo, "x/metadata.parquet": "PAR1" }, /x\/metadata\.parquet/],
+    ["a table that is not whole", { "a/a.jpg": photo, "a/metadata.jsonl": "{" }, /^a\/metadata\.jsonl: line 1/],
+    ["no pictures", { "a.txt": "a", "b.csv": "c" }, /got 2 files and none/],
+    ["what is no picture, either", { "a.txt": "a", "b.xyz": "c" }, /got 2 files and none/],
+  ])("with %s is refused", async (_, contents, message) => {
+    const run = all(imageFolder(await open(kind, contents)));
+    await expect(run).rejects.toMatchObject({ code: "invalid-dataset", message: expect.stringMatching(message) });
+  });
+
+  test("has names in composed and decomposed Unicode, in capitals and with dots", async () => {
+    const folder = await open(kind, {
+      [`${"Café".normalize("NFD")}.jpg`]: photo,
+      "Café.txt": "a café",
+      "Photo.JPG": photo,
+      "photo.txt": "other capitals",
+      "Track 2.0 (live)": photo,
+      "Track 2.0 (live).txt": "no extension",
+      "b.c.jpeg": photo,
+      "b.c.TXT": "two dots",
+      "d.jpg": photo,
+      "d.jpg.txt": "named after the picture",
+      "e.jpg": photo,
+      "e.png": photo,
+      "e.txt": "one for both",
+    });
+    const pairs = (await all(imageFolder(folder))).map((pair) => ({ ...pair, key: pair.key?.normalize("NFC") ?? "" }));
+    expect(brief(pairs)).toEqual([
+      ["Café", "a café"],
+      ["Photo", "expected a caption for Photo.JPG in Photo.txt, got no such file: did you mean photo.txt?"],
+      ["Track 2.0 (live)", "no extension"],
+      ["b.c", "two dots"],
+      ["d", "named after the picture"],
+      ["e.jpg", "one for both"],
+      ["e.png", "one for both"],
+      ["photo", "expected a picture for the caption photo.txt, got no such file"],
+    ]);
+    const named = await all(
+      captionTable(new Blob(["file_name,text\nCafé.jpg,one\nphoto.jpg,two\n"]), { images: folder }),
+    );
+    expect(brief(named)).toEqual([
+      ["Café.jpg", "one"],
+      ["photo.jpg", "expected a picture of that name, got none: did you mean Photo.JPG?"],
+    ]);
+  });
+
+  test("leaves out notices and what systems add, and reports captions that are left over", async () => {
+    const folder = await open(kind, {
+      "a.jpg": photo,
+      "a.txt": "a",
+      "README.txt": "about",
+      "sub/LICENSE.txt": "about",
+      "license.jpg": photo,
+      "license.txt": "a licence plate",
+      "lost.txt": "lost",
+      "film.mp4": "\0\0\0\x18ftypisom",
+      "film.txt": "moving",
+      "Thumbs.db": "x",
+      "desktop.ini": "x",
+      "notes.md": "x",
+      "model.bin": "\x01\x02",
+      ".DS_Store": "x",
+      ".hidden/b.jpg": photo,
+      "__MACOSX/._a.jpg": "x",
+    });
+    expect(brief(await all(imageFolder(folder)))).toEqual([
+      ["a", "a"],
+      ["license", "a licence plate"],
+      ["film", "expected a picture for the caption film.txt, got only film.mp4"],
+      ["lost", "expected a picture for the caption lost.txt, got no such file"],
+    ]);
+  });
+
+  const html = "<!DOCTYPE html>\n<html><body>Not found</body></html>";
+  test.each<[string, string, string | Uint8Array<ArrayBuffer>]>([
+    ["an empty file", "x.jpg", ""],
+    ["a web page", "x.png", html],
+    ["a web page", "x.webp", `\n<!-- saved -->${html}`],
+    ["text", "x.gif", "404 not found"],
+    ["JSON", "x.jpeg", '{"error": 1}'],
+    ["a zip archive", "x.bmp", "PK\x03\x04"],
+    ["a Git LFS pointer", "x.jpg", "version https://git-lfs.github.com/spec/v1\noid sha256:0"],
+    ["a PDF document", "x.tif", "%PDF-1.7"],
+    ["a video", "x.heic", "\0\0\0\x18ftypisom\0\0\0\0isomiso2"],
+  ])("names %s in place of the picture %s", async (what, name, content) => {
+    const contents = { [name]: content, "x.txt": "a caption", "metadata.csv": `file_name,text\n${name},a caption\n` };
+    const { "metadata.csv": _, ...beside } = contents;
+    const readers = [
+      imageFolder(await open(kind, beside)),
+      imageFolder(await open(kind, contents)),
+      webDataset(await shardOf(beside)),
+    ];
+    for (const reader of readers) {
+      const [pair, ...others] = await all(reader);
+      expect(pair?.error?.message).toBe(
+        `${name}: expected a picture (PNG, JPEG, WebP, GIF or BMP), got ${pair?.error?.message.split(", got ")[1]}`,
+      );
+      expect(pair?.error?.message.split(", got ")[1]).toContain(what);
+      expect(others).toEqual([]);
+    }
+  });
+});
+
+const wrongExtensions = (right: readonly string[]) =>
+  ["png", "jpg", "tif", "xyz"].filter((extension) => !right.includes(extension));
+
+describe.each(formats.pictures.map((picture) => [picture.format, picture.extensions.join(" "), picture] as const))(
+  "%s (%s)",
+  (format, _, picture) => {
+    const names = [
+      ...picture.extensions.flatMap((extension) => [`right.${extension}`, `right.${extension.toUpperCase()}`]),
+      ...(picture.signed
+        ? [...wrongExtensions(picture.extensions).map((extension) => `wrong.${extension}`), "none"]
+        : []),
+    ];
+
+    test.each(names)("as %s is a pair or is reported by the format's name", async (name) => {
+      const stem = name.split(".")[0] as string;
+      const contents = { [name]: fromBase64(picture.bytes), [`${stem}.txt`]: "a caption" };
+      for (const reader of [imageFolder(await open("files", contents)), webDataset(await shardOf(contents))]) {
+        const pairs = await all(reader);
+        if (LEFT.includes(format)) expect(brief(pairs)).toEqual([[stem, "a caption"]]);
+        else
+          expect(brief(pairs)).toEqual([
+            [stem, expect.stringContaining(`, got ${format === "PostScript" ? "a PostScript" : format}`)],
+          ]);
+      }
+      // without its caption it does not vanish, either
+      const alone = { [name]: fromBase64(picture.bytes), "other.jpg": photo, "other.txt": "other" };
+      expect(await all(imageFolder(await open("files", alone)))).toHaveLength(2);
+      expect(await all(webDataset(await shardOf(alone)))).toHaveLength(2);
+    });
+  },
+);
+
+test.each(formats.pictures.filter(({ format }) => DECODED.includes(format)))(
+  "$format of every extension is trained with",
+  async ({ bytes, extensions }) => {
+    const contents: Contents = {};
+    for (const name of [...extensions.map((extension) => `${extension}.${extension}`), "none", "wrong.tif"]) {
+      contents[name] = fromBase64(bytes);
+      contents[`${name.split(".")[0]}.txt`] = "a caption";
+    }
+    const shard = await shardOf(contents);
+    expect(await trained(() => webDataset(shard))).toEqual({ skipped: undefined, batchSize: 2 });
+  },
+);
+
+test.each(formats.beginnings)(
+  "$format (.$extension) is known by its first bytes",
+  async ({ format, extension, bytes }) => {
+    for (const name of [`x.${extension}`, "x.jpg", "x"]) {
+      const contents = { [name]: fromBase64(bytes), "x.txt": "a caption" };
+      for (const reader of [imageFolder(await open("files", contents)), webDataset(await shardOf(contents))]) {
+        const [pair, ...others] = await all(reader);
+        if (LEFT.includes(format)) expect(pair).toMatchObject({ text: "a caption" });
+        else
+          expect(pair?.error?.message).toBe(
+            `${name}: expected a picture (PNG, JPEG, WebP, GIF or BMP), got ${format}, which is not decoded here`,
+          );
+        expect(others).toEqual([]);
+      }
+    }
+  },
+);
+
+test("files of every extension that Pillow opens are pictures, whatever is in them", async () => {
+  const contents: Contents = {};
+  for (const extension of formats.extensions) {
+    contents[`${extension}.${extension}`] = Uint8Array.of(1, 2, 3, 4);
+    contents[`${extension}.txt`] = extension;
+  }
+  for (const reader of [imageFolder(await open("files", contents)), webDataset(await shardOf(contents))]) {
+    const pairs = await all(reader);
+    expect(pairs.map(({ key }) => key).sort()).toEqual([...formats.extensions].sort());
+    for (const { key, error } of pairs)
+      expect(error?.message ?? `${key}.${key}: `, `${key}`).toContain(`${key}.${key}: `);
+  }
+});
+
+test("links on disk are followed, but not in circles; pipes are not waited for", async () => {
+  if (inBrowser) return;
+  const { symlink, mkdir } = await import("node:fs/promises");
+  const { execFileSync } = await import("node:child_process");
+  const [elsewhere, folder] = [
+    await onDisk({ "in/b.jpg": photo, "in/b.txt": "b" }),
+    await onDisk({ "a.jpg": photo, "a.txt": "a" }),
+  ];
+  await mkdir(`${folder}/sub`);
+  await symlink(`${elsewhere}/in`, `${folder}/linked`);
+  await symlink("..", `${folder}/sub/up`);
+  await symlink(`${elsewhere}/in/b.jpg`, `${folder}/c.jpg`);
+  await symlink("nowhere.jpg", `${folder}/d.jpg`);
+  execFileSync("mkfifo", [`${folder}/pipe`]);
+  expect(brief(await all(imageFolder(folder)))).toEqual([
+    ["a", "a"],
+    ["c", "expected a caption for c.jpg in c.txt, got no such file"],
+    ["d", expect.stringMatching(/d\.jpg.*ENOENT/)],
+    ["linked/b", "b"],
+  ]);
+});

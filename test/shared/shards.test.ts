@@ -1,0 +1,278 @@
+/** Tars as people have them, against what Python's webdataset makes of them. */
+
+import { type ImageTextPair, webDataset } from "clipwright";
+import { packTar } from "modern-tar";
+import { describe, expect, test } from "vitest";
+import { all, brief } from "../folders";
+import { fixture, inBrowser, json } from "../support";
+
+const SIGNATURE = "\x89PNG\r\n\x1a\n";
+const encode = (text: string) => new TextEncoder().encode(text);
+const latin1 = (text: string) => Uint8Array.from(text, (char) => char.charCodeAt(0));
+
+interface Golden {
+  names: { members: string[]; pairs: [key: string, picture: string, text: string][] }[];
+  braces: Record<string, string[]>;
+  formats: Record<string, string>;
+}
+const golden: Golden = await json("cases/webdataset/golden.json");
+
+/** A picture that names itself, or a caption that does. */
+const bodyOf = (name: string) =>
+  /\.txt$/i.test(name) ? encode(`caption of ${name}`) : new Uint8Array([...latin1(SIGNATURE), ...encode(name)]);
+
+type Entry = Parameters<typeof packTar>[0][number];
+const entry = (name: string, body: Uint8Array = bodyOf(name)): Entry => ({
+  header: { name, size: body.length, type: "file" },
+  body,
+});
+const tarOf = async (...entries: (Entry | string)[]) =>
+  (await packTar(entries.map((each) => (typeof each === "string" ? entry(each) : each)))) as Uint8Array<ArrayBuffer>;
+
+const joined = (...parts: Uint8Array[]) => new Uint8Array(parts.flatMap((part) => [...part]));
+const gzip = async (bytes: Uint8Array<ArrayBuffer>) =>
+  new Uint8Array(
+    await new Response(new Blob([bytes]).stream().pipeThrough(new CompressionStream("gzip"))).arrayBuffer(),
+  );
+
+const nameIn = ({ image }: ImageTextPair) => new TextDecoder().decode((image as Uint8Array).subarray(8));
+
+describe("the cases", () => {
+  const dotted = (stem: string, key: string) =>
+    `expected names with no dot but that of the extension, got ${stem}.png, ${stem}.txt: the key ${key} ends at the first dot of the file's name`;
+
+  test.each<[string, [string, string][]]>([
+    [
+      "webdataset/dots.tar",
+      [
+        ["22.05", dotted("22.05", "22")],
+        ["22.06", dotted("22.06", "22")],
+      ],
+    ],
+    [
+      "webdataset/some-dots.tar",
+      [
+        ["0001", "a red square"],
+        ["Track 2.0 (live)", dotted("Track 2.0 (live)", "Track 2")],
+        ["0003", "a blue square"],
+      ],
+    ],
+    [
+      "webdataset/joined.tar",
+      [
+        ["v1.2/0001", "a red square"],
+        ["22.05", dotted("22.05", "22")],
+        ["22.06", dotted("22.06", "22")],
+      ],
+    ],
+    ["webdataset/utf16-caption.tar", [["0001", "a red square"]]],
+    ["webdataset/no-end.tar", [["./0001", "a red square"]]],
+    ["webdataset/gz.tar.gz", [["0001", "a red square"]]],
+    ["unicode-names/mixed.tar", [["Café München", "a cafe"]]],
+  ])("%s", async (name, expected) => {
+    expect(brief(await all(webDataset(await fixture(`cases/${name}`))))).toEqual(expected);
+  });
+});
+
+test.each(golden.names.map((each) => [each.members.join(" "), each] as const))("%s", async (_, { members, pairs }) => {
+  const got = await all(webDataset(await tarOf(...members)));
+  const good = got.filter(({ error }) => !error);
+  expect(good.map((pair) => [pair.key, nameIn(pair), pair.text])).toEqual(pairs);
+  // what is in none of them is reported, by its name or its key
+  const reports = got.filter(({ error }) => error).map(({ key, error }) => `${key} ${error?.message}`);
+  const used = new Set(pairs.flatMap(([key, picture, text]) => [key, picture, text.replace("caption of ", "")]));
+  for (const name of members) {
+    const [key = name] = /^(?:.*\/)?[^.]+/.exec(name.replace(/^\.\//, "")) ?? [];
+    const isPart = /\.(txt|png|jpe?g|webp)$/i.test(name) && !name.startsWith("__");
+    // further pictures and captions of a whole sample are its own
+    const beside = used.has(key) || used.has(`./${key}`);
+    if (isPart && !used.has(name) && !beside) expect(reports.join("\n"), name).toContain(key);
+  }
+});
+
+test.each(Object.entries(golden.formats))("names in a tar of the kind %s", async (kind, key) => {
+  const file = await fixture(`cases/webdataset/formats/${kind}.tar.gz`);
+  expect(brief(await all(webDataset(file)))).toEqual([[key.normalize("NFC"), "a caption"]]);
+});
+
+test("archives may be joined, compressed, and end in any number of zeros", async () => {
+  const [a, b] = [await tarOf("1.png", "1.txt"), await tarOf("2.png", "2.txt")];
+  const both = [
+    ["1", "caption of 1.txt"],
+    ["2", "caption of 2.txt"],
+  ];
+  const withoutEnd = a.slice(0, a.length - 1024);
+  const zeros = (count: number) => new Uint8Array(count);
+  for (const bytes of [
+    joined(a, b),
+    joined(withoutEnd, b),
+    joined(withoutEnd, zeros(512), b),
+    joined(a, zeros(9216), b, zeros(9216)),
+    joined(withoutEnd, b.slice(0, b.length - 1024)),
+    await gzip(joined(a, b)),
+  ]) {
+    expect(brief(await all(webDataset(bytes)))).toEqual(both);
+  }
+  // an end between the two halves of a pair parts nothing that belongs together
+  const halves = joined(await tarOf("1.png"), await tarOf("1.txt"));
+  expect(brief(await all(webDataset(halves)))).toEqual([["1", "caption of 1.txt"]]);
+  expect(brief(await all(webDataset([a, b])))).toEqual(both);
+});
+
+test.each<[string, string, Uint8Array<ArrayBuffer> | string]>([
+  ["an empty file", "an empty file", ""],
+  ["a zip archive", "a zip archive", "PK\x03\x04rest"],
+  ["an empty zip archive", "a zip archive", "PK\x05\x06".padEnd(600, "\0")],
+  ["bzip2", "a bzip2 archive", "BZh91AY&SY"],
+  ["xz", "an xz archive", "\xfd7zXZ\0\0\x04"],
+  ["Zstandard", "a Zstandard archive", "\x28\xb5\x2f\xfd\x04\x58".padEnd(700, "x")],
+  ["7z", "a 7z archive", "7z\xbc\xaf\x27\x1c"],
+  ["RAR", "a RAR archive", "Rar!\x1a\x07\0"],
+  ["Parquet", "a Parquet table", "PAR1\x15\x04"],
+  ["a web page", "a web page", "<!doctype html><html></html>".padEnd(2000)],
+  ["a Git LFS pointer", "a Git LFS pointer", "version https://git-lfs.github.com/spec/v1\noid sha256:ab"],
+  ["a picture", "a picture in the format PNG", SIGNATURE.padEnd(600, "\0")],
+  ["text", "text", "no tar at all ".repeat(60)],
+])("%s is called by its name", async (_, what, content) => {
+  const bytes = typeof content === "string" ? latin1(content) : content;
+  const run = all(webDataset(bytes));
+  await expect(run).rejects.toMatchObject({
+    code: "invalid-dataset",
+    message: expect.stringContaining(`expected a tar file, got ${what}`),
+  });
+  const file = new File([bytes], "shard.tar");
+  await expect(all(webDataset([await tarOf("1.png", "1.txt"), file]))).rejects.toThrow(/^shard\.tar: /);
+});
+
+test.each<[string, (whole: Uint8Array<ArrayBuffer>) => Uint8Array<ArrayBuffer>, RegExp]>([
+  ["cut inside a member", (whole) => whole.slice(0, 700), /truncated tar: expected 324 more bytes of 1\.png/],
+  ["with a header that is not whole", (whole) => whole.slice(0, 1024 + 100), /truncated tar: expected a header/],
+  [
+    "with rubbish after its end",
+    (whole) => joined(whole, latin1("rubbish ".repeat(64))),
+    /header at byte 3072, got text/,
+  ],
+  ["with a header that was changed", (whole) => whole.with(1030, 65), /header at byte 1024/],
+])("a tar %s is refused", async (_, change, message) => {
+  const run = all(webDataset(change(await tarOf("1.png", "1.txt")) as Uint8Array<ArrayBuffer>));
+  await expect(run).rejects.toMatchObject({ code: "invalid-dataset", message: expect.stringMatching(message) });
+});
+
+test("a gzip file that ends early is refused", async () => {
+  const whole = await gzip(await tarOf(entry("1.png", crypto.getRandomValues(new Uint8Array(4000))), "1.txt"));
+  await expect(all(webDataset(whole.slice(0, whole.length - 200)))).rejects.toMatchObject({ code: "invalid-dataset" });
+});
+
+test("each group is a sample, as webdataset has it, and what one lacks is said", async () => {
+  const link: Entry = { header: { name: "7.png", size: 0, type: "link", linkname: "1.png" } };
+  const got = await all(
+    webDataset(
+      await tarOf(
+        "1.png",
+        "2.json",
+        "1.txt",
+        "3.jfif",
+        "3.txt",
+        "4",
+        "4.txt",
+        "5.bin",
+        "5.txt",
+        "README",
+        "README.txt",
+        "6.png",
+        "6.jpg",
+        "6.txt",
+        link,
+        "7.txt",
+        "8.png",
+        "8.PNG",
+        "8.txt",
+        "._9.png",
+        "9.png",
+        "__MACOSX/._9.png",
+        ".DS_Store",
+        "9.txt",
+        entry("10.png", latin1("\0\0\0\x18ftypheic\0\0\0\0mif1heic")),
+        "10.txt",
+        entry("11.jpg", encode("<html></html>")),
+        "11.txt",
+        "12.png",
+        "12.depth.png",
+        "12.en.txt",
+        "12.txt",
+        entry("13.xyz", encode("neither")),
+        "13.txt",
+      ),
+    ),
+  );
+  const lacks = (has: string, lacks: string) => `expected a picture and a caption, got ${has} without a ${lacks}`;
+  const problem = (got: string) => `: expected a picture (PNG, JPEG, WebP, GIF or BMP), got ${got}`;
+  const pictureless = lacks("a caption", "picture (.png, .jpg, .webp)");
+  expect(brief(got)).toEqual([
+    ["1", lacks("a picture", "caption (.txt)")],
+    ["1", pictureless],
+    ["3", "caption of 3.txt"],
+    ["4", "caption of 4.txt"],
+    ["5", "caption of 5.txt"],
+    ["README", "caption of README.txt"],
+    ["6", "caption of 6.txt"],
+    ["6.png", "expected one picture in a sample, got 6.jpg and 6.png"],
+    ["7", "7.png: expected a file, got a link to 1.png, which has no bytes in the tar"],
+    ["8", "expected each name once, got 8.png, 8.PNG, 8.txt"],
+    ["9", "caption of 9.txt"],
+    inBrowser ? ["10", "caption of 10.txt"] : ["10", `10.png${problem("HEIC, which is not decoded here")}`],
+    ["11", `11.jpg${problem("a web page")}`],
+    ["12", "caption of 12.txt"],
+    ["13", pictureless],
+  ]);
+  expect(nameIn(got[6] as ImageTextPair)).toBe("6.jpg");
+  expect(brief(await all(webDataset(await tarOf("1.png", "1.txt", "README.txt", "LICENSE.txt"))))).toHaveLength(1);
+});
+
+test("a large member that is passed over does not stop what follows it", async () => {
+  const large = new Uint8Array(3_000_000);
+  const shard = await tarOf(
+    entry("0.json", large),
+    entry("0.xyz", large),
+    "1.png",
+    "1.txt",
+    entry("1.npy", large),
+    "2.png",
+    "2.txt",
+  );
+  const got = await all(webDataset(shard));
+  expect(got.map(({ key }) => key)).toEqual(["1", "2"]);
+});
+
+test("names with braces stand for several shards, as for braceexpand", async () => {
+  if (inBrowser) return;
+  const { mkdtemp, writeFile } = await import("node:fs/promises");
+  const { tmpdir } = await import("node:os");
+  for (const [pattern, names] of Object.entries(golden.braces)) {
+    const folder = await mkdtemp(`${tmpdir()}/clipwright-shards-`);
+    for (const name of new Set(names)) {
+      await writeFile(`${folder}/${name}`, await tarOf(entry("1.png"), entry("1.txt", encode(name))));
+    }
+    const got = await all(webDataset(`${folder}/${pattern}`));
+    expect(
+      got.map(({ text }) => text),
+      pattern,
+    ).toEqual(names);
+  }
+});
+
+test.each([
+  "{3..1}.tar",
+  "{c..a}.tar",
+  "{a,b.tar",
+  "a}.tar",
+  "{{a,b}.tar",
+  "{0..99999999}.tar",
+  "{0..999}{0..999}.tar",
+])("the name %s is refused", async (name) => {
+  const run = all(webDataset(name));
+  await expect(run).rejects.toMatchObject({
+    code: "invalid-option",
+    message: expect.stringMatching(/^invalid option shards: expected /),
+  });
+});
