@@ -4,7 +4,8 @@
  * `/__models/<session>/set?…` sets how the session's files are served from then on:
  * - `mode`: `plain`; `no-ranges`; `cut` (every connection breaks after `bytes`); `slow` (`bytes` every 50 ms); `busy`
  *   (503, twice, then plain); `error` (500); `missing` (404); `html`; `loop` (redirects to itself); `down` (no answer);
- *   `short` (files end half-way, and say so); `wrong-sum` (promises another SHA-256); `wrong-list` (as a Hub, lists another).
+ *   `signed` (403 without a `token` in the query); `login` (a page in the place of `tokenizer.json`);
+ *   `forbids` and `html-for-nothing` (403, or a page, in the place of what is not there); `short` (files end half-way, and say so); `wrong-sum` (promises another SHA-256); `wrong-list` (as a Hub, lists another).
  *
  * `/__models/<session>/put/<path>` takes a file of the session's own. `/__models/<session>/stats` tells what was sent. All else is a path below `test/fixtures`.
  */
@@ -56,6 +57,8 @@ export function modelServer(request, response, next) {
     return;
   }
   state.requests.push(path);
+  if (state.mode === "signed" && !url.searchParams.get("token")) return text(403, "no token");
+  if (state.mode === "login" && path.endsWith("tokenizer.json")) return text(200, "<html>Log in</html>", "text/html");
   const tree = /^models\/api\/models\/(.+)\/tree\//.exec(path);
   if (tree) return text(200, hubTree(tree[1], state.mode === "wrong-list"), "application/json");
   if (state.mode === "down") return request.socket.destroy();
@@ -76,6 +79,8 @@ export function modelServer(request, response, next) {
   try {
     bytes ??= readFileSync(file);
   } catch {
+    if (state.mode === "forbids") return text(403, "<Error><Code>AccessDenied</Code></Error>", "application/xml");
+    if (state.mode === "html-for-nothing") return text(200, "<!doctype html><title>App</title>", "text/html");
     return text(404, "nothing here");
   }
   serve(request, response, state, bytes);

@@ -3,7 +3,7 @@
 import type { ClipConfig, DeviceChoice } from "clipwright";
 import type { GoldenTensor } from "./safetensors.mjs";
 
-export { parseSafetensors } from "./safetensors.mjs";
+export { parseSafetensors, renameTensors } from "./safetensors.mjs";
 
 export const inBrowser = typeof window !== "undefined";
 

@@ -25,9 +25,10 @@ export interface CheckpointParts {
 /**
  * Where a checkpoint is:
  * - a Hub id (`"laion/CLIP-ViT-B-32-laion2B-s34B-b79K"`);
- * - the address of a folder with its files (`"https://…/"`, `"/models/clip/"`, a `URL`), or of one `.safetensors` file;
- * - in Node, the path of a folder or of one file (`"./model"`);
- * - files that were picked or dropped, or a directory handle;
+ * - the address of a folder with its files (`"https://…/"`, `"/models/clip/"`, a `URL`), or of one `.safetensors` file; its query
+ *   goes with every request;
+ * - in Node, the path of a folder or of one file (`"./model"`); a folder goes before a Hub id of the same name;
+ * - files that were picked or dropped, or a directory handle: of one model, which may lie in a folder below;
  * - the bytes of one safetensors file that clipwright wrote, which carries everything;
  * - the files one by one.
  */
@@ -46,6 +47,11 @@ export interface ServerOptions {
 const OWN_TRANSFORM: OwnTransform = "preprocess.json";
 const ADAPTER_WEIGHTS: AdapterFile = "adapter_model.safetensors";
 const ADAPTER_CONFIG: AdapterFile = "adapter_config.json";
+
+/** Names of files that a checkpoint has, or has in a form that is not read. */
+const CHECKPOINT_FILE = /\.(json|txt|safetensors|bin|pt|pth|ckpt)$/;
+/** How deep a model is looked for in a directory: the Hub's cache has it under `snapshots/<commit>`. */
+const DEPTH = 3;
 
 const HUB_ID = /^[A-Za-z0-9][\w.-]*\/[A-Za-z0-9][\w.-]*$/;
 
@@ -91,21 +97,22 @@ function ofText(text: string, options: ServerOptions): WireSource {
     const { endpoint = hubEndpoint(), revision = "main" } = options;
     const [hub, at] = [endpoint.replace(/\/+$/, ""), encodeURIComponent(revision)];
     const sums = resolve(`${hub}/api/models/${text}/tree/${at}`);
-    return { kind: "url", base: resolve(`${hub}/${text}/resolve/${at}/`), sums, headers };
+    return { kind: "url", base: resolve(`${hub}/${text}/resolve/${at}/`), hub: text, sums, headers };
   }
   if (/^file:/i.test(text)) return { kind: "path", path: pathOf(new URL(text)) };
   if (/^[a-z][a-z0-9+.-]+:\/\//i.test(text)) return ofAddress(text, headers);
   if (text === "") throw new ClipError("invalid-source", 'expected a Hub id, an address or a path, got ""');
-  return typeof location === "undefined" ? { kind: "path", path: text } : ofAddress(text, headers);
+  if (typeof location === "undefined") return { kind: "path", path: text };
+  const place = ofAddress(text, headers);
+  return /^[./]/.test(text) ? place : { ...place, relative: text };
 }
 
 /** A folder, or one file of weights in it. */
-function ofAddress(address: string, headers: Record<string, string>): WireSource {
-  const { href } = new URL(resolve(address));
-  const [, base, file] = /^([^?#]*\/)([^/?#]+\.safetensors)(?:[?#].*)?$/.exec(href) ?? [];
-  return base !== undefined && file !== undefined
-    ? { kind: "url", base, file, headers }
-    : { kind: "url", base: href, headers };
+function ofAddress(address: string, headers: Record<string, string>): Extract<WireSource, { kind: "url" }> {
+  const [, path = "", query = ""] = /^([^?#]*)(\?[^#]*)?/.exec(new URL(resolve(address)).href) ?? [];
+  const [, base, file] = /^(.*\/)([^/]+\.safetensors)$/.exec(path) ?? [];
+  const place = base !== undefined && file !== undefined ? { base, file } : { base: path };
+  return { kind: "url", ...place, ...(query.length > 1 && { query }), headers };
 }
 
 function hubEndpoint(): string {
@@ -142,6 +149,24 @@ export async function toWireAdapter(adapter: ClipSource, options: ServerOptions)
   throw new ClipError("invalid-source", `expected ${ADAPTER_WEIGHTS} and ${ADAPTER_CONFIG}, got ${got || "no files"}`);
 }
 
+/** Files that a checkpoint may have, in a directory and below. */
+async function filesOf(
+  directory: FileSystemDirectoryHandle,
+  path = `${directory.name}/`,
+  depth = 0,
+): Promise<NamedFile[]> {
+  const files: NamedFile[] = [];
+  for await (const entry of entriesOf(directory)) {
+    const name = path + entry.name;
+    if (entry.kind === "file") {
+      if (CHECKPOINT_FILE.test(name)) files.push({ name, data: await (entry as FileSystemFileHandle).getFile() });
+    } else if (depth < DEPTH && !/^\.|^node_modules$/.test(entry.name)) {
+      files.push(...(await filesOf(entry as FileSystemDirectoryHandle, `${name}/`, depth + 1)));
+    }
+  }
+  return files;
+}
+
 /** A source as the worker takes it. */
 export async function toWireSource(source: ClipSource, options: ServerOptions): Promise<WireSource> {
   if (typeof source === "string") return ofText(source, options);
@@ -149,18 +174,10 @@ export async function toWireSource(source: ClipSource, options: ServerOptions): 
   if (isBytes(source)) return { kind: "files", files: [{ name: "model.safetensors", data: data(source) }] };
   if (typeof source === "object" && source !== null) {
     if ("weights" in source) return { kind: "files", files: ofParts(source) };
-    if ("kind" in source && source.kind === "directory") {
-      const files: NamedFile[] = [];
-      for await (const entry of entriesOf(source)) {
-        if (entry.kind === "file") {
-          files.push({ name: entry.name, data: await (entry as FileSystemFileHandle).getFile() });
-        }
-      }
-      return { kind: "files", files };
-    }
+    if ("kind" in source && source.kind === "directory") return { kind: "files", files: await filesOf(source) };
     const list = Array.from(source as Iterable<File>);
     if (list.length > 0 && list.every(isFile)) {
-      return { kind: "files", files: list.map((file) => ({ name: file.name, data: file })) };
+      return { kind: "files", files: list.map((file) => ({ name: file.webkitRelativePath || file.name, data: file })) };
     }
   }
   throw new ClipError(

@@ -3,13 +3,16 @@
 import { ClipError } from "./error.js";
 import type { AdapterFile } from "./protocol.js";
 import { readAll, type Source } from "./sources/source.js";
+import { checkWeights, TELLING_BYTES } from "./sources/text.js";
+import { isAdapter, oneModel } from "./sources/within.js";
 import type { ClipModel } from "./wasm.js";
 
 const WEIGHTS: AdapterFile = "adapter_model.safetensors";
 const CONFIG: AdapterFile = "adapter_config.json";
 
 /** Adds an adapter; the model is what it was where that is refused. */
-export async function mergeAdapter(model: ClipModel, source: Source): Promise<void> {
+export async function mergeAdapter(model: ClipModel, place: Source): Promise<void> {
+  const source = await oneModel(place, isAdapter);
   const config = await source.text(CONFIG);
   const weights = await source.open(source.only ?? WEIGHTS);
   if (config === undefined || !weights) {
@@ -18,5 +21,7 @@ export async function mergeAdapter(model: ClipModel, source: Source): Promise<vo
     const pickle = names?.includes("adapter_model.bin") ? "; adapter_model.bin is a pickle, which can run code" : "";
     throw new ClipError("invalid-source", `${source.label}: expected ${missing}, got none${pickle}`);
   }
-  model.mergeAdapter(await readAll(weights), config);
+  const bytes = await readAll(weights);
+  checkWeights(weights.name, bytes.subarray(0, TELLING_BYTES));
+  model.mergeAdapter(bytes, config);
 }

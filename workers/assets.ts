@@ -15,8 +15,8 @@ export interface Assets extends WasmAssets {
   folder(path: string): Promise<Store>;
   /** Where a path among such files leads. */
   place(path: string): Promise<Place>;
-  /** A checkpoint's folder or file on disk, where there are disks. */
-  source?(path: string): Promise<Source>;
+  /** Checkpoints on disk, where there are disks: a folder or a file that must be there, and a folder that may. */
+  disk?: { source(path: string): Promise<Source>; folder(path: string): Promise<Source | undefined> };
   /** A worker that makes images (`image-loader.ts`). */
   loader(): Spawned;
   /** Bytes of a file on disk, where there are disks. */

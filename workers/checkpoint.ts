@@ -5,6 +5,8 @@ import { ClipError } from "./error.js";
 import { ForeignTokenizer, isClipTokenizer } from "./foreign-tokenizer.js";
 import type { LoadRequest, OwnTransform } from "./protocol.js";
 import { type ReadContext, readAll, type Source, type SourceFile } from "./sources/source.js";
+import { checkWeights } from "./sources/text.js";
+import { isWeights, oneModel } from "./sources/within.js";
 import type { ClipModel, Device, EncodingWasm, Headers, Opening } from "./wasm.js";
 
 /** Bytes read for a header before its length is known; most are smaller. */
@@ -40,14 +42,18 @@ function missing(source: Source, expected: string, names: string[] | undefined):
   return new ClipError("invalid-source", `${source.label}: expected ${expected}, got ${got}${hint}`);
 }
 
-/** Whether a model's config is Hugging Face's. */
-const isHf = (config: string) => config.includes('"vision_config"');
+/** Whether a model's config is Hugging Face's: of a whole model, or of one tower. */
+const isHf = (config: string) => /"(vision_config|model_type)"\s*:/.test(config);
+
+/** What Hugging Face calls the towers of the families that are known here. */
+const ONE_TOWER = /^(clip|siglip)_(text|vision)_model$/;
 
 /** Keys that only a CLIP's config has: other libraries use the same file names. */
 function isModelConfig(text: string): boolean {
   try {
     const config = JSON.parse(text) ?? {};
-    return ["vision_config", "model_cfg", "vision_cfg", "embedDim"].some((key) => key in config);
+    const isWhole = ["vision_config", "model_cfg", "vision_cfg", "embedDim"].some((key) => key in config);
+    return isWhole || ONE_TOWER.test(config.model_type);
   } catch {
     return true; // the core says what is wrong with it
   }
@@ -119,7 +125,7 @@ async function openWeights(source: Source, config: string | undefined): Promise<
       }),
     );
   }
-  const others = names?.filter((name) => name.endsWith(".safetensors")) ?? [];
+  const others = names?.filter((name) => name.endsWith(".safetensors") && isWeights(name)) ?? [];
   const only = others.length === 1 && others[0] !== undefined ? await source.open(others[0]) : undefined;
   if (only) return [only];
   throw missing(source, `${wanted[0]}, or one .safetensors file`, names);
@@ -127,6 +133,7 @@ async function openWeights(source: Source, config: string | undefined): Promise<
 
 async function readHeader(file: SourceFile, wasm: EncodingWasm): Promise<Uint8Array> {
   const start = await readAll(file, 0, Math.min(file.size, HEADER_GUESS));
+  checkWeights(file.name, start);
   const length = Math.min(file.size, wasm.Headers.length(start));
   if (length <= start.length) return start;
   const header = new Uint8Array(length);
@@ -208,11 +215,12 @@ async function pour(opening: Opening, files: SourceFile[], context: ReadContext)
 export async function openModel(
   wasm: EncodingWasm,
   device: Device,
-  source: Source,
+  place: Source,
   request: Pick<LoadRequest, "towers" | "reference" | "dtype" | "maxTensorBytes">,
   context: ReadContext,
   assets: Assets,
 ): Promise<OpenedModel> {
+  const source = await oneModel(place, isWeights);
   const headers = new wasm.Headers();
   const { files, side } = await openFiles(source, headers, wasm, request.towers);
   const foreign = side.tokenizer !== undefined && !isClipTokenizer(side.tokenizer);

@@ -23,7 +23,7 @@ expose(
     store: openCacheFolder,
     folder: makeFolder,
     place: openPlace,
-    source: FolderSource.open,
+    disk: { source: FolderSource.open, folder: FolderSource.find },
     readPath,
     loader: () => spawned(new Worker(new URL("./loader.node.worker.js", import.meta.url), WORKER_OPTIONS)),
   }),

@@ -180,6 +180,11 @@ export type WireSource =
       kind: "url";
       base: string;
       file?: string;
+      /** Goes with every request: `?token=…`. */
+      query?: string;
+      /** The Hub id that it was made of; or the name, where it was taken as one relative to the page. */
+      hub?: string;
+      relative?: string;
       /** Address of the Hub's list of files, which tells their SHA-256. */
       sums?: string;
       headers: Record<string, string>;

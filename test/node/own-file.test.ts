@@ -3,7 +3,18 @@
 import { readFile } from "node:fs/promises";
 import { expect, test } from "vitest";
 // not part of the API: a worker has its modules beside it
+import { readMerges } from "../../dist/workers/merges.js";
 import { loadWasm } from "../../dist/workers/wasm.js";
+
+test("of merges is named where it is a page or broken, and read where it is unpacked", async () => {
+  const bytes = (text: string) => new TextEncoder().encode(text);
+  const own = { code: "source-unreadable", message: expect.stringContaining("own clip-merges.txt.gz, got") };
+  await expect(readMerges(bytes("<!doctype html>"))).rejects.toMatchObject(own);
+  await expect(readMerges(new Uint8Array([0x1f, 0x8b, 8, 0, 0, 0]))).rejects.toMatchObject(own);
+  const packed = new Uint8Array(await readFile(new URL("../../assets/clip-merges.txt.gz", import.meta.url)));
+  const merges = await readMerges(packed);
+  expect(await readMerges(bytes(merges))).toBe(merges);
+});
 
 test("is named, and asked for again", async () => {
   let asked = 0;

@@ -55,6 +55,10 @@ export class CachedSource implements Source {
     return undefined;
   }
 
+  async tree(): Promise<undefined> {
+    return undefined;
+  }
+
   async text(name: string): Promise<string | undefined> {
     const kept = this.#kept?.texts[name];
     if (kept !== undefined) return kept ?? undefined;
@@ -114,8 +118,14 @@ export class CachedSource implements Source {
 
   /** To be called when the model is loaded. */
   async commit(): Promise<void> {
-    if (this.#kept) return;
     try {
+      if (this.#kept) {
+        // files that an older version did not ask for
+        const { texts } = this.#fresh;
+        const kept = { ...this.#kept, texts: { ...this.#kept.texts, ...texts } };
+        if (Object.keys(texts).length > 0) await this.#cache.commit(kept, false);
+        return;
+      }
       if (this.notKept === undefined) await this.#cache.commit({ ...this.#fresh, time: Date.now() }, this.#refresh);
       // a part of a model is of no use, and in the way where room is short
       else await this.#cache.forget(this.#fresh.objects);

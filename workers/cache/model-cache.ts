@@ -11,6 +11,7 @@
 import { ClipError } from "../error.js";
 import type { CachedModel, Towers } from "../protocol.js";
 import type { HttpSource, RemoteFile } from "../sources/http.js";
+import { identity } from "../sources/identity.js";
 import type { ReadContext } from "../sources/source.js";
 import { isFull, type Store } from "../store/store.js";
 import type { EncodingWasm } from "../wasm.js";
@@ -259,14 +260,17 @@ export class ModelCache {
   }
 
   /** Forgets the models of an address, and what of it is on its way, or everything; returns how many models there were. */
-  async delete(base?: string): Promise<number> {
+  async delete(address?: string): Promise<number> {
+    const base = address === undefined ? undefined : identity(address);
+    const [folder = "", query] = base?.split("?") ?? [];
     const gone = (await this.#manifests()).filter(({ manifest }) => base === undefined || manifest.base === base);
     for (const { name } of gone) await this.#store.remove(name);
     for (const name of await this.#store.list()) {
       if (!/^(object|part)-.*\.json$/.test(name)) continue;
       const url = (await this.#json<{ url?: string }>(name))?.url;
       // a folder's name may be the beginning of another's
-      const isOfBase = url === base || (base?.endsWith("/") && url?.startsWith(base));
+      const [path, own] = url?.split("?") ?? [];
+      const isOfBase = own === query && (path === folder || (folder.endsWith("/") && path?.startsWith(folder)));
       if (base !== undefined && !isOfBase) continue;
       await this.#store.remove(name);
       if (name.startsWith("part-")) await this.#store.remove(name.slice(0, -".json".length));

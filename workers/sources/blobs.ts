@@ -3,6 +3,7 @@
 import { ClipError } from "../error.js";
 import type { NamedFile } from "../protocol.js";
 import type { Source, SourceFile } from "./source.js";
+import { readText } from "./text.js";
 
 /** Bytes of a piece: few copies held at a time, few calls. */
 const PIECE = 8 << 20;
@@ -34,23 +35,43 @@ export function bytesFile(name: string, bytes: Uint8Array): SourceFile {
   };
 }
 
-/** A list of files. Folders in their names do not count. */
+/** The folder that all paths have in common, with a slash at its end. */
+function commonFolder(paths: readonly string[]): string {
+  const [first = "", ...rest] = paths;
+  let folder = first.slice(0, first.lastIndexOf("/") + 1);
+  while (!rest.every((path) => path.startsWith(folder))) folder = folder.replace(/[^/]*\/$/, "");
+  return folder;
+}
+
+/** A list of files, by their paths below the folder that they have in common. */
 export class FileListSource implements Source {
-  readonly label = "the files given";
-  readonly #files: Map<string, NamedFile["data"]>;
+  readonly label: string;
+  readonly #files = new Map<string, NamedFile["data"]>();
 
   constructor(files: readonly NamedFile[]) {
-    this.#files = new Map(files.map(({ name, data }) => [name.slice(name.lastIndexOf("/") + 1), data]));
+    const folder = commonFolder(files.map(({ name }) => name));
+    this.label = folder === "" ? "the files given" : folder.slice(0, -1);
+    for (const { name, data } of files) {
+      const path = name.slice(folder.length);
+      if (this.#files.has(path)) {
+        throw new ClipError("invalid-source", `expected the files of one model, got two of the name ${name}`);
+      }
+      this.#files.set(path, data);
+    }
   }
 
   async list(): Promise<string[]> {
+    return [...this.#files.keys()].filter((path) => !path.includes("/"));
+  }
+
+  async tree(): Promise<string[]> {
     return [...this.#files.keys()];
   }
 
   async text(name: string): Promise<string | undefined> {
     const data = this.#files.get(name);
     if (data === undefined) return undefined;
-    return data instanceof Blob ? data.text() : new TextDecoder().decode(data);
+    return readText(name, data instanceof Blob ? new Uint8Array(await data.arrayBuffer()) : data);
   }
 
   async open(name: string): Promise<SourceFile | undefined> {

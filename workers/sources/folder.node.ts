@@ -4,8 +4,12 @@ import { open, readdir, readFile, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { ClipError } from "../error.js";
 import type { Source, SourceFile } from "./source.js";
+import { readText } from "./text.js";
 
 const PIECE = 8 << 20;
+
+/** How deep a model is looked for: the Hub's cache has it under `snapshots/<commit>`. */
+const DEPTH = 3;
 
 const isMissing = (error: unknown) => (error as NodeJS.ErrnoException).code === "ENOENT";
 
@@ -27,21 +31,43 @@ export class FolderSource implements Source {
       return found.isDirectory() ? new FolderSource(path, undefined) : new FolderSource(dirname(path), basename(path));
     } catch (error) {
       const { message } = error as Error;
-      throw new ClipError("source-unreadable", `expected a folder or a file at ${path}, got: ${message}`, {
+      const forms = "a Hub id has the form owner/model, an address starts with https://";
+      throw new ClipError("source-unreadable", `expected a folder or a file at ${path}, got: ${message} (${forms})`, {
         cause: error,
       });
     }
+  }
+
+  /** The folder of that name, where there is one. */
+  static async find(path: string): Promise<FolderSource | undefined> {
+    const found = await stat(path).catch(() => undefined);
+    return found?.isDirectory() ? new FolderSource(path, undefined) : undefined;
   }
 
   async list(): Promise<string[]> {
     return readdir(this.#folder);
   }
 
+  async tree(): Promise<string[]> {
+    const paths: string[] = [];
+    const walk = async (below: string, depth: number): Promise<void> => {
+      const entries = await readdir(join(this.#folder, below), { withFileTypes: true }).catch(() => []);
+      for (const entry of entries) {
+        const path = below === "" ? entry.name : `${below}/${entry.name}`;
+        if (!entry.isDirectory()) paths.push(path);
+        else if (depth < DEPTH && !/^\.|^node_modules$/.test(entry.name)) await walk(path, depth + 1);
+      }
+    };
+    await walk("", 0);
+    return paths;
+  }
+
   async text(name: string): Promise<string | undefined> {
-    return readFile(join(this.#folder, name), "utf8").catch((error) => {
+    const bytes = await readFile(join(this.#folder, name)).catch((error) => {
       if (isMissing(error)) return undefined;
       throw new ClipError("source-unreadable", `${name}: ${(error as Error).message}`, { cause: error });
     });
+    return bytes && readText(name, bytes);
   }
 
   async open(name: string): Promise<SourceFile | undefined> {

@@ -1,7 +1,10 @@
 /** Files on a server, read by range where it can, from the start where it cannot; broken transfers are taken up again. */
 
 import { ClipError } from "../error.js";
+import type { WireSource } from "../protocol.js";
+import { identityQuery } from "./identity.js";
 import type { ReadContext, Source, SourceFile } from "./source.js";
+import { readText } from "./text.js";
 
 /** Times that a transfer is taken up again before it is given up. */
 const RETRIES = 4;
@@ -9,6 +12,10 @@ const RETRIES = 4;
 const RETRY_DELAY = 200;
 /** A text larger than this is not what was asked for. */
 const MOST_TEXT_BYTES = 64 << 20;
+/** A name that no server has. */
+const NO_SUCH_FILE = "clipwright-asks-for-no-such-file.json";
+
+const isPage = ({ headers }: Response) => headers.get("content-type")?.startsWith("text/html") ?? false;
 
 const isMissing = (status: number) => status === 404 || status === 410;
 
@@ -17,6 +24,7 @@ const isPassing = (status: number) => status === 408 || status === 429 || status
 
 /** What a server says of a file. */
 export interface RemoteFile {
+  /** Its address, without what of the query only permits. */
   url: string;
   size: number;
   /** Changes when the file does. */
@@ -30,18 +38,22 @@ export class HttpSource implements Source {
   readonly label: string;
   readonly only: string | undefined;
   readonly #base: URL;
+  readonly #query: string;
   readonly #headers: Record<string, string>;
   readonly #context: ReadContext;
   readonly #sumsUrl: string | undefined;
-  #sums: Promise<Map<string, string>> | undefined;
+  readonly #sums = new Map<string, Promise<Map<string, string>>>();
+  readonly #texts = new Map<string, Promise<string | undefined>>();
+  #nothing: Promise<{ status: number; isPage: boolean }> | undefined;
 
   constructor(
-    { base, file, sums, headers }: { base: string; file?: string; sums?: string; headers: Record<string, string> },
+    { base, file, query = "", sums, headers }: Omit<Extract<WireSource, { kind: "url" }>, "kind">,
     context: ReadContext,
   ) {
     this.#sumsUrl = sums;
     this.#base = new URL(base.endsWith("/") ? base : `${base}/`);
-    this.label = this.#base.href + (file ?? "");
+    this.#query = query;
+    this.label = this.url(file ?? "");
     this.only = file;
     this.#headers = headers;
     this.#context = context;
@@ -51,18 +63,23 @@ export class HttpSource implements Source {
     return undefined;
   }
 
-  /** Address of one of its files. */
+  async tree(): Promise<undefined> {
+    return undefined;
+  }
+
+  /** Address of one of its files, as messages and the cache know it: without what of the query only permits. */
   url(name: string): string {
-    return new URL(name, this.#base).href;
+    return new URL(name, this.#base).href + identityQuery(this.#query);
   }
 
   async #fetch(url: string, headers: Record<string, string> = {}): Promise<Response> {
     const { signal } = this.#context;
+    const address = this.#query === "" ? url : url.replace(/(\?.*)?$/, () => this.#query);
     for (let attempt = 0; ; attempt++) {
       signal.throwIfAborted();
       let failure: ClipError;
       try {
-        const response = await fetch(url, { headers: { ...this.#headers, ...headers }, signal });
+        const response = await fetch(address, { headers: { ...this.#headers, ...headers }, signal });
         if (!isPassing(response.status)) return response;
         await response.body?.cancel();
         failure = new ClipError("source-unreadable", `${url}: expected the file, got HTTP ${response.status}`);
@@ -95,11 +112,26 @@ export class HttpSource implements Source {
     });
   }
 
-  /** A page that says "not found" with status 200, as single-page apps' servers do. */
-  #refuseHtml(url: string, response: Response): void {
-    if (response.headers.get("content-type")?.startsWith("text/html")) {
-      throw new ClipError("source-unreadable", `${url}: expected a file of a model, got a web page (text/html)`);
+  #refusePage(url: string, response: Response): void {
+    if (isPage(response)) {
+      const got = "a web page (text/html): does it want a login, or is this the address of a page about the file?";
+      throw new ClipError("source-unreadable", `${url}: expected a file of a model, got ${got}`);
     }
+  }
+
+  /**
+   * Whether an answer means that there is no such file: single-page apps' servers send a page with status 200 then, and S3's forbid
+   * what they do not have. Such an answer is compared with that to a name that no server has.
+   */
+  async #isNothing(response: Response): Promise<boolean> {
+    if (isMissing(response.status)) return true;
+    if (response.status !== 403 && !isPage(response)) return false;
+    this.#nothing ??= this.#fetch(this.url(NO_SUCH_FILE)).then(async (nothing) => {
+      await nothing.body?.cancel();
+      return { status: nothing.status, isPage: isPage(nothing) };
+    });
+    const nothing = await this.#nothing;
+    return nothing.status === response.status && nothing.isPage === isPage(response);
   }
 
   #refuseStatus(url: string, response: Response): void {
@@ -108,26 +140,35 @@ export class HttpSource implements Source {
     throw new ClipError("source-unreadable", `${url}: expected the file, got HTTP ${response.status}${hint}`);
   }
 
-  async text(name: string): Promise<string | undefined> {
+  text(name: string): Promise<string | undefined> {
+    const text = this.#texts.get(name) ?? this.#fetchText(name);
+    this.#texts.set(name, text);
+    return text;
+  }
+
+  async #fetchText(name: string): Promise<string | undefined> {
     const url = this.url(name);
     const response = await this.#fetch(url);
-    if (isMissing(response.status) || response.headers.get("content-type")?.startsWith("text/html")) {
+    if (await this.#isNothing(response)) {
       await response.body?.cancel();
       return undefined;
     }
     this.#refuseStatus(url, response);
+    this.#refusePage(url, response);
     const length = Number(response.headers.get("content-length") ?? 0);
     if (length > MOST_TEXT_BYTES) {
       await response.body?.cancel();
       throw new ClipError("source-unreadable", `${url}: expected at most ${MOST_TEXT_BYTES} bytes, got ${length}`);
     }
+    let bytes: ArrayBuffer;
     try {
-      return await response.text();
+      bytes = await response.arrayBuffer();
     } catch (error) {
       this.#context.signal.throwIfAborted();
       const { message } = error as Error;
       throw new ClipError("source-unreadable", `${url}: expected the whole file, got: ${message}`, { cause: error });
     }
+    return readText(name, new Uint8Array(bytes));
   }
 
   /** What the server says of a file; nothing where there is none. */
@@ -137,7 +178,7 @@ export class HttpSource implements Source {
     await response.body?.cancel();
     if (isMissing(response.status)) return undefined;
     this.#refuseStatus(url, response);
-    this.#refuseHtml(url, response);
+    this.#refusePage(url, response);
     const { headers } = response;
     const total = /\/(\d+)$/.exec(headers.get("content-range") ?? "")?.[1] ?? headers.get("content-length");
     // a compressed answer's length is not the file's
@@ -160,14 +201,16 @@ export class HttpSource implements Source {
 
   /** SHA-256 of a file as the Hub lists it; nothing where it does not. */
   async sum(name: string): Promise<string | undefined> {
-    this.#sums ??= this.#fetchSums();
-    return (await this.#sums).get(name);
+    const folder = name.slice(0, Math.max(0, name.lastIndexOf("/")));
+    const sums = this.#sums.get(folder) ?? this.#fetchSums(folder);
+    this.#sums.set(folder, sums);
+    return (await sums).get(name);
   }
 
-  async #fetchSums(): Promise<Map<string, string>> {
+  async #fetchSums(folder: string): Promise<Map<string, string>> {
     if (this.#sumsUrl === undefined) return new Map();
     try {
-      const response = await this.#fetch(this.#sumsUrl);
+      const response = await this.#fetch(folder === "" ? this.#sumsUrl : `${this.#sumsUrl}/${folder}`);
       const list = (await response.json()) as { path: string; lfs?: { oid?: string } }[];
       return new Map(list.flatMap(({ path, lfs }) => (lfs?.oid ? [[path, lfs.oid] as const] : [])));
     } catch {
@@ -210,7 +253,7 @@ export class HttpSource implements Source {
     const whole = begin === 0 && end === file.size;
     const response = await this.#fetch(file.url, whole ? {} : { Range: `bytes=${begin}-${end - 1}` });
     this.#refuseStatus(file.url, response);
-    this.#refuseHtml(file.url, response);
+    this.#refusePage(file.url, response);
     if (!response.body) return;
     // without ranges the file comes from its start
     let skip = response.status === 206 ? 0 : begin;

@@ -4,7 +4,7 @@ import type { Assets } from "../assets.js";
 import { CachedSource } from "../cache/cached-source.js";
 import { ModelCache } from "../cache/model-cache.js";
 import { ClipError, type ClipErrorCode, toClipError } from "../error.js";
-import type { LoadRequest } from "../protocol.js";
+import type { LoadRequest, WireSource } from "../protocol.js";
 import type { EncodingWasm } from "../wasm.js";
 import { FileListSource } from "./blobs.js";
 import { HttpSource } from "./http.js";
@@ -36,18 +36,51 @@ export async function withSource<T>(
   context: ReadContext,
   use: (source: Source) => Promise<T>,
 ): Promise<{ result: T; warnings: string[] }> {
-  const { source, cache: wanted } = request;
-  const plain = async (opened: Source, warnings: string[] = []) => ({ result: await use(opened), warnings });
+  const { source } = request;
+  const plain = async (opened: Source) => ({ result: await use(opened), warnings: [] });
   if (source.kind === "files") return plain(new FileListSource(source.files));
   if (source.kind === "path") {
-    if (assets.source) return plain(await assets.source(source.path));
+    if (assets.disk) return plain(await assets.disk.source(source.path));
     throw new ClipError("invalid-source", `expected an address, a Hub id or files, got the path ${source.path}`);
   }
+  // as in transformers, a folder of that name goes before a repository
+  const folder = source.hub === undefined ? undefined : await assets.disk?.folder(source.hub);
+  if (folder) return plain(folder);
+  try {
+    return await withServer(source, request, wasm, assets, context, use);
+  } catch (error) {
+    const { code, message } = toClipError(error);
+    const hint = takenFor(source, assets);
+    if (hint === undefined || (code !== "source-unreadable" && code !== "invalid-source")) throw error;
+    throw new ClipError(code, `${message} (${hint})`, { cause: error });
+  }
+}
+
+/** What a name was taken for that is no whole address, for who meant something else. */
+function takenFor({ hub, relative }: ServerSource, { disk }: Assets): string | undefined {
+  if (hub !== undefined) {
+    const none = disk ? `there is no folder ${hub} here, so it` : hub;
+    return `${none} was taken for a Hub id, owner/model: did you mean ./${hub}?`;
+  }
+  const forms = "a Hub id has the form owner/model";
+  return relative === undefined ? undefined : `${relative} was taken for an address relative to the page: ${forms}`;
+}
+
+type ServerSource = Extract<WireSource, { kind: "url" }>;
+
+async function withServer<T>(
+  source: ServerSource,
+  { towers, cache: wanted }: LoadRequest,
+  wasm: EncodingWasm,
+  assets: Assets,
+  context: ReadContext,
+  use: (source: Source) => Promise<T>,
+): Promise<{ result: T; warnings: string[] }> {
+  const plain = async (opened: Source, warnings: string[] = []) => ({ result: await use(opened), warnings });
   const remote = new HttpSource(source, context);
   if (wanted === false) return plain(remote);
   const cache = await openCache(wasm, assets);
   if (!cache) return plain(remote, ["not kept for the next time: there is no place to keep it here"]);
-  const { towers } = request;
   const cached = await CachedSource.open(remote, cache, context, { towers, refresh: wanted === "refresh" });
   try {
     const result = await use(cached);

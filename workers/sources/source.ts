@@ -23,9 +23,11 @@ export interface Source {
   readonly label: string;
   /** The one file of weights that was meant, where it was one. */
   readonly only?: string | undefined;
-  /** Names of all files, where the place can tell. */
+  /** Names of the files that lie in the place itself, where it can tell. */
   list(): Promise<string[] | undefined>;
-  /** Text of a small file; nothing where there is no such file. */
+  /** Paths of all files, those in folders below too, where the place can tell; what a model has no use for may be left out. */
+  tree(): Promise<string[] | undefined>;
+  /** Text of a small file, as `readText` reads it; nothing where there is no such file. */
   text(name: string): Promise<string | undefined>;
   /** A large file; nothing where there is no such file. */
   open(name: string): Promise<SourceFile | undefined>;

@@ -182,12 +182,15 @@ impl Bundle {
     /// - output: `[texts, context_length]`, row-major
     ///
     /// # Errors
-    /// `empty-batch`, `invalid-tokenizer` where there is none, `caption-too-long` unless `truncate`.
+    /// `empty-batch`, `missing-tower` or `invalid-tokenizer` where there is no tokenizer, `caption-too-long` unless `truncate`.
     pub fn tokenize<'a>(&self, texts: impl ExactSizeIterator<Item = &'a str>, truncate: bool) -> Result<Vec<i32>> {
         if texts.len() == 0 {
             return Err(ClipError::EmptyBatch { what: "text".into() });
         }
-        let tokenizer = self.tokenizer.as_ref().ok_or_else(ClipError::no_tokenizer)?;
+        let Some(tokenizer) = &self.tokenizer else {
+            self.model.text_tower()?;
+            return Err(ClipError::no_tokenizer());
+        };
         tokenizer.tokenize(texts, self.config.text.context_length, truncate)
     }
 

@@ -15,6 +15,7 @@ pub(crate) const CHUNK: usize = 64;
 /// # Errors
 /// `empty-batch`, `shape-mismatch` where the values are no whole number of images, `missing-tower`, `device-failed`.
 pub async fn embed_pixels(model: &Clip, config: &ClipConfig, pixels: &[f32]) -> Result<Vec<f32>> {
+    model.image_tower()?;
     let device = model.device();
     // refuses all before any is encoded
     let each = pixels.len() / image_count(pixels, &config.vision)?;
@@ -32,6 +33,7 @@ pub async fn embed_pixels(model: &Clip, config: &ClipConfig, pixels: &[f32]) -> 
 /// # Errors
 /// `empty-batch`, `shape-mismatch`, `token-out-of-range`, `missing-tower`, `device-failed`.
 pub async fn embed_ids(model: &Clip, config: &TextConfig, ids: &[i32]) -> Result<Vec<f32>> {
+    model.text_tower()?;
     // refuses all before any is computed
     TextBatch::new(ids, ids.len().div_ceil(config.context_length), config)?;
     let mut out = Vec::new();
