@@ -1,7 +1,7 @@
 /** What tells labels apart, however it came to. */
 
 import { ClipError } from "../workers/error.js";
-import { type Embeddings, isEmbeddings } from "./embeddings.js";
+import { checkEmbeddings, type Embeddings, isEmbeddings, isFloats } from "./embeddings.js";
 import type { ImageInput } from "./images.js";
 import { checked, type Schema, size } from "./options.js";
 
@@ -41,18 +41,28 @@ export abstract class Classifier {
     this.#dim = dim;
   }
 
+  async #embeddings(images: ImageInput | Float32Array | readonly ImageInput[] | Embeddings): Promise<Embeddings> {
+    if (isFloats(images)) return { data: images, shape: [1, images.length], normalized: true };
+    if (!isEmbeddings(images)) return this.#model.encodeImage(images);
+    checkEmbeddings("images", images);
+    return images;
+  }
+
   /** Scores of images, a row each. */
   protected abstract scores(images: Embeddings): Promise<Float32Array>;
 
-  /** The labels that fit an image best, best first; of many images, a list for each. */
-  classify(image: ImageInput, options?: ClassifyOptions): Promise<Prediction[]>;
+  /**
+   * The labels that fit an image best, best first; of many images, a list for each. The values of one embedding, as
+   * `encodeImages` gives them, stand for its image.
+   */
+  classify(image: ImageInput | Float32Array, options?: ClassifyOptions): Promise<Prediction[]>;
   classify(images: readonly ImageInput[] | Embeddings, options?: ClassifyOptions): Promise<Prediction[][]>;
   async classify(
-    images: ImageInput | readonly ImageInput[] | Embeddings,
+    images: ImageInput | Float32Array | readonly ImageInput[] | Embeddings,
     options: ClassifyOptions = {},
   ): Promise<Prediction[] | Prediction[][]> {
     const { topK = 5 } = checked("classify()", options, CLASSIFY);
-    const embeddings = isEmbeddings(images) ? images : await this.#model.encodeImage(images);
+    const embeddings = await this.#embeddings(images);
     const [rows, dim] = embeddings.shape;
     if (dim !== this.#dim) {
       const got = `[${embeddings.shape.join(", ")}]`;

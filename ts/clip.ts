@@ -17,9 +17,9 @@ import type {
   Work,
 } from "../workers/protocol.js";
 import { asArray } from "./describe.js";
-import { type Embeddings, isEmbeddings } from "./embeddings.js";
-import { encodeEach } from "./encode-each.js";
-import { type ImageInput, isPixelInput, PIXELS, type PixelInput, toWireImage } from "./images.js";
+import { checkEmbeddings, type Embeddings, isEmbeddings } from "./embeddings.js";
+import { type BadImage, type EncodedImage, type EncodeImagesOptions, encodeEach } from "./encode-each.js";
+import { type ImageInput, isPixelInput, PIXELS, type PixelInput, toNamedImage } from "./images.js";
 import { LinearProbe, type ProbeOptions } from "./linear-probe.js";
 import { callback, check, checked, elsewhere, flag, oneOf, type Schema, signal, size, text, texts } from "./options.js";
 import { type ClipSource, type ServerOptions, toWireAdapter, toWireSource } from "./sources.js";
@@ -182,8 +182,8 @@ export abstract class Encoder {
       check("pixelValues", images.pixelValues, PIXELS);
       return embeddings(await this.client.call((api) => api.encodePixels(images.pixelValues)));
     }
-    const wire = await Promise.all(asArray(images as ImageInput | readonly ImageInput[]).map(toWireImage));
-    return embeddings(await this.client.call((api) => api.encodeImage(wire)));
+    const named = await Promise.all(asArray(images as ImageInput | readonly ImageInput[]).map(toNamedImage));
+    return embeddings((await this.client.call((api) => api.encodeImage(named, false))).embeddings);
   }
 
   /**
@@ -209,6 +209,8 @@ export abstract class Encoder {
     images: Embeddings | Parameters<Encoder["encodeImage"]>[0],
     texts: Embeddings | Parameters<Encoder["encodeText"]>[0],
   ): Promise<Logits> {
+    this.#checkRows("images", images);
+    this.#checkRows("texts", texts);
     const a = isEmbeddings(images) ? images : await this.encodeImage(images);
     const b = isEmbeddings(texts) ? texts : await this.encodeText(texts);
     const { data, shape } = await this.client.call((api) => api.logitsPerImage(a.data, b.data));
@@ -216,20 +218,41 @@ export abstract class Encoder {
     return { logitsPerImage: data, probabilities, shape };
   }
 
+  /** Refuses embeddings that are none of this model's. */
+  #checkRows(name: string, given: unknown): void {
+    if (!isEmbeddings(given)) return;
+    checkEmbeddings(name, given);
+    const { embedDim } = this.info.config;
+    if (given.shape[1] === embedDim) return;
+    const got = `[${given.shape.join(", ")}]`;
+    throw new ClipError("shape-mismatch", `shape mismatch: ${name}: expected [n, ${embedDim}], got ${got}`);
+  }
+
   /**
-   * Embeds images one after another, in their order, as fast as they are taken: at most two batches are held.
+   * Embeds images one after another, in their order, as fast as they are taken: at most two batches are held. An image that
+   * cannot be read yields its error in its place, or ends the stream where `badImages` says `"stop"`.
    *
-   * @param options.batchSize Images in one call. @default 16
-   * @throws ClipError as `encodeImage`; the message names the image
+   * @throws ClipError `invalid-option`, `invalid-source`, `missing-tower`, and with `badImages: "stop"` those of `encodeImage`
    *
    * @example
-   * for await (const { index, embedding } of clip.encodeImages(files)) store(index, embedding);
+   * for await (const { index, key, embedding, error } of clip.encodeImages(files)) {
+   *   if (error) console.warn(error.message);
+   *   else store(key ?? index, embedding);
+   * }
    */
   encodeImages(
     images: Iterable<ImageInput> | AsyncIterable<ImageInput>,
-    options: { batchSize?: number } = {},
-  ): AsyncGenerator<{ index: number; embedding: Float32Array }, void, undefined> {
-    return encodeEach(images, options, (batch) => this.encodeImage(batch));
+    options: EncodeImagesOptions & { badImages: "stop" },
+  ): AsyncGenerator<EncodedImage, void, undefined>;
+  encodeImages(
+    images: Iterable<ImageInput> | AsyncIterable<ImageInput>,
+    options?: EncodeImagesOptions,
+  ): AsyncGenerator<EncodedImage | BadImage, void, undefined>;
+  encodeImages(
+    images: Iterable<ImageInput> | AsyncIterable<ImageInput>,
+    options: EncodeImagesOptions = {},
+  ): AsyncGenerator<EncodedImage | BadImage, void, undefined> {
+    return encodeEach(images, options, (batch, skip) => this.client.call((api) => api.encodeImage(batch, skip)));
   }
 
   /**
@@ -287,8 +310,8 @@ export abstract class Encoder {
 
   /** What the image tower sees: `[images, 3, size, size]`, resized as Pillow does and normalised. */
   async preprocess(images: ImageInput | readonly ImageInput[]): Promise<Float32Array> {
-    const wire = await Promise.all(asArray(images).map(toWireImage));
-    return this.client.call((api) => api.preprocess(wire));
+    const named = await Promise.all(asArray(images).map(toNamedImage));
+    return this.client.call((api) => api.preprocess(named));
   }
 
   /**

@@ -19,6 +19,9 @@ export const isEmbeddings = (value: unknown): value is Embeddings =>
 
 const DATA = typed<Float32Array>("Float32Array");
 
+/** Whether a value is numbers as a model gives them, of whichever realm. */
+export const isFloats = (value: unknown): value is Float32Array => DATA.accepts(value);
+
 /** @throws ClipError `invalid-option`, `shape-mismatch` for what no model can have made */
 export function checkEmbeddings(name: string, { data, shape, normalized }: Embeddings): void {
   check(`${name}.data`, data, DATA);

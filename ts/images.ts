@@ -1,9 +1,11 @@
 /** What counts as an image. */
 
 import { type Bytes, isBlob, isBytes, isUrl, tagOf, toBytes } from "../workers/bytes.js";
-import { ClipError } from "../workers/error.js";
-import type { WireImage } from "../workers/protocol.js";
+import { ClipError, toClipError } from "../workers/error.js";
+import { excerpt } from "../workers/excerpt.js";
+import type { NamedImage, WireImage } from "../workers/protocol.js";
 import { describe } from "./describe.js";
+import { checkAddress, keyOf } from "./image-address.js";
 import { locate } from "./location.js";
 import { typed } from "./options.js";
 
@@ -57,7 +59,10 @@ function ofAddress(address: string): WireImage {
 
 /** An image as it crosses to the worker; the caller's buffers are left alone. */
 export async function toWireImage(image: ImageInput): Promise<WireImage> {
-  if (typeof image === "string" && image !== "") return ofAddress(image);
+  if (typeof image === "string" && image !== "") {
+    checkAddress(image);
+    return ofAddress(image);
+  }
   if (isUrl(image)) return ofAddress(image.href);
   if (isBytes(image)) return { encoded: toBytes(image) };
   if (isBlob(image)) return { encoded: image };
@@ -76,6 +81,18 @@ export async function toWireImage(image: ImageInput): Promise<WireImage> {
     "invalid-image",
     `expected encoded bytes, a Blob, an address, something drawn, ImageData or { data, width, height }, got ${describe(image)}`,
   );
+}
+
+/** An image with what messages call it; `index` is its place among others. One that cannot be had says so over there. */
+export async function toNamedImage(image: ImageInput, index: number): Promise<NamedImage> {
+  const key = keyOf(image);
+  const name = key ? excerpt(key) : `image ${index}`;
+  try {
+    return { name, image: await toWireImage(image) };
+  } catch (error) {
+    const { code, message } = toClipError(error);
+    return { name, image: { failed: { code, message } } };
+  }
 }
 
 /** A copy of what is drawn, which the worker may take. */

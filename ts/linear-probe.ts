@@ -3,7 +3,7 @@
 import { ClipError } from "../workers/error.js";
 import type { Matrix } from "../workers/protocol.js";
 import { Classifier, type EncodesImages } from "./classifier.js";
-import { type Embeddings, isEmbeddings } from "./embeddings.js";
+import { checkEmbeddings, type Embeddings, isEmbeddings } from "./embeddings.js";
 import type { ImageInput } from "./images.js";
 import { above0, check, checked, type Schema, strings } from "./options.js";
 
@@ -42,6 +42,7 @@ export class LinearProbe extends Classifier {
   ): Promise<LinearProbe> {
     const { c = 0.316 } = checked("linearProbe()", options, PROBE);
     check("labels", labels, strings);
+    if (isEmbeddings(images)) checkEmbeddings("images", images);
     const count = isEmbeddings(images) ? images.shape[0] : images.length;
     if (count !== labels.length) {
       throw new ClipError(

@@ -25,6 +25,7 @@ const ALIASES: Readonly<Record<string, string>> = {
   fp16: "precision",
   amp: "precision",
   onerror: "badPairs",
+  skip: "badPairs",
   validation: "evaluation",
   earlystopping: "evaluation.patience",
   checkpoint: "autosave",

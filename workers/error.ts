@@ -90,6 +90,10 @@ export function toClipError(value: unknown): ClipError {
   return new ClipError("unexpected", message, { cause: value });
 }
 
+/** A message that begins with what it is about, unless it names that path or address anyway. */
+export const about = (item: string, message: string): string =>
+  /[./]/.test(item) && message.includes(item) ? message : `${item}: ${message}`;
+
 /** Says in the message of what goes wrong which item of a list it was. */
 export function inItem(item: string, use: () => void): void {
   try {
@@ -97,6 +101,6 @@ export function inItem(item: string, use: () => void): void {
   } catch (error) {
     const { code, message } = toClipError(error);
     if (code === "panicked") throw error;
-    throw new ClipError(code, `${item}: ${message}`);
+    throw new ClipError(code, about(item, message));
   }
 }

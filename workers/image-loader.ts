@@ -1,17 +1,13 @@
 /** Makes the images of training steps, in a worker of its own: a run asks for them through `prefetch.ts`. */
 
 import { transfer } from "comlink";
-import { ClipError, toClipError } from "./error.js";
+import { about, ClipError, toClipError } from "./error.js";
 import { readImage } from "./images.js";
-import type { WireImage } from "./protocol.js";
+import type { NamedImage } from "./protocol.js";
 import { type Augmenter, loadWasm, type WasmAssets } from "./wasm.js";
 
 /** An image that is read, decoded and cut anew each time that it is asked for. */
-export interface HeldImage {
-  /** For messages. */
-  name: string;
-  image: WireImage;
-}
+export type HeldImage = NamedImage;
 
 /** What a loader is asked. */
 export interface ImageLoaderApi {
@@ -63,7 +59,7 @@ export class ImageLoader implements ImageLoaderApi {
       return augmenter.ofRaw(ready.width, ready.height, ready.data, epoch, index);
     } catch (error) {
       const { code, message } = toClipError(error);
-      throw new ClipError(code, `${name}: ${message}`);
+      throw new ClipError(code, about(name, message));
     }
   }
 }

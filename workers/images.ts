@@ -2,6 +2,7 @@
 
 import { isBlob } from "./bytes.js";
 import { ClipError } from "./error.js";
+import { excerpt } from "./excerpt.js";
 import type { WireImage } from "./protocol.js";
 
 /** No photograph is larger; a stream without end would fill the memory. */
@@ -23,7 +24,7 @@ export async function readImage(
   if ("url" in image) return { encoded: await fetchImage(image.url) };
   if ("bitmap" in image) return drawn(image.bitmap);
   if ("path" in image) {
-    if (!readPath) throw new ClipError("invalid-image", `expected an address, got the path ${image.path}`);
+    if (!readPath) throw new ClipError("invalid-image", `expected an address, got the path ${excerpt(image.path)}`);
     return { encoded: await readPath(image.path) };
   }
   return image;
@@ -40,14 +41,13 @@ async function readBlob(blob: Blob): Promise<Uint8Array> {
 }
 
 async function fetchImage(url: string): Promise<Uint8Array> {
-  const short = url.length > 200 ? `${url.slice(0, 200)}…` : url;
   const unreadable = (got: string, cause?: unknown) =>
-    new ClipError("source-unreadable", `${short}: expected an image, got ${got}`, { cause });
+    new ClipError("source-unreadable", `${excerpt(url)}: expected an image, got ${got}`, { cause });
   let response: Response;
   try {
     response = await fetch(url);
   } catch (error) {
-    throw unreadable(`: ${(error as Error).message}`, error);
+    throw unreadable(`none: ${excerpt((error as Error).message)}`, error);
   }
   if (!response.ok) throw unreadable(`HTTP ${response.status}`);
   const pieces: Uint8Array[] = [];

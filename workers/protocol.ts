@@ -146,6 +146,18 @@ export type WireImage =
   | { bitmap: ImageBitmap }
   | { data: Uint8Array; width: number; height: number };
 
+/** An image with what messages call it. */
+export interface NamedImage {
+  name: string;
+  image: WireImage;
+}
+
+/** Embeddings of the images that could be read, in their order, and why the others could not. */
+export interface EncodedImages {
+  embeddings: Matrix;
+  bad: { index: number; code: ClipErrorCode; message: string }[];
+}
+
 /** A pair as it crosses the border. */
 export interface WirePair {
   image: WireImage;
@@ -391,12 +403,13 @@ export interface ClipWorkerApi {
   info(): Promise<ModelInfo>;
   memory(): Promise<MemoryInfo>;
 
-  encodeImage(images: WireImage[]): Promise<Matrix>;
+  /** With `skip`, those that cannot be read are left out, where the first of them would be an error. */
+  encodeImage(images: NamedImage[], skip: boolean): Promise<EncodedImages>;
   encodeText(texts: string[], truncate: boolean): Promise<Matrix>;
   encodePixels(pixels: Float32Array): Promise<Matrix>;
   encodeIds(ids: Int32Array): Promise<Matrix>;
   tokenize(texts: string[], truncate: boolean): Promise<Int32Array>;
-  preprocess(images: WireImage[]): Promise<Float32Array>;
+  preprocess(images: NamedImage[]): Promise<Float32Array>;
   logitsPerImage(images: Float32Array, texts: Float32Array): Promise<Matrix>;
   /** What logits say, images by texts. */
   probabilities(logits: Float32Array, texts: number): Promise<Float32Array>;

@@ -2,6 +2,7 @@
 
 import { readFile } from "node:fs/promises";
 import { ClipError } from "./error.js";
+import { excerpt } from "./excerpt.js";
 import { ownFile } from "./own-file.js";
 
 /** A file that comes with the package, beside the workers. */
@@ -13,7 +14,10 @@ export async function readPath(path: string): Promise<Uint8Array> {
   try {
     return new Uint8Array(await readFile(path));
   } catch (error) {
-    const { message } = error as Error;
-    throw new ClipError("source-unreadable", `expected a file at ${path}, got: ${message}`, { cause: error });
+    // the path stands in it once more
+    const reason = (error as Error).message.replace(/, \w+ '.*'$/s, "");
+    throw new ClipError("source-unreadable", `expected a file at ${excerpt(path)}, got: ${excerpt(reason)}`, {
+      cause: error,
+    });
   }
 }

@@ -16,6 +16,7 @@ import type {
   CreateRequest,
   DeviceChoice,
   DeviceInfo,
+  EncodedImages,
   Evaluation,
   ExportedFile,
   FitSettings,
@@ -25,11 +26,11 @@ import type {
   Matrix,
   MemoryInfo,
   ModelInfo,
+  NamedImage,
   PairsHandle,
   PushOptions,
   SkippedPair,
   StepEvent,
-  WireImage,
   WirePair,
   Work,
 } from "./protocol.js";
@@ -232,34 +233,50 @@ export class ClipService implements ClipWorkerApi {
     });
   }
 
-  /** Images that the core takes; those still to be fetched are fetched together, while other calls are answered. */
-  async #ready(images: WireImage[]): Promise<ReadyImage[]> {
-    const read = await Promise.allSettled(images.map((image) => readImage(image, this.#assets.readPath)));
-    return read.map((result, index) => {
-      if (result.status === "fulfilled") return result.value;
-      const { code, message } = toClipError(result.reason);
-      throw new ClipError(code, `image ${index}: ${message}`);
-    });
+  /** What became of images; those still to be fetched are fetched together, while other calls are answered. */
+  #fetch(images: NamedImage[]): Promise<PromiseSettledResult<ReadyImage>[]> {
+    return Promise.allSettled(images.map(({ image }) => readImage(image, this.#assets.readPath)));
   }
 
-  #pixels(model: ClipModel, images: ReadyImage[]): Float32Array {
+  /** Pixels of images; one that cannot be read is an error, or is added to `bad`. */
+  #pixels(
+    model: ClipModel,
+    images: NamedImage[],
+    fetched: PromiseSettledResult<ReadyImage>[],
+    bad?: EncodedImages["bad"],
+  ): Float32Array {
     const batch = model.imageBatch();
     try {
-      images.forEach((image, index) => {
-        inItem(`image ${index}`, () => {
-          if ("encoded" in image) batch.pushEncoded(image.encoded);
-          else batch.pushRaw(image.width, image.height, image.data);
-        });
-      });
+      for (const [index, { name }] of images.entries()) {
+        try {
+          inItem(name, () => {
+            const result = fetched[index] as PromiseSettledResult<ReadyImage>;
+            if (result.status === "rejected") throw result.reason;
+            const image = result.value;
+            if ("encoded" in image) batch.pushEncoded(image.encoded);
+            else batch.pushRaw(image.width, image.height, image.data);
+          });
+        } catch (error) {
+          const { code, message } = toClipError(error);
+          if (!bad || code === "panicked") throw error;
+          bad.push({ index, code, message });
+        }
+      }
+      if (bad && bad.length > 0 && bad.length === images.length) return new Float32Array();
       return batch.pixels();
     } finally {
       batch.free();
     }
   }
 
-  async encodeImage(images: WireImage[]): Promise<Matrix> {
-    const ready = await this.#ready(images);
-    return this.#embed((model) => model.encodePixels(this.#pixels(model, ready)));
+  async encodeImage(images: NamedImage[], skip: boolean): Promise<EncodedImages> {
+    const fetched = await this.#fetch(images);
+    const bad: EncodedImages["bad"] = [];
+    const embeddings = await this.#embed(async (model) => {
+      const pixels = this.#pixels(model, images, fetched, skip ? bad : undefined);
+      return pixels.length === 0 && bad.length > 0 ? pixels : model.encodePixels(pixels);
+    });
+    return transfer({ embeddings, bad }, [embeddings.data.buffer]);
   }
 
   encodeText(texts: string[], truncate: boolean): Promise<Matrix> {
@@ -313,9 +330,9 @@ export class ClipService implements ClipWorkerApi {
     });
   }
 
-  async preprocess(images: WireImage[]): Promise<Float32Array> {
-    const ready = await this.#ready(images);
-    return this.#queue(() => this.#withModel((model) => this.#pixels(model, ready)));
+  async preprocess(images: NamedImage[]): Promise<Float32Array> {
+    const fetched = await this.#fetch(images);
+    return this.#queue(() => this.#withModel((model) => this.#pixels(model, images, fetched)));
   }
 
   logitsPerImage(images: Float32Array, texts: Float32Array): Promise<Matrix> {

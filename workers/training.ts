@@ -1,6 +1,7 @@
 /** A model that learns: the data sets sent for it, and its run. */
 
 import { ClipError, inItem, toClipError } from "./error.js";
+import { excerpt } from "./excerpt.js";
 import type { HeldImage } from "./image-loader.js";
 import type { ReadyImage } from "./images.js";
 import { Prefetch, toHeld } from "./prefetch.js";
@@ -98,7 +99,7 @@ export class Training {
     fetched.forEach(({ pair, image }, i) => {
       const { texts, key } = pair;
       const index = first + i;
-      const name = key === undefined ? `pair ${index}` : `pair ${index} (${key})`;
+      const name = key === undefined ? `pair ${index}` : `pair ${index} (${excerpt(key)})`;
       try {
         inItem(name, () => {
           if (image.status === "rejected") throw image.reason;

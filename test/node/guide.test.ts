@@ -15,12 +15,15 @@ const folder = mkdtempSync(join(tmpdir(), "clipwright-guide-"));
 const guide = readFileSync(join(root, "docs/guide/classify.md"), "utf8");
 const block = (language: string) => new RegExp(`\`\`\`${language}\n([\\s\\S]*?)\`\`\``).exec(guide)?.[1] ?? "";
 const photos = ["scene_640x427.jpg", "exif6_120x80.jpg", "animated_50x64.webp"];
+/** No picture, as such folders have them. */
+const NOTES = "notes.txt";
 const LINE = /^(\S+): (cat|dog|bird)/;
 
 beforeAll(() => {
   mkdirSync(join(folder, "photos"));
   mkdirSync(join(folder, "node_modules"));
   symlinkSync(root, join(folder, "node_modules", "clipwright"));
+  writeFileSync(join(folder, "photos", NOTES), "not a picture");
   for (const name of photos) cpSync(join(root, "test/fixtures/preprocess/images", name), join(folder, "photos", name));
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -44,7 +47,9 @@ test("classifies a folder of photographs in Node, in ten lines", async () => {
   await server.stop();
   expect(stderr).toBe("");
   const lines = stdout.trim().split("\n");
-  expect(lines.map((line) => LINE.exec(line)?.[1]).sort()).toEqual([...photos].sort());
+  const [good, bad] = [lines.filter((line) => LINE.test(line)), lines.filter((line) => !LINE.test(line))];
+  expect(good.map((line) => LINE.exec(line)?.[1]).sort()).toEqual([...photos].sort());
+  expect(bad).toEqual([expect.stringMatching(/^photos\/notes\.txt: .*expected PNG/)]);
 });
 
 test("classifies the files that are picked in a page", async () => {
@@ -69,12 +74,13 @@ test("classifies the files that are picked in a page", async () => {
   await tab.waitForFunction(() => document.querySelector("input")?.onchange);
   await tab.setInputFiles(
     "input",
-    photos.map((name) => join(folder, "photos", name)),
+    [NOTES, ...photos].map((name) => join(folder, "photos", name)),
   );
-  await tab.waitForFunction((count) => document.querySelectorAll("li").length === count, photos.length);
+  await tab.waitForFunction((count) => document.querySelectorAll("li").length === count, photos.length + 1);
   const lines = await tab.locator("li").allTextContents();
   await browser.close();
   await server.close();
   expect(errors).toEqual([]);
-  expect(lines.map((line) => LINE.exec(line)?.[1])).toEqual(photos);
+  expect(lines[0]).toMatch(/^notes\.txt: .*expected PNG/);
+  expect(lines.slice(1).map((line) => LINE.exec(line)?.[1])).toEqual(photos);
 });

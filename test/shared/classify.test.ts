@@ -1,13 +1,23 @@
 /** Answers: streams of images, probabilities, zero-shot classification. */
 
-import { Clip, type ImageInput, TEMPLATES } from "clipwright";
+import {
+  Clip,
+  type EncodedImage,
+  type ImageInput,
+  isClipError,
+  TEMPLATES,
+  type Template,
+  type ZeroShotClassifier,
+} from "clipwright";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { colourPairs, fixture, json, maxError, text } from "../support";
+import { colourPairs, fixture, json, maxError, startModelServer, text } from "../support";
 
 let clip: Clip;
 let siglip: Clip;
+let server: Awaited<ReturnType<typeof startModelServer>>;
 
 beforeAll(async () => {
+  server = await startModelServer();
   const folder = "models/clip-quickgelu-p8/hf";
   clip = await Clip.load(
     {
@@ -25,9 +35,10 @@ beforeAll(async () => {
     { device: "cpu" },
   );
 });
-afterAll(() => {
+afterAll(async () => {
   clip.dispose();
   siglip.dispose();
+  await server.stop();
 });
 
 const images: ImageInput[] = colourPairs(9).map(({ image }) => image);
@@ -44,8 +55,9 @@ describe("a stream of images", () => {
       }
     }
     let taken = 0;
-    for await (const { index, embedding } of clip.encodeImages(source(), { batchSize: 2 })) {
+    for await (const { index, key, embedding } of clip.encodeImages(source(), { batchSize: 2, badImages: "stop" })) {
       expect(index).toBe(taken++);
+      expect(key).toBeUndefined();
       expect(maxError(embedding, whole.data.subarray(index * dim, (index + 1) * dim))).toBeLessThan(1e-6);
       // two batches ahead of what was taken, and no more
       expect(asked).toBeLessThanOrEqual(taken + 2 * 2);
@@ -67,11 +79,57 @@ describe("a stream of images", () => {
     for await (const _ of clip.encodeImages([])) throw new Error("expected nothing");
   });
 
-  test("names the image that is bad, after the good ones before its batch", async () => {
+  test("yields the error of a bad image in its place, and the others with their embeddings", async () => {
+    const whole = await clip.encodeImage(images.slice(0, 4));
+    const dim = whole.shape[1];
+    const missing = `${server.base}images/nothing.png`;
+    const stream: ImageInput[] = [
+      images[0] as ImageInput,
+      new File(["no picture"], "notes.txt"),
+      images[1] as ImageInput,
+      missing,
+      // a batch of bad ones alone
+      new Uint8Array([1, 2, 3]),
+      7 as never,
+      images[2] as ImageInput,
+      "iVBORw0KGgo".padEnd(3000, "A"),
+      images[3] as ImageInput,
+    ];
+    const good = [0, 2, 6, 8];
+    const keys = [undefined, "notes.txt", undefined, missing, undefined, undefined, undefined, stream[7], undefined];
+    const codes = ["undecodable-image", "source-unreadable", "undecodable-image", "invalid-image", "invalid-image"];
+    const names = [
+      /^notes\.txt: /,
+      /nothing\.png/,
+      /^image 4: /,
+      /^image 5: .*got number/,
+      /^iVBORw0KGgoA+…: .*base64/,
+    ];
+    for (const batchSize of [1, 2, 3, 16]) {
+      const all = [];
+      for await (const one of clip.encodeImages(stream, { batchSize })) all.push(one);
+      expect(all.map(({ index }) => index)).toEqual([...stream.keys()]);
+      expect(all.map(({ key }) => key)).toEqual(keys);
+      for (const [row, index] of good.entries()) {
+        const { embedding } = all[index] as EncodedImage;
+        expect(maxError(embedding, whole.data.subarray(row * dim, (row + 1) * dim))).toBeLessThan(1e-6);
+      }
+      const errors = all.flatMap(({ error }) => (error ? [error] : []));
+      expect(errors.map(({ code }) => code)).toEqual(codes);
+      for (const [i, error] of errors.entries()) {
+        expect(isClipError(error)).toBe(true);
+        expect(error.message).toMatch(names[i] as RegExp);
+        // its name and what was given, 200 characters each
+        expect(error.message.length).toBeLessThan(600);
+      }
+    }
+  });
+
+  test("where it is asked to stops at a bad image, after the good ones before its batch", async () => {
     const seen: number[] = [];
     const bad = [...images.slice(0, 5), new Uint8Array([1, 2, 3])];
     const reading = async () => {
-      for await (const { index } of clip.encodeImages(bad, { batchSize: 2 })) seen.push(index);
+      for await (const { index } of clip.encodeImages(bad, { batchSize: 2, badImages: "stop" })) seen.push(index);
     };
     await expect(reading()).rejects.toMatchObject({
       code: "undecodable-image",
@@ -133,6 +191,21 @@ describe("zero-shot classification", () => {
     expect(own.embeddings.shape).toEqual([3, dim]);
   });
 
+  test.each(["$$ bill", "Levi$'s", "a $& b", "$` and $'", "$1 $<name> $$$$", "{} in {}", "back\\slash", ""])(
+    "puts the label %j into captions as it is typed",
+    async (label) => {
+      // a function writes it without any template's doing
+      const same = (a: ZeroShotClassifier, b: ZeroShotClassifier) =>
+        expect(maxError(a.embeddings.data, b.embeddings.data)).toBe(0);
+      const make = (templates: Template | Template[]) =>
+        clip.zeroShotClassifier([label], { templates, truncate: true });
+      same(await make("a photo of {}."), await make((name) => `a photo of ${name}.`));
+      same(await make("{} or {}: {}"), await make((name) => `${name} or ${name}: ${name}`));
+      same(await make("simple"), await make(TEMPLATES.simple.map((set) => (name) => set.split("{}").join(name))));
+      same(await clip.zeroShotClassifier([label]), await make((name) => `a photo of a ${name}.`));
+    },
+  );
+
   test("judges each label by itself where the model does", async () => {
     const texts = { inputIds: new Int32Array(3 * 16).map((_, i) => (7 * i) % 512) };
     const { logitsPerImage, probabilities } = await siglip.logits(images[0] as ImageInput, texts);
@@ -153,6 +226,30 @@ describe("zero-shot classification", () => {
       () => clip.zeroShotClassifier(labels, { templates: "a photo" }),
       "invalid-option",
       /templates/,
+    ],
+    [
+      "a set of templates that is none",
+      () => clip.zeroShotClassifier(labels, { templates: ["openai", "opanai"] }),
+      "invalid-option",
+      /templates: expected captions with \{\}.*openai or simple.*got "opanai"/,
+    ],
+    [
+      "a template that is no text",
+      () => clip.zeroShotClassifier(labels, { templates: ["a {}", 7 as never] }),
+      "invalid-option",
+      /templates: .*got 7/,
+    ],
+    [
+      "a template that writes no text",
+      () => clip.zeroShotClassifier(labels, { templates: (() => undefined) as never }),
+      "invalid-option",
+      /templates: expected functions that give captions, got undefined/,
+    ],
+    [
+      "one label in the place of many",
+      () => clip.zeroShotClassifier("cat" as never),
+      "invalid-option",
+      /labels: expected strings, got "cat"/,
     ],
     [
       "no templates",

@@ -2,10 +2,12 @@
 
 import type { Remote } from "comlink";
 import { ClipError, toClipError } from "../../workers/error.js";
+import { excerpt } from "../../workers/excerpt.js";
 import type { ClipWorkerApi, PairsHandle, SkippedPair, WirePair } from "../../workers/protocol.js";
 import { asArray, describe } from "../describe.js";
+import { keyOf } from "../image-address.js";
 import { type ImageInput, toWireImage } from "../images.js";
-import type { Kind } from "../options.js";
+import { got, type Kind } from "../options.js";
 import type { WorkerClient } from "../worker-client.js";
 
 /** A picture and what it shows. */
@@ -77,9 +79,13 @@ export async function openPairs(source: PairSource): Promise<Iterable<ImageTextP
 }
 
 async function toWirePair(pair: ImageTextPair): Promise<WirePair> {
-  const key = pair?.key;
-  const named = key !== undefined && { key };
+  const own = keyOf(pair?.image);
+  const key = pair?.key ?? (own === undefined ? undefined : excerpt(own));
+  const named = typeof key === "string" && { key };
   try {
+    if (key !== undefined && typeof key !== "string") {
+      throw new ClipError("invalid-dataset", `expected { key: string }, got key: ${got(key)}`);
+    }
     if (pair?.error) throw pair.error;
     const texts = [pair?.text, ...(pair?.moreTexts ?? [])];
     const wrong = texts.find((text) => typeof text !== "string");
