@@ -100,7 +100,8 @@ test("a table names pictures beside it, and those that a function finds", async 
   const rows = "filepath;caption\nsub/a.png;one\n";
   const found = await all(captionTable(new Blob([rows]), { images: (name) => `${place}${name}` }));
   expect(found).toEqual([{ key: "sub/a.png", text: "one", image: `${place}sub/a.png` }]);
-  expect(await all(captionTable(new Blob([rows]), { separator: ";" }))).toMatchObject([{ image: "sub/a.png" }]);
+  const [pair] = await all(captionTable(new Blob([rows]), { separator: ";" }));
+  expect(String(pair?.image)).toBe(inBrowser ? new URL("sub/a.png", document.baseURI).href : "sub/a.png");
   if (inBrowser) {
     const name = `${location.origin}/test/fixtures/preprocess/missing.csv`;
     await expect(all(captionTable(name))).rejects.toBeDefined();

@@ -41,3 +41,197 @@ describe("tables that were laid here as users had them", async () => {
     ]);
   });
 });
+
+describe("tables as pandas reads them", async () => {
+  const { tables }: { tables: { name: string; text: string; rows: [string, string | null][] }[] } =
+    await json("captions/tables.json");
+
+  test.each(tables)("$name", async ({ name, text, rows }) => {
+    const got = await read(named(text, name));
+    expect(got).toHaveLength(rows.length);
+    for (const [i, [picture, caption]] of rows.entries()) {
+      // what is no value to pandas is a bad pair of its picture
+      if (caption === null) expect(got[i]).toMatch(/^invalid-dataset: row \d+: expected (a caption|2 fields)/);
+      else expect(got[i]).toBe(`${picture}: ${caption}`);
+    }
+  });
+});
+
+test.each<[text: string, expected: (string | RegExp)[]]>([
+  // the line that tells Excel the separator
+  ["sep=;\r\nfile_name;text\r\na.png;a, b\r\n", ["a.png: a, b"]],
+  ['"sep=;"\nfile_name;text\na.png;a, b\n', ["a.png: a, b"]],
+  ["SEP=\t\rfile_name\ttext\ra.png\ta, b\r", ["a.png: a, b"]],
+  ["\ufeffsep=~\nfile_name~text\na.png~a, b\n", ["a.png: a, b"]],
+  ["sep=,\nfile_name,text\na.png\n", ["row 2: expected 2 fields, as the header has, got 1"]],
+  // headers
+  ["Filepath,TITLE\na.png,a\n", ["a.png: a"]],
+  [" File Name ;\tCaption \na.png;a\n", ["a.png: a"]],
+  ['\ufeff"file-name","Text"\n"a.png","a"\n', ["a.png: a"]],
+  ["\n\n  \nfile_name,text\na.png,a\n", ["a.png: a"]],
+  ["url,image,text,caption\nu,a.png,a,b\n", ["a.png: a"]],
+  ["text,Text,file_name\na,b,a.png\n", ["a.png: a"]],
+  // rows that are not as their header is
+  ["file_name,text\na.png,a,b\nb.png,b\n", ["row 2: expected 2 fields", "b.png: b"]],
+  ["file_name,text\na.png,a,,\nb.png,b, \n", ["a.png: a", "b.png: b"]],
+  ["file_name,text,split\na.png,a\nb.png,b,train\n", ["row 2: expected 3 fields", "b.png: b"]],
+  ["file_name,text\n,\n , \nb.png,b\n,,,\n", ["b.png: b"]],
+  ["file_name,text\n,a\nb.png,b\n", ["row 2: expected the name of a picture, got none", "b.png: b"]],
+  ["text,file_name\na, b,a.png\nb,b.png\n", ["row 2: expected 2 fields", "b.png: b"]],
+  ['file_name,text\na.png,"NA"\nb.png, null \n', ["a.png: NA", "row 3: expected a caption, got null"]],
+  // quotes that belong to the caption, and such as are broken
+  ['file_name,text\na.png,"Best" dog "ever"\nb.png,b\n', ['a.png: "Best" dog "ever"', "b.png: b"]],
+  ['file_name,text\na.png,""Best"" dog\nb.png,b\n', ['a.png: ""Best"" dog', "b.png: b"]],
+  ['file_name,text\na.png,"Best" dog, ever\nb.png,b\n', ["row 2: expected 2 fields", "b.png: b"]],
+  ['file_name,text\na.png,"a "big", old dog"\nb.png,b\n', [/^.*row 2: expected/, "b.png: b"]],
+  ['file_name,text\na.png,"open\nb.png,b\n', ["row 2: expected whole quotes", "b.png: b"]],
+  ['file_name,text\na.png,"open\nb.png,"b"\nc.png,c\n', ["row 2: expected whole quotes", "b.png: b", "c.png: c"]],
+  ['file_name,text\na.png,"5" pipe"\nb.png,b\n', ["row 2: expected whole quotes", "b.png: b"]],
+  ['file_name,text\na.png,"a \\"big\\" dog"\nb.png,b\n', ["row 2: expected whole quotes", "b.png: b"]],
+  [
+    'file_name,text\na.png,"a said\n"b" and c"\nb.png,b\n',
+    ["row 2: expected whole quotes", "row 3: expected", "b.png: b"],
+  ],
+  ['file_name,text\na.png,"a" \nb.png,"b"\t\n', ["a.png: a", "b.png: b"]],
+  ['file_name,text\na.png,"', ["row 2: expected whole quotes"]],
+  // several captions of one picture
+  [
+    "file_name,text\na.png,a\nb.png,b\na.png,c\na.png,\n",
+    ["a.png: a / c", "b.png: b", "row 5: expected a caption, got none"],
+  ],
+  ["file_name,text\na.png,a\0b\nb.png,b\n", ["expected a caption of characters, got one with U+0000", "b.png: b"]],
+])("the table %j", async (text, expected) => {
+  const got = await read(named(text, "a.csv"));
+  expect(got).toHaveLength(expected.length);
+  for (const [i, wanted] of expected.entries()) {
+    if (typeof wanted === "string" && /^\S+: /.test(wanted)) expect(got[i]).toBe(wanted);
+    else if (typeof wanted === "string") expect(got[i]).toContain(`invalid-dataset: ${wanted}`);
+    else expect(got[i]).toMatch(wanted);
+  }
+});
+
+test.each<[name: string, text: string, expected: string[]]>([
+  [
+    "a.jsonl",
+    '{"file_name":"a.png","text":"a"}\r\n\r\n{"file_name":"b.png","text":["b"," ","c"]}',
+    ["a.png: a", "b.png: b / c"],
+  ],
+  ["a.ndjson", '{"image":"a.png","Caption":"a"}\n', ["a.png: a"]],
+  ["", '{"path":"a.png","title":"a"}\r{"path":"b.png","title":"b"}', ["a.png: a", "b.png: b"]],
+  ["a.json", '[{"file_name":"a.png","text":"a"},\n {"file_name":"b.png","text":"b"}]', ["a.png: a", "b.png: b"]],
+  ["a.json", '{"file_name":"a.png","text":"a"}\n{"file_name":"b.png","text":"b"}', ["a.png: a", "b.png: b"]],
+  [
+    "a.jsonl",
+    '{"file_name":"a.png","text":"a"}\n{"file_name":\n{"file_name":"b.png","text":"b"}',
+    ["a.png: a", "line 2: expected JSON", "b.png: b"],
+  ],
+  [
+    "a.jsonl",
+    '{"file_name":"a.png","text":NaN}\n{"file_name":"b.png","text":"b"}',
+    ["line 1: expected JSON", "b.png: b"],
+  ],
+  [
+    "a.jsonl",
+    '7\n[1]\nnull\n{"file_name":"b.png","text":"b"}',
+    [
+      "line 1: expected an object, got number",
+      "line 2: expected an object, got Array",
+      "line 3: expected an object, got null",
+      "b.png: b",
+    ],
+  ],
+  [
+    "a.jsonl",
+    '{"file_name":"a.png","text":7}\n{"file_name":"b.png","text":"b"}',
+    ["line 1: expected captions as text, got number", "b.png: b"],
+  ],
+  [
+    "a.jsonl",
+    '{"file_name":"a.png","text":null}\n{"file_name":"b.png","text":["b",7]}',
+    ["line 1: expected captions as text, got null", "line 2: expected captions as text, got number"],
+  ],
+  [
+    "a.jsonl",
+    '{"file_name":{"path":"a.png"},"text":"a"}\n{"file_name":" ","text":"a"}',
+    ["line 1: expected the name of a picture, got Object", "line 2: expected the name of a picture, got none"],
+  ],
+  [
+    "a.jsonl",
+    '{"file_name":"a.png"}\n{"file_name":"b.png","text":"b"}',
+    ['line 1: expected a column text or caption or title, got "file_name"', "b.png: b"],
+  ],
+  [
+    "a.jsonl",
+    '{"file_name":"a.png","text":"\\ud83d"}\n{"file_name":"b.png","text":"\\u0000"}',
+    ["expected a caption of characters, got one with U+D83D", "expected a caption of characters, got one with U+0000"],
+  ],
+  ["a.json", '[{"file_name":"a.png","text":"a"},7]', ["a.png: a", "item 2: expected an object, got number"]],
+])("JSON in %j: %j", async (name, text, expected) => {
+  const got = await read(name === "" ? new Blob([text]) : named(text, name));
+  expect(got).toHaveLength(expected.length);
+  for (const [i, wanted] of expected.entries()) {
+    if (/^\S+: /.test(wanted)) expect(got[i]).toBe(wanted);
+    else expect(got[i]).toContain(`invalid-dataset: ${wanted}`);
+  }
+});
+
+test.each<[content: string, message: RegExp, options?: CaptionTableOptions]>([
+  ["", /expected a column file_name or .*, got no columns/],
+  ["a.png,a cat\nb.png,a dog\n", /expected a column file_name or .*, got "a.png", "a cat"/],
+  ["file_name,text,text\na.png,a,b\n", /expected one column text, got 2: "text", "text"/],
+  ["file_name,Text,TEXT\na.png,a,b\n", /expected one column text, got 2: "Text", "TEXT"/],
+  ["file_name,text\na.png,a\n", /expected a column alt, got "file_name", "text"/, { captionColumn: "alt" }],
+  ["file_name,text\na.png,a\n", /expected a column File, got "file_name", "text"/, { imageColumn: "File" }],
+  ["file_name,text\na.png,a\n", /expected a column file_name or .*, got "file_name,text"/, { separator: ";" }],
+  ['{"images":[{"id":1}],"annotations":[]}', /expected a column file_name or .*, got "images", "annotations"/],
+  ['{"file_name":"a.png"}\n{"file_name":"b.png"}', /line 1: expected a column text or .*, got "file_name"/],
+  ["{\n", /line 1: expected JSON/],
+  ["PAR1\x15\x04\x15", /got a Parquet table/],
+  ["PK\x03\x04\x14\0", /got a zip archive \(as Excel's workbooks are: save it as CSV\)/],
+  ["\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1\0\0", /got an Excel workbook/],
+  ["<!DOCTYPE html><html></html>", /got a web page/],
+  ["version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", /got a Git LFS pointer/],
+  ["\x1f\x8b\x08\0", /expected a whole gzip file/],
+  ["f\0i\0l\0e\0_\0n\0a\0m\0e\0,\0t\0e\0x\0t\0\n\0", /got what is probably utf-16le/],
+  ["caf\xe9,text\na.png,a\n", /got what is probably windows-1252: \{ encoding: "windows-1252" \} decodes it/],
+])("the table %j is refused", async (content, message, options = {}) => {
+  const bytes = Uint8Array.from(content, (character) => character.charCodeAt(0));
+  await expect(read(bytes, options)).rejects.toMatchObject({
+    code: "invalid-dataset",
+    message: expect.stringMatching(message),
+  });
+});
+
+test.each([{ separator: "" }, { separator: '"' }, { separator: "\n" }, { captionColumn: "" }, { imageColumn: 1 }])(
+  "the option %j is refused",
+  async (options) => {
+    const run = read("file_name,text\n", options as CaptionTableOptions);
+    await expect(run).rejects.toMatchObject({ code: "invalid-option" });
+  },
+);
+
+test("separators may be any text, columns any of the table's", async () => {
+  const options = { separator: "::", imageColumn: "b", captionColumn: "a" };
+  expect(await read(named("a::b\na:b,c::a.png\n", "a.csv"), options)).toEqual(["a.png: a:b,c"]);
+  // what is said by the caller is said last
+  expect(await read(named("sep=,\nfile_name;text\na.png;a\n", "a.csv"), { separator: ";" })).toEqual(["a.png: a"]);
+});
+
+test("a table that gzip packed is unpacked", async () => {
+  const packed = new Blob(["file_name,text\na.png,a\n"]).stream().pipeThrough(new CompressionStream("gzip"));
+  expect(await read(packed)).toEqual(["a.png: a"]);
+});
+
+test("what is only partly in another encoding is partly read", async () => {
+  const text = 'file_name,text,author\na.png,"caf\xe9,\nM\xfcnchen",x\nb.png,b,Zo\xeb\ncaf\xe9.png,c,x\nd.png,d,x\n';
+  const bytes = Uint8Array.from(text, (character) => character.charCodeAt(0));
+  const message = 'expected text in UTF-8, got what is probably windows-1252: { encoding: "windows-1252" } decodes it';
+  expect(await read(bytes)).toEqual([
+    `invalid-dataset: row 2: ${message}`,
+    "b.png: b",
+    `invalid-dataset: row 4: ${message}`,
+    "d.png: d",
+  ]);
+  const whole = ["a.png: café,\nMünchen", "b.png: b", "café.png: c", "d.png: d"];
+  expect(await read(bytes, { encoding: "windows-1252" })).toEqual(whole);
+});
