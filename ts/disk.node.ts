@@ -52,15 +52,17 @@ export function readDisk(path: string): ReadableStream<Uint8Array<ArrayBuffer>> 
   });
 }
 
-/** The first bytes of a file; fewer of one that is shorter. */
-export async function readDiskHead(path: string, length: number): Promise<Uint8Array<ArrayBuffer>> {
-  const fail = (error: unknown) => {
+/** A small file's bytes, or its first ones. */
+export async function readDiskBytes(path: string, most?: number): Promise<Uint8Array<ArrayBuffer>> {
+  const handle = await open(path).catch((error) => {
     throw unreadable(path, "a file", error);
-  };
-  const handle = await open(path).catch(fail);
+  });
   try {
-    const { bytesRead, buffer } = await handle.read(new Uint8Array(length), 0, length, 0).catch(fail);
+    if (most === undefined) return new Uint8Array(await handle.readFile());
+    const { bytesRead, buffer } = await handle.read(new Uint8Array(most), 0, most, 0);
     return buffer.subarray(0, bytesRead);
+  } catch (error) {
+    throw unreadable(path, "a file", error);
   } finally {
     await handle.close();
   }

@@ -24,7 +24,7 @@ export function readDisk(path: string): ReadableStream<Uint8Array<ArrayBuffer>> 
   throw noDisk(path);
 }
 
-/** The first bytes of a file. */
-export async function readDiskHead(path: string, _length: number): Promise<Uint8Array<ArrayBuffer>> {
+/** A small file's bytes, or its first ones. */
+export async function readDiskBytes(path: string, _most?: number): Promise<Uint8Array<ArrayBuffer>> {
   throw noDisk(path);
 }

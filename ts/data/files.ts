@@ -1,6 +1,6 @@
 /** The files of a folder, wherever it is: on disk, picked as a handle, picked as files. */
 
-import { readDisk, readDiskHead, walkDisk } from "#disk";
+import { readDiskBytes, walkDisk } from "#disk";
 import { isFile } from "../../workers/bytes.js";
 import { ClipError, toClipError } from "../../workers/error.js";
 import { describe } from "../describe.js";
@@ -8,7 +8,6 @@ import type { ImageInput } from "../images.js";
 import { entriesOf } from "../sources.js";
 import { type Judged, judge } from "./content.js";
 import { couldBePicture, formatOfExtension, HEAD_BYTES } from "./picture-format.js";
-import { readAll } from "./readable.js";
 
 /** A folder with pairs: its path in Node, one that was picked, or the files of `<input webkitdirectory>`. */
 export type Folder = string | FileSystemDirectoryHandle | Iterable<File>;
@@ -49,8 +48,8 @@ const ofBlob = (path: string, blob: Blob): FolderFile => ({
 const ofDisk = ({ path, location }: { path: string; location: string }): FolderFile => ({
   path,
   image: async () => location,
-  bytes: () => readAll(readDisk(location)),
-  head: () => readDiskHead(location, HEAD_BYTES),
+  bytes: () => readDiskBytes(location),
+  head: () => readDiskBytes(location, HEAD_BYTES),
 });
 
 async function* walkHandle(folder: FileSystemDirectoryHandle, prefix: string): AsyncGenerator<FolderFile> {
