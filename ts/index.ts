@@ -31,6 +31,7 @@ export type {
   VitConfig,
 } from "../workers/protocol.js";
 export type { AutosaveOptions } from "./autosave.js";
+export type { CheckpointParts } from "./checkpoint-parts.js";
 export type { ClassifyOptions, Prediction } from "./classifier.js";
 export type { EncodeTextOptions, LoadOptions, Logits } from "./clip.js";
 export { Clip } from "./clip.js";
@@ -56,7 +57,7 @@ export type { EvaluateOptions, ZeroShotOptions } from "./judge.js";
 export type { ProbeOptions } from "./linear-probe.js";
 export { LinearProbe } from "./linear-probe.js";
 export type { EvaluationOptions, FitEvent, Recovery, RunOptions } from "./run.js";
-export type { CheckpointParts, ClipSource, ServerOptions } from "./sources.js";
+export type { ClipSource, ServerOptions } from "./sources.js";
 export { TEMPLATES } from "./templates.js";
 export type { TokenInput } from "./texts.js";
 export type { CreateOptions, FitOptions, ResumeOptions, ResumeTrainerOptions } from "./trainer.js";

@@ -48,16 +48,18 @@ const ALIASES: Readonly<Record<string, string>> = {
 
 const letters = (name: string) => name.toLowerCase().replace(/[^a-z0-9]/g, "");
 
-/** Letters to put in, to leave out or to replace (Levenshtein's distance). */
+/** Letters to put in, to leave out, to replace, or to swap with their neighbour (Damerau's and Levenshtein's distance). */
 function distance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
-  for (const [i, letter] of [...a].entries()) {
+  let [last, row]: [number[], number[]] = [[], Array.from({ length: b.length + 1 }, (_, j) => j)];
+  for (let i = 0; i < a.length; i++) {
     const next = [i + 1];
     for (let j = 0; j < b.length; j++) {
-      const replaced = (row[j] ?? 0) + (letter === b[j] ? 0 : 1);
-      next.push(Math.min(replaced, (row[j + 1] ?? 0) + 1, (next[j] ?? 0) + 1));
+      const replaced = (row[j] ?? 0) + (a[i] === b[j] ? 0 : 1);
+      const swaps = j > 0 && a[i] === b[j - 1] && a[i - 1] === b[j];
+      const swapped = swaps ? (last[j - 1] ?? 0) + 1 : Number.POSITIVE_INFINITY;
+      next.push(Math.min(replaced, swapped, (row[j + 1] ?? 0) + 1, (next[j] ?? 0) + 1));
     }
-    row = next;
+    [last, row] = [row, next];
   }
   return row[b.length] ?? 0;
 }
@@ -74,18 +76,14 @@ export function nearName(name: string, value: unknown, rules: Rules): string | u
   const known = paths(rules);
   const last = (path: string) => letters(path.slice(path.lastIndexOf(".") + 1));
   const alias = Object.hasOwn(ALIASES, meant) ? ALIASES[meant] : undefined;
-  const near = known
-    .filter((path) => !path.includes("."))
-    .map((path) => ({ path, far: distance(meant, letters(path)) }))
-    .sort((a, b) => a.far - b.far)[0];
+  const top = known.filter((path) => !path.includes("."));
+  const near = top.map((path) => ({ path, far: distance(meant, letters(path)) })).sort((a, b) => a.far - b.far)[0];
+  const begins = (a: string, b: string) => b.length > 3 && a.startsWith(b);
   return (
     known.find((path) => last(path) === meant) ??
     known.find((path) => path === value) ??
     known.find((path) => path === alias) ??
     (near && near.far <= Math.max(1, Math.floor(meant.length / 3)) ? near.path : undefined) ??
-    known.find(
-      (path) =>
-        meant.length > 2 && last(path).length > 1 && (meant.startsWith(last(path)) || last(path).startsWith(meant)),
-    )
+    top.find((path) => begins(meant, letters(path)) || begins(letters(path), meant))
   );
 }

@@ -43,7 +43,8 @@ export type Schema<O> = {
 
 const isNumber = (value: unknown): value is number => typeof value === "number";
 const isObject = (value: unknown) => typeof value === "object" && value !== null;
-const plain = (value: unknown) => isObject(value) && ["Object", "Module"].includes(tagOf(value));
+/** Whether a value is an object of names and values. */
+export const plain = (value: unknown) => isObject(value) && ["Object", "Module"].includes(tagOf(value));
 
 /** A number; `fits` says which. */
 export const number = (expected: string, fits: (value: number) => boolean): Kind<number> => ({

@@ -1,26 +1,13 @@
 /** What counts as a checkpoint, and how it crosses to the worker. */
 
-import { type Bytes, isBlob, isBytes as isBuffer, isFile, isUrl, toBytes } from "../workers/bytes.js";
+import { type Bytes, isFile, isUrl } from "../workers/bytes.js";
 import { ClipError } from "../workers/error.js";
-import type { AdapterFile, NamedFile, OwnTransform, WireSource } from "../workers/protocol.js";
+import type { AdapterFile, NamedFile, WireSource } from "../workers/protocol.js";
+import { type CheckpointParts, fileData, isFileBytes, partFiles, textData } from "./checkpoint-parts.js";
 import { describe } from "./describe.js";
+import { invalidOption } from "./invalid-option.js";
 import { pathOf } from "./location.js";
-
-/** The files of a checkpoint, by what they are. JSON is given as text or parsed. */
-export interface CheckpointParts {
-  /** Safetensors: one file, or shards. */
-  weights: Bytes | readonly Bytes[];
-  /** `config.json`, `open_clip_config.json`, or a `ClipConfig`. */
-  config?: string | object;
-  /** `preprocessor_config.json`, or a `PreprocessConfig`; goes before what the config says. */
-  preprocess?: string | object;
-  /** `tokenizer.json`. */
-  tokenizer?: string | object;
-  /** `tokenizer_config.json`. */
-  tokenizerConfig?: string | object;
-  /** `merges.txt`, where there is no `tokenizer.json`. */
-  merges?: string;
-}
+import { got } from "./options.js";
 
 /**
  * Where a checkpoint is:
@@ -44,7 +31,6 @@ export interface ServerOptions {
   headers?: Record<string, string>;
 }
 
-const OWN_TRANSFORM: OwnTransform = "preprocess.json";
 const ADAPTER_WEIGHTS: AdapterFile = "adapter_model.safetensors";
 const ADAPTER_CONFIG: AdapterFile = "adapter_config.json";
 
@@ -58,38 +44,6 @@ const HUB_ID = /^[A-Za-z0-9][\w.-]*\/[A-Za-z0-9][\w.-]*$/;
 /** What is in a directory, by a method that TypeScript's library lacks in some of its versions. */
 export const entriesOf = (directory: FileSystemDirectoryHandle) =>
   (directory as unknown as { values(): AsyncIterable<FileSystemHandle> }).values();
-
-const isBytes = (value: unknown): value is Bytes => isBuffer(value) || isBlob(value);
-
-const data = (bytes: Bytes): Blob | Uint8Array => (isBlob(bytes) ? bytes : toBytes(bytes));
-
-const json = (value: string | object) => new Blob([typeof value === "string" ? value : JSON.stringify(value)]);
-
-function ofParts(parts: CheckpointParts): NamedFile[] {
-  const { weights, config, preprocess, tokenizer, tokenizerConfig, merges } = parts;
-  const list = Array.isArray(weights) ? (weights as readonly Bytes[]) : [weights as Bytes];
-  const wrong = list.find((bytes) => !isBytes(bytes));
-  if (list.length === 0 || wrong !== undefined) {
-    throw new ClipError("invalid-source", `expected safetensors bytes or a Blob of them, got ${describe(wrong)}`);
-  }
-  const files: NamedFile[] = [];
-  const shard = (i: number) => `model-${i + 1}-of-${list.length}.safetensors`;
-  if (list.length === 1) files.push({ name: "model.safetensors", data: data(list[0] as Bytes) });
-  else {
-    for (const [i, bytes] of list.entries()) files.push({ name: shard(i), data: data(bytes) });
-    const weight_map = Object.fromEntries(list.map((_, i) => [`shard ${i}`, shard(i)]));
-    files.push({ name: "model.safetensors.index.json", data: json({ weight_map }) });
-  }
-  const named: [string, string | object | undefined][] = [
-    ["config.json", config],
-    [OWN_TRANSFORM, preprocess],
-    ["tokenizer.json", tokenizer],
-    ["tokenizer_config.json", tokenizerConfig],
-    ["merges.txt", merges],
-  ];
-  for (const [name, value] of named) if (value !== undefined) files.push({ name, data: json(value) });
-  return files;
-}
 
 function ofText(text: string, options: ServerOptions): WireSource {
   const headers = options.headers ?? {};
@@ -135,10 +89,10 @@ export async function toWireAdapter(adapter: ClipSource, options: ServerOptions)
   const { revision: _, ...server } = options;
   if (typeof adapter === "object" && adapter !== null && "weights" in adapter && "config" in adapter) {
     const { weights, config } = adapter;
-    if (isBytes(weights) && (typeof config === "string" || (typeof config === "object" && config !== null))) {
+    if (isFileBytes(weights) && (typeof config === "string" || (typeof config === "object" && config !== null))) {
       const named: NamedFile[] = [
-        { name: ADAPTER_WEIGHTS, data: data(weights) },
-        { name: ADAPTER_CONFIG, data: json(config) },
+        { name: ADAPTER_WEIGHTS, data: fileData(weights) },
+        { name: ADAPTER_CONFIG, data: textData("adapter.config", config) },
       ];
       return { kind: "files", files: named };
     }
@@ -169,11 +123,14 @@ async function filesOf(
 
 /** A source as the worker takes it. */
 export async function toWireSource(source: ClipSource, options: ServerOptions): Promise<WireSource> {
+  if (options.revision !== undefined && !(typeof source === "string" && HUB_ID.test(source))) {
+    throw invalidOption("revision", "none beside what is no Hub id", got(options.revision));
+  }
   if (typeof source === "string") return ofText(source, options);
   if (isUrl(source)) return ofText(source.href, options);
-  if (isBytes(source)) return { kind: "files", files: [{ name: "model.safetensors", data: data(source) }] };
+  if (isFileBytes(source)) return { kind: "files", files: [{ name: "model.safetensors", data: fileData(source) }] };
   if (typeof source === "object" && source !== null) {
-    if ("weights" in source) return { kind: "files", files: ofParts(source) };
+    if ("weights" in source) return { kind: "files", files: partFiles(source) };
     if ("kind" in source && source.kind === "directory") return { kind: "files", files: await filesOf(source) };
     const list = Array.from(source as Iterable<File>);
     if (list.length > 0 && list.every(isFile)) {

@@ -12,6 +12,7 @@ import type {
   ModelInfo,
   TokenizerReference,
 } from "../workers/protocol.js";
+import { toJson } from "./checkpoint-parts.js";
 import { Encoder, LAYOUT, loadInto } from "./clip.js";
 import type { PairSource } from "./data/pairs.js";
 import type { PixelInput } from "./images.js";
@@ -170,7 +171,7 @@ export class ClipTrainer extends Encoder {
         return new ClipTrainer(client, await client.call((api) => api.train()), device);
       }
       const request = {
-        config: JSON.stringify(given.config),
+        config: toJson("config", given.config),
         reference: tokenizer ?? "open_clip",
         seed: given.seed ?? 0,
         device,
