@@ -41,8 +41,7 @@ test("on disk they are files beside the table, in a folder that is picked, and w
   await train(() => captionTable(path));
   await train(() => captionTable(path, { images: folder }));
   await train(() => imageFolder(folder));
-  // no folder before a name that begins as an address does
-  expect(await imagesOf(await table)).toEqual(names.map((name) => (name.includes(":") ? `./${name}` : name)));
+  expect(await imagesOf(await table)).toEqual(names);
 });
 
 test("addresses and paths of their own are left as they are", async () => {

@@ -165,6 +165,11 @@ test.each<[name: string, text: string, expected: string[]]>([
     '{"file_name":"a.png","text":"\\ud83d"}\n{"file_name":"b.png","text":"\\u0000"}',
     ["expected a caption of characters, got one with U+D83D", "expected a caption of characters, got one with U+0000"],
   ],
+  [
+    "a.jsonl",
+    '{"file_name":"\\ud83d.png","text":"a"}\n{"file_name":"\\u0000","text":"b"}',
+    ["line 1: expected the name of a picture, got ", "line 2: expected the name of a picture, got "],
+  ],
   ["a.json", '[{"file_name":"a.png","text":"a"},7]', ["a.png: a", "item 2: expected an object, got number"]],
 ])("JSON in %j: %j", async (name, text, expected) => {
   const got = await read(name === "" ? new Blob([text]) : named(text, name));
@@ -183,6 +188,7 @@ test.each<[content: string, message: RegExp, options?: CaptionTableOptions]>([
   ["file_name,text\na.png,a\n", /expected a column alt, got "file_name", "text"/, { captionColumn: "alt" }],
   ["file_name,text\na.png,a\n", /expected a column File, got "file_name", "text"/, { imageColumn: "File" }],
   ["file_name,text\na.png,a\n", /expected a column file_name or .*, got "file_name,text"/, { separator: ";" }],
+  ["file_name,title\na.png,a\n", /got "title" for both/, { imageColumn: "title" }],
   ['{"images":[{"id":1}],"annotations":[]}', /expected a column file_name or .*, got "images", "annotations"/],
   ['{"file_name":"a.png"}\n{"file_name":"b.png"}', /line 1: expected a column text or .*, got "file_name"/],
   ["{\n", /line 1: expected JSON/],

@@ -2,25 +2,16 @@
 
 import { isUrl, tagOf } from "../../workers/bytes.js";
 import type { ImageInput } from "../images.js";
-import { locate } from "../location.js";
+import { isWhole, locate } from "../location.js";
 import type { ReadableSource } from "./readable.js";
 
 /** A picture of that name; nothing where there can be none. */
 export type FindImage = (name: string) => ImageInput | undefined | Promise<ImageInput | undefined>;
 
-/** Whole addresses. A file may be called `photo-12:30.png`, as long as no `//` comes after the colon. */
-const ADDRESS = /^(?:[a-z][a-z0-9+.-]+:\/\/|(?:data|blob|file):)/i;
-
-/** What `locate` takes for an address. */
-const LIKE_ADDRESS = /^[a-z][a-z0-9+.-]+:/i;
-
 const onDisk =
   (folder: string): FindImage =>
-  (name) => {
-    if (ADDRESS.test(name) || /^(?:[/\\]|[a-z]:[/\\])/i.test(name)) return name;
-    const path = `${folder}${name}`;
-    return LIKE_ADDRESS.test(path) ? `./${path}` : path;
-  };
+  (name) =>
+    isWhole(name) || /^(?:[/\\]|[a-z]:[/\\])/i.test(name) ? name : `${folder}${name}`;
 
 /** Names are not addresses: `#`, `?` and `%` are characters of theirs. */
 const encodeName = (name: string) => name.replaceAll("\\", "/").split("/").map(encodeURIComponent).join("/");
@@ -28,7 +19,7 @@ const encodeName = (name: string) => name.replaceAll("\\", "/").split("/").map(e
 const atAddress =
   (base: string): FindImage =>
   (name) => {
-    const whole = ADDRESS.test(name) || name.startsWith("//");
+    const whole = isWhole(name) || name.startsWith("//");
     const relative = whole ? name : encodeName(name);
     if (!URL.canParse(relative, base)) return undefined;
     const [address, { origin, search }] = [new URL(relative, base), new URL(base)];

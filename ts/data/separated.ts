@@ -17,7 +17,8 @@ const OPEN = "a quote that is not closed";
 /** Reads fields of a text one after another. */
 function fieldReader(text: string, separator: string): (at: number) => Read {
   const escaped = separator.replace(/[\\^$.*+?()[\]{}|]/g, "\\$&");
-  const bare = new RegExp(`(?:(?!${escaped})[^\\r\\n])*`, "y");
+  const other = separator.length === 1 ? `[^${escaped}\\r\\n]` : `(?:(?!${escaped})[^\\r\\n])`;
+  const bare = new RegExp(`${other}*`, "y");
   const after = new RegExp(`(?:(?!${escaped})[ \\t])*(?=${escaped}|[\\r\\n]|$)`, "y");
   const match = (pattern: RegExp, at: number): string | undefined => {
     pattern.lastIndex = at;

@@ -59,10 +59,11 @@ function findColumn(header: readonly string[], wanted: string | undefined, usual
   throw new ClipError("invalid-dataset", `expected a column ${names.join(" or ").slice(0, 200)}, got ${got}`);
 }
 
-/** @throws ClipError `invalid-dataset` for a header that lacks one, or has two of that name */
+/** @throws ClipError `invalid-dataset` for a header that lacks one, has two of that name, or one for both */
 export function findColumns(header: readonly string[], { imageColumn, captionColumn }: TableColumns): Columns {
-  return {
-    image: findColumn(header, imageColumn, IMAGE_COLUMNS),
-    caption: findColumn(header, captionColumn, CAPTION_COLUMNS),
-  };
+  const image = findColumn(header, imageColumn, IMAGE_COLUMNS);
+  const caption = findColumn(header, captionColumn, CAPTION_COLUMNS);
+  if (image !== caption) return { image, caption };
+  const got = `${list([header[image] as string])} for both`;
+  throw new ClipError("invalid-dataset", `expected a column of pictures and one of captions, got ${got}`);
 }

@@ -65,6 +65,7 @@ function complete(where: string, name: string, captions: readonly unknown[], { e
     return bad(where, toClipError(error).message);
   }
   if (name.trim() === "") return bad(where, "expected the name of a picture, got none");
+  if (/[\0\p{Surrogate}]/u.test(name)) return bad(where, `expected the name of a picture, got ${list([name])}`);
   try {
     checkDecoded(captions, encoding);
   } catch (error) {
