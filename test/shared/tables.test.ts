@@ -228,6 +228,18 @@ test("a table that gzip packed is unpacked", async () => {
   expect(await read(packed)).toEqual(["a.png: a"]);
 });
 
+test("a row that is too long because it was cut in another encoding says so", async () => {
+  // Shift JIS has | in the second byte of some characters
+  const bytes = Uint8Array.from("file_name|text\na.png|\x83|\x83\x4c\nb.png|b\n", (character) =>
+    character.charCodeAt(0),
+  );
+  expect(await read(bytes)).toEqual([
+    expect.stringMatching(/^invalid-dataset: row 2: expected text in UTF-8/),
+    "b.png: b",
+  ]);
+  expect(await read(bytes, { encoding: "shift_jis" })).toEqual(["a.png: ポキ", "b.png: b"]);
+});
+
 test("what is only partly in another encoding is partly read", async () => {
   const text = 'file_name,text,author\na.png,"caf\xe9,\nM\xfcnchen",x\nb.png,b,Zo\xeb\ncaf\xe9.png,c,x\nd.png,d,x\n';
   const bytes = Uint8Array.from(text, (character) => character.charCodeAt(0));

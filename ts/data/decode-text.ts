@@ -69,7 +69,7 @@ const lineAt = (bytes: Uint8Array, from: number) => {
 
 /**
  * Like `decodeText`, line by line: one that cannot be decoded keeps its bytes from 0x80 on as U+DC80 to U+DCFF, which are
- * no characters, as Python's `surrogateescape` has it; `checkDecoded` finds them.
+ * no characters, as Python's `surrogateescape` has it; `undecoded` finds them.
  *
  * @throws ClipError `invalid-dataset` where no line can be decoded
  */
@@ -90,12 +90,12 @@ export function decodeLines(bytes: Uint8Array, encoding = "utf-8"): string {
   return text;
 }
 
-/** @throws ClipError `invalid-dataset` for what of `decodeLines` could not be decoded */
-export function checkDecoded(texts: readonly unknown[], encoding = "utf-8"): void {
-  const lost = texts.find((text) => typeof text === "string" && /[\udc80-\udcff]/u.test(text)) as string | undefined;
-  if (lost === undefined) return;
-  throw notText(
+/** What is to be said of text from `decodeLines` that could not be decoded; nothing of other text. */
+export function undecoded(texts: readonly unknown[], encoding = "utf-8"): string | undefined {
+  const lost = texts.find((text): text is string => typeof text === "string" && /[\udc80-\udcff]/u.test(text));
+  if (lost === undefined) return undefined;
+  return notText(
     Uint8Array.from(lost, (character) => character.charCodeAt(0) & 0xff),
     encoding,
-  );
+  ).message;
 }

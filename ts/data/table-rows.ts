@@ -2,7 +2,7 @@
 
 import { ClipError, toClipError } from "../../workers/error.js";
 import { describe } from "../describe.js";
-import { checkDecoded } from "./decode-text.js";
+import { undecoded } from "./decode-text.js";
 import { type Field, readRows } from "./separated.js";
 import { type Columns, findColumns, list, type TableColumns } from "./table-columns.js";
 
@@ -25,8 +25,6 @@ const SEPARATORS = [",", "\t", ";", "|"];
 
 /** What pandas takes for no value; in quotes, it is one. */
 const MISSING = /^(#?N\/A|#?NA|<NA>|NULL|NaN|None|n\/a|nan|null)$/;
-
-const bad = (where: string, problem: string, name = ""): TableRow => ({ where, name, captions: [], problem });
 
 const headerOf = (text: string, separator: string): string[] => {
   for (const row of readRows(text, separator)) {
@@ -57,44 +55,44 @@ interface Header extends Columns {
   length: number;
 }
 
-/** A row that says both; its name stands in messages even where its caption is none. */
+/** Whether text holds characters alone. */
+const isText = (text: string) => !/[\0\p{Surrogate}]/u.test(text);
+
+/** A row that is none; it is called by its picture's name where it has one. */
+function bad(where: string, problem: string, name = ""): TableRow {
+  return { where, name: isText(name) ? name.trim() : "", captions: [], problem };
+}
+
+/** A row with all that it should have. */
 function complete(where: string, name: string, captions: readonly unknown[], { encoding }: TableFormat): TableRow {
-  try {
-    checkDecoded([name], encoding);
-  } catch (error) {
-    return bad(where, toClipError(error).message);
-  }
+  const lost = undecoded([name, ...captions], encoding);
+  if (lost !== undefined) return bad(where, lost, name);
   if (name.trim() === "") return bad(where, "expected the name of a picture, got none");
-  if (/[\0\p{Surrogate}]/u.test(name)) return bad(where, `expected the name of a picture, got ${list([name])}`);
-  try {
-    checkDecoded(captions, encoding);
-  } catch (error) {
-    return bad(where, toClipError(error).message, name.trim());
-  }
+  if (!isText(name)) return bad(where, `expected the name of a picture, got ${list([name])}`);
   const wrong = captions.find((caption) => typeof caption !== "string");
-  if (wrong !== undefined) return bad(where, `expected captions as text, got ${describe(wrong)}`, name.trim());
+  if (wrong !== undefined) return bad(where, `expected captions as text, got ${describe(wrong)}`, name);
   const texts = (captions as string[]).filter((caption) => caption.trim() !== "");
-  if (texts.length === 0) return bad(where, "expected a caption, got none", name.trim());
+  if (texts.length === 0) return bad(where, "expected a caption, got none", name);
   return { where, name: name.trim(), captions: texts };
 }
 
 function ofFields(where: string, row: readonly Field[], header: Header, format: TableFormat): TableRow {
-  const fields = list(row.map(({ text }) => text));
+  const texts = row.map(({ text }) => text);
   // a field that is cut moves those behind it
-  const name = header.image < header.caption ? row[header.image]?.text.trim() : undefined;
+  const name = header.image < header.caption ? texts[header.image] : undefined;
   const problem = row.find(({ problem }) => problem !== undefined)?.problem;
-  if (problem !== undefined) return bad(where, `expected whole quotes, got ${problem}, in ${fields}`, name);
   // a separator too many at the end cuts nothing
-  const cut = row.slice(header.length).some(({ text }) => text.trim() !== "");
-  if (cut || row.length < header.length) {
+  const cut = texts.slice(header.length).some((text) => text.trim() !== "");
+  if (problem !== undefined || cut || row.length < header.length) {
     const hint = cut ? "; a field that holds the separator stands in quotes" : "";
-    const expected = `expected ${header.length} fields, as the header has`;
-    return bad(where, `${expected}, got ${row.length}: ${fields}${hint}`, name);
+    const fields = `expected ${header.length} fields, as the header has, got ${row.length}: ${list(texts)}${hint}`;
+    const quotes = problem && `expected whole quotes, got ${problem}, in ${list(texts)}`;
+    return bad(where, undecoded(texts, format.encoding) ?? quotes ?? fields, name);
   }
   const [image, caption] = [row[header.image] as Field, row[header.caption] as Field];
-  if (!caption.quoted && MISSING.test(caption.text.trim())) {
-    const got = `got ${caption.text.trim()}, which means none; in quotes it is one`;
-    return bad(where, `expected a caption, ${got}`, image.text.trim());
+  const value = caption.text.trim();
+  if (!caption.quoted && MISSING.test(value)) {
+    return bad(where, `expected a caption, got ${value}, which means none; in quotes it is one`, image.text);
   }
   return complete(where, image.text, [caption.text], format);
 }
@@ -115,7 +113,8 @@ function* ofSeparated(text: string, format: TableFormat): Generator<TableRow, vo
       continue;
     }
     const names = row.map(({ text }) => text.trim());
-    checkDecoded(names, format.encoding);
+    const lost = undecoded(names, format.encoding);
+    if (lost !== undefined) throw new ClipError("invalid-dataset", lost);
     header = { ...findColumns(names, format), length: names.length };
   }
   if (!header) findColumns([], format);
