@@ -74,6 +74,9 @@ function expand(text: string): string[] {
   return names;
 }
 
+/** A path of Windows, in which `\` parts folders; there, `/` does, too. */
+const slashed = (name: string) => (/^([a-z]:|\\)\\/i.test(name) ? name.replaceAll("\\", "/") : name);
+
 /**
  * The names that a name with ranges (`{000..012}`, `{a..f}`, `{0..8..2}`) and lists (`{train,test}`) stands for, in their
  * order. Ranges must rise. A brace that is one is written `\{`.
@@ -81,5 +84,6 @@ function expand(text: string): string[] {
  * @throws ClipError `invalid-option`
  */
 export function expandBraces(name: string): string[] {
-  return /[{}]/.test(name) ? expand(name).map((each) => each.replace(/\\([{},\\])/g, "$1")) : [name];
+  if (!/[{}]/.test(name)) return [name];
+  return expand(slashed(name)).map((each) => each.replace(/\\([{},\\])/g, "$1"));
 }

@@ -37,8 +37,14 @@ async function* judgeAll(files: readonly FolderFile[]): AsyncGenerator<[FolderFi
   }
 }
 
-const noPictures = (files: readonly FolderFile[]) =>
-  new ClipError("invalid-dataset", `expected a folder with pictures, got ${files.length} files and none`);
+function noPictures(files: readonly FolderFile[]): ClipError {
+  const some = files.slice(0, 3).map(({ path }) => path.slice(0, 60));
+  const names = files.length > 0 ? `: ${some.join(", ")}${files.length > 3 ? ", …" : ""}` : "";
+  return new ClipError(
+    "invalid-dataset",
+    `expected a folder with pictures, got ${files.length} files and none${names}`,
+  );
+}
 
 const isText = ({ path }: FolderFile) => splitPath(path)[1] === "txt";
 const couldBe = ({ path }: FolderFile) => couldBePicture(splitPath(path)[1]);

@@ -164,7 +164,7 @@ const EXTENSIONS: Readonly<Record<string, string>> = {
   XPM: "xpm",
   TGA: "tga icb vda vst targa",
   "camera raw":
-    "3fr ari arw cap cr2 cr3 crw dcr dcs dng erf fff iiq k25 kdc mef mos mrw nef nrw orf pef ptx raf raw rw2 rwl sr2 srf srw x3f",
+    "3fr ari arw cr2 cr3 crw dcr dcs dng erf fff iiq k25 kdc mef mos mrw nef nrw orf pef ptx raf raw rw2 rwl sr2 srf srw x3f",
   BLP: "blp",
   EPS: "eps",
   "Photo CD": "pcd",

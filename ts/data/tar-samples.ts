@@ -3,10 +3,9 @@
 import { type Judged, judge } from "./content.js";
 import { composed, splitPath } from "./files.js";
 import type { ImageTextPair } from "./pairs.js";
-import { couldBePicture, formatOfExtension, HEAD_BYTES } from "./picture-format.js";
-import { peek, readAll } from "./readable.js";
+import { couldBePicture, formatOfExtension } from "./picture-format.js";
 import { badSample, type CaptionOptions, isNotice, sampleOfText } from "./sample.js";
-import { passOver, type TarMember, tarError } from "./tar.js";
+import { readBody, type TarMember, tarError } from "./tar.js";
 
 /** A member that is a picture or a caption, or should be one. */
 interface Part extends Judged {
@@ -38,21 +37,22 @@ async function readPart({ header, body }: TarMember, suffix: string): Promise<Pa
   const [, extension] = splitPath(`.${suffix}`);
   const caption = extension === "txt";
   if (type === "link" || type === "symlink") {
-    await passOver(body);
+    await readBody(body);
     if (!caption && !formatOfExtension(extension)) return undefined;
     const problem = `expected a file, got a link to ${header.linkname?.slice(0, 200)}, which has no bytes in the tar`;
     return { name, suffix, picture: !caption, bytes: new Uint8Array(), problem };
   }
   if (type !== "file" || !(caption || couldBePicture(extension))) {
-    await passOver(body);
+    await readBody(body, () => false);
     return undefined;
   }
-  if (caption) return { name, suffix, picture: false, bytes: await readAll(body) };
-  const [head, whole] = await peek(body, HEAD_BYTES);
-  const judged = judge(head.subarray(0, HEAD_BYTES), extension);
-  if (judged.picture && !judged.problem) return { name, suffix, ...judged, bytes: await readAll(whole) };
-  await passOver(whole);
-  return judged.picture ? { name, suffix, ...judged, bytes: new Uint8Array() } : undefined;
+  if (caption) return { name, suffix, picture: false, bytes: await readBody(body) };
+  let judged: Judged = { picture: false };
+  const bytes = await readBody(body, (head) => {
+    judged = judge(head, extension);
+    return judged.picture && !judged.problem;
+  });
+  return judged.picture ? { name, suffix, ...judged, bytes } : undefined;
 }
 
 const namesOf = (parts: readonly Part[]) =>
@@ -153,7 +153,7 @@ export async function* readSamples(
     for await (const member of members) {
       const { name, type } = member.header;
       if (isHidden(name)) {
-        await passOver(member.body);
+        await readBody(member.body, () => false);
         continue;
       }
       const [key, suffix] = splitName(name);

@@ -3,6 +3,7 @@
 import { createTarDecoder, type ParsedTarEntry } from "modern-tar";
 import { ClipError, isClipError, toClipError } from "../../workers/error.js";
 import { contentOf } from "./content.js";
+import { HEAD_BYTES } from "./picture-format.js";
 import { peek } from "./readable.js";
 
 const BLOCK = 512;
@@ -20,7 +21,8 @@ function numberAt(header: Uint8Array, at: number, length: number): number {
 
 /** Whether a block is a header: it holds the sum of its bytes, its own counted as spaces. */
 function isHeader(block: Uint8Array): boolean {
-  const sum = block.reduce((total, byte, i) => total + (i >= 148 && i < 156 ? 32 : byte), 0);
+  let sum = 8 * 32;
+  for (let i = 0; i < BLOCK; i++) if (i < 148 || i >= 156) sum += block[i] as number;
   return numberAt(block, 148, 8) === sum;
 }
 
@@ -87,8 +89,40 @@ function wholeArchive(): TransformStream<Uint8Array, Uint8Array> {
 /** A member of an archive. Its body must be read or passed over before the next one comes. */
 export type TarMember = ParsedTarEntry;
 
-/** Reads past a body. To cancel it could end the next one: modern-tar 0.8.6 may be there already. */
-export const passOver = (body: ReadableStream<Uint8Array>): Promise<void> => body.pipeTo(new WritableStream());
+function concat(chunks: readonly Uint8Array[]): Uint8Array {
+  if (chunks.length === 1) return chunks[0] as Uint8Array;
+  const whole = new Uint8Array(chunks.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const chunk of chunks) {
+    whole.set(chunk, at);
+    at += chunk.length;
+  }
+  return whole;
+}
+
+/**
+ * The bytes of a body; of one whose first bytes are not wanted, these alone. It is read to its end all the same: to cancel it
+ * could end the next one, as modern-tar 0.8.6 may be there already.
+ */
+export async function readBody(
+  body: ReadableStream<Uint8Array>,
+  wanted: (head: Uint8Array) => boolean = () => true,
+): Promise<Uint8Array> {
+  const reader = body.getReader();
+  let chunks: Uint8Array[] = [];
+  let length = 0;
+  let use: boolean | undefined;
+  for (let next = await reader.read(); ; next = await reader.read()) {
+    if (!next.done && use !== false) chunks.push(next.value);
+    length += next.value?.length ?? 0;
+    if (use === undefined && (next.done || length >= HEAD_BYTES)) {
+      const head = concat(chunks);
+      use = wanted(head.subarray(0, HEAD_BYTES));
+      chunks = [head];
+    }
+    if (next.done) return concat(chunks);
+  }
+}
 
 /** The members of a tar file, which may be compressed by gzip: its first bytes tell, not its name. */
 export async function* readTar(stream: ReadableStream<Uint8Array>): AsyncGenerator<TarMember, void, undefined> {

@@ -35,8 +35,8 @@ async function* readShards(
       yield* readSamples(readTar(await openReadable(source)), options);
     } catch (error) {
       const { code, message } = toClipError(error);
-      const name = nameOf(source);
-      if (sources.length === 1 || name === undefined || message.includes(name)) throw error;
+      const name = nameOf(source)?.slice(0, 200);
+      if (name === undefined || message.includes(name)) throw error;
       throw new ClipError(code, `${name}: ${message}`, { cause: error });
     }
   }
