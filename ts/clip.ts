@@ -117,6 +117,9 @@ export async function loadRequest(source: ClipSource, work: Work, options: LoadO
   };
 }
 
+/** Warnings from which on `info` takes in none about further texts. */
+const MOST_WARNINGS = 32;
+
 /** Time that a worker has to put its files in order before it is ended. */
 const ABORT_GRACE = 500;
 
@@ -187,7 +190,8 @@ export abstract class Encoder {
   }
 
   /**
-   * Embeds one or many texts.
+   * Embeds one or many texts. Words that a vocabulary cut to its captions has never seen are named in the `warnings` of what is
+   * returned, and in `info.warnings`.
    *
    * @throws ClipError `caption-too-long` without `truncate`, `empty-batch`, `token-out-of-range`
    */
@@ -201,7 +205,12 @@ export abstract class Encoder {
       return embeddings(await this.client.call((api) => api.encodeIds(texts.inputIds)));
     }
     const list = toTexts(texts);
-    return embeddings(await this.client.call((api) => api.encodeText(list, truncate)));
+    const { warnings, ...matrix } = await this.client.call((api) => api.encodeText(list, truncate));
+    if (warnings.length === 0) return embeddings(matrix);
+    const told = this.info.warnings;
+    const fresh = warnings.filter((warning) => !told.includes(warning));
+    if (told.length < MOST_WARNINGS) this.info = { ...this.info, warnings: [...told, ...fresh] };
+    return { ...embeddings(matrix), warnings };
   }
 
   /** Similarities of embeddings, or of images and texts, scaled by the learned temperature, and what they say. */

@@ -11,6 +11,8 @@ export interface Embeddings {
   /** Rows, dimensions. */
   shape: [number, number];
   normalized: true;
+  /** What is odd about the texts, in words: those that a vocabulary cut to its captions has never seen, by name. */
+  warnings?: string[];
 }
 
 /** Whether something is given by what a model made of it. */

@@ -54,7 +54,7 @@ function writersOf(templates: Template | readonly Template[]): ((label: string) 
 
 /** Labels whose captions are embedded. */
 export class ZeroShotClassifier extends Classifier {
-  /** One row a label. */
+  /** One row a label; with the `warnings` of their captions. */
   readonly embeddings: Embeddings;
   readonly #model: ClassifierModel;
 
@@ -78,7 +78,8 @@ export class ZeroShotClassifier extends Classifier {
     if (wrong !== -1) throw invalidOption("templates", "functions that give captions", got(captions[wrong]));
     const prompts = await model.encodeText(captions, truncate);
     const embeddings = await model.labelEmbeddings(prompts.data, writers.length);
-    return new ZeroShotClassifier([...labels], embeddings, model);
+    const { warnings } = prompts;
+    return new ZeroShotClassifier([...labels], { ...embeddings, ...(warnings && { warnings }) }, model);
   }
 
   protected override async scores(images: Embeddings): Promise<Float32Array> {

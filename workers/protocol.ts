@@ -272,6 +272,12 @@ export interface Matrix {
   shape: [number, number];
 }
 
+/** Embeddings of texts. */
+export interface TextMatrix extends Matrix {
+  /** What is odd about the texts, in words. */
+  warnings: string[];
+}
+
 /** Settings of a run, complete. */
 export interface FitSettings {
   batchSize: number;
@@ -405,7 +411,7 @@ export interface ClipWorkerApi {
 
   /** With `skip`, those that cannot be read are left out, where the first of them would be an error. */
   encodeImage(images: NamedImage[], skip: boolean): Promise<EncodedImages>;
-  encodeText(texts: string[], truncate: boolean): Promise<Matrix>;
+  encodeText(texts: string[], truncate: boolean): Promise<TextMatrix>;
   encodePixels(pixels: Float32Array): Promise<Matrix>;
   encodeIds(ids: Int32Array): Promise<Matrix>;
   tokenize(texts: string[], truncate: boolean): Promise<Int32Array>;

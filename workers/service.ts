@@ -31,6 +31,7 @@ import type {
   PushOptions,
   SkippedPair,
   StepEvent,
+  TextMatrix,
   WirePair,
   Work,
 } from "./protocol.js";
@@ -39,6 +40,7 @@ import type { ReadContext } from "./sources/source.js";
 import { keepState, takeState, writeState } from "./states.js";
 import { Throttle } from "./throttle.js";
 import { Training } from "./training.js";
+import { unseenWarning } from "./unseen-warning.js";
 import { type ClipModel, type Core, type Device, loadWasm, type Trainer, trains, type WasmFor } from "./wasm.js";
 
 /** One model, and what is done with it. */
@@ -279,8 +281,14 @@ export class ClipService implements ClipWorkerApi {
     return transfer({ embeddings, bad }, [embeddings.data.buffer]);
   }
 
-  encodeText(texts: string[], truncate: boolean): Promise<Matrix> {
-    return this.#embed(async (model) => model.encodeIds(this.#tokenize(model, texts, truncate)));
+  encodeText(texts: string[], truncate: boolean): Promise<TextMatrix> {
+    return this.#queue(() =>
+      this.#withModel(async (model) => {
+        const data = await model.encodeIds(this.#tokenize(model, texts, truncate));
+        const warnings = unseenWarning(model.unseenWords(texts));
+        return transfer({ data, shape: [data.length / model.embedDim, model.embedDim], warnings }, [data.buffer]);
+      }),
+    );
   }
 
   encodePixels(pixels: Float32Array): Promise<Matrix> {

@@ -99,6 +99,9 @@ impl Opening {
         if let (Some(tokenizer), Some(padding)) = (&mut tokenizer, padding) {
             tokenizer.padding = padding;
         }
+        if let (Some(tokenizer), Some(words)) = (&mut tokenizer, in_metadata(metadata::SEEN_WORDS)) {
+            tokenizer.set_seen_words(words);
+        }
         let loading = Loading::new(headers, &config, LoadOptions { towers, ..options }, device)?;
         warnings.extend(loading.warnings().iter().cloned());
         let (size, rest) = (config.vision.image_size(), config.vision.pixels_left_out());
@@ -174,6 +177,7 @@ impl Bundle {
             entries.insert(metadata::MERGES.into(), tokenizer.merges());
             entries.insert(metadata::REFERENCE.into(), tokenizer.reference().name().into());
             entries.insert(metadata::PADDING.into(), tokenizer.padding.name().into());
+            entries.extend(tokenizer.seen_words().map(|words| (metadata::SEEN_WORDS.into(), words)));
         }
         save(&self.model, &self.config, layout, entries).await
     }
@@ -192,6 +196,11 @@ impl Bundle {
             return Err(ClipError::no_tokenizer());
         };
         tokenizer.tokenize(texts, self.config.text.context_length, truncate)
+    }
+
+    /// Words of texts that the model never learned of, where its vocabulary was cut to its captions.
+    pub fn unseen_words<'a>(&self, texts: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+        self.tokenizer.as_ref().map(|tokenizer| tokenizer.unseen_words(texts)).unwrap_or_default()
     }
 
     /// See [`embed_pixels`].

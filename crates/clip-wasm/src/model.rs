@@ -71,6 +71,12 @@ impl ClipModel {
         js(self.bundle.tokenize(texts.iter().map(String::as_str), truncate))
     }
 
+    /// Words of texts that the model never learned of, where its vocabulary was cut to its captions.
+    #[wasm_bindgen(js_name = unseenWords)]
+    pub fn unseen_words(&self, texts: Vec<String>) -> Vec<String> {
+        self.bundle.unseen_words(texts.iter().map(String::as_str))
+    }
+
     /// `[images, 3, size, size]` to `[images, embed_dim]`, rows of length one.
     #[wasm_bindgen(js_name = encodePixels)]
     pub async fn encode_pixels(&self, pixels: Vec<f32>) -> JsResult<Vec<f32>> {

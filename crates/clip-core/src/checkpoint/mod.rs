@@ -34,6 +34,8 @@ pub mod metadata {
     pub const REFERENCE: &str = "clipwright.tokenizer_reference";
     /// [`Padding`](crate::tokenizer::Padding) of the tokenizer.
     pub const PADDING: &str = "clipwright.tokenizer_padding";
+    /// Words of the captions that the vocabulary was cut to, a space between two; none where it was not cut.
+    pub const SEEN_WORDS: &str = "clipwright.seen_words";
     /// [`Preprocess`](crate::preprocess::Preprocess) as JSON.
     pub const PREPROCESS: &str = "clipwright.preprocess";
 }

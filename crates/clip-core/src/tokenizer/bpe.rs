@@ -10,7 +10,7 @@ use crate::error::{ClipError, Result};
 
 const BYTES: u32 = 256;
 const SYMBOLS: u32 = 2 * BYTES;
-const WORD_END: &str = "</w>";
+pub(super) const WORD_END: &str = "</w>";
 
 /// Merges and what they make.
 #[derive(Debug, Clone)]
@@ -24,7 +24,7 @@ pub struct Bpe {
 }
 
 /// The printable stand-in of every byte, in the order of their ids: printable ones first, the others after.
-fn byte_alphabet() -> Vec<(u8, char)> {
+pub(super) fn byte_alphabet() -> Vec<(u8, char)> {
     let printable = (b'!'..=b'~').chain(0xa1..=0xac).chain(0xae..=0xff);
     let mut alphabet: Vec<(u8, char)> = printable.map(|b| (b, b as char)).collect();
     let others: Vec<u8> = (0..=255).filter(|b| !alphabet.iter().any(|(p, _)| p == b)).collect();

@@ -10,6 +10,7 @@ mod ftfy_tables;
 mod hf;
 mod html;
 mod pattern;
+mod seen;
 mod words;
 
 pub use bpe::Bpe;
@@ -107,6 +108,8 @@ pub struct Tokenizer {
     reference: Reference,
     /// What follows the end token.
     pub padding: Padding,
+    /// Words that a model has learned of, where the vocabulary was cut to them.
+    seen: Option<seen::Seen>,
 }
 
 impl Tokenizer {
@@ -116,7 +119,7 @@ impl Tokenizer {
     /// # Errors
     /// `invalid-tokenizer` with the line number.
     pub fn from_merges(merges: &str, reference: Reference) -> Result<Self> {
-        Ok(Self { bpe: Bpe::from_merges(merges)?, reference, padding: Padding::of(reference) })
+        Ok(Self { bpe: Bpe::from_merges(merges)?, reference, padding: Padding::of(reference), seen: None })
     }
 
     /// Size of the vocabulary: 512 bytes, the merges, start and end.
@@ -140,11 +143,14 @@ impl Tokenizer {
     }
 
     /// A tokenizer of the merges that these ids are made of and no others, and the new id of each old one. Texts of
-    /// these ids are cut into the same tokens; every other text still has a tokenization, into smaller pieces.
+    /// these ids are cut into the same tokens; every other text still has a tokenization, into smaller pieces: see
+    /// [`unseen_words`](Self::unseen_words).
     #[must_use]
     pub fn cut_to(&self, ids: &[i32]) -> (Self, Vec<i32>) {
         let (bpe, renumbered) = self.bpe.cut_to(ids);
-        (Self { bpe, ..*self }, renumbered)
+        let mut cut = Self { bpe, ..self.clone() };
+        cut.remember(&ids.iter().map(|&id| renumbered[id as usize]).collect::<Vec<_>>());
+        (cut, renumbered)
     }
 
     /// Ids of a text, start and end included, of any length.

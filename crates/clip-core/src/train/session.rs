@@ -199,7 +199,12 @@ impl TrainingSession {
             self.init();
             self.run = Some(run);
         } else {
+            let mut tokenizer = self.tokenizer.clone();
+            if let Some(tokenizer) = &mut tokenizer {
+                tokenizer.remember_more(dataset.ids());
+            }
             self.run = Some(Run::new(dataset, options, self.config.embed_dim)?);
+            self.tokenizer = tokenizer;
         }
         self.interrupted = None;
         if let Some(trainer) = &mut self.trainer {
@@ -337,7 +342,11 @@ impl TrainingSession {
         let lr = Schedule::new(lr, 0, 1, Decay::Constant)?.at(0);
         let (images, texts) = self.batch(pixels, ids)?;
         let trainer = self.trainer.as_mut().ok_or(ClipError::NoWeights)?;
-        Ok(trainer.train_step(&(images, texts), lr, &StepOptions::default()).await?.loss)
+        let report = trainer.train_step(&(images, texts), lr, &StepOptions::default()).await?;
+        if let Some(tokenizer) = &mut self.tokenizer {
+            tokenizer.remember_more(ids);
+        }
+        Ok(report.loss)
     }
 }
 
