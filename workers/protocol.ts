@@ -339,12 +339,22 @@ export interface Recall {
   r10: number;
   /** 1 is best. */
   medianRank: number;
+  /** How many were asked: distinct pictures, or distinct captions. */
+  queries: number;
 }
 
-/** Retrieval in both directions. */
+/**
+ * Retrieval in both directions. Equal pictures are one query and one candidate, and so are equal captions; a query has found its own
+ * with the nearest of all that stand in a row with it.
+ */
 export interface Evaluation {
   imageToText: Recall;
   textToImage: Recall;
+  /**
+   * How many of the pairs' pictures and captions have an equal one among them and were counted as one with it. Pictures are equal
+   * that the model cannot tell apart, whatever their names; captions that the tokenizer makes the same of.
+   */
+  grouped: { images: number; captions: number };
   /** Where labelled images were given, the share of them whose label is the first, or among the first five. */
   zeroShot?: { top1: number; top5: number };
 }

@@ -188,10 +188,11 @@ export class Training {
         ? await this.trainer.evaluate(asked)
         : await this.trainer.evaluateAmong(asked, this.#need(distractors).pairs);
     const recall = (at: number) => {
-      const [r1 = 0, r5 = 0, r10 = 0, medianRank = 0] = values.subarray(at, at + 4);
-      return { r1, r5, r10, medianRank };
+      const [r1 = 0, r5 = 0, r10 = 0, medianRank = 0, queries = 0] = values.subarray(at, at + 5);
+      return { r1, r5, r10, medianRank, queries };
     };
-    return { imageToText: recall(0), textToImage: recall(4) };
+    const [images = 0, captions = 0] = values.subarray(10);
+    return { imageToText: recall(0), textToImage: recall(5), grouped: { images, captions } };
   }
 
   /** Embeddings of the pairs' images, row by row. */

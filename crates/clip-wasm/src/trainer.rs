@@ -167,9 +167,10 @@ impl StepProgress {
     }
 }
 
-fn flat(Evaluation { image_to_text, text_to_image }: Evaluation) -> Vec<f64> {
-    let of = |r: Recall| [r.at_1, r.at_5, r.at_10, r.median_rank];
-    [of(image_to_text), of(text_to_image)].concat()
+fn flat(Evaluation { image_to_text, text_to_image, grouped }: Evaluation) -> Vec<f64> {
+    let of = |r: Recall| [r.at_1, r.at_5, r.at_10, r.median_rank, r.queries as f64];
+    let grouped = [grouped.images as f64, grouped.captions as f64];
+    [&of(image_to_text)[..], &of(text_to_image), &grouped].concat()
 }
 
 #[wasm_bindgen]
@@ -249,7 +250,8 @@ impl Trainer {
         self.0.stop();
     }
 
-    /// Recall at 1, 5, 10 and median rank, image→text and then text→image.
+    /// Recall at 1, 5, 10, median rank and number of queries, image→text and then text→image; then the images and the captions
+    /// that have an equal one.
     pub async fn evaluate(&self, pairs: &Pairs) -> JsResult<Vec<f64>> {
         js(self.0.evaluate(&pairs.dataset, None).await).map(flat)
     }

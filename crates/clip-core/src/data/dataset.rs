@@ -1,5 +1,6 @@
 //! Pairs held as the towers take them: 8-bit squares and token ids. An image may have several captions.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
 
 use rand::rngs::ChaCha8Rng;
@@ -15,17 +16,20 @@ use crate::model::TextBatch;
 use crate::preprocess::{Augmenter, Preprocess, RgbImage};
 use crate::tokenizer::Tokenizer;
 
-/// Pairs in memory, `4 * context_length` bytes a caption and, where images are the same in each epoch, `3 * size²` an image.
+/// Pairs in memory, `4 * context_length + 8` bytes a caption and, where images are the same in each epoch, `3 * size²` an image.
 pub struct PairDataset {
     preprocess: Preprocess,
     text: TextConfig,
-    squares: Vec<u8>,
+    /// Those of the images, one each: as one vector they would be copied whenever it grows, and leave room that is not used.
+    squares: Vec<Vec<u8>>,
     /// What makes the images anew for each epoch: whoever holds them, which is not this.
     augmenter: Option<Augmenter>,
     /// Of all squares so far: summing them at once would take seconds.
     squares_sum: Sha256,
     /// `[captions, context_length]`
     ids: Vec<i32>,
+    /// What each caption is told from others by: a hash of its tokens, those that were cut off among them.
+    identities: Vec<u64>,
     /// Captions up to and with each pair's.
     captions_to: Vec<usize>,
 }
@@ -41,6 +45,7 @@ impl PairDataset {
             augmenter: None,
             squares_sum: Sha256::default(),
             ids: Vec::new(),
+            identities: Vec::new(),
             captions_to: Vec::new(),
         }
     }
@@ -74,16 +79,30 @@ impl PairDataset {
         if captions.is_empty() {
             return Err(ClipError::EmptyBatch { what: "caption".into() });
         }
-        let captions = captions.iter().map(String::as_str);
-        let ids = tokenizer.tokenize(captions, self.text.context_length, truncate)?;
+        let ids = tokenizer.tokenize(captions.iter().map(String::as_str), self.text.context_length, truncate)?;
         let square = self.preprocess.square(image);
         self.squares_sum.update(&square);
         if self.augmenter.is_none() {
-            self.squares.extend(square);
+            self.squares.push(square);
         }
         self.ids.extend(ids);
+        self.identities.extend(captions.iter().map(|caption| {
+            let mut hasher = DefaultHasher::new();
+            tokenizer.encode(caption).hash(&mut hasher);
+            hasher.finish()
+        }));
         self.captions_to.push(self.captions());
         Ok(())
+    }
+
+    /// The images as the tower sees them, where they are held here: equal ones are one picture to it.
+    pub fn squares(&self) -> &[Vec<u8>] {
+        &self.squares
+    }
+
+    /// What the captions are told from each other by: equal for those that differ in case or white space alone.
+    pub fn identities(&self) -> &[u64] {
+        &self.identities
     }
 
     /// Number of captions.
@@ -135,12 +154,10 @@ impl PairDataset {
         if indices.is_empty() {
             return Err(ClipError::EmptyBatch { what: "image".into() });
         }
-        let square = self.square();
         if self.augmenter.is_some() {
             return Err(self.squares_mismatch(indices.len(), 0));
         }
-        let levels: Vec<u8> =
-            indices.iter().flat_map(|&i| &self.squares[i * square..(i + 1) * square]).copied().collect();
+        let levels: Vec<u8> = indices.iter().flat_map(|&i| &self.squares[i]).copied().collect();
         Ok(self.pixels(&levels, device))
     }
 

@@ -6,33 +6,31 @@ use crate::embed::CHUNK;
 use crate::error::Result;
 use crate::model::Clip;
 
-/// Embeddings of a data set's images.
+/// Embeddings of some of a data set's images.
 ///
 /// # Shapes
-/// - output: `[pairs, embed_dim]`, rows of length one
+/// - output: `[rows, embed_dim]`, rows of length one
 ///
 /// # Errors
 /// `missing-tower`, `device-failed`.
-pub async fn embed_images(model: &Clip, pairs: &PairDataset) -> Result<Vec<f32>> {
-    let all: Vec<usize> = (0..pairs.len()).collect();
+pub async fn embed_images(model: &Clip, pairs: &PairDataset, rows: &[usize]) -> Result<Vec<f32>> {
     let mut out = Vec::new();
-    for chunk in all.chunks(CHUNK) {
+    for chunk in rows.chunks(CHUNK) {
         out.extend(read(model.encode_image(pairs.images(chunk, &model.device())?)?).await?);
     }
     Ok(out)
 }
 
-/// Embeddings of all its captions.
+/// Embeddings of some of its captions.
 ///
 /// # Shapes
-/// - output: `[captions, embed_dim]`, rows of length one
+/// - output: `[rows, embed_dim]`, rows of length one
 ///
 /// # Errors
 /// `missing-tower`, `device-failed`.
-pub async fn embed_captions(model: &Clip, pairs: &PairDataset) -> Result<Vec<f32>> {
-    let all: Vec<usize> = (0..pairs.captions()).collect();
+pub async fn embed_captions(model: &Clip, pairs: &PairDataset, rows: &[usize]) -> Result<Vec<f32>> {
     let mut out = Vec::new();
-    for chunk in all.chunks(CHUNK) {
+    for chunk in rows.chunks(CHUNK) {
         out.extend(read(model.encode_text(&pairs.texts(chunk)?)?).await?);
     }
     Ok(out)

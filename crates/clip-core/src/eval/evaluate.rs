@@ -1,5 +1,6 @@
 //! Retrieval over a data set.
 
+use super::groups::Groups;
 use super::retrieval::{Recall, recall};
 use crate::data::{PairDataset, embed_captions, embed_images};
 use crate::error::Result;
@@ -8,14 +9,27 @@ use crate::model::Clip;
 /// Recall in both directions.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Evaluation {
-    /// An image looks for its caption.
+    /// A picture looks for its captions.
     pub image_to_text: Recall,
-    /// A caption looks for its image.
+    /// A caption looks for its pictures.
     pub text_to_image: Recall,
+    /// What was counted once though it stands there more often.
+    pub grouped: Grouped,
 }
 
-/// How well each of `pairs` finds its other half among `pairs` and `distractors` together. Where an image has several
-/// captions, each of them looks for it, and it looks for the nearest of them: Karpathy's protocol (arXiv 1412.2306).
+/// How many of the pairs' images and captions have an equal one among them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Grouped {
+    /// Images that are one to the model: the same after the transform.
+    pub images: usize,
+    /// Captions that the tokenizer makes the same of; of what is too long, all of it counts.
+    pub captions: usize,
+}
+
+/// How well the pictures and the captions of `pairs` find each other among those of `pairs` and `distractors` together. Equal
+/// pictures are one, and so are equal captions: each is one query and one candidate, and has found its own with the nearest of
+/// all that stand in a row with it, as CLIP_benchmark counts pictures with several captions:
+/// <https://github.com/LAION-AI/CLIP_benchmark/blob/main/clip_benchmark/metrics/zeroshot_retrieval.py>.
 ///
 /// # Errors
 /// `empty-batch` without pairs, `device-failed`.
@@ -25,20 +39,186 @@ pub async fn evaluate(
     pairs: &PairDataset,
     distractors: Option<&PairDataset>,
 ) -> Result<Evaluation> {
-    let (images, texts) = (embed_images(model, pairs).await?, embed_captions(model, pairs).await?);
-    let (mut all_images, mut all_texts) = (images.clone(), texts.clone());
-    if let Some(distractors) = distractors {
-        all_images.extend(embed_images(model, distractors).await?);
-        all_texts.extend(embed_captions(model, distractors).await?);
+    let sets: Vec<&PairDataset> = [Some(pairs), distractors].into_iter().flatten().collect();
+    let images = Groups::new(sets.iter().flat_map(|set| set.squares()));
+    let texts = Groups::new(sets.iter().flat_map(|set| set.identities()));
+    let (mut texts_of, mut images_of) = (vec![Vec::new(); images.first.len()], vec![Vec::new(); texts.first.len()]);
+    // in the order of the sets, as the groups' items are
+    let captions = sets.iter().flat_map(|set| (0..set.len()).map(|row| set.captions_of(row).len()));
+    let mut numbers = texts.numbers.iter();
+    for (&image, count) in images.numbers.iter().zip(captions) {
+        for &text in numbers.by_ref().take(count) {
+            texts_of[image].push(text);
+            images_of[text].push(image);
+        }
     }
-    let captions_of: Vec<_> = (0..pairs.len()).map(|image| pairs.captions_of(image)).collect();
-    let image_of: Vec<_> = captions_of
-        .iter()
-        .enumerate()
-        .flat_map(|(image, captions)| captions.clone().map(move |_| image..image + 1))
-        .collect();
+    let (mut image_rows, mut text_rows) = (Vec::new(), Vec::new());
+    let (mut image_offset, mut text_offset) = (0, 0);
+    for set in &sets {
+        let rows = distinct_rows(&images, image_offset, set.len());
+        image_rows.extend(embed_images(model, set, &rows).await?);
+        let rows = distinct_rows(&texts, text_offset, set.captions());
+        text_rows.extend(embed_captions(model, set, &rows).await?);
+        (image_offset, text_offset) = (image_offset + set.len(), text_offset + set.captions());
+    }
+    // the queries come first
+    let (asked_images, asked_texts) = (images.distinct(pairs.len()), texts.distinct(pairs.captions()));
+    texts_of.truncate(asked_images);
+    images_of.truncate(asked_texts);
     Ok(Evaluation {
-        image_to_text: recall(&images, &all_texts, embed_dim, &captions_of)?,
-        text_to_image: recall(&texts, &all_images, embed_dim, &image_of)?,
+        image_to_text: recall(&image_rows[..asked_images * embed_dim], &text_rows, embed_dim, &texts_of)?,
+        text_to_image: recall(&text_rows[..asked_texts * embed_dim], &image_rows, embed_dim, &images_of)?,
+        grouped: Grouped { images: images.shared(pairs.len()), captions: texts.shared(pairs.captions()) },
     })
+}
+
+/// The rows of a set, which begins at an offset, that are the first of their groups.
+fn distinct_rows(groups: &Groups, offset: usize, count: usize) -> Vec<usize> {
+    let of_set = groups.distinct(offset)..groups.distinct(offset + count);
+    groups.first[of_set].iter().map(|&item| item - offset).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::rngs::ChaCha8Rng;
+    use rand::{RngExt, SeedableRng};
+
+    use super::*;
+    use crate::config::ClipConfig;
+    use crate::device::{block_on_cpu as now, cpu};
+    use crate::preprocess::{Preprocess, RgbImage};
+    use crate::tokenizer::{Reference, Tokenizer};
+
+    const DIM: usize = 8;
+    /// The last two are the first to the tokenizer, and to whoever reads them.
+    const CAPTIONS: [&str; 7] = ["a b", "b", "c d e", "f", "g h", "A  b", " a B "];
+    const PICTURES: usize = 5;
+
+    /// A picture and its captions, by their numbers.
+    type Row = (usize, Vec<usize>);
+
+    fn config() -> ClipConfig {
+        ClipConfig::from_json(
+            r#"{"embedDim":8,"vision":{"imageSize":8,"patchSize":4,"width":16,"layers":1,"heads":2},
+                "text":{"contextLength":6,"width":16,"layers":1,"heads":2,"vocabSize":515}}"#,
+        )
+        .unwrap()
+    }
+
+    fn dataset(rows: &[Row], truncate: bool, captions: &[&str]) -> PairDataset {
+        let tokenizer = Tokenizer::from_merges("#version: 0.2\na b</w>", Reference::default()).unwrap();
+        let mut pairs = PairDataset::new(&config(), Preprocess::clip(8));
+        for (picture, of) in rows {
+            let levels = (0..192).map(|at| ((at + 7) * (picture + 3) * 31 % 251) as u8).collect();
+            let of: Vec<String> = of.iter().map(|&caption| captions[caption].into()).collect();
+            pairs.push(&RgbImage::new(8, 8, levels).unwrap(), &of, &tokenizer, truncate).unwrap();
+        }
+        pairs
+    }
+
+    fn evaluated(rows: &[Row], distractors: &[Row]) -> Evaluation {
+        let model = config().init(1, &cpu());
+        let distractors = (!distractors.is_empty()).then(|| dataset(distractors, false, &CAPTIONS));
+        now(evaluate(&model, DIM, &dataset(rows, false, &CAPTIONS), distractors.as_ref())).unwrap()
+    }
+
+    /// As CLIP_benchmark: one row of scores a query, and whether any of the k highest is one of its positives.
+    fn recall_at(
+        k: usize,
+        asked: &[usize],
+        among: &[usize],
+        score: impl Fn(usize, usize) -> f32,
+        is: &[(usize, usize)],
+    ) -> f64 {
+        let hits = asked.iter().filter(|&&query| {
+            let mut ranked = among.to_vec();
+            ranked.sort_by(|&a, &b| score(query, b).total_cmp(&score(query, a)));
+            ranked[..k.min(ranked.len())].iter().any(|&item| is.contains(&(query, item)))
+        });
+        hits.count() as f64 / asked.len() as f64
+    }
+
+    fn distinct(items: impl Iterator<Item = usize>) -> Vec<usize> {
+        let mut items: Vec<usize> = items.collect();
+        items.sort_unstable();
+        items.dedup();
+        items
+    }
+
+    #[test]
+    fn any_of_a_querys_positives_counts_as_in_clip_benchmark() {
+        let model = config().init(1, &cpu());
+        let all: Vec<Row> = (0..PICTURES).map(|picture| (picture, vec![picture])).collect();
+        let each = dataset(&all, false, &CAPTIONS);
+        let rows: Vec<usize> = (0..PICTURES).collect();
+        let images = now(embed_images(&model, &each, &rows)).unwrap();
+        let texts = now(embed_captions(&model, &each, &rows)).unwrap();
+        let score = |image: usize, text: usize| -> f32 {
+            (0..DIM).map(|i| images[image * DIM + i] * texts[text * DIM + i]).sum()
+        };
+        let mut rng = ChaCha8Rng::seed_from_u64(3);
+        for _ in 0..40 {
+            let mut some = |least: usize| -> Vec<Row> {
+                let count = rng.random_range(least..12);
+                let caption = |rng: &mut ChaCha8Rng| rng.random_range(0..CAPTIONS.len());
+                (0..count)
+                    .map(|_| {
+                        (
+                            rng.random_range(0..PICTURES),
+                            (0..rng.random_range(1..4)).map(|_| caption(&mut rng)).collect(),
+                        )
+                    })
+                    .collect()
+            };
+            let (pairs, distractors) = (some(1), some(0));
+            let got = evaluated(&pairs, &distractors);
+            let same = |caption: usize| if caption >= 5 { 0 } else { caption };
+            let positives = |rows: &[Row]| -> Vec<(usize, usize)> {
+                rows.iter().flat_map(|(image, texts)| texts.iter().map(|&text| (*image, same(text)))).collect()
+            };
+            let (asked, is) = (positives(&pairs), [positives(&pairs), positives(&distractors)].concat());
+            let (asked_images, asked_texts) =
+                (distinct(asked.iter().map(|p| p.0)), distinct(asked.iter().map(|p| p.1)));
+            let (all_images, all_texts) = (distinct(is.iter().map(|p| p.0)), distinct(is.iter().map(|p| p.1)));
+            let back: Vec<(usize, usize)> = is.iter().map(|&(image, text)| (text, image)).collect();
+            for (k, to_text, to_image) in [
+                (1, got.image_to_text.at_1, got.text_to_image.at_1),
+                (5, got.image_to_text.at_5, got.text_to_image.at_5),
+            ] {
+                assert_eq!(to_text, recall_at(k, &asked_images, &all_texts, score, &is), "{pairs:?} {distractors:?}");
+                let turned = |text: usize, image: usize| score(image, text);
+                assert_eq!(
+                    to_image,
+                    recall_at(k, &asked_texts, &all_images, turned, &back),
+                    "{pairs:?} {distractors:?}"
+                );
+            }
+            assert_eq!(got.image_to_text.queries, asked_images.len());
+            assert_eq!(got.text_to_image.queries, asked_texts.len());
+        }
+    }
+
+    #[test]
+    fn it_says_how_many_were_counted_as_one() {
+        let rows = [(0, vec![0]), (1, vec![1, 5]), (0, vec![2]), (2, vec![2]), (0, vec![3])];
+        let grouped = |distractors: &[Row]| evaluated(&rows, distractors).grouped;
+        assert_eq!(grouped(&[]), Grouped { images: 3, captions: 4 });
+        // of the pairs alone
+        assert_eq!(grouped(&[(1, vec![1]), (1, vec![1])]), Grouped { images: 3, captions: 4 });
+        let distinct = evaluated(&[(0, vec![0]), (1, vec![1])], &[]);
+        assert_eq!(distinct.grouped, Grouped { images: 0, captions: 0 });
+        // captions by row or as a list are the same
+        let listed = evaluated(&[(0, vec![0, 2]), (1, vec![1])], &[]);
+        let by_row = evaluated(&[(0, vec![0]), (1, vec![1]), (0, vec![2])], &[]);
+        assert_eq!((listed.text_to_image, listed.image_to_text), (by_row.text_to_image, by_row.image_to_text));
+    }
+
+    #[test]
+    fn captions_that_differ_after_the_context_are_different() {
+        let model = config().init(1, &cpu());
+        let captions = ["a a a a a a b", "a a a a a a c", "a a a a a a b"];
+        let pairs = dataset(&[(0, vec![0]), (1, vec![1]), (2, vec![2])], true, &captions);
+        let got = now(evaluate(&model, DIM, &pairs, None)).unwrap();
+        assert_eq!((got.text_to_image.queries, got.grouped.captions), (2, 2));
+    }
 }

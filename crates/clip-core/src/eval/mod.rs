@@ -4,12 +4,14 @@
 mod evaluate;
 #[cfg(feature = "train")]
 mod fit_probe;
+#[cfg(feature = "train")]
+mod groups;
 mod linear_probe;
 mod retrieval;
 mod zero_shot;
 
 #[cfg(feature = "train")]
-pub use evaluate::{Evaluation, evaluate};
+pub use evaluate::{Evaluation, Grouped, evaluate};
 pub use linear_probe::LinearProbe;
 pub use retrieval::{Recall, rank_of, recall};
 pub use zero_shot::{label_embeddings, probabilities};

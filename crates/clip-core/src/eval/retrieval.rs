@@ -1,10 +1,8 @@
 //! Recall at k.
 
-use std::ops::Range;
-
 use crate::error::{ClipError, Result};
 
-/// Share of queries whose own item is among the k most similar ones.
+/// Share of queries that have one of their own items among the k most similar ones.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Recall {
     /// k = 1.
@@ -13,18 +11,20 @@ pub struct Recall {
     pub at_5: f64,
     /// k = 10.
     pub at_10: f64,
-    /// Median rank of the own item; 1 is best.
+    /// Median rank of the best of the own items; 1 is best.
     pub median_rank: f64,
+    /// How many were asked.
+    pub queries: usize,
 }
 
 /// Rank of the best of the items `own` for one query: 1 + the items that score higher. Equal scores rank by index, so that
 /// a collapsed model, to which everything looks the same, gets no credit.
-pub fn rank_of(scores: &[f32], own: Range<usize>) -> usize {
+pub fn rank_of(scores: &[f32], own: &[usize]) -> usize {
     let rank = |own: usize| {
         let target = scores[own];
         1 + scores.iter().enumerate().filter(|&(i, &s)| s > target || (s == target && i < own) || s.is_nan()).count()
     };
-    let best = own.clone().reduce(|best, other| if scores[other] > scores[best] { other } else { best });
+    let best = own.iter().copied().reduce(|best, other| if scores[other] > scores[best] { other } else { best });
     best.map_or(scores.len(), rank)
 }
 
@@ -35,12 +35,12 @@ pub fn rank_of(scores: &[f32], own: Range<usize>) -> usize {
 ///
 /// # Errors
 /// `empty-batch` without queries, `count-mismatch` for items that the gallery does not have.
-pub fn recall(queries: &[f32], gallery: &[f32], dim: usize, own: &[Range<usize>]) -> Result<Recall> {
+pub fn recall(queries: &[f32], gallery: &[f32], dim: usize, own: &[Vec<usize>]) -> Result<Recall> {
     let (count, gallery_count) = (own.len(), gallery.len() / dim);
     if count == 0 {
         return Err(ClipError::EmptyBatch { what: "pair".into() });
     }
-    let asked = own.iter().map(|own| own.end).max().unwrap_or(0);
+    let asked = own.iter().flatten().map(|&item| item + 1).max().unwrap_or(0);
     if queries.len() != count * dim || gallery_count < asked {
         return Err(ClipError::CountMismatch {
             left: "queries' items".into(),
@@ -52,12 +52,12 @@ pub fn recall(queries: &[f32], gallery: &[f32], dim: usize, own: &[Range<usize>]
     let mut ranks: Vec<usize> = queries
         .chunks_exact(dim)
         .zip(own)
-        .map(|(query, own)| rank_of(&similarities(query, gallery, dim), own.clone()))
+        .map(|(query, own)| rank_of(&similarities(query, gallery, dim), own))
         .collect();
     ranks.sort_unstable();
     let at = |k: usize| ranks.partition_point(|&rank| rank <= k) as f64 / count as f64;
     let median_rank = (ranks[(count - 1) / 2] + ranks[count / 2]) as f64 / 2.0;
-    Ok(Recall { at_1: at(1), at_5: at(5), at_10: at(10), median_rank })
+    Ok(Recall { at_1: at(1), at_5: at(5), at_10: at(10), median_rank, queries: count })
 }
 
 fn similarities(query: &[f32], gallery: &[f32], dim: usize) -> Vec<f32> {
@@ -68,8 +68,8 @@ fn similarities(query: &[f32], gallery: &[f32], dim: usize) -> Vec<f32> {
 mod tests {
     use super::*;
 
-    fn one_each(count: usize) -> Vec<Range<usize>> {
-        (0..count).map(|i| i..i + 1).collect()
+    fn one_each(count: usize) -> Vec<Vec<usize>> {
+        (0..count).map(|i| vec![i]).collect()
     }
 
     #[test]
@@ -77,7 +77,7 @@ mod tests {
         let items = [1.0, 0.0, 0.0, 1.0];
         assert_eq!(
             recall(&items, &items, 2, &one_each(2)).unwrap(),
-            Recall { at_1: 1.0, at_5: 1.0, at_10: 1.0, median_rank: 1.0 }
+            Recall { at_1: 1.0, at_5: 1.0, at_10: 1.0, median_rank: 1.0, queries: 2 }
         );
     }
 
@@ -96,13 +96,16 @@ mod tests {
     }
 
     #[test]
-    fn an_image_has_found_its_captions_with_the_first_of_them() {
+    fn a_query_has_found_its_items_with_the_first_of_them() {
         // two captions for image 0: one far off, one near; one for image 1
         let captions = [-1.0, 0.0, 0.9, 0.1, 0.0, 1.0];
-        let r = recall(&[1.0, 0.0, 0.0, 1.0], &captions, 2, &[0..2, 2..3]).unwrap();
+        let r = recall(&[1.0, 0.0, 0.0, 1.0], &captions, 2, &[vec![0, 1], vec![2]]).unwrap();
         assert_eq!((r.at_1, r.median_rank), (1.0, 1.0));
-        let r = recall(&captions, &[1.0, 0.0, 0.0, 1.0], 2, &[0..1, 0..1, 1..2]).unwrap();
+        let r = recall(&captions, &[1.0, 0.0, 0.0, 1.0], 2, &[vec![0], vec![0], vec![1]]).unwrap();
         assert_eq!((r.at_1, r.at_5), (2.0 / 3.0, 1.0));
+        // wherever they stand
+        let r = recall(&[1.0, 0.0], &captions, 2, &[vec![0, 2]]).unwrap();
+        assert_eq!((r.at_1, r.median_rank, r.queries), (0.0, 2.0, 1));
         assert_eq!(recall(&captions, &[1.0, 0.0], 2, &one_each(3)).unwrap_err().code(), "count-mismatch");
     }
 }

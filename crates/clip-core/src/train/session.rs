@@ -299,12 +299,13 @@ impl TrainingSession {
         evaluate(&model, self.config.embed_dim, pairs, distractors).await
     }
 
-    /// See [`embed_images`].
+    /// See [`embed_images`], of all of them.
     ///
     /// # Errors
     /// As there, and `no-weights`.
     pub async fn embed_images(&self, pairs: &PairDataset) -> Result<Vec<f32>> {
-        embed_images(&self.trainer()?.inference_model(), pairs).await
+        let all: Vec<usize> = (0..pairs.len()).collect();
+        embed_images(&self.trainer()?.inference_model(), pairs, &all).await
     }
 
     fn batch(&self, pixels: &[f32], ids: &[i32]) -> Result<(Tensor<4>, TextBatch)> {
