@@ -155,12 +155,15 @@ pub enum ClipError {
         /// Sum of those given.
         got: String,
     },
-    /// The loss is no longer a number: the step was not applied.
+    /// The loss, a gradient or a weight is no longer a number: the step was not applied.
     #[error(
-        "loss is not finite at step {step}: expected a finite number, got {got}; the weights before this step are kept"
+        "loss is not finite: expected {what} at step {step}, got {got}; the weights and the optimiser are as \
+         they were before this step"
     )]
     LossNotFinite {
-        /// Step, counted from 0.
+        /// `a finite loss`, `finite gradients` or `finite weights`.
+        what: &'static str,
+        /// Step, counted from 1.
         step: usize,
         /// `NaN` or an infinity.
         got: f32,

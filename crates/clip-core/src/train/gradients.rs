@@ -48,26 +48,21 @@ pub(super) struct Outcome {
 
 /// Loss of a batch and its gradients; `step` is the number of the step, on which chance depends.
 pub(super) fn gradients(model: &Clip, batch: &impl Batch, options: &LossOptions, step: usize) -> Result<Outcome> {
-    let (count, texts) = (batch.images(), batch.texts()?);
-    if count != texts.len() {
-        return Err(ClipError::CountMismatch {
-            left: "images".into(),
-            left_count: count,
-            right: "texts".into(),
-            right_count: texts.len(),
-        });
+    let step = Step::new(model, batch, options, step)?;
+    match step.micro() {
+        Some(micro) => step.cached(micro),
+        None => step.whole(),
     }
-    if count < 2 {
-        return Err(ClipError::BatchTooSmall { got: count });
-    }
-    let negatives =
-        if options.mask_duplicates { Negatives::without_duplicates(texts.first_alike()) } else { Negatives::all() };
-    let step = Step { model, batch, texts, negatives, count, options, step };
-    match options.micro_batch_size {
-        Some(micro) if micro < count => step.cached(micro),
-        _ if options.activation_checkpointing => step.cached(count),
-        _ => step.whole(),
-    }
+}
+
+/// The same loss, `[1]`, without the gradients.
+pub(super) fn loss(model: &Clip, batch: &impl Batch, options: &LossOptions, step: usize) -> Result<Tensor<1>> {
+    let plain = model.valid();
+    let step = Step::new(&plain, batch, options, step)?;
+    let micro = step.micro().unwrap_or(step.count);
+    let images = step.features(Towers::Image, || step.joined(micro, |part| step.images(&plain, part)))?;
+    let texts = step.features(Towers::Text, || step.joined(micro, |part| plain.encode_text(&step.texts.part(part))))?;
+    Ok(step.loss(&images, &texts, 0..step.count))
 }
 
 struct Step<'a, B> {
@@ -80,7 +75,43 @@ struct Step<'a, B> {
     step: usize,
 }
 
-impl<B: Batch> Step<'_, B> {
+impl<'a, B: Batch> Step<'a, B> {
+    fn new(model: &'a Clip, batch: &'a B, options: &'a LossOptions, step: usize) -> Result<Self> {
+        let (count, texts) = (batch.images(), batch.texts()?);
+        if count != texts.len() {
+            return Err(ClipError::CountMismatch {
+                left: "images".into(),
+                left_count: count,
+                right: "texts".into(),
+                right_count: texts.len(),
+            });
+        }
+        if count < 2 {
+            return Err(ClipError::BatchTooSmall { got: count });
+        }
+        let negatives =
+            if options.mask_duplicates { Negatives::without_duplicates(texts.first_alike()) } else { Negatives::all() };
+        Ok(Self { model, batch, texts, negatives, count, options, step })
+    }
+
+    /// Pairs whose activations are in memory together, where the features of all are computed before.
+    fn micro(&self) -> Option<usize> {
+        match self.options.micro_batch_size {
+            Some(micro) if micro < self.count => Some(micro),
+            _ => self.options.activation_checkpointing.then_some(self.count),
+        }
+    }
+
+    fn parts(&self, micro: usize) -> impl Iterator<Item = Range<usize>> {
+        let count = self.count;
+        (0..count).step_by(micro).map(move |from| from..count.min(from + micro))
+    }
+
+    /// What `encode` makes of all pairs, a part at a time.
+    fn joined(&self, micro: usize, encode: impl Fn(Range<usize>) -> Result<Tensor<2>>) -> Result<Tensor<2>> {
+        Ok(Tensor::cat(self.parts(micro).map(encode).collect::<Result<Vec<_>>>()?, 0)) // [batch, embed_dim]
+    }
+
     /// What the rows of some pairs add to the loss; all rows together are the loss.
     fn loss(&self, images: &Tensor<2>, texts: &Tensor<2>, rows: Range<usize>) -> Tensor<1> {
         let negatives = self.negatives.clone();
@@ -145,17 +176,15 @@ impl<B: Batch> Step<'_, B> {
     /// GradCache (arXiv 2101.06983, section 3.2): features of every micro-batch without a graph; the loss and its gradient
     /// at the features; then every micro-batch again, with that gradient handed down. The sum is the batch's gradient.
     fn cached(&self, micro: usize) -> Result<Outcome> {
-        let parts: Vec<_> = (0..self.count).step_by(micro).map(|from| from..self.count.min(from + micro)).collect();
         let plain = self.model.valid();
-        let all = |encode: &dyn Fn(Range<usize>) -> Result<Tensor<2>>| -> Result<Tensor<2>> {
-            let features = parts.iter().cloned().map(encode).collect::<Result<Vec<_>>>()?;
-            Ok(Tensor::from_inner(Tensor::cat(features, 0)).require_grad()) // [batch, embed_dim]
-        };
-        let images = self.features(Towers::Image, || all(&|part| self.images(&plain, part)))?;
-        let texts = self.features(Towers::Text, || all(&|part| plain.encode_text(&self.texts.part(part))))?;
+        let leaf = |features| Tensor::from_inner(features).require_grad();
+        let images = self.features(Towers::Image, || self.joined(micro, |part| self.images(&plain, part)).map(leaf))?;
+        let texts = self.features(Towers::Text, || {
+            self.joined(micro, |part| plain.encode_text(&self.texts.part(part))).map(leaf)
+        })?;
         let mut total = GradientsAccumulator::new();
         let (mut loss, mut of_images, mut of_texts) = (None, None, None);
-        for part in &parts {
+        for part in self.parts(micro) {
             // a share of the rows at a time: the matrix of a large batch is larger than the features of its pairs
             let share = self.loss(&images, &texts, part.clone());
             let mut gradients = self.scaled(&share).backward();
@@ -165,7 +194,7 @@ impl<B: Batch> Step<'_, B> {
             total.accumulate(self.model, GradientsParams::from_grads(gradients, self.model));
             add(&mut loss, Some(share.inner()));
         }
-        for part in parts {
+        for part in self.parts(micro) {
             // one tower at a time: the activations of the other are gone by then
             if let Some(gradient) = &of_images {
                 let stages = self.image_stages(self.model, part.clone())?;

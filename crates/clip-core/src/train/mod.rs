@@ -5,6 +5,7 @@ mod batch;
 mod checkpointing;
 mod features;
 mod gradients;
+mod guard;
 mod loss_scale;
 mod muon;
 mod optimizer;

@@ -4,7 +4,7 @@
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
-use super::optimizer::refuse_first;
+use super::optimizer::{DECAY, POSITIVE, is_decay, is_positive, refuse_first};
 use crate::error::Result;
 use crate::exact;
 
@@ -32,14 +32,9 @@ impl MuonOptions {
     /// `invalid-option` naming the first value out of its range.
     pub fn validate(&self) -> Result<()> {
         let checks = [
-            ("muon.lr", self.lr, self.lr.is_finite() && self.lr > 0.0, "a finite number above 0"),
+            ("muon.lr", self.lr, is_positive(self.lr), POSITIVE),
             ("muon.momentum", self.momentum, (0.0..1.0).contains(&self.momentum), "0 ≤ momentum < 1"),
-            (
-                "muon.weightDecay",
-                self.weight_decay,
-                self.weight_decay >= 0.0 && self.weight_decay.is_finite(),
-                "a finite number, 0 or more",
-            ),
+            ("muon.weightDecay", self.weight_decay, is_decay(self.weight_decay), DECAY),
         ];
         refuse_first(&checks)
     }
@@ -105,7 +100,9 @@ mod tests {
         let good = MuonOptions { lr: 0.02, momentum: 0.95, weight_decay: 0.1 };
         assert!(good.validate().is_ok());
         let refused = |options: MuonOptions| options.validate().unwrap_err().to_string();
-        assert!(refused(MuonOptions { lr: 0.0, ..good }).contains("muon.lr"));
+        for lr in [0.0, 1e39, 1e-39, f64::NAN, f64::INFINITY] {
+            assert!(refused(MuonOptions { lr, ..good }).contains("muon.lr"), "{lr}");
+        }
         assert!(refused(MuonOptions { momentum: 1.0, ..good }).contains("muon.momentum"));
         assert!(refused(MuonOptions { weight_decay: f64::NAN, ..good }).contains("muon.weightDecay"));
     }

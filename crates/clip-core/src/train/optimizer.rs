@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::muon::MuonOptions;
 use super::tuning::matrix_parts;
+use super::values::copy;
 use crate::error::{ClipError, Result};
 use crate::exact;
 use crate::model::Clip;
@@ -43,16 +44,26 @@ impl AdamWOptions {
         let checks = [
             ("beta1", self.beta_1, (0.0..1.0).contains(&self.beta_1), "0 ≤ beta1 < 1"),
             ("beta2", self.beta_2, (0.0..1.0).contains(&self.beta_2), "0 ≤ beta2 < 1"),
-            ("epsilon", self.epsilon, self.epsilon > 0.0 && self.epsilon.is_finite(), "a finite number above 0"),
-            (
-                "weightDecay",
-                self.weight_decay,
-                self.weight_decay >= 0.0 && self.weight_decay.is_finite(),
-                "a finite number, 0 or more",
-            ),
+            ("epsilon", self.epsilon, is_positive(self.epsilon), POSITIVE),
+            ("weightDecay", self.weight_decay, is_decay(self.weight_decay), DECAY),
         ];
         refuse_first(&checks)
     }
+}
+
+/// What a number above 0 should be: beyond these, single precision has 0 or an infinity.
+pub(super) const POSITIVE: &str = "a number from 1.2e-38 to 3.4e38";
+/// What a decay should be.
+pub(super) const DECAY: &str = "0, or a number from 1.2e-38 to 3.4e38";
+
+/// Whether a number is above 0 also in single precision, in which GPUs have no subnormal numbers.
+pub(super) fn is_positive(value: f64) -> bool {
+    value > 0.0 && (value as f32).is_normal()
+}
+
+/// The same, or 0.
+pub(super) fn is_decay(value: f64) -> bool {
+    value == 0.0 || is_positive(value)
 }
 
 /// Refuses the first value that is not as it should be: its option's name, the value, whether it is, and what it should be.
@@ -108,6 +119,12 @@ impl Optimizer {
         exp_avg_sq: GradientsParams,
     ) -> Self {
         Self { options, steps, exp_avg, exp_avg_sq }
+    }
+
+    /// The same, apart from what later steps of this one do: tensors are not copied.
+    pub(super) fn copy(&self, model: &Clip) -> Self {
+        let [exp_avg, exp_avg_sq] = [&self.exp_avg, &self.exp_avg_sq].map(|moments| copy(model, moments));
+        Self { exp_avg, exp_avg_sq, ..*self }
     }
 
     /// Its settings.

@@ -7,7 +7,7 @@ use super::features::FeatureCache;
 use super::gradients::LossOptions;
 use super::loss_scale::LossScale;
 use super::muon::MuonOptions;
-use super::optimizer::{AdamWOptions, OptimizerOptions};
+use super::optimizer::{AdamWOptions, OptimizerOptions, POSITIVE, is_positive};
 use super::schedule::{Decay, Schedule};
 use super::trainer::{StepOptions, Trainer};
 use super::tuning::Tuning;
@@ -115,8 +115,8 @@ impl RunOptions {
         Schedule::new(self.lr, warmup, 0, self.decay)?;
         self.optimizer().validate()?;
         let micro_batch_size = self.micro_batch_size.map(|size| whole("microBatchSize", size, 1)).transpose()?;
-        if let Some(norm) = self.clip_norm.filter(|norm| !(norm.is_finite() && *norm > 0.0)) {
-            return Err(ClipError::invalid_option("clipNorm", "a finite number above 0", norm));
+        if let Some(norm) = self.clip_norm.filter(|norm| !is_positive(*norm)) {
+            return Err(ClipError::invalid_option("clipNorm", POSITIVE, norm));
         }
         let label_smoothing = self.label_smoothing;
         if !(0.0..1.0).contains(&label_smoothing) {
@@ -325,7 +325,11 @@ impl Run {
         }
         let features = self.features.as_ref();
         let batch = DatasetBatch { dataset: &self.dataset, indices, captions: &captions, squares, features };
-        let report = trainer.train_step(&batch, lr, &self.step_options).await?;
+        let report = trainer.train_step(&batch, lr, &self.step_options).await.map_err(|error| match error {
+            // counted as the run's steps are
+            ClipError::LossNotFinite { what, got, .. } => ClipError::LossNotFinite { what, step: self.step + 1, got },
+            other => other,
+        })?;
         let batch_size = indices.len();
         self.ahead.pop();
         self.step += 1;

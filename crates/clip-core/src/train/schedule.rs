@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::optimizer::{POSITIVE, is_positive};
 use crate::error::{ClipError, Result};
 
 /// What follows the warm-up.
@@ -50,8 +51,8 @@ impl Schedule {
     /// # Errors
     /// `invalid-option` for a rate that is not a number above zero.
     pub fn new(base: f64, warmup: usize, total: usize, decay: Decay) -> Result<Self> {
-        if !(base.is_finite() && base > 0.0) {
-            return Err(ClipError::invalid_option("lr", "a finite number above 0", base));
+        if !is_positive(base) {
+            return Err(ClipError::invalid_option("lr", POSITIVE, base));
         }
         Ok(Self { base, warmup, total, decay })
     }
@@ -82,7 +83,7 @@ mod tests {
 
     #[test]
     fn rates_below_or_beside_the_numbers_are_refused() {
-        for bad in [f64::NAN, f64::INFINITY, 0.0, -1e-3] {
+        for bad in [f64::NAN, f64::INFINITY, 0.0, -1e-3, 1e39, 1e-39, 1e-300] {
             assert_eq!(Schedule::new(bad, 0, 1, Decay::Cosine).unwrap_err().code(), "invalid-option");
         }
     }

@@ -7,6 +7,7 @@ use burn::tensor::{Device, Tensor};
 use super::average::Average;
 use super::batch::Batch;
 use super::gradients::{LossOptions, Outcome, gradients, norm};
+use super::guard;
 use super::loss_scale::LossScale;
 use super::optimizer::{Optimizer, OptimizerOptions};
 use super::state::{AverageNotes, Notes};
@@ -208,8 +209,8 @@ impl Trainer {
     /// Gradient of the loss, a step of the optimiser at rate `lr`, `logit_scale` clamped to [0, ln 100].
     ///
     /// # Errors
-    /// `count-mismatch`, `batch-too-small`, `device-failed`; `loss-not-finite`, also where a gradient is not, with the
-    /// weights left as they were.
+    /// `count-mismatch`, `batch-too-small`, `device-failed`; `loss-not-finite`, also where a gradient is not, or what the step
+    /// would make of the weights; all is then left as it was.
     pub async fn train_step(&mut self, batch: &impl Batch, lr: f64, options: &StepOptions) -> Result<StepReport> {
         let ((report, gradients), scale) = loop {
             let scale = self.loss_scale.unwrap_or_default();
@@ -222,15 +223,24 @@ impl Trainer {
                 // they may have been too large for half precision
                 Some(less) if loss.is_finite() => self.loss_scale = Some(less),
                 _ => {
-                    let got = if loss.is_finite() { gradient_norm } else { loss };
-                    return Err(ClipError::LossNotFinite { step: self.step, got });
+                    let (what, got) =
+                        if loss.is_finite() { ("finite gradients", gradient_norm) } else { ("a finite loss", loss) };
+                    return Err(ClipError::LossNotFinite { what, step: self.step + 1, got });
                 }
             }
         };
         // torch.nn.utils.clip_grad_norm_
         let clip = options.clip_norm.map_or(1.0, |most| (most / (f64::from(report.gradient_norm) + 1e-6)).min(1.0));
+        let daring = guard::is_daring(lr, self.optimizer.options(), self.tuning);
+        let before = daring.then(|| self.optimizer.copy(&self.model));
         let mut model = self.optimizer.step(lr, self.model.clone(), gradients, (clip / scale.value()) as f32);
         model.logit_scale = clamp_logit_scale(model.logit_scale);
+        if let Some(before) = before
+            && let Err(error) = guard::check(&model, batch, &options.loss, self.step).await
+        {
+            self.optimizer = before;
+            return Err(error);
+        }
         self.model = model;
         if let Some(average) = &mut self.average {
             average.update(&self.model);

@@ -133,6 +133,26 @@ impl ModuleMapper for Replace<'_> {
     }
 }
 
+/// The same values of a model's parameters once more; tensors are not copied.
+pub(super) fn copy(model: &Clip, values: &GradientsParams) -> GradientsParams {
+    let mut copy = Copy { values, found: GradientsParams::new() };
+    model.visit(&mut copy);
+    copy.found
+}
+
+struct Copy<'a> {
+    values: &'a GradientsParams,
+    found: GradientsParams,
+}
+
+impl ModuleVisitor for Copy<'_> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if let Some(value) = self.values.get::<D>(param.id) {
+            self.found.register(param.id, value);
+        }
+    }
+}
+
 /// The parameters that learn, without a graph.
 pub(super) fn learning(model: &Clip) -> GradientsParams {
     let mut collect = Learning(GradientsParams::new());
