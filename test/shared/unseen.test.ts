@@ -12,7 +12,8 @@ async function trained() {
   return trainer;
 }
 
-const asFiles = (files: ExportedFile[]) => ({ files: files.map(({ name, data }) => ({ name, data })) });
+const asFiles = (files: ExportedFile[]) =>
+  files.map(({ name, data }) => new File([data as Uint8Array<ArrayBuffer>], name));
 
 test("they are named by the trainer, by what it exports and by what goes on from it", async () => {
   const trainer = await trained();
