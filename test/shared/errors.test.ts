@@ -95,6 +95,17 @@ describe("while a trainer lives on", () => {
       "invalid-option",
       /lr: expected a finite number above 0, got NaN/,
     ],
+    [
+      "learning rate 1e39",
+      train(colourPairs(4), { lr: 1e39 }),
+      "invalid-option",
+      /lr: expected .* to 3.4e38, got 10{39}$/,
+    ],
+    ["learning rate 1e-300", train(colourPairs(4), { lr: 1e-300 }), "invalid-option", /lr: expected .*1.2e-38/],
+    ["epsilon 1e-300", train(colourPairs(4), { epsilon: 1e-300 }), "invalid-option", /epsilon: expected .*1.2e-38/],
+    ["weight decay 1e39", train(colourPairs(4), { weightDecay: 1e39 }), "invalid-option", /weightDecay: .*3.4e38/],
+    ["Muon's rate", train(colourPairs(4), { muon: { lr: 1e39 } }), "invalid-option", /muon.lr: .*3.4e38/],
+    ["clipNorm 1e-300", train(colourPairs(4), { clipNorm: 1e-300 }), "invalid-option", /clipNorm: .*1.2e-38/],
     ["negative learning rate", train(colourPairs(4), { lr: -1 }), "invalid-option", /lr: .*got -1/],
     ["beta of 1", train(colourPairs(4), { beta2: 1 }), "invalid-option", /beta2: expected 0 ≤ beta2 < 1, got 1/],
     [
@@ -137,7 +148,7 @@ describe("while a trainer lives on", () => {
           { lr: 1 },
         ),
       "loss-not-finite",
-      /expected a finite number, got NaN; the weights before this step are kept/,
+      /expected a finite loss at step \d+, got NaN; the weights and the optimiser are as they were before/,
     ],
   ];
 
