@@ -47,11 +47,13 @@ export const entriesOf = (directory: FileSystemDirectoryHandle) =>
 
 function ofText(text: string, options: ServerOptions): WireSource {
   const headers = options.headers ?? {};
-  if (HUB_ID.test(text)) {
-    const { endpoint = hubEndpoint(), revision = "main" } = options;
-    const [hub, at] = [endpoint.replace(/\/+$/, ""), encodeURIComponent(revision)];
-    const sums = resolve(`${hub}/api/models/${text}/tree/${at}`);
-    return { kind: "url", base: resolve(`${hub}/${text}/resolve/${at}/`), hub: text, sums, headers };
+  const hub = (options.endpoint ?? hubEndpoint()).replace(/\/+$/, "");
+  const { id, revision = options.revision ?? "main" } = repositoryOf(text, hub);
+  if (id !== undefined) {
+    const at = encodeURIComponent(revision);
+    const sums = resolve(`${hub}/api/models/${id}/tree/${at}`);
+    const base = resolve(`${hub}/${id}/resolve/${at}/`);
+    return { kind: "url", base, ...(id === text && { hub: id }), sums, headers };
   }
   if (/^file:/i.test(text)) return { kind: "path", path: pathOf(new URL(text)) };
   if (/^[a-z][a-z0-9+.-]+:\/\//i.test(text)) return ofAddress(text, headers);
@@ -59,6 +61,14 @@ function ofText(text: string, options: ServerOptions): WireSource {
   if (typeof location === "undefined") return { kind: "path", path: text };
   const place = ofAddress(text, headers);
   return /^[./]/.test(text) ? place : { ...place, relative: text };
+}
+
+/** The Hub id that a text is, or that the page of a repository is of: `<hub>/owner/model`, `<hub>/owner/model/tree/<revision>`. */
+function repositoryOf(text: string, hub: string): { id?: string; revision?: string } {
+  if (HUB_ID.test(text)) return { id: text };
+  const path = text.startsWith(`${hub}/`) ? text.slice(hub.length + 1) : "";
+  const [, id = "", revision] = /^([^/?#]+\/[^/?#]+)(?:\/tree\/([\w.-]+))?\/?(?:[?#].*)?$/.exec(path) ?? [];
+  return HUB_ID.test(id) ? { id, ...(revision !== undefined && { revision }) } : {};
 }
 
 /** A folder, or one file of weights in it. */

@@ -220,7 +220,8 @@ export async function openModel(
   context: ReadContext,
   assets: Assets,
 ): Promise<OpenedModel> {
-  const source = await oneModel(place, isWeights);
+  // asked for at once, where asking takes time
+  const [source] = await Promise.all([oneModel(place, isWeights), place.only ?? place.text("config.json")]);
   const headers = new wasm.Headers();
   const { files, side } = await openFiles(source, headers, wasm, request.towers);
   const foreign = side.tokenizer !== undefined && !isClipTokenizer(side.tokenizer);

@@ -80,6 +80,23 @@ test("a blob overwritten by another hand is refused once, and then fetched anew"
   expect(readFileSync(path).equals(good)).toBe(true);
 });
 
+test("a model kept by a version that knew fewer files is read with those that the server has, or without it", async () => {
+  (await load()).dispose();
+  const [name = ""] = named("model-").filter((name) => readFileSync(join(folder(), name), "utf8").includes(base));
+  const manifest = () => JSON.parse(readFileSync(join(folder(), name), "utf8"));
+  const older = manifest();
+  expect(older.texts["modules.json"]).toBe(null);
+  delete older.texts["modules.json"];
+  delete older.texts["preprocessor_config.json"];
+  writeFileSync(join(folder(), name), JSON.stringify(older));
+  await set("down");
+  (await load()).dispose();
+  expect(manifest()).toEqual(older);
+  await set("plain");
+  (await load()).dispose();
+  expect(manifest().texts).toMatchObject({ "modules.json": null, "preprocessor_config.json": expect.any(String) });
+});
+
 test("without a place to keep it, the model loads and says so", async () => {
   const home = process.env.XDG_CACHE_HOME;
   process.env.XDG_CACHE_HOME = "/dev/null";

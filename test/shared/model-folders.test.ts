@@ -200,8 +200,49 @@ describe("on a server", () => {
     const at = "models/sentence-transformers/clip/resolve/main/";
     await putModel(`${at}0_CLIPModel/`);
     await put(`${at}modules.json`, modules(MODULES));
-    await isRight(await load("sentence-transformers/clip", { endpoint: `${base}models`, cache: false }));
+    for (const cache of [false, true]) {
+      await isRight(await load("sentence-transformers/clip", { endpoint: `${base}models`, cache }));
+    }
     expect(await requests()).toContain(`${at}0_CLIPModel/model.safetensors`);
+    expect(await requests()).toContain("models/api/models/sentence-transformers/clip/tree/main/0_CLIPModel");
+  });
+
+  test("modules round a CLIP change its embeddings: refused, though the rest is there", async () => {
+    await putModel("st/");
+    await put(
+      "st/modules.json",
+      modules([
+        { path: "", type: "a.CLIPModel" },
+        { path: "1_Dense", type: "a.Dense" },
+      ]),
+    );
+    const error = await failure(load(`${base}st/`, { cache: false }));
+    expect(error.message).toMatch(/modules\.json: expected a CLIPModel alone, got CLIPModel, Dense/);
+  });
+
+  test.each(["", "/", "/tree/main", "?library=transformers"])(
+    "the address of a repository's page is its id: %s",
+    async (rest) => {
+      const endpoint = `${base}models`;
+      await isRight(await load(`${endpoint}/clip-quickgelu-p8/hf${rest}`, { endpoint, cache: false }));
+      expect(await requests()).toContain("models/clip-quickgelu-p8/hf/resolve/main/model.safetensors");
+    },
+  );
+
+  test("shards that do not fit their index are refused by name", async () => {
+    const [shards, index] = ["models/clip-gelu-p32-laion/hf-sharded/", "model.safetensors.index.json"];
+    const names = ["config.json", index, "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"];
+    const file = async (name: string, content?: BlobPart) =>
+      new File([content ?? (await fixture(shards + name))], name);
+    const all = await Promise.all(names.map((name) => file(name)));
+    (await load(all)).dispose();
+    const without = await failure(load(all.filter(({ name }) => name !== names[3])));
+    expect(without.code).toBe("invalid-source");
+    expect(without.message).toMatch(/expected the shard model-00002-of-00002\.safetensors, got/);
+    const twice = [...all.slice(0, 3), await file(names[3] as string, all[2])];
+    expect((await failure(load(twice))).message).toMatch(/in one of the files, got it in two/);
+    const pointer = [...all.slice(0, 3), await file(names[3] as string, "version https://git-lfs.github.com/spec/v1")];
+    expect((await failure(load(pointer))).message).toMatch(/00002-of-00002\.safetensors: .*a Git LFS pointer/);
   });
 
   test("a login page in the place of one file is no file that is not there", async () => {

@@ -1,5 +1,6 @@
 /** A server's folder, read through the cache. */
 
+import { isClipError } from "../error.js";
 import type { Towers } from "../protocol.js";
 import type { HttpSource, RemoteFile } from "../sources/http.js";
 import type { ReadContext, Source, SourceFile } from "../sources/source.js";
@@ -62,9 +63,15 @@ export class CachedSource implements Source {
   async text(name: string): Promise<string | undefined> {
     const kept = this.#kept?.texts[name];
     if (kept !== undefined) return kept ?? undefined;
-    const text = await this.#source.text(name);
-    this.#fresh.texts[name] = text ?? null;
-    return text;
+    try {
+      const text = await this.#source.text(name);
+      this.#fresh.texts[name] = text ?? null;
+      return text;
+    } catch (error) {
+      // an older version did without that file, and without the server this one does, too
+      if (this.#kept && isClipError(error) && error.code === "source-unreadable") return undefined;
+      throw error;
+    }
   }
 
   async open(name: string): Promise<SourceFile | undefined> {

@@ -82,13 +82,6 @@ function folderOfModules(text: string): string {
 
 const within = (source: Source, folder: string) => (folder === "" ? source : new Within(source, folder));
 
-/** A server tells no names: the usual places are asked for one after another. */
-async function onServer(source: Source): Promise<Source> {
-  const config = (await source.text("config.json")) ?? (await source.text("open_clip_config.json"));
-  const modules = config === undefined ? await source.text("modules.json") : undefined;
-  return modules === undefined ? source : within(source, folderOfModules(modules));
-}
-
 /**
  * The source itself where it holds what is wanted; else the one folder in it that does, of sentence-transformers that which its
  * `modules.json` names.
@@ -97,12 +90,11 @@ async function onServer(source: Source): Promise<Source> {
  */
 export async function oneModel(source: Source, isWanted: (name: string) => boolean): Promise<Source> {
   if (source.only !== undefined) return source;
-  const names = await source.list();
-  if (names === undefined) return isWanted === isWeights ? onServer(source) : source;
-  const modules =
-    isWanted === isWeights && names.includes("modules.json") ? await source.text("modules.json") : undefined;
+  const modules = isWanted === isWeights ? await source.text("modules.json") : undefined;
   if (modules !== undefined) return within(source, folderOfModules(modules));
-  if (names.some(isWanted)) return source;
+  const names = await source.list();
+  // a server tells no names
+  if (names === undefined || names.some(isWanted)) return source;
   const paths = (await source.tree()) ?? [];
   const having = (is: (name: string) => boolean) =>
     [...new Set(paths.filter((path) => is(nameOf(path))).map(folderOf))].sort();

@@ -179,6 +179,25 @@ fn without_a_temperature_there_are_embeddings_and_no_logits() {
 }
 
 #[test]
+fn a_bias_that_is_not_there_is_what_the_layout_says() {
+    let whole = json("models/siglip-p16/hf/config.json");
+    let config = ClipConfig::from_json(&whole.to_string()).unwrap();
+    for (layout, message, logits) in [("hf", "logits are refused", false), ("open_clip", "taken as 0", true)] {
+        let file_name = if layout == "hf" { "model" } else { "open_clip_model" };
+        let tensors = tensors(&format!("siglip-p16/{layout}/{file_name}.safetensors"));
+        let ours = serde_json::from_str(&config.to_json()).unwrap();
+        let (bundle, warnings) = open(&[file(&without(tensors, &["logit_bias"]))], &ours, Towers::Both).unwrap();
+        assert!(warnings.len() == 1 && warnings[0].contains(message), "{warnings:?}");
+        let mut row = vec![0.0; config.embed_dim];
+        row[0] = 1.0;
+        match now(bundle.logits_per_image(&row, &row)) {
+            Ok(got) => assert!(logits && (got[0] - values(bundle.model.logit_scale.val())[0].exp()).abs() < 1e-3),
+            Err(error) => assert!(!logits && error.code() == "missing-tensor", "{error}"),
+        }
+    }
+}
+
+#[test]
 fn names_that_a_wrapper_gave_are_the_models() {
     let open_clip = tensors(&format!("{FOLDER}/open_clip/open_clip_model.safetensors"));
     let published = json(&format!("models/{FOLDER}/open_clip/open_clip_config.json"));
