@@ -67,3 +67,18 @@ export async function readDiskBytes(path: string, most?: number): Promise<Uint8A
     await handle.close();
   }
 }
+
+/**
+ * A path as the disk has it: tables are made where `\` parts folders, and where characters are put together or taken apart
+ * (NFC, NFD), and go elsewhere. One that no spelling finds stays as it is.
+ */
+export async function spelledOnDisk(path: string): Promise<string> {
+  const slashed = path.replaceAll("\\", "/");
+  const spellings = [path, slashed, slashed.normalize("NFC"), slashed.normalize("NFD")];
+  const others = new Set(spellings);
+  if (others.size === 1) return path;
+  for (const spelling of others) {
+    if (await stat(spelling).catch(() => undefined)) return spelling;
+  }
+  return path;
+}

@@ -28,3 +28,8 @@ export function readDisk(path: string): ReadableStream<Uint8Array<ArrayBuffer>> 
 export async function readDiskBytes(path: string, _most?: number): Promise<Uint8Array<ArrayBuffer>> {
   throw noDisk(path);
 }
+
+/** A path as the disk has it. */
+export async function spelledOnDisk(path: string): Promise<string> {
+  return path;
+}

@@ -121,6 +121,21 @@ test("a table names pictures beside it, and those that a function finds", async 
   await expect(all(captionTable(`${folder}/none.csv`))).rejects.toMatchObject({ code: "source-unreadable" });
 });
 
+test("a table names its pictures as another system spells them", async () => {
+  if (inBrowser) return;
+  const folder = await onDisk({
+    "captions.csv": `file_name,text\nsub\\a.jpg,one\n${"Café".normalize("NFC")}.jpg,two\nsub\\gone.jpg,three\n`,
+    "sub/a.jpg": await photo(),
+    [`${"Café".normalize("NFD")}.jpg`]: await photo(),
+  });
+  const pairs = await all(captionTable(`${folder}/captions.csv`));
+  expect(pairs.map(({ image }) => image)).toEqual([
+    `${folder}/sub/a.jpg`,
+    `${folder}/${"Café".normalize("NFD")}.jpg`,
+    `${folder}/sub\\gone.jpg`,
+  ]);
+});
+
 test("a table on a server has no say over the files of whoever reads it", async () => {
   const { createServer } = inBrowser ? { createServer: undefined } : await import("node:http");
   if (!createServer) return;

@@ -1,5 +1,6 @@
 /** Pictures that a table names: at its address, or in its folder on disk. */
 
+import { spelledOnDisk } from "#disk";
 import { isUrl, tagOf } from "../../workers/bytes.js";
 import type { ImageInput } from "../images.js";
 import { isWhole, locate } from "../location.js";
@@ -11,7 +12,7 @@ export type FindImage = (name: string) => ImageInput | undefined | Promise<Image
 const onDisk =
   (folder: string): FindImage =>
   (name) =>
-    isWhole(name) || /^(?:[/\\]|[a-z]:[/\\])/i.test(name) ? name : `${folder}${name}`;
+    isWhole(name) ? name : spelledOnDisk(/^(?:[/\\]|[a-z]:[/\\])/i.test(name) ? name : `${folder}${name}`);
 
 /** Names are not addresses: `#`, `?` and `%` are characters of theirs. */
 const encodeName = (name: string) => name.replaceAll("\\", "/").split("/").map(encodeURIComponent).join("/");
