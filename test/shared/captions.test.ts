@@ -108,6 +108,8 @@ describe.each(Object.keys(sources))("captions of a %s", (name) => {
   test("in the encoding that was said, wrongly", async () => {
     const [text] = await outcome(read(none, bytesOf("YXCB/w=="), "utf-8", { encoding: "shift_jis" }));
     expect(text).toMatch(/^invalid-dataset: .*expected text in SHIFT_JIS, got/);
+    const [utf8] = await outcome(read(none, bytesOf("Y2Fmw6kg4oCT"), "utf-8", { encoding: "shift_jis" }));
+    expect(utf8).toMatch(/^invalid-dataset: .*expected text in SHIFT_JIS, got what is probably utf-8/);
     // 0x81 is no character
     expect((await outcome(read(none, bytesOf("YXCB"), "utf-8", { encoding: "latin1" })))[0]).toMatch(
       /^invalid-dataset/,

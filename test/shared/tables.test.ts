@@ -99,7 +99,7 @@ test.each<[text: string, expected: (string | RegExp)[]]>([
     "file_name,text\na.png,a\nb.png,b\na.png,c\na.png,\n",
     ["a.png: a / c", "b.png: b", "row 5: expected a caption, got none"],
   ],
-  ["file_name,text\na.png,a\0b\nb.png,b\n", ["expected a caption of characters, got one with U+0000", "b.png: b"]],
+  ["file_name,text\na.png,a\0b\nb.png,b\n", ["row 2: expected text of characters, got one with U+0000", "b.png: b"]],
 ])("the table %j", async (text, expected) => {
   const got = await read(named(text, "a.csv"));
   expect(got).toHaveLength(expected.length);
@@ -163,12 +163,15 @@ test.each<[name: string, text: string, expected: string[]]>([
   [
     "a.jsonl",
     '{"file_name":"a.png","text":"\\ud83d"}\n{"file_name":"b.png","text":"\\u0000"}',
-    ["expected a caption of characters, got one with U+D83D", "expected a caption of characters, got one with U+0000"],
+    [
+      "line 1: expected text of characters, got one with U+D83D",
+      "line 2: expected text of characters, got one with U+0000",
+    ],
   ],
   [
     "a.jsonl",
     '{"file_name":"\\ud83d.png","text":"a"}\n{"file_name":"\\u0000","text":"b"}',
-    ["line 1: expected the name of a picture, got ", "line 2: expected the name of a picture, got "],
+    ["line 1: expected text of characters, got one with U+D83D", "line 2: expected text of characters"],
   ],
   ["a.json", '[{"file_name":"a.png","text":"a"},7]', ["a.png: a", "item 2: expected an object, got number"]],
 ])("JSON in %j: %j", async (name, text, expected) => {
@@ -226,6 +229,12 @@ test("separators may be any text, columns any of the table's", async () => {
 test("a table that gzip packed is unpacked", async () => {
   const packed = new Blob(["file_name,text\na.png,a\n"]).stream().pipeThrough(new CompressionStream("gzip"));
   expect(await read(packed)).toEqual(["a.png: a"]);
+});
+
+test("what is UTF-8 among Windows-1252 is read as such", async () => {
+  const lines = ["file_name,text", "a.png,caf\xe9", "b.png,caf\xc3\xa9", "c.png,\x93c\x94", ""].join("\n");
+  const bytes = Uint8Array.from(lines, (character) => character.charCodeAt(0));
+  expect(await read(bytes, { encoding: "l1" })).toEqual(["a.png: café", "b.png: café", "c.png: “c”"]);
 });
 
 test("a row that is too long because it was cut in another encoding says so", async () => {

@@ -2,7 +2,7 @@
 
 import { ClipError } from "../../workers/error.js";
 import type { Schema } from "../options.js";
-import { decodeAs, isEncoding } from "./encodings.js";
+import { decodeAs, encodingOf, isEncoding, isNarrow } from "./encodings.js";
 import { guessEncoding } from "./guess-encoding.js";
 
 /** In which encoding captions are. */
@@ -10,7 +10,8 @@ export interface EncodingOptions {
   /**
    * Encoding of text without a byte order mark, by its name in the
    * [Encoding Standard](https://encoding.spec.whatwg.org/#names-and-labels): `"windows-1252"`, `"shift_jis"`, `"utf-16le"`.
-   * A byte order mark (UTF-8, UTF-16) decides before it, as on the web. @default "utf-8"
+   * A byte order mark (UTF-8, UTF-16) decides before it, as on the web; where the encoding has one byte a character, text
+   * that is whole UTF-8 is read as such, too. @default "utf-8"
    */
   encoding?: string;
 }
@@ -54,12 +55,13 @@ const isOther = (text: string) => text.includes("\x1b$") || text.includes("\0");
  */
 export function decodeText(bytes: Uint8Array, encoding = "utf-8"): string {
   const mark = markOf(bytes);
+  const said = mark ?? encodingOf(encoding);
   if (mark?.startsWith("utf-32")) {
     throw new ClipError("invalid-dataset", `expected text in UTF-8 or UTF-16, got ${mark}: save it as UTF-8`);
   }
-  const text = decodeAs(bytes, mark ?? encoding);
+  const text = decodeAs(bytes, said);
   if (text !== undefined && (mark?.startsWith("utf-16") || !isOther(text))) return text;
-  throw notText(bytes, mark ?? encoding, mark !== undefined);
+  throw notText(bytes, said, mark !== undefined);
 }
 
 const lineAt = (bytes: Uint8Array, from: number) => {
@@ -74,10 +76,10 @@ const lineAt = (bytes: Uint8Array, from: number) => {
  * @throws ClipError `invalid-dataset` where no line can be decoded
  */
 export function decodeLines(bytes: Uint8Array, encoding = "utf-8"): string {
-  const said = markOf(bytes) ?? encoding;
+  const said = markOf(bytes) ?? encodingOf(encoding);
   // in these, a byte of a line's end ends no line
-  if (/^utf-(16|32)/i.test(said) || lineAt(bytes, 0).includes(0)) return decodeText(bytes, encoding);
-  const whole = decodeAs(bytes, said);
+  if (/^utf-(16|32)/.test(said) || lineAt(bytes, 0).includes(0)) return decodeText(bytes, encoding);
+  const whole = decodeAs(bytes, isNarrow(said) ? "utf-8" : said);
   if (whole?.includes("\x1b$")) throw notText(bytes, said);
   if (whole !== undefined) return whole;
   let text = "";
@@ -96,6 +98,6 @@ export function undecoded(texts: readonly unknown[], encoding = "utf-8"): string
   if (lost === undefined) return undefined;
   return notText(
     Uint8Array.from(lost, (character) => character.charCodeAt(0) & 0xff),
-    encoding,
+    encodingOf(encoding),
   ).message;
 }

@@ -12,9 +12,20 @@ export function isEncoding(label: unknown): label is string {
   }
 }
 
-/** Bytes as text, without a byte order mark of their own; nothing where they are not text in that encoding. */
+/** Name of an encoding in the Encoding Standard, of which a label may be another name. */
+export const encodingOf = (label: string): string => new TextDecoder(label).encoding;
+
+/** Whether an encoding of that name has one byte a character. */
+export const isNarrow = (encoding: string) => /^(windows-|iso-8859-|koi8-|ibm866|macintosh|x-mac-)/.test(encoding);
+
+/**
+ * Bytes as text, without a byte order mark of their own; nothing where they are not text in that encoding. In
+ * encodings of one byte a character, what happens to be UTF-8 is: data sets are mixed, and hardly a word of theirs is.
+ */
 export function decodeAs(bytes: Uint8Array, encoding: string): string | undefined {
   const decoder = new TextDecoder(encoding, { fatal: true });
+  const asUtf8 = isNarrow(decoder.encoding) ? decodeAs(bytes, "utf-8") : undefined;
+  if (asUtf8 !== undefined) return asUtf8;
   let text: string;
   try {
     text = decoder.decode(bytes);

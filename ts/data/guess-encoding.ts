@@ -55,11 +55,12 @@ function guessWide(bytes: Uint8Array): string | undefined {
   return undefined;
 }
 
-/** Name of the encoding that bytes which are no text in UTF-8 are probably in; nothing where none seems likely. */
+/** Name of the encoding that bytes are probably in, where they are not in the one that was expected; nothing where none seems likely. */
 export function guessEncoding(bytes: Uint8Array): string | undefined {
   if (bytes.includes(0)) return guessWide(bytes);
   const raw = Array.from(bytes, (byte) => String.fromCharCode(byte)).join("");
   if (raw.includes("\x1b$")) return "iso-2022-jp";
+  if (decodeAs(bytes, "utf-8") !== undefined) return "utf-8";
   // of Latin text, few letters have accents
   const western = highOf(raw).length < 0.3 * raw.length;
   const guesses = western ? [...WESTERN, ...OTHERS] : [...OTHERS, ...WESTERN];

@@ -23,15 +23,19 @@ const NOTICE =
 /** Whether a text file is named as what stands beside data sets, and is nobody's caption unless a picture has its name. */
 export const isNotice = (path: string) => NOTICE.test(path.slice(path.lastIndexOf("/") + 1));
 
+/** What is to be said of text that holds what is no character; nothing of other text. */
+export function wrongCharacter(text: string): string | undefined {
+  const [wrong] = /[\0\p{Surrogate}]/u.exec(text) ?? [];
+  const code = wrong?.codePointAt(0)?.toString(16).toUpperCase().padStart(4, "0");
+  return code && `expected text of characters, got one with U+${code}`;
+}
+
 /** A picture with its captions. */
 export function sample(key: string, image: ImageInput, captions: readonly string[]): ImageTextPair {
   const [text, ...moreTexts] = captions.map((caption) => caption.trim()).filter((caption) => caption !== "");
   if (text === undefined) return badSample(key, "expected a caption, got none");
-  const wrong = captions.map((caption) => /[\0\p{Surrogate}]/u.exec(caption)?.[0]).find((found) => found !== undefined);
-  if (wrong !== undefined) {
-    const code = (wrong.codePointAt(0) as number).toString(16).toUpperCase().padStart(4, "0");
-    return badSample(key, `expected a caption of characters, got one with U+${code}`);
-  }
+  const wrong = captions.map(wrongCharacter).find((problem) => problem !== undefined);
+  if (wrong !== undefined) return badSample(key, `its caption: ${wrong}`);
   return { key, image, text, ...(moreTexts.length > 0 && { moreTexts }) };
 }
 

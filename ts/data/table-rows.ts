@@ -3,6 +3,7 @@
 import { ClipError, toClipError } from "../../workers/error.js";
 import { describe } from "../describe.js";
 import { undecoded } from "./decode-text.js";
+import { wrongCharacter } from "./sample.js";
 import { type Field, readRows } from "./separated.js";
 import { type Columns, findColumns, list, type TableColumns } from "./table-columns.js";
 
@@ -55,12 +56,9 @@ interface Header extends Columns {
   length: number;
 }
 
-/** Whether text holds characters alone. */
-const isText = (text: string) => !/[\0\p{Surrogate}]/u.test(text);
-
 /** A row that is none; it is called by its picture's name where it has one. */
 function bad(where: string, problem: string, name = ""): TableRow {
-  return { where, name: isText(name) ? name.trim() : "", captions: [], problem };
+  return { where, name: wrongCharacter(name) ? "" : name.trim(), captions: [], problem };
 }
 
 /** A row with all that it should have. */
@@ -68,10 +66,11 @@ function complete(where: string, name: string, captions: readonly unknown[], { e
   const lost = undecoded([name, ...captions], encoding);
   if (lost !== undefined) return bad(where, lost, name);
   if (name.trim() === "") return bad(where, "expected the name of a picture, got none");
-  if (!isText(name)) return bad(where, `expected the name of a picture, got ${list([name])}`);
-  const wrong = captions.find((caption) => typeof caption !== "string");
-  if (wrong !== undefined) return bad(where, `expected captions as text, got ${describe(wrong)}`, name);
+  const other = captions.find((caption) => typeof caption !== "string");
+  if (other !== undefined) return bad(where, `expected captions as text, got ${describe(other)}`, name);
   const texts = (captions as string[]).filter((caption) => caption.trim() !== "");
+  const wrong = [name, ...texts].map(wrongCharacter).find((problem) => problem !== undefined);
+  if (wrong !== undefined) return bad(where, wrong, name);
   if (texts.length === 0) return bad(where, "expected a caption, got none", name);
   return { where, name: name.trim(), captions: texts };
 }
