@@ -26,6 +26,11 @@ export async function allowed(remote: Remote<ClipWorkerApi>): Promise<void> {
   await trainer.logits(embeddings, ["one", "two"]);
   const clip: Clip = await Clip.load(await trainer.exportSafetensors("open_clip"));
   await clip.encodeImage([new ImageData(2, 2), new Uint8Array(), { data: new Uint8Array(12), width: 2, height: 2 }]);
+  for await (const { key, embedding, error } of clip.encodeImages(["a.png"])) {
+    const either: Float32Array | ClipError = error ?? embedding;
+    void [key, either];
+  }
+  for await (const { embedding } of clip.encodeImages(["a.png"], { badImages: "stop" })) void embedding.length;
   const code: ClipErrorCode = new ClipError("disposed", "").code;
   void code;
   const bytes: Promise<Uint8Array> = remote.save("hf");
@@ -44,6 +49,8 @@ export async function refused(): Promise<void> {
   trainer.fit([{ image: new Uint8Array() }]);
   // @ts-expect-error no such option
   trainer.fit([], { learningRate: 1 });
+  // @ts-expect-error the embedding of a bad image
+  for await (const { embedding } of trainer.encodeImages([])) void embedding.length;
   // @ts-expect-error no such layout
   await trainer.exportSafetensors("onnx");
   // @ts-expect-error made by create alone
