@@ -1,10 +1,10 @@
 /** Tars as people have them, against what Python's webdataset makes of them. */
 
-import { type ImageTextPair, webDataset } from "clipwright";
+import { ClipTrainer, type ImageTextPair, webDataset } from "clipwright";
 import { packTar } from "modern-tar";
 import { describe, expect, test } from "vitest";
 import { all, brief } from "../folders";
-import { fixture, inBrowser, json } from "../support";
+import { fixture, inBrowser, json, tinyConfig } from "../support";
 
 const SIGNATURE = "\x89PNG\r\n\x1a\n";
 const encode = (text: string) => new TextEncoder().encode(text);
@@ -72,6 +72,22 @@ describe("the cases", () => {
   ])("%s", async (name, expected) => {
     expect(brief(await all(webDataset(await fixture(`cases/${name}`))))).toEqual(expected);
   });
+});
+
+test("a run goes without names with dots, and says so; with nothing else it ends, and names them", async () => {
+  const [dots, some] = [await fixture("cases/webdataset/dots.tar"), await fixture("cases/webdataset/some-dots.tar")];
+  const trainer = await ClipTrainer.create({ config: tinyConfig, device: "cpu" });
+  const options = { epochs: 1, batchSize: 2, badPairs: "skip" } as const;
+  for await (const { skipped } of trainer.fit(() => webDataset([some, dots]), options)) {
+    expect(skipped?.map(({ key, index }) => [index, key])).toEqual([
+      [1, "Track 2.0 (live)"],
+      [3, "22.05"],
+      [4, "22.06"],
+    ]);
+  }
+  const run = trainer.fit(() => webDataset(dots), options).next();
+  await expect(run).rejects.toThrow(/22\.05\.png, 22\.05\.txt.*22\.06\.png, 22\.06\.txt/);
+  trainer.dispose();
 });
 
 test.each(golden.names.map((each) => [each.members.join(" "), each] as const))("%s", async (_, { members, pairs }) => {

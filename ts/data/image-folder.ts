@@ -109,8 +109,11 @@ async function* readBeside(
   }
 
   if (pictures === 0) throw noPictures(files);
-  for (const left of texts.filter((file) => !used.has(file) && !tableFor(file) && !isNotice(file.path))) {
-    const others = files.filter((file) => file !== left && stemOf(file) === stemOf(left)).map(({ path }) => path);
+  const orphans = texts.filter((file) => !used.has(file) && !tableFor(file) && !isNotice(file.path));
+  const beside = new Map(orphans.map((file): [string, string[]] => [stemOf(file), []]));
+  for (const file of files) beside.get(stemOf(file))?.push(file.path);
+  for (const left of orphans) {
+    const others = (beside.get(stemOf(left)) ?? []).filter((path) => path !== left.path);
     const got = others.length > 0 ? `only ${others.join(", ").slice(0, 200)}` : "no such file";
     yield badSample(splitPath(left.path)[0], `expected a picture for the caption ${left.path}, got ${got}`);
   }

@@ -135,8 +135,9 @@ export async function sendPairs(
     }
     if (chunk.length > 0) await flush();
     if (skipped && skipped.length > 0 && skipped.length === index) {
-      const { message } = skipped[0] as SkippedPair;
-      throw new ClipError("invalid-dataset", `expected pairs that can be used, got ${index} that cannot: ${message}`);
+      const some = skipped.slice(0, 3).map(({ message }) => message);
+      const got = `${index} that cannot: ${some.join("; ")}${index > 3 ? `; and ${index - 3} more` : ""}`;
+      throw new ClipError("invalid-dataset", `expected pairs that can be used, got ${got}`);
     }
     return handle;
   } catch (error) {
