@@ -174,6 +174,13 @@ test.each<[string, (whole: Uint8Array<ArrayBuffer>) => Uint8Array<ArrayBuffer>, 
   await expect(run).rejects.toMatchObject({ code: "invalid-dataset", message: expect.stringMatching(message) });
 });
 
+test("gzip files joined after they were compressed are read, or refused where the platform stops at the first", async () => {
+  const parts = [await gzip(await tarOf("1.png", "1.txt")), await gzip(await tarOf("2.png", "2.txt"))];
+  const run = all(webDataset(joined(...parts)));
+  if (inBrowser) await expect(run).rejects.toMatchObject({ code: "invalid-dataset" });
+  else expect((await run).map(({ key }) => key)).toEqual(["1", "2"]);
+});
+
 test("a gzip file that ends early is refused", async () => {
   const whole = await gzip(await tarOf(entry("1.png", crypto.getRandomValues(new Uint8Array(4000))), "1.txt"));
   await expect(all(webDataset(whole.slice(0, whole.length - 200)))).rejects.toMatchObject({ code: "invalid-dataset" });
