@@ -298,6 +298,31 @@ test("files of every extension that Pillow opens are pictures, whatever is in th
   }
 });
 
+test("what resembles many formats at once is judged in no time", async () => {
+  const repeated = [
+    "<!---->",
+    "<!-- a -->\n",
+    "# ",
+    "P1 # ",
+    "# \n",
+    "<?xml ",
+    "<!doctype svg ",
+    "/* */ ",
+    " ",
+    "\t{",
+    "a/",
+    "<svg:",
+  ];
+  const contents: Contents = { "photo.jpg": photo, "photo.txt": "a photo" };
+  for (const [i, text] of repeated.entries()) {
+    contents[`${i}`] = text.repeat(300);
+    contents[`netpbm${i}`] = `P3 ${text.repeat(300)}`;
+  }
+  expect(brief(await all(imageFolder(await open("files", contents))))).toContainEqual(["photo", "a photo"]);
+  // a pattern that tries again would take longer than any test may
+  expect(brief(await all(webDataset(await shardOf(contents))))).toContainEqual(["photo", "a photo"]);
+});
+
 test("links on disk are followed, but not in circles; pipes are not waited for", async () => {
   if (inBrowser) return;
   const { symlink, mkdir } = await import("node:fs/promises");

@@ -27,7 +27,7 @@ const SIGNATURES: readonly [what: string, ...beginnings: string[]][] = [
 /** The same for what has no fixed beginning; the last is words with spaces between them. */
 const PATTERNS: readonly [what: string, pattern: RegExp][] = [
   ["a video", /^(.{4}ftyp|RIFF.{4}AVI )/s],
-  ["a web page", /^\s*(<!--.*?-->\s*)*<(!doctype\s+html|html|head|body|title|script)\b/is],
+  ["a web page", /^\s*(<!--((?!-->).)*-->\s*)*<(!doctype\s+html|html|head|body|title|script)\b/is],
   ["XML", /^\s*<\?xml\b/],
   ["JSON", /^\s*[{[]\s*["{[\]}\d]/],
   ["text", /^(?=\s*\S+\s+\S)[\P{Cc}\s\u0080-\u009f]*$/u],

@@ -79,10 +79,10 @@ const SIGNATURES: readonly [format: string, ...parts: [at: number, bytes: string
   ["XPM", [0, "/* XPM */"]],
 ];
 
-/** Formats that are text, after a byte order mark and white space. */
+/** Formats that are text. Each pattern fails in one way only: what is tried again and again could take for ever. */
 const TEXTUAL: readonly [format: string, pattern: RegExp][] = [
-  ["SVG", /^(<\?xml[^>]*>|<!--.*?-->|<!doctype\s+svg[^>]*>|\s)*<(\w+:)?svg[\s>/]/is],
-  ["Netpbm", /^P[1-6]\s+(#[^\n]*\s+)*\d+\s+(#[^\n]*\s+)*\d+\s/],
+  ["SVG", /^(<\?xml[^>]*>|<!--((?!-->).)*-->|<!doctype\s+svg[^>]*>|\s)*<(\w+:)?svg[\s>/]/is],
+  ["Netpbm", /^P[1-6]\s+(#[^\n]*\n\s*)*\d+\s+(#[^\n]*\n\s*)*\d+\s/],
   ["Netpbm", /^P7\s+(#|WIDTH|HEIGHT|DEPTH)/],
   ["PFM", /^P[Ff4]\n-?\d+ -?\d+\n/],
   ["XBM", /^\s*(\/\*.*?\*\/\s*)?#define\s+\w*_?width\s+\d/s],
