@@ -6,6 +6,7 @@ use std::path::PathBuf;
 mod adapters;
 mod models;
 mod mutation;
+mod pictures;
 mod preprocess;
 mod tokenizer;
 mod training;

@@ -2,9 +2,9 @@
 
 use std::io::Cursor;
 
-use image::{DynamicImage, ImageDecoder, ImageReader, Limits};
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, Rgba};
 
-use super::RgbImage;
+use super::{RgbImage, foreign, jpeg, webp};
 use crate::error::{ClipError, Result};
 
 /// Longest side and most memory that a decoder may take: a small file can claim a huge picture.
@@ -12,7 +12,8 @@ const MAX_SIDE: u32 = 16_384;
 const MAX_ALLOC: u64 = 512 << 20;
 
 /// Decodes PNG, JPEG, WebP, GIF or BMP as a browser would show it on a white page: first frame, EXIF orientation applied, 16 bit
-/// scaled to 8, transparency over white.
+/// scaled to 8, transparency over white. A file that ends early is refused, as by Pillow; one of a format that is not decoded, by
+/// the format's name.
 ///
 /// # Errors
 /// `undecodable-image`; `image-too-large` for one that claims more pixels than a photograph has.
@@ -26,14 +27,16 @@ pub fn decode(bytes: &[u8]) -> Result<RgbImage> {
         image::ImageError::Limits(e) => too_large(e.to_string()),
         e => undecodable(format!("{} bytes: {e}", bytes.len())),
     };
-    let mut reader = ImageReader::new(Cursor::new(bytes))
-        .with_guessed_format()
-        .map_err(|e| undecodable(format!("{} bytes: {e}", bytes.len())))?;
-    if reader.format().is_none() {
-        let start = String::from_utf8_lossy(&bytes[..bytes.len().min(256)]);
-        let kind = if start.contains("<svg") { "SVG, which has no pixels" } else { "an unknown format" };
-        return Err(undecodable(format!("{} bytes of {kind}", bytes.len())));
-    }
+    let broken = |why: String| undecodable(format!("{} bytes: {why}", bytes.len()));
+    let format = image::guess_format(bytes).ok().filter(ImageFormat::reading_enabled);
+    let format =
+        format.ok_or_else(|| undecodable(format!("{} bytes of {}", bytes.len(), foreign::described(bytes))))?;
+    let whole = match format {
+        ImageFormat::Jpeg => jpeg::whole(bytes).map_err(|why| broken(why.into()))?,
+        ImageFormat::WebP => webp::whole(bytes).map_err(broken)?.into(),
+        _ => bytes.into(),
+    };
+    let mut reader = ImageReader::with_format(Cursor::new(&whole[..]), format);
     let mut limits = Limits::default();
     limits.max_image_width = Some(MAX_SIDE);
     limits.max_image_height = Some(MAX_SIDE);
@@ -49,7 +52,13 @@ pub fn decode(bytes: &[u8]) -> Result<RgbImage> {
     image.apply_orientation(orientation);
     let (width, height) = (image.width() as usize, image.height() as usize);
     let data = if image.color().has_alpha() {
-        image.into_rgba8().pixels().flat_map(|p| over_white(p.0)).collect()
+        let image = image.into_rgba8();
+        // of a bitmap that only reserves its fourth byte: nothing of it would be seen
+        let opaque = format == ImageFormat::Bmp && image.pixels().all(|p| p.0[3] == 0);
+        image
+            .pixels()
+            .flat_map(|&Rgba([r, g, b, a])| if opaque { [r, g, b] } else { over_white([r, g, b, a]) })
+            .collect()
     } else {
         image.into_rgb8().into_raw()
     };

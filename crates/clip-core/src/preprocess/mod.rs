@@ -4,7 +4,10 @@
 mod augment;
 mod config;
 mod decode;
+mod foreign;
+mod jpeg;
 mod resize;
+mod webp;
 
 use serde::{Deserialize, Serialize};
 
@@ -44,19 +47,30 @@ impl RgbImage {
         Ok(Self { width, height, data })
     }
 
-    /// Raw pixels of 3 channels, or of 4 with the transparent ones put over white.
+    /// Raw pixels: gray, gray and alpha, RGB, or RGB and alpha, told by their number; the transparent ones are put over white.
     ///
     /// # Shapes
-    /// - data: `[height, width, 3 or 4]`
+    /// - data: `[height, width, 1 to 4]`
     ///
     /// # Errors
-    /// As [`RgbImage::new`].
+    /// `shape-mismatch` for data of another length, or a side of 0.
     pub fn from_raw(width: usize, height: usize, data: Vec<u8>) -> Result<Self> {
-        if width.checked_mul(height).and_then(|n| n.checked_mul(4)) == Some(data.len()) {
-            let rgb = data.chunks_exact(4).flat_map(|p| over_white([p[0], p[1], p[2], p[3]])).collect();
-            return Self::new(width, height, rgb);
-        }
-        Self::new(width, height, data)
+        let pixels = width.checked_mul(height).filter(|&pixels| pixels > 0);
+        let fits = |channels: &usize| pixels.and_then(|pixels| pixels.checked_mul(*channels)) == Some(data.len());
+        let rgb = match (1..=4).find(fits) {
+            Some(1) => data.iter().flat_map(|&level| [level; 3]).collect(),
+            Some(2) => data.chunks_exact(2).flat_map(|p| over_white([p[0], p[0], p[0], p[1]])).collect(),
+            Some(3) => data,
+            Some(_) => data.chunks_exact(4).flat_map(|p| over_white([p[0], p[1], p[2], p[3]])).collect(),
+            None => {
+                return Err(ClipError::ShapeMismatch {
+                    what: "image".into(),
+                    expected: format!("[{height}, {width}, 1 to 4] with sides of 1 or more"),
+                    got: format!("{} bytes", data.len()),
+                });
+            }
+        };
+        Self::new(width, height, rgb)
     }
 
     /// Pixels in a row.
@@ -269,9 +283,24 @@ mod tests {
     }
 
     #[test]
+    fn raw_pixels_have_one_to_four_values() {
+        for (values, rgb) in [
+            (&[0u8, 200][..], [0, 0, 0, 200, 200, 200]),
+            (&[10, 255, 10, 0], [10, 10, 10, 255, 255, 255]),
+            (&[1, 2, 3, 4, 5, 6], [1, 2, 3, 4, 5, 6]),
+            (&[1, 2, 3, 255, 4, 5, 6, 0], [1, 2, 3, 255, 255, 255]),
+        ] {
+            assert_eq!(RgbImage::from_raw(2, 1, values.to_vec()).unwrap().data(), rgb);
+        }
+    }
+
+    #[test]
     fn images_without_pixels_cannot_be_made() {
         for (width, height, bytes) in [(0, 0, 0), (1, 0, 0), (2, 2, 11), (usize::MAX, usize::MAX, 3)] {
             assert_eq!(RgbImage::new(width, height, vec![0; bytes]).unwrap_err().code(), "shape-mismatch");
+        }
+        for (width, height, bytes) in [(0, 0, 0), (0, 3, 3), (2, 2, 0), (2, 2, 11), (2, 2, 20), (usize::MAX, usize::MAX, 3)] {
+            assert_eq!(RgbImage::from_raw(width, height, vec![0; bytes]).unwrap_err().code(), "shape-mismatch");
         }
         let pixel = RgbImage::new(1, 1, vec![7; 3]).unwrap();
         assert_eq!(Preprocess::check(&pixel).unwrap_err().code(), "image-too-small");

@@ -1,0 +1,50 @@
+//! Whether a WebP is whole, as libwebp finds it: `image-webp`, which decodes it, reserves what a chunk claims, and takes a frame
+//! that lacks its last bytes.
+
+/// Bytes of a chunk's name and size.
+const HEADER: usize = 8;
+/// Bytes of an animation's frame before its own chunks.
+const FRAME: usize = 16;
+
+/// The file up to the end that its header gives; what follows is not looked at. Every chunk lies inside it
+/// (`WebPDemuxInternal` in <https://github.com/webmproject/libwebp/blob/v1.6.0/src/demux/demux.c>).
+///
+/// # Errors
+/// What is wrong, in words.
+pub(super) fn whole(bytes: &[u8]) -> Result<&[u8], String> {
+    let end = size(bytes.get(4..).unwrap_or_default()).map_or(u64::MAX, |size| size + HEADER as u64);
+    let file = usize::try_from(end).ok().and_then(|end| bytes.get(..end)).ok_or_else(|| {
+        let said = if end == u64::MAX { String::new() } else { format!(" of the {end} that its header says") };
+        format!("a WebP that ends early, after {} bytes{said}", bytes.len())
+    })?;
+    check(file.get(HEADER + 4..).unwrap_or_default(), false)?;
+    Ok(file)
+}
+
+/// Goes over the chunks of the file, or of a frame.
+fn check(mut chunks: &[u8], in_frame: bool) -> Result<(), String> {
+    while !chunks.is_empty() {
+        let room = chunks.len().saturating_sub(HEADER) as u64;
+        let claims = size(chunks.get(4..).unwrap_or_default()).unwrap_or(u64::MAX);
+        // odd ones are padded by a byte
+        let padded = claims.saturating_add(claims % 2);
+        if padded > room {
+            let name = String::from_utf8_lossy(&chunks[..chunks.len().min(4)]).trim_end().to_string();
+            return Err(match claims {
+                u64::MAX => format!("a damaged WebP: {} bytes where a chunk should begin", chunks.len()),
+                _ => format!("a damaged WebP: its chunk {name:?} claims {claims} bytes, and {room} are left"),
+            });
+        }
+        let (chunk, rest) = chunks.split_at(HEADER + padded as usize);
+        if chunk.starts_with(b"ANMF") && !in_frame {
+            check(chunk.get(HEADER + FRAME..).ok_or("a damaged WebP: a frame without a picture")?, true)?;
+        }
+        chunks = rest;
+    }
+    Ok(())
+}
+
+/// A little-endian size.
+fn size(bytes: &[u8]) -> Option<u64> {
+    bytes.first_chunk().map(|bytes| u64::from(u32::from_le_bytes(*bytes)))
+}
