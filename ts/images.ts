@@ -8,24 +8,19 @@ import { describe } from "./describe.js";
 import { checkAddress, keyOf } from "./image-address.js";
 import { locate } from "./location.js";
 import { typed } from "./options.js";
-
-/** Pixels row by row, 3 (RGB) or 4 (RGBA) bytes each. `ImageData` is one. */
-export interface RawImage {
-  data: Uint8Array | Uint8ClampedArray;
-  width: number;
-  height: number;
-}
+import { isRawImage, type RawImage, toWirePixels } from "./raw-image.js";
 
 /** What the platform can draw. */
 export type DrawnImage = ImageBitmap | HTMLCanvasElement | OffscreenCanvas | VideoFrame | HTMLVideoElement;
 
 /**
  * An image:
- * - an encoded PNG, JPEG, WebP, GIF (its first frame) or BMP, as bytes or `Blob`;
+ * - an encoded PNG, JPEG, WebP, GIF (its first frame) or BMP, as bytes or `Blob`; in a browser that reads AVIF, HEIC, JPEG XL or
+ *   TIFF, those as well, as it decodes them;
  * - its address, as `URL` or text; in Node its path, as text;
  * - an `<img>`, whose address is read anew, so that it is decoded here as everywhere;
  * - `ImageBitmap`, canvas, `VideoFrame`, `<video>`: as the platform has decoded it;
- * - `ImageData`, or raw pixels.
+ * - `ImageData`, or raw pixels: {@link RawImage}.
  */
 export type ImageInput = string | URL | Bytes | RawImage | HTMLImageElement | DrawnImage;
 
@@ -52,6 +47,13 @@ const DRAWN: ReadonlySet<string> = new Set([
 const isElement = (value: unknown): value is HTMLImageElement => tagOf(value) === "HTMLImageElement";
 const isDrawn = (value: unknown): value is DrawnImage => DRAWN.has(tagOf(value));
 
+/** Pixels of another colour space than sRGB, or of other numbers than bytes: the platform converts them. */
+function isOtherImageData(value: unknown): value is ImageData {
+  if (tagOf(value) !== "ImageData") return false;
+  const { colorSpace, data } = value as ImageData;
+  return (colorSpace ?? "srgb") !== "srgb" || tagOf(data) !== "Uint8ClampedArray";
+}
+
 function ofAddress(address: string): WireImage {
   const place = locate(address);
   return "address" in place ? { url: place.address } : place;
@@ -71,12 +73,8 @@ export async function toWireImage(image: ImageInput): Promise<WireImage> {
     throw new ClipError("invalid-image", "expected an <img> with a src, got one without");
   }
   if (isDrawn(image)) return { bitmap: await toBitmap(image) };
-  if (typeof image === "object" && image !== null && "data" in image && "width" in image && "height" in image) {
-    const { data, width, height } = image;
-    if (ArrayBuffer.isView(data)) {
-      return { data: new Uint8Array(data.buffer, data.byteOffset, data.byteLength), width, height };
-    }
-  }
+  if (isOtherImageData(image)) return { bitmap: await toBitmap(image) };
+  if (isRawImage(image)) return toWirePixels(image);
   throw new ClipError(
     "invalid-image",
     `expected encoded bytes, a Blob, an address, something drawn, ImageData or { data, width, height }, got ${describe(image)}`,
@@ -96,7 +94,7 @@ export async function toNamedImage(image: ImageInput, index: number): Promise<Na
 }
 
 /** A copy of what is drawn, which the worker may take. */
-async function toBitmap(image: DrawnImage): Promise<ImageBitmap> {
+async function toBitmap(image: DrawnImage | ImageData): Promise<ImageBitmap> {
   try {
     return await createImageBitmap(image, { premultiplyAlpha: "none", colorSpaceConversion: "default" });
   } catch (error) {

@@ -19,15 +19,34 @@ export async function readImage(
   if ("failed" in image) throw new ClipError(image.failed.code, image.failed.message);
   if ("encoded" in image) {
     const { encoded } = image;
-    return { encoded: isBlob(encoded) ? await readBlob(encoded) : encoded };
+    return decodable(isBlob(encoded) ? await readBlob(encoded) : encoded);
   }
-  if ("url" in image) return { encoded: await fetchImage(image.url) };
+  if ("url" in image) return decodable(await fetchImage(image.url));
   if ("bitmap" in image) return drawn(image.bitmap);
   if ("path" in image) {
     if (!readPath) throw new ClipError("invalid-image", `expected an address, got the path ${excerpt(image.path)}`);
-    return { encoded: await readPath(image.path) };
+    return decodable(await readPath(image.path));
   }
   return image;
+}
+
+/** Where what some browsers decode and the core does not has its mark: AVIF and HEIC, JPEG XL (two kinds), TIFF (two kinds). */
+const PLATFORMS_OWN = [
+  [4, "ftyp"],
+  [4, "JXL "],
+  [0, "\xff\n"],
+  [0, "II*\0"],
+  [0, "MM\0*"],
+] as const;
+
+/** Bytes for the core, or pixels where only the platform knows the format; where that does not either, the core names it. */
+async function decodable(encoded: Uint8Array): Promise<ReadyImage> {
+  const start = String.fromCharCode(...encoded.subarray(0, 8));
+  const foreign = PLATFORMS_OWN.some(([at, mark]) => start.startsWith(mark, at));
+  if (!foreign || typeof createImageBitmap !== "function") return { encoded };
+  const blob = new Blob([encoded.slice()]);
+  const bitmap = await createImageBitmap(blob, { premultiplyAlpha: "none" }).catch(() => undefined);
+  return bitmap ? drawn(bitmap) : { encoded };
 }
 
 async function readBlob(blob: Blob): Promise<Uint8Array> {
