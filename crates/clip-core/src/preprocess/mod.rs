@@ -299,7 +299,9 @@ mod tests {
         for (width, height, bytes) in [(0, 0, 0), (1, 0, 0), (2, 2, 11), (usize::MAX, usize::MAX, 3)] {
             assert_eq!(RgbImage::new(width, height, vec![0; bytes]).unwrap_err().code(), "shape-mismatch");
         }
-        for (width, height, bytes) in [(0, 0, 0), (0, 3, 3), (2, 2, 0), (2, 2, 11), (2, 2, 20), (usize::MAX, usize::MAX, 3)] {
+        for (width, height, bytes) in
+            [(0, 0, 0), (0, 3, 3), (2, 2, 0), (2, 2, 11), (2, 2, 20), (usize::MAX, usize::MAX, 3)]
+        {
             assert_eq!(RgbImage::from_raw(width, height, vec![0; bytes]).unwrap_err().code(), "shape-mismatch");
         }
         let pixel = RgbImage::new(1, 1, vec![7; 3]).unwrap();

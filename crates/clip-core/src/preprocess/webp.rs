@@ -17,12 +17,13 @@ pub(super) fn whole(bytes: &[u8]) -> Result<&[u8], String> {
         let said = if end == u64::MAX { String::new() } else { format!(" of the {end} that its header says") };
         format!("a WebP that ends early, after {} bytes{said}", bytes.len())
     })?;
-    check(file.get(HEADER + 4..).unwrap_or_default(), false)?;
+    check(file.get(HEADER + 4..).unwrap_or_default(), None)?;
     Ok(file)
 }
 
-/// Goes over the chunks of the file, or of a frame.
-fn check(mut chunks: &[u8], in_frame: bool) -> Result<(), String> {
+/// Goes over the chunks of the file, or of a frame of the size given.
+fn check(mut chunks: &[u8], frame: Option<[u32; 2]>) -> Result<(), String> {
+    let mut after_alpha = false;
     while !chunks.is_empty() {
         let room = chunks.len().saturating_sub(HEADER) as u64;
         let claims = size(chunks.get(4..).unwrap_or_default()).unwrap_or(u64::MAX);
@@ -36,9 +37,25 @@ fn check(mut chunks: &[u8], in_frame: bool) -> Result<(), String> {
             });
         }
         let (chunk, rest) = chunks.split_at(HEADER + padded as usize);
-        if chunk.starts_with(b"ANMF") && !in_frame {
-            check(chunk.get(HEADER + FRAME..).ok_or("a damaged WebP: a frame without a picture")?, true)?;
+        let data = &chunk[HEADER..];
+        if chunk.starts_with(b"ANMF") && frame.is_none() {
+            let (size, chunks) = data.split_at_checked(FRAME).ok_or("a damaged WebP: a frame without a picture")?;
+            let side = |at: usize| 1 + u32::from_le_bytes([size[at], size[at + 1], size[at + 2], 0]);
+            check(chunks, Some([side(6), side(9)]))?;
         }
+        let lossy = chunk.starts_with(b"VP8 ");
+        if after_alpha && !lossy {
+            return Err("a damaged WebP: transparency without colours".into());
+        }
+        if let (true, Some([width, height])) = (lossy, frame) {
+            let side = |at: usize| data.get(at..at + 2).map(|b| u32::from(u16::from_le_bytes([b[0], b[1]])) & 0x3fff);
+            if (side(6), side(8)) != (Some(width), Some(height)) {
+                return Err(format!(
+                    "a damaged WebP: a frame of {width}×{height} that holds a picture of another size"
+                ));
+            }
+        }
+        after_alpha = chunk.starts_with(b"ALPH");
         chunks = rest;
     }
     Ok(())
