@@ -55,12 +55,10 @@ export function toWirePixels(image: RawImage): WireImage {
       );
     }
   }
-  const channels = "channels" in image ? [image.channels as number] : [1, 2, 3, 4];
+  const channels = "channels" in image ? [image.channels as number] : [3, 1, 2, 4];
   if (!channels.some((channels) => channels <= 4 && width * height * channels === data.length)) {
-    throw new ClipError(
-      "shape-mismatch",
-      `shape mismatch: image: expected ${width}×${height} pixels of ${channels.length > 1 ? "1 to 4" : channels} values, got ${data.length} bytes`,
-    );
+    const expected = `[${height}, ${width}, ${channels[0]}]${channels.length > 1 ? ", or 1, 2 or 4 values a pixel" : ""}`;
+    throw new ClipError("shape-mismatch", `shape mismatch: image: expected ${expected}, got ${data.length} bytes`);
   }
   return { data: toBytes(data), width, height };
 }

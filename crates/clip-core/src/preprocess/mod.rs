@@ -65,7 +65,7 @@ impl RgbImage {
             None => {
                 return Err(ClipError::ShapeMismatch {
                     what: "image".into(),
-                    expected: format!("[{height}, {width}, 1 to 4] with sides of 1 or more"),
+                    expected: format!("[{height}, {width}, 3] with sides of 1 or more, or 1, 2 or 4 values a pixel"),
                     got: format!("{} bytes", data.len()),
                 });
             }
