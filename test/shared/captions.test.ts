@@ -1,9 +1,16 @@
 /** Captions in every encoding, from every place that they are read from. */
 
-import { type CaptionOptions, captionTable, type ImageTextPair, imageFolder, webDataset } from "clipwright";
+import {
+  type CaptionOptions,
+  ClipTrainer,
+  captionTable,
+  type ImageTextPair,
+  imageFolder,
+  webDataset,
+} from "clipwright";
 import { packTar } from "modern-tar";
 import { describe, expect, test } from "vitest";
-import { fixture, json } from "../support";
+import { colourPairs, fixture, json, tinyConfig } from "../support";
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
@@ -152,4 +159,17 @@ test("captions that were laid here as users had them", async () => {
     "café in München",
   ]);
   expect(await outcome(webDataset(await fixture("cases/webdataset/utf16-caption.tar")))).toEqual(["a red square"]);
+});
+
+test("captions that are given as text hold characters, too", async () => {
+  const [first, second] = colourPairs(2);
+  const trainer = await ClipTrainer.create({ config: tinyConfig, device: "cpu" });
+  const pairs = [first, { ...first, text: "a\0b" }, { ...first, text: "a", moreTexts: ["\ud83d"] }, second];
+  const options = { epochs: 1, batchSize: 2, badPairs: "skip" } as const;
+  const { value } = await trainer.fit(pairs as ImageTextPair[], options).next();
+  expect(value?.skipped).toMatchObject([
+    { index: 1, code: "invalid-dataset", message: expect.stringMatching(/U\+0000/) },
+    { index: 2, code: "invalid-dataset", message: expect.stringMatching(/U\+D83D/) },
+  ]);
+  trainer.dispose();
 });

@@ -94,6 +94,14 @@ test.each<[text: string, expected: (string | RegExp)[]]>([
   ],
   ['file_name,text\na.png,"a" \nb.png,"b"\t\n', ["a.png: a", "b.png: b"]],
   ['file_name,text\na.png,"', ["row 2: expected whole quotes"]],
+  [
+    'file_name,text\na.png,"open\nb.png,b"\nc.png,c\n',
+    ['row 2: expected whole quotes, got a row in quotes: "b.png,b"', "c.png: c"],
+  ],
+  [
+    'file_name,text\na.png,"a cat, big\nand black, on a mat.\nYes, it is"\n',
+    ["a.png: a cat, big\nand black, on a mat.\nYes, it is"],
+  ],
   // several captions of one picture
   [
     "file_name,text\na.png,a\nb.png,b\na.png,c\na.png,\n",

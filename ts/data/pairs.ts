@@ -9,6 +9,7 @@ import { keyOf } from "../image-address.js";
 import { type ImageInput, toWireImage } from "../images.js";
 import { got, type Kind } from "../options.js";
 import type { WorkerClient } from "../worker-client.js";
+import { wrongCharacter } from "./sample.js";
 
 /** A picture and what it shows. */
 export interface ImageTextPair {
@@ -92,6 +93,8 @@ async function toWirePair(pair: ImageTextPair): Promise<WirePair> {
     if (texts.some((text) => typeof text !== "string")) {
       throw new ClipError("invalid-dataset", `expected { image, text: string }, got text: ${describe(wrong)}`);
     }
+    const lost = texts.map((text) => wrongCharacter(text)).find((problem) => problem !== undefined);
+    if (lost !== undefined) throw new ClipError("invalid-dataset", lost);
     return { image: await toWireImage(pair.image), texts, ...named };
   } catch (error) {
     // refused or left out over there, with those whose image cannot be decoded

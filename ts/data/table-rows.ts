@@ -54,7 +54,18 @@ function findSeparator(text: string, format: TableFormat): string {
 /** What a table's header says. */
 interface Header extends Columns {
   length: number;
+  separator: string;
 }
+
+/** A line in quotes that reads like a row: a quote that was never closed took it in. */
+const rowWithin = (text: string, { image, length, separator }: Header): string | undefined =>
+  text
+    .split(/\r\n|\r|\n/)
+    .slice(1)
+    .find((line) => {
+      const fields = line.split(separator);
+      return fields.length >= length && /^[^\s"]+\.[a-z0-9]{2,4}$/i.test((fields[image] as string).trim());
+    });
 
 /** A row that is none; it is called by its picture's name where it has one. */
 function bad(where: string, problem: string, name = ""): TableRow {
@@ -89,6 +100,9 @@ function ofFields(where: string, row: readonly Field[], header: Header, format: 
     return bad(where, undecoded(texts, format.encoding) ?? quotes ?? fields, name);
   }
   const [image, caption] = [row[header.image] as Field, row[header.caption] as Field];
+  const within = rowWithin(caption.text, header);
+  if (within !== undefined)
+    return bad(where, `expected whole quotes, got a row in quotes: ${list([within])}`, image.text);
   const value = caption.text.trim();
   if (!caption.quoted && MISSING.test(value)) {
     return bad(where, `expected a caption, got ${value}, which means none; in quotes it is one`, image.text);
@@ -114,7 +128,7 @@ function* ofSeparated(text: string, format: TableFormat): Generator<TableRow, vo
     const names = row.map(({ text }) => text.trim());
     const lost = undecoded(names, format.encoding);
     if (lost !== undefined) throw new ClipError("invalid-dataset", lost);
-    header = { ...findColumns(names, format), length: names.length };
+    header = { ...findColumns(names, format), length: names.length, separator: between };
   }
   if (!header) findColumns([], format);
 }
