@@ -31,7 +31,10 @@ import { type LabelOptions, ZeroShotClassifier } from "./zero-shot.js";
 export interface LoadOptions extends ServerOptions {
   /** @default "auto" */
   device?: DeviceChoice;
-  /** Which towers; only their bytes are fetched. @default "both" */
+  /**
+   * Which towers; only their bytes are fetched. Of `both`, weights of one tower alone load with that one, and `info.warnings` says so.
+   * @default "both"
+   */
   towers?: Towers;
   /**
    * `"auto"` keeps half-precision weights as they are stored, where the device can, and widens them at each use: half the
@@ -213,7 +216,11 @@ export abstract class Encoder {
     return { ...embeddings(matrix), warnings };
   }
 
-  /** Similarities of embeddings, or of images and texts, scaled by the learned temperature, and what they say. */
+  /**
+   * Similarities of embeddings, or of images and texts, scaled by the learned temperature, and what they say.
+   *
+   * @throws ClipError `missing-tensor` where the weights came without a temperature, and as `encodeImage` and `encodeText`
+   */
   async logits(
     images: Embeddings | Parameters<Encoder["encodeImage"]>[0],
     texts: Embeddings | Parameters<Encoder["encodeText"]>[0],

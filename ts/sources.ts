@@ -39,6 +39,9 @@ const CHECKPOINT_FILE = /\.(json|txt|safetensors|bin|pt|pth|ckpt)$/;
 /** How deep a model is looked for in a directory: the Hub's cache has it under `snapshots/<commit>`. */
 const DEPTH = 3;
 
+/** Characters of the longest path that any system has. */
+const LONGEST_PATH = 4096;
+
 const HUB_ID = /^[A-Za-z0-9][\w.-]*\/[A-Za-z0-9][\w.-]*$/;
 
 /** What is in a directory, by a method that TypeScript's library lacks in some of its versions. */
@@ -57,7 +60,14 @@ function ofText(text: string, options: ServerOptions): WireSource {
   }
   if (/^file:/i.test(text)) return { kind: "path", path: pathOf(new URL(text)) };
   if (/^[a-z][a-z0-9+.-]+:\/\//i.test(text)) return ofAddress(text, headers);
-  if (text === "") throw new ClipError("invalid-source", 'expected a Hub id, an address or a path, got ""');
+  if (text === "" || text.length > LONGEST_PATH || /[\n\0]|^(data|blob):/i.test(text)) {
+    const got = JSON.stringify(text.slice(0, 200));
+    const more = text.length > 200 ? ` and ${text.length - 200} more characters` : "";
+    throw new ClipError(
+      "invalid-source",
+      `expected a Hub id, an address or a path, got ${got}${more}; files' contents are given as bytes, Blobs, or { weights, config }`,
+    );
+  }
   if (typeof location === "undefined") return { kind: "path", path: text };
   const place = ofAddress(text, headers);
   return /^[./]/.test(text) ? place : { ...place, relative: text };

@@ -221,7 +221,10 @@ export async function openModel(
   assets: Assets,
 ): Promise<OpenedModel> {
   // asked for at once, where asking takes time
-  const [source] = await Promise.all([oneModel(place, isWeights), place.only ?? place.text("config.json")]);
+  const [source] = await Promise.all([
+    oneModel(place, isWeights, context.warn),
+    place.only ?? place.text("config.json"),
+  ]);
   const headers = new wasm.Headers();
   const { files, side } = await openFiles(source, headers, wasm, request.towers);
   const foreign = side.tokenizer !== undefined && !isClipTokenizer(side.tokenizer);

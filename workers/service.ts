@@ -160,6 +160,7 @@ export class ClipService implements ClipWorkerApi {
     let totalBytes = 0;
     const context: ReadContext = {
       signal: abort.signal,
+      warn: (warning) => this.#warnings.push(warning),
       progress: (event) => {
         totalBytes = event.totalBytes;
         throttle.send(event);

@@ -99,6 +99,12 @@ describe("a picked folder", () => {
     await isRight(await load(list.reverse()));
   });
 
+  test("with a model of its own and others below says which it took", async () => {
+    const clip = await load([...(await model("run/")), ...(await other("run/b/")), ...(await other("run/a/x/"))]);
+    expect(clip.info.warnings).toEqual(["the model of run itself was loaded, not those below: a/x, b"]);
+    await isRight(clip);
+  });
+
   test("with two models is refused, naming them", async () => {
     const error = await failure(load([...(await model("both/a/")), ...(await other("both/b/"))]));
     expect(error.code).toBe("invalid-source");
@@ -265,6 +271,18 @@ describe("on a server", () => {
     expect(error.code).toBe("invalid-source");
     expect(error.message).toMatch(/runs\/none.* was taken for a Hub id, owner\/model: did you mean \.\/runs\/none\?/);
     if (!inBrowser) expect(error.message).toContain("there is no folder runs/none here");
+    for (const name of [
+      "",
+      `data:;base64,${"A".repeat(9_999)}`,
+      "x".repeat(9_999),
+      '{\n"vision_config": {}}',
+      "blob:http://x/1",
+    ]) {
+      const { code, message } = await failure(load(name));
+      expect(code).toBe("invalid-source");
+      expect(message).toMatch(/expected a Hub id, an address or a path, got "/);
+      expect(message.length).toBeLessThan(400);
+    }
     for (const name of ["clip-vit-base", "a/b/c"]) {
       const { message } = await failure(load(name, { cache: false }));
       expect(message).toMatch(/a Hub id has the form owner\/model/);

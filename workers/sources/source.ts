@@ -15,6 +15,8 @@ export interface SourceFile {
 export interface ReadContext {
   signal: AbortSignal;
   progress(event: LoadProgress): void;
+  /** Tells the user of what is loaded all the same. */
+  warn(warning: string): void;
 }
 
 /** A place with files in it. */

@@ -2,6 +2,7 @@
 
 import { ClipError } from "../error.js";
 import type { AdapterFile } from "../protocol.js";
+import { FileListSource } from "./blobs.js";
 import type { Source, SourceFile } from "./source.js";
 import { parseJson } from "./text.js";
 
@@ -82,29 +83,42 @@ function folderOfModules(text: string): string {
 
 const within = (source: Source, folder: string) => (folder === "" ? source : new Within(source, folder));
 
+function naming(folders: readonly string[]): string {
+  const more = folders.length > MOST_NAMED ? ` and ${folders.length - MOST_NAMED} more` : "";
+  return folders.slice(0, MOST_NAMED).join(", ") + more;
+}
+
 /**
  * The source itself where it holds what is wanted; else the one folder in it that does, of sentence-transformers that which its
- * `modules.json` names.
+ * `modules.json` names. `warn` is told of other models in folders that were picked along.
  *
  * @throws ClipError `invalid-source` naming the folders where there are several
  */
-export async function oneModel(source: Source, isWanted: (name: string) => boolean): Promise<Source> {
+export async function oneModel(
+  source: Source,
+  isWanted: (name: string) => boolean,
+  warn?: (warning: string) => void,
+): Promise<Source> {
   if (source.only !== undefined) return source;
   const modules = isWanted === isWeights ? await source.text("modules.json") : undefined;
   if (modules !== undefined) return within(source, folderOfModules(modules));
   const names = await source.list();
-  // a server tells no names
-  if (names === undefined || names.some(isWanted)) return source;
+  const isHere = names?.some(isWanted);
+  // a server tells no names; a folder on disk was named, and what lies below is not looked through
+  if (names === undefined || (isHere && !(source instanceof FileListSource))) return source;
   const paths = (await source.tree()) ?? [];
   const having = (is: (name: string) => boolean) =>
     [...new Set(paths.filter((path) => is(nameOf(path))).map(folderOf))].sort();
   const folders = having(isWanted);
+  if (isHere) {
+    const below = folders.filter((folder) => folder !== "");
+    if (below.length > 0) warn?.(`the model of ${source.label} itself was loaded, not those below: ${naming(below)}`);
+    return source;
+  }
   if (folders.length > 1) {
-    const named = folders.slice(0, MOST_NAMED).join(", ");
-    const more = folders.length > MOST_NAMED ? ` and ${folders.length - MOST_NAMED} more` : "";
     throw new ClipError(
       "invalid-source",
-      `${source.label}: expected the files of one model, got ${folders.length} folders with weights: ${named}${more}; give one of them`,
+      `${source.label}: expected the files of one model, got ${folders.length} folders with weights: ${naming(folders)}; give one of them`,
     );
   }
   // without weights, where the rest lies, so that the message can say what is missing there
