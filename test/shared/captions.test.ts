@@ -161,6 +161,14 @@ test("captions that were laid here as users had them", async () => {
   expect(await outcome(webDataset(await fixture("cases/webdataset/utf16-caption.tar")))).toEqual(["a red square"]);
 });
 
+test("a long text is looked into no further than is needed to say what it is", async () => {
+  const read = sources.folder as NonNullable<(typeof sources)[string]>;
+  const long = ascii("caf\xe9 in M\xfcnchen ".repeat(1e5), "");
+  expect(await outcome(read(none, long, "", {}))).toEqual([expect.stringContaining("probably windows-1252")]);
+  const kanji = concat(...Array.from({ length: 3e4 }, () => Uint8Array.of(0x93, 0x8c, 0x8b, 0x9e, 0x20)));
+  expect(await outcome(read(none, kanji, "", {}))).toEqual([expect.stringContaining("probably shift_jis")]);
+});
+
 test("captions that are given as text hold characters, too", async () => {
   const [first, second] = colourPairs(2);
   const trainer = await ClipTrainer.create({ config: tinyConfig, device: "cpu" });

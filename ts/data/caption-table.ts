@@ -69,8 +69,12 @@ async function ofRows(key: string, texts: readonly string[], find: FindImage): P
 }
 
 /**
- * Reads the pairs of a csv, tsv or `.jsonl` table, which names a picture and a caption in each row. Several rows of the same
- * picture are several captions of it.
+ * Reads the pairs of a table that names a picture and a caption in each row: separated values under a header (csv, tsv, with
+ * any separator), or JSON, one object a line or an array of them; gzipped or not. Several rows of the same picture are several
+ * captions of it. Names are those of files, whatever characters they have; whole addresses are addresses.
+ *
+ * A row that is not what its header says, whose quotes are broken, that has no caption or cannot be decoded is a pair with an
+ * `error`, which names the row: `fit` stops at it, or goes without it. Rows are counted as spreadsheets do, the header first.
  *
  * @throws ClipError `invalid-dataset` for a table that cannot be read or lacks the columns, `invalid-source`,
  * `source-unreadable`

@@ -55,8 +55,21 @@ function guessWide(bytes: Uint8Array): string | undefined {
   return undefined;
 }
 
-/** Name of the encoding that bytes are probably in, where they are not in the one that was expected; nothing where none seems likely. */
-export function guessEncoding(bytes: Uint8Array): string | undefined {
+/** Bytes that are looked at, up to the end of a word. */
+const MOST = 1 << 16;
+
+function headOf(bytes: Uint8Array): Uint8Array {
+  const head = bytes.subarray(0, MOST);
+  const end = Math.max(head.lastIndexOf(0x20), head.lastIndexOf(0x0a));
+  return bytes.length <= MOST ? bytes : head.subarray(0, end + 1);
+}
+
+/**
+ * Name of the encoding that bytes are probably in, where they are not in the one that was expected; nothing where none seems
+ * likely.
+ */
+export function guessEncoding(all: Uint8Array): string | undefined {
+  const bytes = headOf(all);
   if (bytes.includes(0)) return guessWide(bytes);
   const raw = Array.from(bytes, (byte) => String.fromCharCode(byte)).join("");
   if (raw.includes("\x1b$")) return "iso-2022-jp";
