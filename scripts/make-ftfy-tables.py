@@ -4,6 +4,7 @@
 """
 
 import re
+import unicodedata
 from pathlib import Path
 
 import ftfy
@@ -36,6 +37,23 @@ def compact(pattern: str) -> str:
     return "".join(out)
 
 
+# Python's classes as the regex crate spells them: its own \\w has combining marks and lacks numbers such as ² and ½, its own \\s
+# lacks the separators 1C to 1F
+CLASSES = {r"\w": r"[\p{L}\p{N}_]", r"\s": r"[\s\x1c-\x1f]"}
+for code in range(0x110000):
+    char = chr(code)
+    is_word = unicodedata.category(char)[0] in "LN" or char == "_"
+    assert bool(re.match(r"\w", char)) == is_word, hex(code)
+    is_space = unicodedata.category(char) in ("Zs", "Zl", "Zp") or char in "\t\n\v\f\r\x1c\x1d\x1e\x1f\x85"
+    assert bool(re.match(r"\s", char)) == is_space, hex(code)
+
+
+def with_pythons_classes(pattern: str) -> str:
+    # none of ftfy's stands within another class, and it has no other
+    assert not re.search(r"\\[dDwWsSbB]", re.sub(r"\\[ws]", "", pattern)), pattern
+    return re.sub(r"\\[ws]", lambda found: CLASSES[found.group()], pattern)
+
+
 def rust(text: str) -> str:
     def escape(char: str) -> str:
         if char in '"\\':
@@ -52,10 +70,10 @@ expressions = [
     ORIGIN,
     "",
     "/// Character sequences that hardly occur but by a wrong decoding (`ftfy.badness.BADNESS_RE`).",
-    f"pub(super) const BADNESS: &str = {rust(compact(badness.BADNESS_RE.pattern))};",
+    f"pub(super) const BADNESS: &str = {rust(with_pythons_classes(compact(badness.BADNESS_RE.pattern)))};",
     "",
     "/// What looks like UTF-8 read as a single-byte encoding (`ftfy.chardata.UTF8_DETECTOR_RE`) …",
-    f"pub(super) const UTF8_DETECTOR: &str = {rust(detector[lookbehind.end():])};",
+    f"pub(super) const UTF8_DETECTOR: &str = {rust(with_pythons_classes(detector[lookbehind.end():]))};",
     "",
     "/// … unless one of these stands before it (that expression's look-behind).",
     f"pub(super) const UTF8_CONTINUATION_STRICT: &str = {rust(lookbehind.group(1))};",

@@ -11,7 +11,7 @@ export interface CheckpointParts {
   weights: Bytes | readonly Bytes[];
   /** `config.json`, `open_clip_config.json`, or a `ClipConfig`. */
   config?: string | object;
-  /** `preprocessor_config.json`, or a `PreprocessConfig`; goes before what the config says. */
+  /** `processor_config.json`, `preprocessor_config.json`, or a `PreprocessConfig`; goes before what the config says. */
   preprocess?: string | object;
   /** `tokenizer.json`. */
   tokenizer?: string | object;
@@ -19,6 +19,12 @@ export interface CheckpointParts {
   tokenizerConfig?: string | object;
   /** `merges.txt`, where there is no `tokenizer.json`. */
   merges?: string | Bytes;
+  /** `vocab.json` beside `merges`: it may number more tokens than they make. */
+  vocab?: string | object;
+  /** `special_tokens_map.json`. */
+  specialTokens?: string | object;
+  /** `added_tokens.json`. */
+  addedTokens?: string | object;
 }
 
 /** Whether a value is bytes of a file, in memory or not. */
@@ -36,9 +42,24 @@ const PARTS = {
   tokenizer: JSON_FILE,
   tokenizerConfig: JSON_FILE,
   merges: { expected: "the text of a merges.txt, or its bytes", accepts: isText },
+  vocab: JSON_FILE,
+  specialTokens: JSON_FILE,
+  addedTokens: JSON_FILE,
 } satisfies Schema<CheckpointParts>;
 
 const OWN_TRANSFORM: OwnTransform = "preprocess.json";
+
+/** Name of the file that each part stands for. */
+const NAMES = {
+  config: "config.json",
+  preprocess: OWN_TRANSFORM,
+  tokenizer: "tokenizer.json",
+  tokenizerConfig: "tokenizer_config.json",
+  merges: "merges.txt",
+  vocab: "vocab.json",
+  specialTokens: "special_tokens_map.json",
+  addedTokens: "added_tokens.json",
+} satisfies Record<Exclude<keyof CheckpointParts, "weights">, string>;
 
 /** Contents of a file as they cross to the worker. */
 export const fileData = (bytes: Bytes): Blob | Uint8Array => (isBlob(bytes) ? bytes : toBytes(bytes));
@@ -61,7 +82,7 @@ export function toJson(name: string, value: object): string {
 
 /** The files under their published names. */
 export function partFiles(parts: CheckpointParts): NamedFile[] {
-  const { weights, config, preprocess, tokenizer, tokenizerConfig, merges } = checked("a checkpoint", parts, PARTS);
+  const { weights, ...others } = checked("a checkpoint", parts, PARTS);
   const list = Array.isArray(weights) ? (weights as readonly Bytes[]) : [weights as Bytes];
   const wrong = list.findIndex((bytes) => !isFileBytes(bytes));
   if (list.length === 0 || wrong !== -1) {
@@ -75,13 +96,9 @@ export function partFiles(parts: CheckpointParts): NamedFile[] {
     const weight_map = Object.fromEntries(list.map((_, i) => [`shard ${i}`, shard(i)]));
     files.push({ name: "model.safetensors.index.json", data: textData("weights", { weight_map }) });
   }
-  const named: [string, string | object | undefined][] = [
-    ["config.json", config],
-    [OWN_TRANSFORM, preprocess],
-    ["tokenizer.json", tokenizer],
-    ["tokenizer_config.json", tokenizerConfig],
-    ["merges.txt", merges],
-  ];
-  for (const [name, value] of named) if (value !== undefined) files.push({ name, data: textData(name, value) });
+  for (const [part, name] of Object.entries(NAMES)) {
+    const value = others[part as keyof typeof NAMES];
+    if (value !== undefined) files.push({ name, data: textData(name, value) });
+  }
   return files;
 }

@@ -16,14 +16,21 @@ const GAP = 1 << 16;
 
 const OWN_TRANSFORM: OwnTransform = "preprocess.json";
 
-/** A checkpoint's small files. */
+/** A checkpoint's small files, by what the core calls them. */
 interface SideFiles {
   config?: string;
+  processor?: string;
   preprocess?: string;
-  merges?: string;
   tokenizer?: string;
   tokenizerConfig?: string;
+  merges?: string;
+  vocab?: string;
+  specialTokens?: string;
+  addedTokens?: string;
 }
+
+/** How a checkpoint is opened. */
+type OpenRequest = Pick<LoadRequest, "towers" | "reference" | "dtype" | "maxTensorBytes">;
 
 /** A model, and the tokenizer that the core does not have. */
 export interface OpenedModel {
@@ -60,29 +67,50 @@ function isModelConfig(text: string): boolean {
 }
 
 /** The transform: the caller's own, or the publisher's. OpenCLIP's is in its config, whatever lies beside it. */
-async function readTransform(source: Source, config: string | undefined): Promise<string | undefined> {
-  if ((await source.list())?.includes(OWN_TRANSFORM)) return source.text(OWN_TRANSFORM);
-  return config !== undefined && !isHf(config) ? undefined : source.text("preprocessor_config.json");
+async function readTransform(
+  source: Source,
+  config: string | undefined,
+): Promise<Pick<SideFiles, "processor" | "preprocess">> {
+  if ((await source.list())?.includes(OWN_TRANSFORM)) return named({ preprocess: await source.text(OWN_TRANSFORM) });
+  if (config !== undefined && !isHf(config)) return {};
+  const [processor, preprocess] = await Promise.all([
+    source.text("processor_config.json"),
+    source.text("preprocessor_config.json"),
+  ]);
+  return named({ processor, preprocess });
+}
+
+/** A tokenizer's files. Hugging Face names special and added tokens in files of their own where its config lacks them. */
+async function readTokenizer(source: Source, config: string | undefined): Promise<SideFiles> {
+  const [tokenizer, tokenizerConfig] = await Promise.all([
+    source.text("tokenizer.json"),
+    source.text("tokenizer_config.json"),
+  ]);
+  const isOpenClips = config !== undefined && !isHf(config) && !config.includes('"hf_tokenizer_name"');
+  const complete = isOpenClips || tokenizerConfig?.includes('"added_tokens_decoder"');
+  const [merges, vocab, specialTokens, addedTokens] = await Promise.all([
+    tokenizer === undefined ? source.text("merges.txt") : undefined,
+    tokenizer === undefined && !isOpenClips ? source.text("vocab.json") : undefined,
+    complete ? undefined : source.text("special_tokens_map.json"),
+    complete ? undefined : source.text("added_tokens.json"),
+  ]);
+  return named({ tokenizer, tokenizerConfig, merges, vocab, specialTokens, addedTokens });
+}
+
+/** Without what is not there. */
+function named(files: { [name in keyof SideFiles]: string | undefined }): SideFiles {
+  return Object.fromEntries(Object.entries(files).filter(([, text]) => text !== undefined));
 }
 
 async function readSideFiles(source: Source, towers: LoadRequest["towers"]): Promise<SideFiles> {
   const found = await source.text("config.json");
   const config =
     found !== undefined && isModelConfig(found) ? found : ((await source.text("open_clip_config.json")) ?? found);
-  const texts = towers !== "image";
-  const [preprocess, tokenizer, tokenizerConfig] = await Promise.all([
+  const [transform, tokenizer] = await Promise.all([
     readTransform(source, config),
-    texts ? source.text("tokenizer.json") : undefined,
-    texts ? source.text("tokenizer_config.json") : undefined,
+    towers === "image" ? {} : readTokenizer(source, config),
   ]);
-  const merges = texts && tokenizer === undefined ? await source.text("merges.txt") : undefined;
-  return {
-    ...(config !== undefined && { config }),
-    ...(preprocess !== undefined && { preprocess }),
-    ...(merges !== undefined && { merges }),
-    ...(tokenizer !== undefined && { tokenizer }),
-    ...(tokenizerConfig !== undefined && { tokenizerConfig }),
-  };
+  return { ...named({ config }), ...transform, ...tokenizer };
 }
 
 /** Names of the shards that an index lists. */
@@ -211,12 +239,34 @@ async function pour(opening: Opening, files: SourceFile[], context: ReadContext)
   }
 }
 
+/** Checks all but the weights; of a tokenizer that is not CLIP's the core is not told. */
+function openSideFiles(
+  wasm: EncodingWasm,
+  headers: Headers,
+  side: SideFiles,
+  foreign: boolean,
+  request: OpenRequest,
+  device: Device,
+): Opening {
+  const { config, processor, preprocess } = side;
+  const files = new wasm.SideFiles();
+  try {
+    for (const [name, text] of Object.entries(foreign ? named({ config, processor, preprocess }) : side)) {
+      files.set(name, text);
+    }
+    const { reference, towers, dtype, maxTensorBytes } = request;
+    return wasm.Opening.open(headers, files, reference, towers, dtype, maxTensorBytes, device);
+  } finally {
+    files.free();
+  }
+}
+
 /** Loads a model; nothing of it is left where it fails. */
 export async function openModel(
   wasm: EncodingWasm,
   device: Device,
   place: Source,
-  request: Pick<LoadRequest, "towers" | "reference" | "dtype" | "maxTensorBytes">,
+  request: OpenRequest,
   context: ReadContext,
   assets: Assets,
 ): Promise<OpenedModel> {
@@ -227,26 +277,14 @@ export async function openModel(
   ]);
   const headers = new wasm.Headers();
   const { files, side } = await openFiles(source, headers, wasm, request.towers);
-  const foreign = side.tokenizer !== undefined && !isClipTokenizer(side.tokenizer);
-  const opening = wasm.Opening.open(
-    headers,
-    side.config,
-    side.preprocess,
-    side.merges,
-    foreign ? undefined : side.tokenizer,
-    side.tokenizerConfig,
-    request.reference,
-    request.towers,
-    request.dtype,
-    request.maxTensorBytes,
-    device,
-  );
+  const foreign = side.tokenizer !== undefined && !isClipTokenizer(side.tokenizer) ? side.tokenizer : undefined;
+  const opening = openSideFiles(wasm, headers, side, foreign !== undefined, request, device);
   try {
-    const reference = foreign ? undefined : opening.wantsPublishedMerges();
-    if (reference !== undefined) opening.setMerges(await assets.merges(), reference);
-    const tokenizer = foreign
-      ? await ForeignTokenizer.open(side.tokenizer ?? "", side.tokenizerConfig, assets.tokenizers)
-      : undefined;
+    if (foreign === undefined && opening.wantsPublishedMerges) opening.setMerges(await assets.merges());
+    const tokenizer =
+      foreign === undefined
+        ? undefined
+        : await ForeignTokenizer.open({ ...side, tokenizer: foreign }, opening, wasm.cleanText, assets.tokenizers);
     await pour(opening, files, context);
     return { model: opening.finish(), tokenizer };
   } catch (error) {

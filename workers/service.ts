@@ -186,7 +186,7 @@ export class ClipService implements ClipWorkerApi {
       }
       this.#model = model;
       this.#tokenizer = tokenizer;
-      this.#warnings.push(...model.warnings);
+      this.#warnings.push(...model.warnings, ...(tokenizer?.warnings ?? []));
       throttle.flush();
       return this.#info();
     });

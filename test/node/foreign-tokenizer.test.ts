@@ -21,7 +21,13 @@ function numbers(seed: number): (n: number) => number {
 test.each(["siglip-mini", "gemma-mini"])("%s, broken", async (name) => {
   const json = await text(`tokenizer/${name}/tokenizer.json`);
   const wasm = await readFile(new URL("../../dist/workers/wasm/tokenizers_bg.wasm", import.meta.url));
-  const open = (file: string) => ForeignTokenizer.open(file, '{"pad_token":"<pad>"}', async () => wasm);
+  const open = (tokenizer: string) =>
+    ForeignTokenizer.open(
+      { tokenizer, tokenizerConfig: '{"pad_token":"<pad>"}' },
+      { cleaning: "none", tokenizerOverrides: "{}" },
+      (text) => text,
+      async () => wasm,
+    );
   const encode = (tokenizer: ForeignTokenizer) =>
     tokenizer.tokenize(["a photo of a cat", "ﬀ \ufeff 🍎", "", "x".repeat(300)], 16, true);
   const keys = [...json.matchAll(/"(?:type|id|content|Regex|String|unk_id|vocab|merges|ids|normalizers|model)":/g)];

@@ -11,8 +11,8 @@ use std::path::Path;
 use clip_core::bundle::{Bundle, Files, Opening};
 use clip_core::checkpoint::{Header, LoadOptions};
 use clip_core::device::{Device, cpu};
+use clip_core::preprocess::TransformFiles;
 use clip_core::preprocess::decode;
-use clip_core::tokenizer::Tokenizer;
 use safetensors::tensor::{Dtype, TensorView, serialize_to_file};
 
 const MERGES: &[u8] = include_bytes!("../../../assets/clip-merges.txt.gz");
@@ -30,14 +30,15 @@ fn open(folder: &Path, device: &Device) -> Bundle {
     let weights = weights.iter().find_map(|name| fs::read(folder.join(name)).ok()).unwrap();
     let header = Header::parse(&weights, weights.len() as u64).unwrap();
     let preprocess = read("preprocessor_config.json");
-    let files = Files { config: Some(&config), preprocess: preprocess.as_deref(), ..Files::default() };
+    let transform = TransformFiles { preprocess: preprocess.as_deref(), ..TransformFiles::default() };
+    let files = Files { config: Some(&config), transform, ..Files::default() };
     // WebGPU's default limit, which a large token table is above
     let options = LoadOptions { most_tensor_bytes: Some(128 << 20), ..LoadOptions::default() };
     let mut opening = Opening::new(&[header], &files, options, device).unwrap();
-    if let Some(reference) = opening.wants_published_merges() {
+    if opening.wants_published_merges() {
         let mut merges = String::new();
         flate2::read::GzDecoder::new(MERGES).read_to_string(&mut merges).unwrap();
-        opening.set_tokenizer(Tokenizer::from_merges(&merges, reference).unwrap()).unwrap();
+        opening.set_merges(&merges).unwrap();
     }
     opening.loading.push_from(&weights).unwrap();
     opening.finish().unwrap().0

@@ -4,15 +4,19 @@ use std::collections::HashMap;
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{DType, Device, Tensor, TensorData};
+use serde_json::{Map, Value};
 
 use crate::checkpoint::{Adapter, Header, Layout, LoadOptions, Loading, metadata, save, towers_there};
-use crate::config::{ClipConfig, TextPooling, invalid, is_hf};
+use crate::config::{ClipConfig, TextPooling, invalid, is_hf, unknown_keys};
 use crate::device::read;
 use crate::embed::{embed_ids, embed_pixels};
 use crate::error::{ClipError, Result};
 use crate::model::{Clip, Towers};
-use crate::preprocess::Preprocess;
-use crate::tokenizer::{PUBLISHED_VOCAB_SIZE, Padding, Reference, Tokenizer};
+use crate::preprocess::{Preprocess, TransformFiles};
+use crate::tokenizer::{
+    Cleaning, HfOptions, OpenClipTokenizer, PUBLISHED_VOCAB_SIZE, Reference, Tokenizer, TokenizerFiles, quoted,
+    read_files,
+};
 
 /// Everything that inference needs.
 #[derive(Debug, Clone)]
@@ -32,14 +36,10 @@ pub struct Bundle {
 pub struct Files<'a> {
     /// `config.json`, `open_clip_config.json`, or our own.
     pub config: Option<&'a str>,
-    /// `preprocessor_config.json`.
-    pub preprocess: Option<&'a str>,
-    /// `merges.txt`.
-    pub merges: Option<&'a str>,
-    /// `tokenizer.json`; goes before `merges`.
-    pub tokenizer: Option<&'a str>,
-    /// `tokenizer_config.json`.
-    pub tokenizer_config: Option<&'a str>,
+    /// Those of the transform.
+    pub transform: TransformFiles<'a>,
+    /// Those of the tokenizer.
+    pub tokenizer: TokenizerFiles<'a>,
     /// Whose tokenization; left out, that of whoever published the checkpoint.
     pub reference: Option<Reference>,
 }
@@ -48,7 +48,11 @@ pub struct Files<'a> {
 pub struct Opening {
     config: ClipConfig,
     tokenizer: Option<Tokenizer>,
+    /// What lies beside a vocabulary that may still come.
+    tokenizer_options: HfOptions,
     reference: Reference,
+    cleaning: Cleaning,
+    tokenizer_overrides: Map<String, Value>,
     preprocess: Preprocess,
     towers: Towers,
     /// The weights.
@@ -62,7 +66,7 @@ impl Opening {
     ///
     /// # Errors
     /// `invalid-checkpoint` where there is no configuration; those of [`ClipConfig::from_json`], [`Preprocess::for_model`],
-    /// [`Tokenizer::from_json`], [`Tokenizer::from_merges`] and [`Loading::new`]; `invalid-tokenizer` for one whose ids the
+    /// [`Tokenizer::from_files`] and [`Loading::new`]; `invalid-tokenizer` for one whose ids the
     /// model does not have.
     pub fn new(headers: &[Header], files: &Files<'_>, options: LoadOptions, device: &Device) -> Result<Self> {
         let in_metadata = |key: &str| headers.iter().find_map(|header| header.metadata(key));
@@ -70,34 +74,29 @@ impl Opening {
             message: "expected a config beside the weights or in their metadata, got none".into(),
         })?;
         let (config, described) = ClipConfig::of_towers(config_json)?;
-        let mut warnings = Vec::new();
+        let mut warnings = unknown_keys(&serde_json::from_str(config_json).unwrap_or_default());
         let towers = towers_there(options.towers, [described.image(), described.text()], "config", &mut warnings)?;
         if config.text.vocab_size == 0 {
             return Err(invalid("text.vocab_size", "1 or more", 0));
         }
-        let preprocess = files.preprocess.or(in_metadata(metadata::PREPROCESS));
-        let preprocess = Preprocess::for_model(preprocess, config_json, &config)?;
-        let reference = match (files.reference, in_metadata(metadata::REFERENCE)) {
-            (Some(reference), _) => reference,
-            (None, Some(name)) => Reference::from_name(name)?,
-            (None, None) if is_hf(config_json) => Reference::Hf,
-            (None, None) => Reference::default(),
-        };
-        let mut tokenizer = match (files.tokenizer, files.merges.or(in_metadata(metadata::MERGES))) {
-            (Some(json), _) => Some(Tokenizer::from_json(json, reference)?),
-            (None, Some(merges)) => Some(Tokenizer::from_merges(merges, reference)?),
-            (None, None) => None,
-        };
-        let padding = match in_metadata(metadata::PADDING) {
-            Some(name) => Some(Padding::from_name(name)?),
-            // OpenCLIP pads with 0 whatever the files beside it say
-            None if matches!(reference, Reference::Hf | Reference::HfNormalized) => {
-                files.tokenizer_config.map(Padding::from_tokenizer_config).transpose()?.flatten()
-            }
-            None => None,
-        };
-        if let (Some(tokenizer), Some(padding)) = (&mut tokenizer, padding) {
-            tokenizer.padding = padding;
+        let mut transform = files.transform;
+        if transform.processor.is_none() {
+            transform.preprocess = transform.preprocess.or(in_metadata(metadata::PREPROCESS));
+        }
+        let preprocess = Preprocess::for_model(transform, config_json, &config, &mut warnings)?;
+        let said = TokenizerChoice::read(config_json, files.reference, &in_metadata, &mut warnings)?;
+        let mut tokenizer_files = files.tokenizer;
+        tokenizer_files.merges = tokenizer_files.merges.or(in_metadata(metadata::MERGES));
+        tokenizer_files.config = tokenizer_files.config.or(in_metadata(metadata::TOKENIZER_CONFIG));
+        let overridden = said.override_config(tokenizer_files.config)?;
+        tokenizer_files.config = overridden.as_deref().or(tokenizer_files.config);
+        let (tokenizer, tokenizer_options) = read_files(&tokenizer_files, said.reference, &mut warnings)?;
+        if let Some(length) = tokenizer_options.max_length.filter(|&length| length < config.text.context_length as f64)
+        {
+            warnings.push(format!(
+                "tokenizer_config.json: model_max_length is {length}: texts are padded and cut to the model's {} tokens all the same",
+                config.text.context_length
+            ));
         }
         if let (Some(tokenizer), Some(words)) = (&mut tokenizer, in_metadata(metadata::SEEN_WORDS)) {
             tokenizer.set_seen_words(words);
@@ -110,34 +109,70 @@ impl Opening {
                 "the patches do not divide the image of {size} pixels: its last {rest} columns and rows are not looked at"
             ));
         }
-        let mut opening =
-            Self { config, tokenizer: None, reference, preprocess, towers: loading.towers(), loading, warnings };
+        let mut opening = Self {
+            config,
+            tokenizer: None,
+            tokenizer_options,
+            tokenizer_overrides: said.overrides,
+            reference: said.reference,
+            cleaning: said.cleaning,
+            preprocess,
+            towers: loading.towers(),
+            loading,
+            warnings,
+        };
         if let Some(tokenizer) = tokenizer {
             opening.set_tokenizer(tokenizer)?;
         }
         Ok(opening)
     }
 
-    /// Whose tokenization the checkpoint follows, where it has the published vocabulary and came without it.
-    pub fn wants_published_merges(&self) -> Option<Reference> {
+    /// Whether the checkpoint has the published vocabulary and came without it.
+    pub fn wants_published_merges(&self) -> bool {
         let text = &self.config.text;
         // SigLIP pools the last position, and has a vocabulary of its own
-        let published = text.vocab_size == PUBLISHED_VOCAB_SIZE && text.pooling != TextPooling::Last;
-        (self.tokenizer.is_none() && published && self.towers != Towers::Image).then_some(self.reference)
+        let sized = text.vocab_size == PUBLISHED_VOCAB_SIZE
+            || text.vocab_size > PUBLISHED_VOCAB_SIZE && self.tokenizer_options.adds_tokens();
+        let published = sized && text.pooling != TextPooling::Last;
+        self.tokenizer.is_none() && published && self.towers != Towers::Image
     }
 
-    /// Gives the tokenizer that did not come with the checkpoint.
+    /// What is done to a text before a tokenizer that is not CLIP's has it.
+    pub fn cleaning(&self) -> Cleaning {
+        self.cleaning
+    }
+
+    /// Keys, as JSON, that go before those of the `tokenizer_config.json` of such a tokenizer.
+    pub fn tokenizer_overrides(&self) -> String {
+        Value::from(self.tokenizer_overrides.clone()).to_string()
+    }
+
+    /// Gives the merges that did not come with the checkpoint.
     ///
     /// # Errors
-    /// `invalid-tokenizer` for one with more tokens than the model.
-    pub fn set_tokenizer(&mut self, tokenizer: Tokenizer) -> Result<()> {
-        let (most, has) = (self.config.text.vocab_size, tokenizer.vocab_size());
-        if has > most {
+    /// Those of [`Tokenizer::from_merges`]; `invalid-tokenizer` for one with more tokens than the model.
+    pub fn set_merges(&mut self, merges: &str) -> Result<()> {
+        let tokenizer = Tokenizer::from_merges(merges, self.reference)?;
+        self.set_tokenizer(tokenizer.with_options(&self.tokenizer_options, None)?)
+    }
+
+    fn set_tokenizer(&mut self, tokenizer: Tokenizer) -> Result<()> {
+        let most = self.config.text.vocab_size;
+        let needed = tokenizer.base_size().max(tokenizer.largest_needed() + 1);
+        if needed > most {
             return Err(ClipError::InvalidTokenizer {
-                message: format!("expected at most the model's {most} tokens, got {has}"),
+                message: format!("expected at most the model's {most} tokens, got {needed}"),
             });
         }
-        self.tokenizer = Some(tokenizer);
+        let beyond: Vec<&str> =
+            tokenizer.added().filter(|&(_, id)| id as usize >= most).map(|(token, _)| token).collect();
+        if !beyond.is_empty() {
+            self.warnings.push(format!(
+                "the tokenizer's added tokens {} have no embedding in the model: texts with them are refused",
+                quoted(&beyond)
+            ));
+        }
+        self.tokenizer = Some(tokenizer.with_cleaning(self.cleaning));
         Ok(())
     }
 
@@ -150,6 +185,55 @@ impl Opening {
         let loaded = self.loading.finish()?;
         warnings.extend(loaded.not_finite.map(|name| format!("{name} holds NaN or an infinity: embeddings will, too")));
         Ok((Bundle { model: loaded.model, config, tokenizer, preprocess }, warnings))
+    }
+}
+
+/// Whose tokenization a checkpoint follows, and what is done to a text first.
+struct TokenizerChoice {
+    reference: Reference,
+    cleaning: Cleaning,
+    /// Keys that go before those of `tokenizer_config.json`.
+    overrides: Map<String, Value>,
+}
+
+impl TokenizerChoice {
+    /// The caller's word counts first, then that of a file which clipwright wrote, then the publisher's.
+    fn read<'a>(
+        config: &str,
+        asked: Option<Reference>,
+        in_metadata: &impl Fn(&str) -> Option<&'a str>,
+        warnings: &mut Vec<String>,
+    ) -> Result<Self> {
+        let of = |reference: Reference| Self { reference, cleaning: reference.cleaning(), overrides: Map::new() };
+        let value: Value = serde_json::from_str(config).unwrap_or_default();
+        let mut said = if let Some(name) = in_metadata(metadata::REFERENCE) {
+            of(Reference::from_name(name)?)
+        } else if is_hf(config) {
+            of(Reference::Hf)
+        } else if value.get("model_cfg").is_some() || value.get("vision_cfg").is_some() {
+            let OpenClipTokenizer { reference, cleaning, overrides } = OpenClipTokenizer::read(&value, warnings)?;
+            Self { reference, cleaning, overrides }
+        } else {
+            of(Reference::default())
+        };
+        if let Some(name) = in_metadata(metadata::CLEANING) {
+            said.cleaning = Cleaning::from_name(name)?;
+        }
+        Ok(match asked {
+            Some(reference) if reference != said.reference => of(reference),
+            _ => said,
+        })
+    }
+
+    fn override_config(&self, config: Option<&str>) -> Result<Option<String>> {
+        if self.overrides.is_empty() {
+            return Ok(None);
+        }
+        let mut merged: Map<String, Value> = config
+            .map_or_else(|| Ok(Map::new()), serde_json::from_str)
+            .map_err(|e| ClipError::InvalidTokenizer { message: format!("tokenizer_config.json: {e}") })?;
+        merged.extend(self.overrides.clone());
+        Ok(Some(Value::from(merged).to_string()))
     }
 }
 
@@ -176,8 +260,9 @@ impl Bundle {
         if let Some(tokenizer) = &self.tokenizer {
             entries.insert(metadata::MERGES.into(), tokenizer.merges());
             entries.insert(metadata::REFERENCE.into(), tokenizer.reference().name().into());
-            entries.insert(metadata::PADDING.into(), tokenizer.padding.name().into());
             entries.extend(tokenizer.seen_words().map(|words| (metadata::SEEN_WORDS.into(), words)));
+            entries.insert(metadata::CLEANING.into(), tokenizer.cleaning().name().into());
+            entries.insert(metadata::TOKENIZER_CONFIG.into(), tokenizer.config_json().to_string());
         }
         save(&self.model, &self.config, layout, entries).await
     }

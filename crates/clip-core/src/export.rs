@@ -55,23 +55,15 @@ fn pretty(value: &Value) -> String {
 
 /// Of transformers' `CLIPTokenizer`.
 fn tokenizer_files(tokenizer: &Tokenizer, context_length: usize) -> [NamedFile; 4] {
-    let (start, end) = ("<|startoftext|>", "<|endoftext|>");
-    let vocabulary: Map<String, Value> = tokenizer
-        .symbols()
-        .into_iter()
-        .chain([start.to_owned(), end.to_owned()])
-        .zip(0..)
-        .map(|(symbol, id): (String, u32)| (symbol, id.into()))
-        .collect();
-    let special = json!({"bos_token": start, "eos_token": end, "unk_token": end, "pad_token": end});
-    let mut config = special.clone();
-    config["tokenizer_class"] = "CLIPTokenizer".into();
+    let mut config = tokenizer.config_json();
+    let names = ["bos_token", "eos_token", "unk_token", "pad_token"];
+    let special: Map<String, Value> = names.into_iter().map(|name| (name.to_owned(), config[name].clone())).collect();
     config["model_max_length"] = context_length.into();
     [
-        file("vocab.json", pretty(&vocabulary.into())),
+        file("vocab.json", pretty(&tokenizer.vocab_json().into())),
         file("merges.txt", format!("#version: 0.2\n{}", tokenizer.merges())),
         file("tokenizer_config.json", pretty(&config)),
-        file("special_tokens_map.json", pretty(&special)),
+        file("special_tokens_map.json", pretty(&special.into())),
     ]
 }
 

@@ -1,10 +1,13 @@
 //! A checkpoint on its way in: headers first, then the bytes that the model needs, in any pieces.
 
+use std::collections::HashMap;
+
 use clip_core::bundle::{Files, Opening};
 use clip_core::checkpoint::{Header, LoadOptions, Precision, metadata};
 use clip_core::digest;
 use clip_core::model::Towers;
-use clip_core::tokenizer::{Reference, Tokenizer};
+use clip_core::preprocess::TransformFiles;
+use clip_core::tokenizer::{Reference, TokenizerFiles};
 use wasm_bindgen::prelude::*;
 
 use crate::Device;
@@ -42,41 +45,67 @@ impl Headers {
     }
 }
 
+/// The small files of a checkpoint, as text.
+#[wasm_bindgen]
+#[derive(Default)]
+pub struct SideFiles(HashMap<String, String>);
+
+#[wasm_bindgen]
+impl SideFiles {
+    /// None yet.
+    #[wasm_bindgen(constructor)]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds one by what it is, as the worker names it.
+    pub fn set(&mut self, name: String, text: String) {
+        self.0.insert(name, text);
+    }
+}
+
+impl SideFiles {
+    fn files(&self) -> Files<'_> {
+        let text = |name: &str| self.0.get(name).map(String::as_str);
+        Files {
+            config: text("config"),
+            transform: TransformFiles { processor: text("processor"), preprocess: text("preprocess") },
+            tokenizer: TokenizerFiles {
+                tokenizer: text("tokenizer"),
+                merges: text("merges"),
+                vocab: text("vocab"),
+                config: text("tokenizerConfig"),
+                special_tokens: text("specialTokens"),
+                added_tokens: text("addedTokens"),
+            },
+            reference: None,
+        }
+    }
+}
+
 /// A checkpoint whose weights are being pushed.
 #[wasm_bindgen(js_name = Opening)]
 pub struct JsOpening(Opening);
 
 #[wasm_bindgen(js_class = Opening)]
 impl JsOpening {
-    /// Checks everything but the weights. Texts by position: the worker is the only caller.
-    #[expect(clippy::too_many_arguments, reason = "plain strings cross the border without a copy of an object")]
+    /// Checks everything but the weights.
     pub fn open(
         headers: Headers,
-        config: Option<String>,
-        preprocess: Option<String>,
-        merges: Option<String>,
-        tokenizer: Option<String>,
-        tokenizer_config: Option<String>,
+        files: &SideFiles,
         reference: Option<String>,
         towers: &str,
         dtype: &str,
         most_tensor_bytes: Option<f64>,
         device: &Device,
     ) -> JsResult<Self> {
-        let files = Files {
-            config: config.as_deref(),
-            preprocess: preprocess.as_deref(),
-            merges: merges.as_deref(),
-            tokenizer: tokenizer.as_deref(),
-            tokenizer_config: tokenizer_config.as_deref(),
-            reference: js(reference.as_deref().map(Reference::from_name).transpose())?,
-        };
+        let reference = js(reference.as_deref().map(Reference::from_name).transpose())?;
         let options = LoadOptions {
             towers: js(Towers::from_name(towers))?,
             precision: js(Precision::from_name(dtype))?,
             most_tensor_bytes: most_tensor_bytes.map(|bytes| bytes as u64),
         };
-        Ok(Self(js(Opening::new(&headers.0, &files, options, &device.0))?))
+        Ok(Self(js(Opening::new(&headers.0, &Files { reference, ..files.files() }, options, &device.0))?))
     }
 
     /// What must be pushed, in this order: file, first byte and the one after the last, for each.
@@ -84,17 +113,28 @@ impl JsOpening {
         self.0.loading.parts().iter().flat_map(|part| [part.file as f64, part.begin as f64, part.end as f64]).collect()
     }
 
-    /// Whose tokenization is missing, where the published vocabulary is.
-    #[wasm_bindgen(js_name = wantsPublishedMerges)]
-    pub fn wants_published_merges(&self) -> Option<String> {
-        self.0.wants_published_merges().map(|reference| reference.name().into())
+    /// Whether the published vocabulary is missing.
+    #[wasm_bindgen(getter, js_name = wantsPublishedMerges)]
+    pub fn wants_published_merges(&self) -> bool {
+        self.0.wants_published_merges()
     }
 
-    /// Gives the tokenizer that did not come with the checkpoint.
+    /// Gives the merges that did not come with the checkpoint.
     #[wasm_bindgen(js_name = setMerges)]
-    pub fn set_merges(&mut self, merges: &str, reference: &str) -> JsResult<()> {
-        let tokenizer = Reference::from_name(reference).and_then(|r| Tokenizer::from_merges(merges, r));
-        js(tokenizer.and_then(|tokenizer| self.0.set_tokenizer(tokenizer)))
+    pub fn set_merges(&mut self, merges: &str) -> JsResult<()> {
+        js(self.0.set_merges(merges))
+    }
+
+    /// What is done to a text before a tokenizer that is not CLIP's has it, as `cleanText` takes it.
+    #[wasm_bindgen(getter)]
+    pub fn cleaning(&self) -> String {
+        self.0.cleaning().name().into()
+    }
+
+    /// Keys, as JSON, that go before those of the `tokenizer_config.json` of such a tokenizer.
+    #[wasm_bindgen(getter, js_name = tokenizerOverrides)]
+    pub fn tokenizer_overrides(&self) -> String {
+        self.0.tokenizer_overrides()
     }
 
     /// The next bytes.

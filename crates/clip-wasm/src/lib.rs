@@ -18,6 +18,7 @@ mod trainer;
 
 use clip_core::device;
 use clip_core::self_test::self_test;
+use clip_core::tokenizer::Cleaning;
 use wasm_bindgen::prelude::*;
 
 use error::{JsResult, js};
@@ -64,6 +65,12 @@ impl Device {
     pub fn reserved_bytes(&self) -> Option<f64> {
         device::reserved_bytes(&self.0).map(|bytes| bytes as f64)
     }
+}
+
+/// A text as OpenCLIP cleans it before it is tokenized.
+#[wasm_bindgen(js_name = cleanText)]
+pub fn clean_text(text: &str, cleaning: &str) -> JsResult<String> {
+    Ok(js(Cleaning::from_name(cleaning))?.apply(text))
 }
 
 /// Holds the operations that a device does its own way against what the CPU composes of plain ones: for tests.

@@ -32,10 +32,12 @@ pub mod metadata {
     pub const MERGES: &str = "clipwright.merges";
     /// [`Reference`](crate::tokenizer::Reference) that the tokenizer follows.
     pub const REFERENCE: &str = "clipwright.tokenizer_reference";
-    /// [`Padding`](crate::tokenizer::Padding) of the tokenizer.
-    pub const PADDING: &str = "clipwright.tokenizer_padding";
     /// Words of the captions that the vocabulary was cut to, a space between two; none where it was not cut.
     pub const SEEN_WORDS: &str = "clipwright.seen_words";
+    /// [`Cleaning`](crate::tokenizer::Cleaning) before the tokenizer.
+    pub const CLEANING: &str = "clipwright.tokenizer_cleaning";
+    /// `tokenizer_config.json` as Hugging Face has it: special and added tokens, padding.
+    pub const TOKENIZER_CONFIG: &str = "clipwright.tokenizer_config";
     /// [`Preprocess`](crate::preprocess::Preprocess) as JSON.
     pub const PREPROCESS: &str = "clipwright.preprocess";
 }

@@ -38,6 +38,11 @@ impl<'a> Fields<'a> {
         Ok(Self { value, path: self.path(key) })
     }
 
+    /// All of its fields, where there are any.
+    pub(crate) fn entries(&self) -> Option<&'a serde_json::Map<String, Value>> {
+        self.value.as_object()
+    }
+
     pub(crate) fn str(&self, key: &str) -> Result<Option<&'a str>> {
         self.typed(key, "a string", Value::as_str)
     }
@@ -55,9 +60,12 @@ impl<'a> Fields<'a> {
         Ok(self.typed(key, "a number", Value::as_f64)?.unwrap_or(default))
     }
 
-    /// Three numbers, one a channel.
+    /// Three numbers, one a channel, or one for all.
     pub(crate) fn channels(&self, key: &str, default: [f32; 3]) -> Result<[f32; 3]> {
         let three = |v: &Value| {
+            if let Some(one) = v.as_f64() {
+                return Some([one as f32; 3]);
+            }
             let numbers: Option<Vec<f32>> = v.as_array()?.iter().map(|x| x.as_f64().map(|x| x as f32)).collect();
             <[f32; 3]>::try_from(numbers?).ok()
         };
@@ -75,7 +83,7 @@ impl<'a> Fields<'a> {
 }
 
 /// A value as a message can hold it.
-fn short(value: &Value) -> String {
+pub(crate) fn short(value: &Value) -> String {
     let text = value.to_string();
     if text.chars().count() <= 60 { text } else { text.chars().take(60).collect::<String>() + "…" }
 }

@@ -10,7 +10,7 @@ use crate::error::{ClipError, Result};
 use crate::model::Towers;
 
 /// Told by what only transformers writes.
-pub(super) fn is_hf(value: &Value) -> bool {
+pub(crate) fn is_hf(value: &Value) -> bool {
     let has = |key: &&str| value.get(key).is_some();
     ["vision_config", "text_config", "model_type"].iter().any(has) && !["model_cfg", "vision_cfg"].iter().any(has)
 }

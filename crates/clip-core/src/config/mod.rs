@@ -2,12 +2,15 @@
 
 mod fields;
 mod hf;
+mod keys;
 mod open_clip;
 
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
-pub(crate) use fields::Fields;
+pub(crate) use fields::{Fields, short};
+pub(crate) use hf::is_hf as config_is_hf;
+pub(crate) use keys::unknown_keys;
 
 use crate::error::{ClipError, Result};
 use crate::model::Towers;

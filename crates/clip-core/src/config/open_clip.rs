@@ -73,6 +73,7 @@ fn refuse_variants(tower: &Fields<'_>) -> Result<()> {
         tower.only(key, false)?;
     }
     tower.only("final_ln_after_pool", false)?;
+    tower.only("block_type", "default")?;
     match tower.get("ls_init_value") {
         None => Ok(()),
         Some(value) => Err(invalid(&tower.path("ls_init_value"), "none", value)),

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 mod adapters;
+mod keys;
 mod models;
 mod mutation;
 mod pictures;

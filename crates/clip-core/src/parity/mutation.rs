@@ -8,8 +8,8 @@ use crate::bundle::{Files, Opening};
 use crate::checkpoint::LoadOptions;
 use crate::config::ClipConfig;
 use crate::device::cpu;
-use crate::preprocess::{Preprocess, RgbImage, decode};
-use crate::tokenizer::{Padding, Reference, Tokenizer};
+use crate::preprocess::{Preprocess, RgbImage, TransformFiles, decode};
+use crate::tokenizer::{Reference, Tokenizer, TokenizerFiles};
 
 /// Inputs in all, over the four tests.
 const INPUTS: usize = 110_000;
@@ -117,7 +117,8 @@ fn configs() {
     let image = RgbImage::new(40, 30, vec![9; 3_600]).unwrap();
     storm(&transforms, INPUTS / 16, 3, |bytes| {
         let json = String::from_utf8_lossy(bytes);
-        let Ok(transform) = Preprocess::for_model(Some(&json), &model, &parsed) else { return false };
+        let files = TransformFiles { preprocess: Some(&json), ..TransformFiles::default() };
+        let Ok(transform) = Preprocess::for_model(files, &model, &parsed, &mut Vec::new()) else { return false };
         transform.normalize(&transform.square(&image)).len() == 3 * 32 * 32
     });
 }
@@ -132,10 +133,16 @@ fn tokenizers_and_texts() {
         tokenizer.tokenize(["a photo of a cat"], 16, true).is_ok_and(|ids| ids.len() == 16)
     });
     storm(&[fixture("tokenizer/mini/tokenizer.json")], INPUTS / 64, 5, |bytes| {
-        Tokenizer::from_json(&String::from_utf8_lossy(bytes), Reference::Hf).is_ok()
+        let json = String::from_utf8_lossy(bytes);
+        let files = TokenizerFiles { tokenizer: Some(&json), ..TokenizerFiles::default() };
+        Tokenizer::from_files(&files, Reference::Hf, &mut Vec::new()).is_ok()
     });
     storm(&[fixture("tokenizer/mini/tokenizer_config.json")], INPUTS / 64, 6, |bytes| {
-        Padding::from_tokenizer_config(&String::from_utf8_lossy(bytes)).is_ok()
+        let json = String::from_utf8_lossy(bytes);
+        let files = TokenizerFiles { merges: Some(&mini), config: Some(&json), ..TokenizerFiles::default() };
+        let mut warnings = Vec::new();
+        let Ok(Some(tokenizer)) = Tokenizer::from_files(&files, Reference::Hf, &mut warnings) else { return false };
+        tokenizer.tokenize(["a photo of a cat"], 16, true).is_ok_and(|ids| ids.len() == 16)
     });
     let references = [Reference::OpenClip, Reference::OpenAi, Reference::Hf, Reference::HfNormalized];
     let tokenizers = references.map(|reference| Tokenizer::from_merges(&mini, reference).unwrap());

@@ -3,38 +3,136 @@
 use serde_json::Value;
 
 use super::{CropRounding, Filter, Preprocess, ResizeMode};
-use crate::config::{ClipConfig, Fields, Objective, invalid};
+use crate::config::{ClipConfig, Fields, Objective, config_is_hf, invalid, short};
 use crate::error::Result;
 
+/// A transform's files, as text.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct TransformFiles<'a> {
+    /// `processor_config.json`; where it holds an image processor, that goes before `preprocess`.
+    pub processor: Option<&'a str>,
+    /// `preprocessor_config.json`, `open_clip_config.json`, or our own JSON.
+    pub preprocess: Option<&'a str>,
+}
+
+impl<'a> TransformFiles<'a> {
+    /// The image processor, and the file that holds it.
+    fn read(&self, warnings: &mut Vec<String>) -> Result<Option<(Value, &'static str)>> {
+        let parse = |json: &'a str, file: &str| {
+            serde_json::from_str::<Value>(json).map_err(|e| invalid(&format!("({file})"), "a JSON object", e))
+        };
+        if let Some(json) = self.processor {
+            let file = "processor_config.json";
+            let mut value = parse(json, file)?;
+            let processor = value.get_mut("image_processor").map(Value::take).filter(|value| !value.is_null());
+            told_unknown(&value, &PROCESSOR_KEYS, file, warnings);
+            match processor {
+                Some(value) if value.is_object() => return Ok(Some((value, file))),
+                Some(other) => return Err(invalid("image_processor", "an object", short(&other))),
+                // what transformers 4 wrote holds none
+                None => {}
+            }
+        }
+        let file = "preprocessor_config.json";
+        let Some(json) = self.preprocess else { return Ok(None) };
+        let mut value = parse(json, file)?;
+        // the newer file by the older one's name: the caller's own word
+        match value.get_mut("image_processor") {
+            Some(nested) if nested.is_object() => Ok(Some((nested.take(), "processor_config.json"))),
+            _ => Ok(Some((value, file))),
+        }
+    }
+}
+
+/// Keys of `processor_config.json` beside its image processor: none changes what an image tower takes.
+const PROCESSOR_KEYS: [&str; 8] = [
+    "image_processor",
+    "processor_class",
+    "auto_map",
+    "chat_template",
+    "feature_extractor",
+    "tokenizer",
+    "video_processor",
+    "image_seq_length",
+];
+
+/// Keys of an image processor that are obeyed, or refused where they say something else than is done here …
+const HF_OBEYED: [&str; 17] = [
+    "image_processor_type",
+    "feature_extractor_type",
+    "do_resize",
+    "size",
+    "default_to_square",
+    "use_square_size",
+    "resample",
+    "do_center_crop",
+    "crop_size",
+    "do_rescale",
+    "rescale_factor",
+    "do_normalize",
+    "image_mean",
+    "image_std",
+    "do_pad",
+    "pad_size",
+    "data_format",
+];
+
+/// … and those that change no pixel of a picture: each is made RGB here, whatever `do_convert_rgb` says.
+const HF_WITHOUT_EFFECT: [&str; 13] = [
+    "do_convert_rgb",
+    "input_data_format",
+    "return_tensors",
+    "device",
+    "disable_grouping",
+    "image_seq_length",
+    "processor_class",
+    "_processor_class",
+    "_valid_processor_keys",
+    "auto_map",
+    "backend",
+    "transformers_version",
+    "use_fast",
+];
+
+/// Fields of `PreprocessCfg`; the model's own image size goes before `size`, as in OpenCLIP.
+const OPEN_CLIP_KEYS: [&str; 7] = ["size", "mode", "mean", "std", "interpolation", "resize_mode", "fill_color"];
+
+fn told_unknown(value: &Value, known: &[&str], file: &str, warnings: &mut Vec<String>) {
+    let keys = value.as_object().into_iter().flat_map(|object| object.keys());
+    let unknown = keys.filter(|key| !known.contains(&key.as_str()));
+    warnings.extend(unknown.map(|key| format!("{file}: {key} is not known and was not used")));
+}
+
 impl Preprocess {
-    /// Transform of a model: of `file` (`preprocessor_config.json`, `open_clip_config.json`, or our own JSON) where there
-    /// is one, else what `config` (the model's JSON) says or implies.
+    /// Transform of a model: of `files` where there are any, else what `config` (the model's JSON) says or implies. `warnings`
+    /// is told which keys are not known.
     ///
     /// # Errors
     /// `invalid-config` for a transform that is not known here, or that gives another size than the model takes.
-    pub fn for_model(file: Option<&str>, config: &str, model: &ClipConfig) -> Result<Self> {
-        let parse =
-            |json: &str| serde_json::from_str::<Value>(json).map_err(|e| invalid("(preprocess)", "a JSON object", e));
+    pub fn for_model(
+        files: TransformFiles<'_>,
+        config: &str,
+        model: &ClipConfig,
+        warnings: &mut Vec<String>,
+    ) -> Result<Self> {
         let size = model.vision.image_size();
         let family = Self::of_family(model, size);
-        let preprocess = match file.map(parse).transpose()? {
-            Some(value) if is_open_clip(&value) => open_clip(&value, family)?,
-            Some(value) if is_hf(&value) => hf(&value, family)?,
-            Some(value) => {
+        let config: Value = serde_json::from_str(config).map_err(|e| invalid("(root)", "a JSON object", e))?;
+        let preprocess = match files.read(warnings)? {
+            Some((value, _)) if is_open_clip(&value) => open_clip(&value, family, warnings)?,
+            Some((value, file)) if is_hf(&value) || file == "processor_config.json" => {
+                let known = [&HF_OBEYED[..], &HF_WITHOUT_EFFECT].concat();
+                told_unknown(&value, &known, file, warnings);
+                hf(&value, family)?
+            }
+            Some((value, _)) => {
                 let own: Self = serde_json::from_value(value)
                     .map_err(|e| invalid("(preprocess)", "the fields of Preprocess", e))?;
                 Self { resize: if own.resize == 0 { own.size } else { own.resize }, ..own }
             }
-            None => {
-                let value = parse(config)?;
-                if is_open_clip(&value) {
-                    open_clip(&value, family)?
-                } else if crate::config::is_hf(config) {
-                    Self { crop: CropRounding::Hf, ..family }
-                } else {
-                    family
-                }
-            }
+            None if is_open_clip(&config) => open_clip(&config, family, warnings)?,
+            None if config_is_hf(&config) => Self { crop: CropRounding::Hf, ..family },
+            None => family,
         };
         if preprocess.size != size {
             return Err(invalid("preprocess.size", format!("the model's {size}"), preprocess.size));
@@ -53,8 +151,12 @@ impl Preprocess {
     fn of_family(model: &ClipConfig, size: usize) -> Self {
         match model.objective {
             Objective::Softmax => Self::clip(size),
-            Objective::Sigmoid => Self { mode: ResizeMode::Squash, mean: [0.5; 3], std: [0.5; 3], ..Self::clip(size) },
+            Objective::Sigmoid => Self::siglip(size),
         }
+    }
+
+    fn siglip(size: usize) -> Self {
+        Self { mode: ResizeMode::Squash, mean: [0.5; 3], std: [0.5; 3], ..Self::clip(size) }
     }
 }
 
@@ -71,8 +173,14 @@ fn is_hf(value: &Value) -> bool {
 }
 
 /// `PreprocessCfg`: <https://github.com/mlfoundations/open_clip/blob/v3.3.0/src/open_clip/transform.py>.
-fn open_clip(value: &Value, family: Preprocess) -> Result<Preprocess> {
-    let fields = Fields::root(value.get("preprocess_cfg").unwrap_or(value));
+fn open_clip(value: &Value, family: Preprocess, warnings: &mut Vec<String>) -> Result<Preprocess> {
+    let fields = Fields::root(match value.get("preprocess_cfg") {
+        Some(cfg) => {
+            told_unknown(cfg, &OPEN_CLIP_KEYS, "preprocess_cfg", warnings);
+            cfg
+        }
+        None => value,
+    });
     let unknown = |key: &str, expected: &str, got: &str| {
         Err(invalid(&format!("preprocess_cfg.{key}"), expected, format!("{got:?}")))
     };
@@ -84,9 +192,10 @@ fn open_clip(value: &Value, family: Preprocess) -> Result<Preprocess> {
         Some(other) => return unknown("resize_mode", "\"shortest\", \"squash\" or \"longest\"", other),
     };
     let filter = match fields.str("interpolation")? {
-        None | Some("bicubic") => Filter::Bicubic,
+        // "random" is of training: OpenCLIP's own inference takes bicubic for it
+        None | Some("bicubic" | "random") => Filter::Bicubic,
         Some("bilinear") => Filter::Bilinear,
-        Some(other) => return unknown("interpolation", "\"bicubic\" or \"bilinear\"", other),
+        Some(other) => return unknown("interpolation", "\"bicubic\", \"bilinear\" or \"random\"", other),
     };
     fields.only("mode", "RGB")?;
     let fill = fields.usize("fill_color", 0)?;
@@ -101,23 +210,55 @@ fn open_clip(value: &Value, family: Preprocess) -> Result<Preprocess> {
     })
 }
 
-/// `CLIPImageProcessor` and `SiglipImageProcessor`, in the spellings of transformers 4 and 5.
+/// What an image processor does where its file does not say: by its class, else by the model's family.
+fn of_class(fields: &Fields<'_>, family: Preprocess) -> Result<Preprocess> {
+    let key =
+        if fields.get("image_processor_type").is_some() { "image_processor_type" } else { "feature_extractor_type" };
+    let Some(name) = fields.str(key)? else { return Ok(family) };
+    let stem = ["Fast", "Pil"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
+    match stem {
+        "CLIPImageProcessor" | "CLIPFeatureExtractor" | "BitImageProcessor" => Ok(Preprocess::clip(family.size)),
+        "SiglipImageProcessor" => Ok(Preprocess::siglip(family.size)),
+        "ViTImageProcessor" | "ViTFeatureExtractor" => {
+            Ok(Preprocess { filter: Filter::Bilinear, ..Preprocess::siglip(family.size) })
+        }
+        _ => Err(invalid(
+            &fields.path(key),
+            "CLIPImageProcessor, SiglipImageProcessor, BitImageProcessor or ViTImageProcessor",
+            format!("{name:?}: others resize or crop in another way"),
+        )),
+    }
+}
+
+/// `CLIPImageProcessor` and its like, in the spellings of transformers 4 and 5:
+/// <https://github.com/huggingface/transformers/blob/v5.24.0/src/transformers/image_processing_backends.py>.
 fn hf(value: &Value, family: Preprocess) -> Result<Preprocess> {
     let fields = Fields::root(value);
+    let class = of_class(&fields, family)?;
     fields.only("do_resize", true)?;
     fields.only("do_rescale", true)?;
+    fields.only("do_pad", false)?;
+    fields.only("use_square_size", false)?;
+    fields.only("data_format", "channels_first")?;
+    if let Some(size) = fields.get("pad_size") {
+        return Err(invalid("pad_size", "none: images are not padded", short(size)));
+    }
     let scale = fields.f64("rescale_factor", 1.0 / 255.0)?;
     if (scale - 1.0 / 255.0).abs() > 1e-9 {
         return Err(invalid("rescale_factor", "1 / 255", scale));
     }
-    let filter = match fields.usize("resample", 3)? {
-        2 => Filter::Bilinear,
-        3 => Filter::Bicubic,
-        other => return Err(invalid("resample", "2 (bilinear) or 3 (bicubic)", other)),
+    let filter = match fields.get("resample") {
+        None => class.filter,
+        Some(value) => match value.as_u64() {
+            Some(2) => Filter::Bilinear,
+            Some(3) => Filter::Bicubic,
+            _ => return Err(invalid("resample", "2 (bilinear) or 3 (bicubic)", short(value))),
+        },
     };
-    let cropped = fields.bool("do_center_crop", family.mode == ResizeMode::Shortest)?;
-    let (shortest, resized) = match side(&fields, "size", family.size)? {
-        Side::Number(n) => (cropped, n),
+    let cropped = fields.bool("do_center_crop", class.mode == ResizeMode::Shortest)?;
+    let square = fields.bool("default_to_square", !cropped)?;
+    let (shortest, resized) = match side(&fields, "size", class.size)? {
+        Side::Number(n) => (!square, n),
         Side::Shortest(n) => (true, n),
         Side::Square(n) => (false, n),
     };
@@ -136,8 +277,8 @@ fn hf(value: &Value, family: Preprocess) -> Result<Preprocess> {
         filter,
         crop: CropRounding::Hf,
         fill: 0,
-        mean: if normalized { fields.channels("image_mean", family.mean)? } else { [0.0; 3] },
-        std: if normalized { fields.channels("image_std", family.std)? } else { [1.0; 3] },
+        mean: if normalized { fields.channels("image_mean", class.mean)? } else { [0.0; 3] },
+        std: if normalized { fields.channels("image_std", class.std)? } else { [1.0; 3] },
     })
 }
 
@@ -150,10 +291,15 @@ enum Side {
 
 fn side(fields: &Fields<'_>, key: &str, default: usize) -> Result<Side> {
     match fields.get(key) {
-        Some(Value::Object(_)) => {
+        Some(Value::Object(entries)) => {
             let of = fields.object(key)?;
-            if of.get("shortest_edge").is_some() {
-                return Ok(Side::Shortest(of.usize("shortest_edge", default)?));
+            let said: Vec<&str> = entries.iter().filter(|(_, v)| !v.is_null()).map(|(key, _)| key.as_str()).collect();
+            match said[..] {
+                ["shortest_edge"] => return Ok(Side::Shortest(of.usize("shortest_edge", default)?)),
+                ["height", "width"] | ["width", "height"] => {}
+                _ => {
+                    return Err(invalid(key, "shortest_edge alone, or height and width", said.join(", ")));
+                }
             }
             let (height, width) = (of.usize("height", default)?, of.usize("width", default)?);
             if height != width {
@@ -161,6 +307,12 @@ fn side(fields: &Fields<'_>, key: &str, default: usize) -> Result<Side> {
             }
             Ok(Side::Square(height))
         }
+        Some(Value::Array(sides)) => match sides.iter().map(Value::as_u64).collect::<Vec<_>>()[..] {
+            [Some(height), Some(width)] if height == width => {
+                Ok(Side::Square(usize::try_from(height).unwrap_or(usize::MAX)))
+            }
+            _ => Err(invalid(key, "a square", short(&sides.clone().into()))),
+        },
         _ => Ok(Side::Number(fields.usize(key, default)?)),
     }
 }
@@ -173,7 +325,40 @@ mod tests {
         "text": {"contextLength": 6, "vocabSize": 20, "width": 8, "layers": 1, "heads": 2}}"#;
 
     fn read(file: &str) -> Result<Preprocess> {
-        Preprocess::for_model(Some(file), MODEL, &ClipConfig::from_json(MODEL).unwrap())
+        told(TransformFiles { preprocess: Some(file), ..TransformFiles::default() }).0
+    }
+
+    fn told(files: TransformFiles<'_>) -> (Result<Preprocess>, Vec<String>) {
+        let mut warnings = Vec::new();
+        let model = ClipConfig::from_json(MODEL).unwrap();
+        (Preprocess::for_model(files, MODEL, &model, &mut warnings), warnings)
+    }
+
+    #[test]
+    fn a_nested_image_processor_goes_before_an_older_file() {
+        let nested = r#"{"processor_class": "CLIPProcessor", "image_processor": {"image_mean": [0.1, 0.2, 0.3], "size": {"shortest_edge": 40},
+            "crop_size": {"height": 32, "width": 32}, "resample": 2, "image_processor_type": "CLIPImageProcessorFast"}}"#;
+        let older = Some(r#"{"image_mean": [0.9, 0.9, 0.9], "size": 32}"#);
+        let (nested, warnings) = told(TransformFiles { processor: Some(nested), preprocess: older });
+        let nested = nested.unwrap();
+        assert_eq!((nested.mean, nested.resize, nested.filter), ([0.1, 0.2, 0.3], 40, Filter::Bilinear));
+        assert!(warnings.is_empty(), "{warnings:?}");
+        let (plain, warnings) = told(TransformFiles {
+            processor: Some(r#"{"processor_class": "CLIPProcessor", "wobble": 1}"#),
+            preprocess: older,
+        });
+        assert_eq!(plain.unwrap().mean, [0.9; 3]);
+        assert_eq!(warnings, ["processor_config.json: wobble is not known and was not used"]);
+    }
+
+    #[test]
+    fn what_a_file_does_not_say_is_its_classes() {
+        let vit = read(r#"{"image_processor_type": "ViTImageProcessor", "size": 32}"#).unwrap();
+        assert_eq!((vit.mode, vit.filter, vit.mean), (ResizeMode::Squash, Filter::Bilinear, [0.5; 3]));
+        let one = read(r#"{"image_mean": 0.5, "image_std": 0.25, "size": [32, 32], "do_center_crop": false}"#).unwrap();
+        assert_eq!((one.mode, one.mean, one.std), (ResizeMode::Squash, [0.5; 3], [0.25; 3]));
+        let square = read(r#"{"size": 40, "crop_size": 32, "default_to_square": true, "do_resize": true}"#).unwrap();
+        assert_eq!((square.mode, square.resize, square.size), (ResizeMode::Squash, 40, 32));
     }
 
     #[test]
@@ -225,6 +410,15 @@ mod tests {
             (r#"{"image_std": [0, 1, 1], "size": 32}"#, "preprocess.std"),
             (r#"{"resize_mode": "pad"}"#, "preprocess_cfg.resize_mode"),
             (r#"{"size": 32, "wobble": 1}"#, "(preprocess)"),
+            (r#"{"size": {"shortest_edge": 32, "longest_edge": 48}, "do_resize": true}"#, "size"),
+            (r#"{"size": {"max_height": 32, "max_width": 32}, "do_resize": true}"#, "size"),
+            (r#"{"do_resize": true, "size": [32, 48]}"#, "size"),
+            (r#"{"do_resize": true, "do_pad": true}"#, "do_pad"),
+            (r#"{"do_resize": true, "do_rescale": false}"#, "do_rescale"),
+            (r#"{"do_resize": true, "rescale_factor": 0.0078125}"#, "rescale_factor"),
+            (r#"{"do_resize": true, "data_format": "channels_last"}"#, "data_format"),
+            (r#"{"image_processor_type": "ConvNextImageProcessor"}"#, "image_processor_type"),
+            (r#"{"preprocess_cfg": {"mode": "L"}}"#, "mode"),
         ] {
             let error = read(file).unwrap_err().to_string();
             assert!(error.contains(&format!("invalid config: {field}:")), "{file}: {error}");

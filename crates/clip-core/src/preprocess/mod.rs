@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use augment::sides;
 #[cfg(feature = "train")]
 pub use augment::{Augmentation, Augmenter};
+pub use config::TransformFiles;
 pub use decode::decode;
 use decode::over_white;
 pub use resize::{Crop, Filter, resize};

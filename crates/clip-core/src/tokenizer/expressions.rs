@@ -2,14 +2,13 @@
 
 use super::ftfy_expressions::{BADNESS, UTF8_CONTINUATION_STRICT, UTF8_DETECTOR};
 
-pub(crate) const EXPRESSIONS: [(&str, &str); 11] = [
+pub(crate) const EXPRESSIONS: [(&str, &str); 10] = [
     // letters, single digits, anything else that is no white space
     ("word", r"\p{L}+|\p{N}|[^\s\p{L}\p{N}]+"),
     // what goes before: contractions, and special tokens spelled out
-    ("hf", "'s|'t|'re|'ve|'m|'ll|'d"),
+    ("hf", r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d"),
     ("open_clip", "(?i)<start_of_text>|<end_of_text>|'s|'t|'re|'ve|'m|'ll|'d"),
     ("open_ai", r"(?i)<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d"),
-    ("hf_special", r"<\|startoftext\|>|<\|endoftext\|>"),
     ("html_reference", r"&(?:#[0-9]+;?|#[xX][0-9a-fA-F]+;?|[^\t\n\x0c <&#;]{1,32};?)"),
     ("entity", "&#?[0-9A-Za-z]{1,24};"),
     ("terminal_escape", r"\x1b\[(?:\d|;)*[a-zA-Z]"),

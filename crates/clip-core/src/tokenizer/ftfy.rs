@@ -287,6 +287,15 @@ fn decode_inconsistent_utf8(text: &str) -> String {
     out
 }
 
+/// What becomes of a character's UTF-8 that was read as Windows-1252.
+#[cfg(test)]
+pub(crate) fn fix_mojibake_of(c: char) -> String {
+    let upper: Vec<char> = CHARMAPS[1].1.chars().collect();
+    let utf8 = c.to_string().into_bytes();
+    let broken = utf8.into_iter().map(|b| if b < 0x80 { b as char } else { upper[usize::from(b) - 0x80] });
+    fix_text(&broken.collect::<String>())
+}
+
 #[cfg(test)]
 mod tests {
     use super::fix_text;

@@ -1,21 +1,72 @@
-//! `tokenizer.json` and `tokenizer_config.json` as Hugging Face publishes them for CLIP.
+//! CLIP's tokenizer as Hugging Face publishes it: `tokenizer.json`, or `vocab.json` and `merges.txt`, and the files beside them
+//! that name special and added tokens. Read as transformers 5.24 reads them:
+//! <https://github.com/huggingface/transformers/blob/v5.24.0/src/transformers/tokenization_utils_base.py>.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
-use super::{Padding, Reference, Tokenizer};
+use super::added::{AddedToken, AddedTokens};
+use super::{END, Reference, START, Side, Tokenizer};
+use crate::config::short;
 use crate::error::{ClipError, Result};
 
-const START: &str = "<|startoftext|>";
-const END: &str = "<|endoftext|>";
+/// A tokenizer's files, as text.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct TokenizerFiles<'a> {
+    /// `tokenizer.json`; goes before `merges` and `vocab`.
+    pub tokenizer: Option<&'a str>,
+    /// `merges.txt`.
+    pub merges: Option<&'a str>,
+    /// `vocab.json`, which must number the tokens as the merges do.
+    pub vocab: Option<&'a str>,
+    /// `tokenizer_config.json`.
+    pub config: Option<&'a str>,
+    /// `special_tokens_map.json`.
+    pub special_tokens: Option<&'a str>,
+    /// `added_tokens.json`.
+    pub added_tokens: Option<&'a str>,
+}
+
+/// Names of special tokens in the order in which they are added.
+const NAMED: [&str; 7] = ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
+
+/// Keys of `tokenizer_config.json` that are obeyed, besides special tokens, which are all keys that end in `_token`.
+const OBEYED: [&str; 9] = [
+    "padding_side",
+    "truncation_side",
+    "split_special_tokens",
+    "added_tokens_decoder",
+    "extra_special_tokens",
+    "additional_special_tokens",
+    "model_specific_special_tokens",
+    "model_max_length",
+    "max_len",
+];
+
+/// Keys that change no id of a `CLIPTokenizer`.
+const WITHOUT_EFFECT: &str = "
+    _commit_hash _from_auto _json_padding _json_truncation _spm_precompiled_charsmap add_bos_token add_eos_token
+    add_prefix_space auto_map backend chat_control_tokens chat_template clean_up_tokenization_spaces
+    clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output device_map do_lower_case errors
+    files_loaded fix_mistral_regex from_slow full_tokenizer_file gguf_file init_inputs is_local language legacy
+    local_files_only max_length merges merges_file model_input_names name_or_path pad_to_multiple_of pad_token_type_id
+    post_processor processor_class response_schema response_template special_tokens_map_file stride tokenizer
+    tokenizer_class tokenizer_file tokenizer_object tokenizer_padding tokenizer_truncation transformers_version
+    trim_offsets truncation_strategy unk_id use_fast verbose vocab vocab_file";
+
+fn invalid(message: impl Into<String>) -> ClipError {
+    ClipError::InvalidTokenizer { message: message.into() }
+}
 
 #[derive(Deserialize)]
-struct File {
+struct TokenizerJson {
     model: Model,
     #[serde(default)]
-    added_tokens: Vec<AddedToken>,
+    added_tokens: Vec<Numbered>,
+    padding: Option<Direction>,
+    truncation: Option<Direction>,
 }
 
 #[derive(Deserialize)]
@@ -36,69 +87,330 @@ enum Merge {
 }
 
 #[derive(Deserialize)]
-struct AddedToken {
-    content: String,
+struct Numbered {
+    /// Sorts the tokens, and no more: each gets the next id that is free.
     #[serde(default)]
-    normalized: bool,
+    id: u32,
+    #[serde(flatten)]
+    token: AddedToken,
 }
 
-fn invalid(message: impl Into<String>) -> ClipError {
-    ClipError::InvalidTokenizer { message: message.into() }
+#[derive(Deserialize)]
+struct Direction {
+    direction: String,
+}
+
+impl Merge {
+    fn line(&self) -> String {
+        match self {
+            Self::Line(line) => format!("{line}\n"),
+            Self::Pair([left, right]) => format!("{left} {right}\n"),
+        }
+    }
+}
+
+/// What the files beside a vocabulary say of it, so that it can be said of one that comes later.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Options {
+    added: Vec<AddedToken>,
+    start: Option<String>,
+    end: Option<String>,
+    pad: Option<String>,
+    padding_side: Side,
+    truncation_side: Side,
+    /// Special tokens spelled out in a text are text.
+    split_special: bool,
+    /// `model_max_length`: tokens that Hugging Face's tokenizer pads and cuts texts to.
+    pub(crate) max_length: Option<f64>,
 }
 
 impl Tokenizer {
-    /// A tokenizer from `tokenizer.json`. For `Reference::Hf`, the file itself says whether special tokens are looked for
-    /// before or after lower-casing.
+    /// A tokenizer from its files; none where neither `tokenizer` nor `merges` is there. `warnings` is told what in them
+    /// cannot be obeyed or is not known.
+    ///
+    /// OpenCLIP's and OpenAI's own tokenizers take the merges alone; the rest is Hugging Face's.
     ///
     /// # Errors
     /// `invalid-tokenizer` for a file that is not CLIP's byte-pair encoding, or that numbers its tokens in another order.
-    pub fn from_json(json: &str, reference: Reference) -> Result<Self> {
-        let file: File = serde_json::from_str(json).map_err(|e| invalid(format!("tokenizer.json: {e}")))?;
-        let kind = (file.model.kind.as_deref().unwrap_or("BPE"), file.model.end_of_word_suffix.as_deref());
-        if kind != ("BPE", Some("</w>")) {
-            let (kind, suffix) = (kind.0, kind.1.unwrap_or("no suffix"));
-            return Err(invalid(format!(
-                "tokenizer.json: expected a BPE with the suffix </w>, got {kind} with {suffix}"
-            )));
-        }
-        let merges: String = file
-            .model
-            .merges
-            .iter()
-            .map(|merge| match merge {
-                Merge::Line(line) => format!("{line}\n"),
-                Merge::Pair([left, right]) => format!("{left} {right}\n"),
-            })
-            .collect();
-        let normalized = file.added_tokens.iter().any(|token| token.content == END && token.normalized);
-        let reference = if reference == Reference::Hf && normalized { Reference::HfNormalized } else { reference };
-        let tokenizer = Self::from_merges(&merges, reference)?;
-        let symbols = tokenizer.bpe.symbols();
-        for (id, symbol) in symbols.iter().map(String::as_str).chain([START, END]).enumerate() {
-            let got = file.model.vocab.get(symbol);
+    pub fn from_files(
+        files: &TokenizerFiles<'_>,
+        reference: Reference,
+        warnings: &mut Vec<String>,
+    ) -> Result<Option<Self>> {
+        let (tokenizer, _) = read(files, reference, warnings)?;
+        Ok(tokenizer)
+    }
+
+    /// Refuses a vocabulary that numbers the tokens otherwise than the merges make them.
+    fn check_vocab(&self, vocab: &HashMap<String, u32>, file: &str) -> Result<()> {
+        for (id, symbol) in self.symbols().iter().map(String::as_str).chain([START, END]).enumerate() {
+            let got = vocab.get(symbol);
             if got.map(|&id| id as usize) != Some(id) {
                 let got = got.map_or("none".into(), u32::to_string);
-                return Err(invalid(format!("tokenizer.json: expected {symbol:?} to have the id {id}, got {got}")));
+                return Err(invalid(format!("{file}: expected {symbol:?} to have the id {id}, got {got}")));
             }
         }
-        Ok(tokenizer)
+        Ok(())
+    }
+
+    /// The same with what the files beside the vocabulary say; `vocab` where it has more tokens than the merges make.
+    ///
+    /// # Errors
+    /// `invalid-tokenizer` for a special token that is neither known nor added.
+    pub(crate) fn with_options(mut self, options: &Options, vocab: Option<&HashMap<String, u32>>) -> Result<Self> {
+        if !self.reference.is_hf() {
+            return Ok(self);
+        }
+        let symbols = self.symbols();
+        let ids: HashMap<&str, i32> = symbols.iter().map(String::as_str).chain([START, END]).zip(0..).collect();
+        let known = |token: &str| ids.get(token).copied().or_else(|| Some(*vocab?.get(token)? as i32));
+        let vocab_size = vocab.map_or(ids.len(), HashMap::len);
+        let mut added = AddedTokens::new(options.split_special);
+        added.extend(options.added.iter().cloned(), known, vocab_size);
+        let id = |name: &Option<String>, usual: i32| match name {
+            None => Ok(usual),
+            Some(token) => added
+                .id(token)
+                .ok_or_else(|| invalid(format!("expected the special token {token:?} among the added ones"))),
+        };
+        (self.start, self.end) = (id(&options.start, self.start)?, id(&options.end, self.end)?);
+        self.pad = id(&options.pad, self.pad)?;
+        (self.padding_side, self.truncation_side) = (options.padding_side, options.truncation_side);
+        self.added = added;
+        Ok(self)
+    }
+
+    /// Special and added tokens by their ids, for messages.
+    pub(crate) fn added(&self) -> impl Iterator<Item = (&str, i32)> {
+        self.added.iter().map(|(token, id)| (token.content.as_str(), *id))
+    }
+
+    /// `vocab.json`: ids by spelling, added tokens left out.
+    pub fn vocab_json(&self) -> Map<String, Value> {
+        let symbols = self.symbols().into_iter().chain([START.to_owned(), END.to_owned()]);
+        symbols.zip(0_u32..).map(|(symbol, id)| (symbol, id.into())).collect()
+    }
+
+    /// `tokenizer_config.json` from which transformers 4 and 5 make the same tokenizer.
+    pub fn config_json(&self) -> Value {
+        let added: BTreeMap<i32, &AddedToken> = self.added.iter().map(|(token, id)| (*id, token)).collect();
+        let name = |id: i32, usual: &str| added.get(&id).map_or(usual, |token| token.content.as_str()).to_owned();
+        let mut json = json!({
+            "tokenizer_class": "CLIPTokenizer",
+            "bos_token": name(self.start, START),
+            "eos_token": name(self.end, END),
+            "unk_token": END,
+            "pad_token": name(self.pad, END),
+            "padding_side": self.padding_side.name(),
+            "truncation_side": self.truncation_side.name(),
+        });
+        if self.added.splits_special() {
+            json["split_special_tokens"] = true.into();
+        }
+        if !added.is_empty() {
+            let decoder: Map<String, Value> = added
+                .iter()
+                .filter_map(|(id, token)| Some((id.to_string(), serde_json::to_value(token).ok()?)))
+                .collect();
+            json["added_tokens_decoder"] = decoder.into();
+        }
+        json
     }
 }
 
-impl Padding {
-    /// What `pad_token` of a `tokenizer_config.json` says, where it says one of the two.
-    ///
-    /// # Errors
-    /// `invalid-tokenizer` for what is no JSON.
-    pub fn from_tokenizer_config(json: &str) -> Result<Option<Self>> {
-        let value: Value = serde_json::from_str(json).map_err(|e| invalid(format!("tokenizer_config.json: {e}")))?;
-        let token = &value["pad_token"];
-        Ok(match token.as_str().or(token["content"].as_str()) {
-            Some(END) => Some(Self::End),
-            Some("!") => Some(Self::Zero), // the token of id 0
-            _ => None,
+/// A tokenizer, where there is a vocabulary, and what the files beside it say.
+pub(crate) fn read(
+    files: &TokenizerFiles<'_>,
+    reference: Reference,
+    warnings: &mut Vec<String>,
+) -> Result<(Option<Tokenizer>, Options)> {
+    let file: Option<TokenizerJson> = files.tokenizer.map(|json| parse(json, "tokenizer.json")).transpose()?;
+    let options = Options::read(files, file.as_ref(), reference, warnings)?;
+    let (name, merges, vocab) = match (&file, files.merges) {
+        (Some(file), _) => {
+            let kind = (file.model.kind.as_deref().unwrap_or("BPE"), file.model.end_of_word_suffix.as_deref());
+            if kind != ("BPE", Some("</w>")) {
+                let (kind, suffix) = (kind.0, kind.1.unwrap_or("no suffix"));
+                return Err(invalid(format!(
+                    "tokenizer.json: expected a BPE with the suffix </w>, got {kind} with {suffix}"
+                )));
+            }
+            let merges = file.model.merges.iter().map(Merge::line).collect::<String>();
+            ("tokenizer.json", merges, Some(file.model.vocab.clone()))
+        }
+        (None, Some(merges)) => {
+            ("vocab.json", merges.to_owned(), files.vocab.map(|json| parse(json, "vocab.json")).transpose()?)
+        }
+        (None, None) => return Ok((None, options)),
+    };
+    let tokenizer = Tokenizer::from_merges(&merges, reference)?;
+    if let Some(vocab) = &vocab {
+        tokenizer.check_vocab(vocab, name)?;
+    }
+    Ok((Some(tokenizer.with_options(&options, vocab.as_ref())?), options))
+}
+
+fn parse<T: for<'de> Deserialize<'de>>(json: &str, file: &str) -> Result<T> {
+    serde_json::from_str(json).map_err(|e| invalid(format!("{file}: {e}")))
+}
+
+/// A token as a config has it: spelled out, or an object.
+fn token(value: &Value, file: &str, key: &str) -> Result<AddedToken> {
+    match value {
+        Value::String(content) => Ok(AddedToken::special(content)),
+        Value::Object(_) => serde_json::from_value(value.clone()).map_err(|e| invalid(format!("{file}: {key}: {e}"))),
+        other => Err(invalid(format!("{file}: {key}: expected a token, got {}", short(other)))),
+    }
+}
+
+impl Options {
+    /// Whether there are tokens besides the two that CLIP has.
+    pub(crate) fn adds_tokens(&self) -> bool {
+        self.added.iter().any(|token| token.content != START && token.content != END)
+    }
+
+    /// Reads the files; what they say is Hugging Face's, so that of other references only what is odd is told.
+    fn read(
+        files: &TokenizerFiles<'_>,
+        json: Option<&TokenizerJson>,
+        reference: Reference,
+        warnings: &mut Vec<String>,
+    ) -> Result<Self> {
+        let object = |json: Option<&str>, file: &str| -> Result<Map<String, Value>> {
+            json.map_or_else(|| Ok(Map::new()), |json| parse(json, file))
+        };
+        let mut config = object(files.config, "tokenizer_config.json")?;
+        // by what they are sorted, and the later one wins
+        let mut added: BTreeMap<u32, AddedToken> = BTreeMap::new();
+        if let Some(decoder) = config.get("added_tokens_decoder").and_then(Value::as_object) {
+            for (id, value) in decoder {
+                let id = id.parse().map_err(|_no_number| {
+                    invalid(format!("tokenizer_config.json: added_tokens_decoder: expected ids, got {id:?}"))
+                })?;
+                added.insert(id, token(value, "tokenizer_config.json", "added_tokens_decoder")?);
+            }
+        } else {
+            config.extend(object(files.special_tokens, "special_tokens_map.json")?);
+            let special: Vec<String> = special_tokens(&config)?.into_iter().map(|(_, token)| token.content).collect();
+            for (content, id) in object(files.added_tokens, "added_tokens.json")? {
+                let id = id.as_u64().and_then(|id| u32::try_from(id).ok()).ok_or_else(|| {
+                    invalid(format!("added_tokens.json: {content:?}: expected an id, got {}", short(&id)))
+                })?;
+                let is_special = special.contains(&content);
+                added.insert(id, if is_special { AddedToken::special(&content) } else { AddedToken::plain(&content) });
+            }
+            added.extend(json.into_iter().flat_map(|file| &file.added_tokens).map(|n| (n.id, n.token.clone())));
+        }
+        if !reference.is_hf() {
+            let more: Vec<&str> =
+                added.values().map(|t| t.content.as_str()).filter(|t| ![START, END].contains(t)).collect();
+            if !more.is_empty() {
+                warnings.push(format!(
+                    "the tokenizer's added tokens {} are not used: OpenCLIP's tokenizer has none",
+                    quoted(&more)
+                ));
+            }
+            return Ok(Self::default());
+        }
+        let unknown = config.keys().filter(|key| {
+            !OBEYED.contains(&key.as_str())
+                && !WITHOUT_EFFECT.split_whitespace().any(|known| known == *key)
+                && !key.ends_with("_token")
+        });
+        warnings.extend(unknown.map(|key| format!("tokenizer_config.json: {key} is not known and was not used")));
+        // who sets none has `CLIPTokenizer`'s own
+        let normalized = Some(reference == Reference::HfNormalized);
+        for (key, usual) in [("bos_token", START), ("eos_token", END), ("unk_token", END), ("pad_token", END)] {
+            let said = config.get(key);
+            if key == "pad_token" && said.is_some_and(Value::is_null) {
+                warnings.push(format!("tokenizer_config.json: pad_token is null: texts are padded with {END}"));
+            }
+            if said.is_none_or(Value::is_null) {
+                config.insert(key.into(), usual.into());
+            }
+        }
+        let mut all: Vec<AddedToken> = added.into_values().collect();
+        let mut named = HashMap::new();
+        for (key, mut token) in special_tokens(&config)? {
+            match all.iter_mut().find(|known| known.content == token.content) {
+                Some(known) => known.special = true,
+                None => {
+                    if [START, END].contains(&token.content.as_str()) && normalized == Some(true) {
+                        token.normalized = normalized;
+                    }
+                    token.special = true;
+                    all.push(token.clone());
+                }
+            }
+            named.insert(key, token.content);
+        }
+        let side = |key: &str, from_json: Option<&Direction>| -> Result<Side> {
+            let said = config.get(key).filter(|value| !value.is_null());
+            let name = said.map_or_else(|| from_json.map(|d| d.direction.to_lowercase().into()), |v| Some(v.clone()));
+            match name.as_ref().map(Value::as_str) {
+                None | Some(Some("right")) => Ok(Side::Right),
+                Some(Some("left")) => Ok(Side::Left),
+                Some(_) => Err(invalid(format!(
+                    "tokenizer_config.json: {key}: expected \"left\" or \"right\", got {}",
+                    name.as_ref().map(short).unwrap_or_default()
+                ))),
+            }
+        };
+        Ok(Self {
+            added: all,
+            start: named.remove("bos_token"),
+            end: named.remove("eos_token"),
+            pad: named.remove("pad_token"),
+            padding_side: side("padding_side", json.and_then(|file| file.padding.as_ref()))?,
+            truncation_side: side("truncation_side", json.and_then(|file| file.truncation.as_ref()))?,
+            split_special: config.get("split_special_tokens").and_then(Value::as_bool).unwrap_or(false),
+            max_length: config.get("model_max_length").or_else(|| config.get("max_len")).and_then(Value::as_f64),
         })
     }
+}
+
+/// Special tokens of a config in the order in which they are added: the named ones, those of other names, the rest.
+fn special_tokens(config: &Map<String, Value>) -> Result<Vec<(String, AddedToken)>> {
+    const FILE: &str = "tokenizer_config.json";
+    let is_token = |value: &Value| value.is_string() || value.get("content").is_some();
+    let mut found = Vec::new();
+    for key in NAMED {
+        if let Some(value) = config.get(key).filter(|value| !value.is_null()) {
+            found.push((key.to_owned(), token(value, FILE, key)?));
+        }
+    }
+    for (key, value) in config {
+        if key.ends_with("_token") && !NAMED.contains(&key.as_str()) && is_token(value) {
+            found.push((key.clone(), token(value, FILE, key)?));
+        }
+    }
+    let extra = config.get("extra_special_tokens").or_else(|| config.get("additional_special_tokens"));
+    let specific = config.get("model_specific_special_tokens");
+    for (key, value) in [("model_specific_special_tokens", specific), ("extra_special_tokens", extra)] {
+        match value {
+            None | Some(Value::Null) => {}
+            Some(Value::Array(tokens)) => {
+                for value in tokens {
+                    found.push((String::new(), token(value, FILE, key)?));
+                }
+            }
+            Some(Value::Object(tokens)) => {
+                for (name, value) in tokens {
+                    found.push((name.clone(), token(value, FILE, key)?));
+                }
+            }
+            Some(other) => return Err(invalid(format!("{FILE}: {key}: expected tokens, got {}", short(other)))),
+        }
+    }
+    Ok(found)
+}
+
+/// The first of many, for a message.
+pub(crate) fn quoted(tokens: &[&str]) -> String {
+    let shown: Vec<String> =
+        tokens.iter().take(5).map(|t| format!("{:?}", t.chars().take(40).collect::<String>())).collect();
+    let more = tokens.len() - shown.len();
+    if more > 0 { format!("{} and {more} more", shown.join(", ")) } else { shown.join(", ") }
 }
 
 #[cfg(test)]
@@ -106,54 +418,47 @@ mod tests {
     use super::*;
 
     /// The encoding of `merges`, as a `tokenizer.json`.
-    fn json(merges: &str, change: impl FnOnce(&mut Value)) -> String {
+    fn tokenizer_json(merges: &str, change: impl FnOnce(&mut Value)) -> String {
         let plain = Tokenizer::from_merges(merges, Reference::Hf).unwrap();
-        let symbols = plain.bpe.symbols();
-        let vocab: HashMap<&str, usize> =
-            symbols.iter().map(String::as_str).chain([START, END]).enumerate().map(|(id, s)| (s, id)).collect();
-        let mut value = serde_json::json!({
-            "model": { "type": "BPE", "end_of_word_suffix": "</w>", "vocab": vocab, "merges": merges.lines().collect::<Vec<_>>() },
-            "added_tokens": [{ "content": END, "normalized": false }],
+        let mut value = json!({
+            "model": { "type": "BPE", "end_of_word_suffix": "</w>", "vocab": plain.vocab_json(), "merges": merges.lines().collect::<Vec<_>>() },
+            "added_tokens": [{ "content": END, "normalized": false, "special": true }],
         });
         change(&mut value);
         value.to_string()
     }
 
+    fn open(json: &str) -> Result<Tokenizer> {
+        let files = TokenizerFiles { tokenizer: Some(json), ..TokenizerFiles::default() };
+        Ok(Tokenizer::from_files(&files, Reference::Hf, &mut Vec::new())?.unwrap())
+    }
+
     #[test]
     fn both_spellings_of_merges_are_read() {
         let merges = "c a\nca t</w>";
-        let lines = Tokenizer::from_json(&json(merges, |_| {}), Reference::Hf).unwrap();
-        let pairs = json(merges, |v| v["model"]["merges"] = serde_json::json!([["c", "a"], ["ca", "t</w>"]]));
-        let pairs = Tokenizer::from_json(&pairs, Reference::Hf).unwrap();
-        assert_eq!(lines.encode("a cat"), pairs.encode("a cat"));
+        let lines = open(&tokenizer_json(merges, |_| {})).unwrap();
+        let pairs = tokenizer_json(merges, |v| v["model"]["merges"] = json!([["c", "a"], ["ca", "t</w>"]]));
+        assert_eq!(lines.encode("a cat"), open(&pairs).unwrap().encode("a cat"));
         assert_eq!(lines.encode("cat").len(), 3);
     }
 
     #[test]
     fn the_file_says_when_special_tokens_are_looked_for() {
-        let plain = Tokenizer::from_json(&json("c a", |_| {}), Reference::Hf).unwrap();
-        let late =
-            Tokenizer::from_json(&json("c a", |v| v["added_tokens"][0]["normalized"] = true.into()), Reference::Hf);
-        assert_eq!((plain.reference(), late.unwrap().reference()), (Reference::Hf, Reference::HfNormalized));
+        let late = tokenizer_json("c a", |v| v["added_tokens"][0]["normalized"] = true.into());
+        let (plain, late) = (open(&tokenizer_json("c a", |_| {})).unwrap(), open(&late).unwrap());
+        assert_eq!((plain.encode("<|ENDOFTEXT|>").len() > 3, late.encode("<|ENDOFTEXT|>").len()), (true, 3));
     }
 
     #[test]
     fn other_encodings_are_refused() {
         let refuse = |json: String, message: &str| {
-            let error = Tokenizer::from_json(&json, Reference::Hf).unwrap_err();
+            let error = open(&json).unwrap_err();
             assert!(error.code() == "invalid-tokenizer" && error.to_string().contains(message), "{error}");
         };
-        refuse(json("c a", |v| v["model"]["vocab"]["ca"] = 7.into()), "expected \"ca\" to have the id 512, got 7");
-        refuse(json("c a", |v| v["model"]["type"] = "Unigram".into()), "got Unigram");
-        refuse(json("c a", |v| v["model"]["end_of_word_suffix"] = Value::Null), "no suffix");
+        let change = |change: fn(&mut Value)| tokenizer_json("c a", change);
+        refuse(change(|v| v["model"]["vocab"]["ca"] = 7.into()), "expected \"ca\" to have the id 512, got 7");
+        refuse(change(|v| v["model"]["type"] = "Unigram".into()), "got Unigram");
+        refuse(change(|v| v["model"]["end_of_word_suffix"] = Value::Null), "no suffix");
         refuse("<html>".into(), "tokenizer.json");
-    }
-
-    #[test]
-    fn padding_is_read_where_it_is_one_of_the_two() {
-        let read = |json| Padding::from_tokenizer_config(json).unwrap();
-        assert_eq!(read(r#"{"pad_token": "<|endoftext|>"}"#), Some(Padding::End));
-        assert_eq!(read(r#"{"pad_token": {"content": "!"}}"#), Some(Padding::Zero));
-        assert_eq!(read(r#"{"model_max_length": 77}"#), None);
     }
 }

@@ -1,6 +1,8 @@
 //! CLIP's tokenizer: text made clean, cut into words, words into byte pairs.
 
+mod added;
 mod bpe;
+mod cleaning;
 #[cfg(test)]
 mod expressions;
 mod ftfy;
@@ -9,13 +11,26 @@ mod ftfy_expressions;
 mod ftfy_tables;
 mod hf;
 mod html;
+mod open_clip;
 mod pattern;
 mod seen;
 mod words;
 
 pub use bpe::Bpe;
+pub use cleaning::Cleaning;
+#[cfg(test)]
+pub(crate) use ftfy::fix_mojibake_of;
+pub(crate) use hf::Options as HfOptions;
+pub use hf::TokenizerFiles;
+pub(crate) use hf::{quoted, read as read_files};
+pub(crate) use open_clip::OpenClipTokenizer;
+
+use added::{AddedToken, AddedTokens, Piece};
 
 use crate::error::{ClipError, Result};
+
+const START: &str = "<|startoftext|>";
+const END: &str = "<|endoftext|>";
 
 /// Merges of the published vocabulary; the rest of OpenAI's file is unused.
 pub const PUBLISHED_MERGES: usize = 49_152 - 256 - 2;
@@ -51,6 +66,16 @@ impl Reference {
             .ok_or_else(|| ClipError::unknown_name("tokenizer", "open_clip, openai, hf or hf_normalized", name))
     }
 
+    /// Whether it is one of Hugging Face's.
+    pub fn is_hf(self) -> bool {
+        matches!(self, Self::Hf | Self::HfNormalized)
+    }
+
+    /// What it does to a text first.
+    pub(crate) fn cleaning(self) -> Cleaning {
+        if self.is_hf() { Cleaning::None } else { Cleaning::Lower }
+    }
+
     /// Name of the reference.
     pub fn name(self) -> &'static str {
         match self {
@@ -62,41 +87,22 @@ impl Reference {
     }
 }
 
-/// What follows the end token up to the context's length.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Padding {
-    /// Id 0.
-    Zero,
-    /// The end token.
-    End,
+/// Where padding goes, or what a text that is too long loses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Side {
+    /// Before the text.
+    Left,
+    /// After it.
+    #[default]
+    Right,
 }
 
-impl Padding {
-    /// `zero` or `end`.
-    ///
-    /// # Errors
-    /// `invalid-option` for any other name.
-    pub fn from_name(name: &str) -> Result<Self> {
-        match name {
-            "zero" => Ok(Self::Zero),
-            "end" => Ok(Self::End),
-            got => Err(ClipError::unknown_name("padding", "zero or end", got)),
-        }
-    }
-
-    /// Name of the padding.
+impl Side {
+    /// Name of the side.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Zero => "zero",
-            Self::End => "end",
-        }
-    }
-
-    /// As each reference pads by default.
-    fn of(reference: Reference) -> Self {
-        match reference {
-            Reference::OpenClip | Reference::OpenAi => Self::Zero,
-            Reference::Hf | Reference::HfNormalized => Self::End,
+            Self::Left => "left",
+            Self::Right => "right",
         }
     }
 }
@@ -106,10 +112,17 @@ impl Padding {
 pub struct Tokenizer {
     bpe: Bpe,
     reference: Reference,
-    /// What follows the end token.
-    pub padding: Padding,
     /// Words that a model has learned of, where the vocabulary was cut to them.
     seen: Option<seen::Seen>,
+    cleaning: Cleaning,
+    /// Ids before and after each text, and of what fills up the context.
+    start: i32,
+    end: i32,
+    pad: i32,
+    padding_side: Side,
+    truncation_side: Side,
+    /// Hugging Face's: special tokens, and those added to the vocabulary.
+    added: AddedTokens,
 }
 
 impl Tokenizer {
@@ -119,12 +132,57 @@ impl Tokenizer {
     /// # Errors
     /// `invalid-tokenizer` with the line number.
     pub fn from_merges(merges: &str, reference: Reference) -> Result<Self> {
-        Ok(Self { bpe: Bpe::from_merges(merges)?, reference, padding: Padding::of(reference), seen: None })
+        Ok(Self::of(Bpe::from_merges(merges)?, reference))
     }
 
-    /// Size of the vocabulary: 512 bytes, the merges, start and end.
-    pub fn vocab_size(&self) -> usize {
+    /// As the reference has it by default.
+    fn of(bpe: Bpe, reference: Reference) -> Self {
+        let (start, end) = (bpe.start(), bpe.end());
+        let is_hf = reference.is_hf();
+        let mut added = AddedTokens::default();
+        if is_hf {
+            let normalized = Some(reference == Reference::HfNormalized);
+            let special = |content| AddedToken { normalized, ..AddedToken::special(content) };
+            added.extend([special(START), special(END)], |token| Some(if token == START { start } else { end }), 0);
+        }
+        Self {
+            bpe,
+            reference,
+            cleaning: reference.cleaning(),
+            start,
+            end,
+            pad: if is_hf { end } else { 0 },
+            padding_side: Side::Right,
+            truncation_side: Side::Right,
+            added,
+            seen: None,
+        }
+    }
+
+    /// The same with another cleaning before it.
+    #[must_use]
+    pub fn with_cleaning(self, cleaning: Cleaning) -> Self {
+        Self { cleaning, ..self }
+    }
+
+    /// What is done to a text first.
+    pub fn cleaning(&self) -> Cleaning {
+        self.cleaning
+    }
+
+    /// 512 bytes, the merges, start and end.
+    pub(crate) fn base_size(&self) -> usize {
         self.bpe.vocab_size()
+    }
+
+    /// Size of the vocabulary: 512 bytes, the merges, start and end, and what was added behind them.
+    pub fn vocab_size(&self) -> usize {
+        self.added.iter().map(|&(_, id)| id as usize + 1).fold(self.bpe.vocab_size(), usize::max)
+    }
+
+    /// The largest id that every text has: of start, end and padding.
+    pub(crate) fn largest_needed(&self) -> usize {
+        [self.start, self.end, self.pad].into_iter().max().unwrap_or_default() as usize
     }
 
     /// The merges, one a line, as [`from_merges`](Self::from_merges) reads them.
@@ -148,22 +206,41 @@ impl Tokenizer {
     #[must_use]
     pub fn cut_to(&self, ids: &[i32]) -> (Self, Vec<i32>) {
         let (bpe, renumbered) = self.bpe.cut_to(ids);
-        let mut cut = Self { bpe, ..self.clone() };
+        let cut = Self::of(bpe, self.reference);
+        let mut cut = Self {
+            cleaning: self.cleaning,
+            padding_side: self.padding_side,
+            truncation_side: self.truncation_side,
+            seen: self.seen.clone(),
+            ..cut
+        };
         cut.remember(&ids.iter().map(|&id| renumbered[id as usize]).collect::<Vec<_>>());
         (cut, renumbered)
     }
 
     /// Ids of a text, start and end included, of any length.
     pub fn encode(&self, text: &str) -> Vec<i32> {
-        let mut ids = vec![self.bpe.start()];
-        for word in words::split(text, self.reference) {
-            match word {
-                words::Word::Start => ids.push(self.bpe.start()),
-                words::Word::End => ids.push(self.bpe.end()),
-                words::Word::Text(word) => self.bpe.encode_word(&word, &mut ids),
+        let mut ids = vec![self.start];
+        let clean = self.cleaning.apply(text);
+        if self.reference.is_hf() {
+            for piece in self.added.split(&clean) {
+                match piece {
+                    Piece::Token(id) => ids.push(id),
+                    Piece::Text(text) => {
+                        words::split_hf(&text).into_iter().for_each(|w| self.bpe.encode_word(w, &mut ids))
+                    }
+                }
+            }
+        } else {
+            for word in words::split(&clean, self.reference) {
+                match word {
+                    words::Word::Start => ids.push(self.bpe.start()),
+                    words::Word::End => ids.push(self.bpe.end()),
+                    words::Word::Text(word) => self.bpe.encode_word(&word, &mut ids),
+                }
             }
         }
-        ids.push(self.bpe.end());
+        ids.push(self.end);
         ids
     }
 
@@ -173,17 +250,14 @@ impl Tokenizer {
     /// - output: `[texts, context_length]`, row-major
     ///
     /// # Errors
-    /// `caption-too-long`, unless `truncate` is set: then the last id kept is the end token.
+    /// `caption-too-long`, unless `truncate` is set: then a text loses its end, or its beginning where the tokenizer's config
+    /// says so, and keeps the tokens around it.
     pub fn tokenize<'a>(
         &self,
         texts: impl IntoIterator<Item = &'a str>,
         context_length: usize,
         truncate: bool,
     ) -> Result<Vec<i32>> {
-        let pad = match self.padding {
-            Padding::Zero => 0,
-            Padding::End => self.bpe.end(),
-        };
         let mut out = Vec::new();
         for text in texts {
             let mut ids = self.encode(text);
@@ -195,11 +269,16 @@ impl Tokenizer {
                         text: text.chars().take(80).collect(),
                     });
                 }
-                ids.truncate(context_length);
-                ids[context_length - 1] = self.bpe.end();
+                match self.truncation_side {
+                    Side::Right => ids.drain(context_length - 1..ids.len() - 1),
+                    Side::Left => ids.drain(1..=ids.len() - context_length),
+                };
             }
-            ids.resize(context_length, pad);
-            out.extend(ids);
+            let padding = core::iter::repeat_n(self.pad, context_length - ids.len());
+            match self.padding_side {
+                Side::Right => out.extend(ids.into_iter().chain(padding)),
+                Side::Left => out.extend(padding.chain(ids)),
+            }
         }
         Ok(out)
     }
@@ -236,7 +315,7 @@ mod tests {
 
     #[test]
     fn padding_follows_the_reference() {
-        let hf = Tokenizer { padding: Padding::of(Reference::Hf), ..tiny() };
+        let hf = Tokenizer::of(tiny().bpe, Reference::Hf);
         let end = hf.encode("")[1];
         assert_eq!(hf.tokenize([""], 3, false).unwrap()[2], end);
         assert_eq!(tiny().tokenize([""], 3, false).unwrap()[2], 0);

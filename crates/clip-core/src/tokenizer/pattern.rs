@@ -80,12 +80,11 @@ mod tests {
     use super::*;
     use crate::tokenizer::expressions::EXPRESSIONS;
 
-    static PATTERNS: [Pattern; 11] = [
+    static PATTERNS: [Pattern; 10] = [
         pattern!("word"),
         pattern!("hf"),
         pattern!("open_clip"),
         pattern!("open_ai"),
-        pattern!("hf_special"),
         pattern!("html_reference"),
         pattern!("entity"),
         pattern!("terminal_escape"),

@@ -15,7 +15,7 @@ use crate::data::{PairDataset, embed_images};
 use crate::error::{ClipError, Result};
 use crate::eval::{Evaluation, evaluate};
 use crate::model::{Clip, TextBatch, pixel_batch};
-use crate::preprocess::{Augmenter, Preprocess};
+use crate::preprocess::{Augmenter, Preprocess, TransformFiles};
 use crate::tokenizer::Tokenizer;
 
 /// A model being trained. It has no weights until its vocabulary is known: at once where the configuration says its
@@ -53,7 +53,7 @@ impl TrainingSession {
         if !parsed.vision.is_trainable() {
             return Err(not_trainable());
         }
-        let preprocess = Preprocess::for_model(None, config, &parsed)?;
+        let preprocess = Preprocess::for_model(TransformFiles::default(), config, &parsed, &mut Vec::new())?;
         let (config, tokenizer) = (parsed, Some(tokenizer));
         let mut session =
             Self { config, tokenizer, preprocess, seed, device, trainer: None, run: None, interrupted: None };
