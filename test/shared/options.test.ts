@@ -251,6 +251,9 @@ const calls: Call[] = [
       tokenizer: column([7, true, null, [], new Map()], "{}", {}),
       tokenizerConfig: column([7, true, null, []], "{}", {}),
       merges: column([7, true, null, [], {}, new Float32Array(1)], "a b", new Uint8Array()),
+      vocab: column([7, true, null, []], "{}", {}),
+      specialTokens: column([7, true, null, []], "{}", {}),
+      addedTokens: column([7, true, null, []], "{}", {}),
     } satisfies Omit<Table<CheckpointParts>, "weights">,
   }),
 ];

@@ -90,7 +90,7 @@ impl Opening {
         tokenizer_files.config = tokenizer_files.config.or(in_metadata(metadata::TOKENIZER_CONFIG));
         let overridden = said.override_config(tokenizer_files.config)?;
         tokenizer_files.config = overridden.as_deref().or(tokenizer_files.config);
-        let (tokenizer, tokenizer_options) = read_files(&tokenizer_files, said.reference, &mut warnings)?;
+        let (mut tokenizer, tokenizer_options) = read_files(&tokenizer_files, said.reference, &mut warnings)?;
         if let Some(length) = tokenizer_options.max_length.filter(|&length| length < config.text.context_length as f64)
         {
             warnings.push(format!(
