@@ -6,7 +6,7 @@ export function describe(value: unknown): string {
   return value.constructor?.name ?? "an object";
 }
 
-/** One or many as many. */
+/** One or many as many; what is missing in a list is `undefined` there, where methods would pass it over. */
 export function asArray<T>(value: T | readonly T[]): readonly T[] {
-  return Array.isArray(value) ? value : [value as T];
+  return Array.isArray(value) ? [...value] : [value as T];
 }

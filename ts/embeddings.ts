@@ -25,7 +25,8 @@ const DATA = typed<Float32Array>("Float32Array");
 export const isFloats = (value: unknown): value is Float32Array => DATA.accepts(value);
 
 /** @throws ClipError `invalid-option`, `shape-mismatch` for what no model can have made */
-export function checkEmbeddings(name: string, { data, shape, normalized }: Embeddings): void {
+export function checkEmbeddings(name: string, embeddings: Embeddings): void {
+  const { data, shape, normalized } = Object(embeddings) as Embeddings;
   check(`${name}.data`, data, DATA);
   const whole = Array.isArray(shape) && shape.length === 2 && shape.every((n) => Number.isInteger(n) && n >= 0);
   check(`${name}.shape`, shape, { expected: "[rows, dimensions]", accepts: () => whole });

@@ -5,7 +5,7 @@ import type { Evaluation, PairsHandle, SkippedPair } from "../workers/protocol.j
 import { PAIRS, type PairSource, sendPairs } from "./data/pairs.js";
 import type { Embeddings } from "./embeddings.js";
 import type { ImageInput } from "./images.js";
-import { flag, group, needed, type Schema, strings } from "./options.js";
+import { flag, group, list, needed, type Schema, strings } from "./options.js";
 import type { WorkerClient } from "./worker-client.js";
 import { TEMPLATE, type Template, type ZeroShotClassifier } from "./zero-shot.js";
 
@@ -31,7 +31,7 @@ export interface EvaluateOptions {
 export const EVALUATE = {
   distractors: PAIRS,
   zeroShot: group<ZeroShotOptions>({
-    images: needed({ expected: "a list of images", accepts: Array.isArray }),
+    images: needed(list<ImageInput>("a list of images")),
     labels: needed(strings),
     templates: TEMPLATE,
   }),

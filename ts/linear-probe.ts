@@ -5,7 +5,7 @@ import type { Matrix } from "../workers/protocol.js";
 import { Classifier, type EncodesImages } from "./classifier.js";
 import { checkEmbeddings, type Embeddings, isEmbeddings } from "./embeddings.js";
 import type { ImageInput } from "./images.js";
-import { above0, check, checked, type Schema, strings } from "./options.js";
+import { above0, check, checked, list, type Schema, strings } from "./options.js";
 
 /** How a probe is fitted. */
 export interface ProbeOptions {
@@ -43,6 +43,7 @@ export class LinearProbe extends Classifier {
     const { c = 0.316 } = checked("linearProbe()", options, PROBE);
     check("labels", labels, strings);
     if (isEmbeddings(images)) checkEmbeddings("images", images);
+    else check("images", images, list<ImageInput>("a list of images, or embeddings"));
     const count = isEmbeddings(images) ? images.shape[0] : images.length;
     if (count !== labels.length) {
       throw new ClipError(

@@ -107,6 +107,9 @@ export const group = <O>(schema: Schema<O>): Kind<O> => ({
   schema: schema as Rules,
 });
 
+/** A list that is looked into elsewhere. */
+export const list = <T>(expected: string): Kind<readonly T[]> => ({ expected, accepts: Array.isArray });
+
 const firstOther = (list: readonly unknown[]) => list.findIndex((one) => typeof one !== "string");
 
 /** A list of texts. */

@@ -1,6 +1,6 @@
 /** What counts as a checkpoint, and how it crosses to the worker. */
 
-import { type Bytes, isFile, isUrl } from "../workers/bytes.js";
+import { type Bytes, isFile, isFolderHandle, isUrl } from "../workers/bytes.js";
 import { ClipError } from "../workers/error.js";
 import type { AdapterFile, NamedFile, WireSource } from "../workers/protocol.js";
 import { type CheckpointParts, fileData, isFileBytes, partFiles, textData } from "./checkpoint-parts.js";
@@ -151,7 +151,7 @@ export async function toWireSource(source: ClipSource, options: ServerOptions): 
   if (isFileBytes(source)) return { kind: "files", files: [{ name: "model.safetensors", data: fileData(source) }] };
   if (typeof source === "object" && source !== null) {
     if ("weights" in source) return { kind: "files", files: partFiles(source) };
-    if ("kind" in source && source.kind === "directory") return { kind: "files", files: await filesOf(source) };
+    if (isFolderHandle(source)) return { kind: "files", files: await filesOf(source) };
     const list = Array.from(source as Iterable<File>);
     if (list.length > 0 && list.every(isFile)) {
       return { kind: "files", files: list.map((file) => ({ name: file.webkitRelativePath || file.name, data: file })) };

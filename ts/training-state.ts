@@ -1,6 +1,6 @@
 /** Where the state of a training is kept, and how it gets there. */
 
-import { type Bytes, isBlob, isBytes, toBytes } from "../workers/bytes.js";
+import { type Bytes, isBlob, isBytes, isFileHandle, toBytes } from "../workers/bytes.js";
 import { ClipError } from "../workers/error.js";
 import { describe } from "./describe.js";
 import { got } from "./options.js";
@@ -11,18 +11,15 @@ export type StateTarget = FileSystemFileHandle | string;
 /** What {@link StateTarget} names, or the bytes themselves. */
 export type StateSource = StateTarget | Bytes;
 
-const isHandle = (value: unknown): value is FileSystemFileHandle =>
-  typeof value === "object" && value !== null && "getFile" in value;
-
 /** Bytes of a state, or the path that the worker reads them from. */
 export async function readState(source: StateSource): Promise<Uint8Array | string> {
-  if (typeof source === "string") return source;
+  if (typeof source === "string" && source !== "") return source;
   if (isBytes(source)) return toBytes(source);
-  if (!isHandle(source) && !isBlob(source)) {
+  if (!isFileHandle(source) && !isBlob(source)) {
     throw new ClipError("invalid-source", `expected bytes, a file handle or a path, got ${describe(source)}`);
   }
   try {
-    const file = isHandle(source) ? await source.getFile() : source;
+    const file = isFileHandle(source) ? await source.getFile() : source;
     return new Uint8Array(await file.arrayBuffer());
   } catch (error) {
     const { message } = error as Error;
@@ -32,7 +29,7 @@ export async function readState(source: StateSource): Promise<Uint8Array | strin
 
 /** @throws ClipError `invalid-source` for what cannot be written to */
 export function checkTarget(target: StateTarget): void {
-  if ((typeof target === "string" && target !== "") || isHandle(target)) return;
+  if ((typeof target === "string" && target !== "") || isFileHandle(target)) return;
   throw new ClipError("invalid-source", `expected a file handle or a path, got ${got(target)}`);
 }
 

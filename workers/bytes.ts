@@ -17,15 +17,27 @@ export const tagOf = (value: unknown): string => Object.prototype.toString.call(
 const VIEWS: ReadonlySet<string> = new Set(["Uint8Array", "Uint8ClampedArray", "DataView"]);
 const BUFFERS: ReadonlySet<string> = new Set(["ArrayBuffer", "SharedArrayBuffer"]);
 
+const has = (value: unknown, method: string): boolean =>
+  typeof value === "object" && value !== null && typeof (value as Record<string, unknown>)[method] === "function";
+
 /** Whether a value is a `Blob` or a `File`. */
-export const isBlob = (value: unknown): value is Blob => ["Blob", "File"].includes(tagOf(value));
+export const isBlob = (value: unknown): value is Blob =>
+  ["Blob", "File"].includes(tagOf(value)) && has(value, "stream") && has(value, "arrayBuffer");
 
 /** Whether a value is a file with its name. */
 export const isFile = (value: unknown): value is File =>
   isBlob(value) && "name" in value && typeof value.name === "string";
 
+/** Whether a value is a handle of a file. */
+export const isFileHandle = (value: unknown): value is FileSystemFileHandle => has(value, "getFile");
+
+/** Whether a value is a handle of a folder. */
+export const isFolderHandle = (value: unknown): value is FileSystemDirectoryHandle =>
+  has(value, "values") && (value as FileSystemHandle).kind === "directory";
+
 /** Whether a value is an address as `URL` has it. */
-export const isUrl = (value: unknown): value is URL => tagOf(value) === "URL";
+export const isUrl = (value: unknown): value is URL =>
+  tagOf(value) === "URL" && typeof (value as URL).href === "string";
 
 /** Whether a value is bytes in memory: a buffer, or a view of bytes. Views of wider numbers are none. */
 export function isBytes(value: unknown): value is MemoryBytes {

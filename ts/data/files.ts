@@ -1,7 +1,7 @@
 /** The files of a folder, wherever it is: on disk, picked as a handle, picked as files. */
 
 import { readDiskBytes, walkDisk } from "#disk";
-import { isFile } from "../../workers/bytes.js";
+import { isFile, isFolderHandle } from "../../workers/bytes.js";
 import { ClipError, toClipError } from "../../workers/error.js";
 import { describe } from "../describe.js";
 import type { ImageInput } from "../images.js";
@@ -80,7 +80,7 @@ function ofPicked(files: readonly File[]): FolderFile[] {
 export async function listFolder(folder: Folder): Promise<FolderFile[]> {
   const files: FolderFile[] = [];
   if (typeof folder === "string" && folder !== "") for await (const file of walkDisk(folder)) files.push(ofDisk(file));
-  else if (typeof folder === "object" && folder !== null && "kind" in folder) {
+  else if (isFolderHandle(folder)) {
     for await (const file of walkHandle(folder, "")) files.push(file);
   } else if (typeof folder === "object" && folder !== null && Symbol.iterator in folder) {
     const list = [...folder];

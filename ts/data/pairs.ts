@@ -7,7 +7,7 @@ import type { ClipWorkerApi, PairsHandle, SkippedPair, WirePair } from "../../wo
 import { asArray, describe } from "../describe.js";
 import { keyOf } from "../image-address.js";
 import { type ImageInput, toWireImage } from "../images.js";
-import { got, type Kind } from "../options.js";
+import { check, got, type Kind, list } from "../options.js";
 import type { WorkerClient } from "../worker-client.js";
 import { wrongCharacter } from "./sample.js";
 
@@ -39,6 +39,8 @@ export type PairSource = Pairs | (() => Pairs | Promise<Pairs>);
 const CHUNK = 64;
 
 function* zip({ images, texts }: PairColumns): Generator<ImageTextPair> {
+  check("images", images, list("a list of images"));
+  check("texts", texts, list("a list of texts"));
   if (images.length !== texts.length) {
     throw new ClipError(
       "count-mismatch",
@@ -88,7 +90,11 @@ async function toWirePair(pair: ImageTextPair): Promise<WirePair> {
       throw new ClipError("invalid-dataset", `expected { key: string }, got key: ${got(key)}`);
     }
     if (pair?.error) throw pair.error;
-    const texts = [pair?.text, ...(pair?.moreTexts ?? [])];
+    const more = pair?.moreTexts ?? [];
+    if (!Array.isArray(more)) {
+      throw new ClipError("invalid-dataset", `expected { moreTexts: string[] }, got moreTexts: ${got(more)}`);
+    }
+    const texts = [pair?.text, ...more];
     const wrong = texts.find((text) => typeof text !== "string");
     if (texts.some((text) => typeof text !== "string")) {
       throw new ClipError("invalid-dataset", `expected { image, text: string }, got text: ${describe(wrong)}`);

@@ -1,7 +1,7 @@
 /** What is read from its beginning to its end, wherever it is. */
 
 import { readDisk } from "#disk";
-import { type Bytes, isBlob, isBytes, isUrl, tagOf, toBytes } from "../../workers/bytes.js";
+import { type Bytes, isBlob, isBytes, isFileHandle, isUrl, tagOf, toBytes } from "../../workers/bytes.js";
 import { ClipError } from "../../workers/error.js";
 import { describe } from "../describe.js";
 import { locate } from "../location.js";
@@ -15,6 +15,18 @@ const isResponse = (value: unknown): value is Response => tagOf(value) === "Resp
 function bodyOf(response: Response, name: string): ReadableStream<Uint8Array> {
   if (response.ok && response.body) return response.body;
   throw new ClipError("source-unreadable", `${name}: expected a file, got HTTP ${response.status}`);
+}
+
+/** A file may be gone, or no longer allowed, since it was picked. */
+async function openHandle(handle: FileSystemFileHandle): Promise<File> {
+  try {
+    return await handle.getFile();
+  } catch (error) {
+    const { message } = error as Error;
+    throw new ClipError("source-unreadable", `${handle.name}: expected a file that can be read, got: ${message}`, {
+      cause: error,
+    });
+  }
 }
 
 /** The bytes of a source as they come. */
@@ -31,7 +43,7 @@ export async function openReadable(source: ReadableSource): Promise<ReadableStre
     });
     return bodyOf(response, place.address);
   }
-  if (typeof source === "object" && source !== null && "getFile" in source) return (await source.getFile()).stream();
+  if (isFileHandle(source)) return (await openHandle(source)).stream();
   throw new ClipError(
     "invalid-source",
     `expected bytes, a Blob, a Response, a ReadableStream, an address or a path, got ${describe(source)}`,
@@ -43,7 +55,9 @@ export function nameOf(source: ReadableSource): string | undefined {
   if (typeof source === "string") return source;
   if (isUrl(source)) return source.href;
   if (isResponse(source)) return source.url || undefined;
-  return typeof source === "object" && "name" in source && typeof source.name === "string" ? source.name : undefined;
+  return typeof source === "object" && source !== null && "name" in source && typeof source.name === "string"
+    ? source.name
+    : undefined;
 }
 
 /** All bytes of a stream. */
