@@ -3,12 +3,17 @@
 import { open, readdir, realpath, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { ClipError } from "../workers/error.js";
+import { excerpt } from "../workers/excerpt.js";
 import type { DiskFile } from "./disk.js";
 
 const PIECE = 1 << 20;
 
 const unreadable = (path: string, what: string, cause: unknown) =>
-  new ClipError("source-unreadable", `expected ${what} at ${path}, got: ${(cause as Error).message}`, { cause });
+  new ClipError(
+    "source-unreadable",
+    `expected ${what} at ${excerpt(path)}, got: ${excerpt((cause as Error).message)}`,
+    { cause },
+  );
 
 /** All files of a folder and of those in it. Links are followed, but for those that lead back into a folder above. */
 export async function* walkDisk(folder: string): AsyncGenerator<DiskFile, void, undefined> {

@@ -1,6 +1,7 @@
 /** Files on disk, of which a browser has none. */
 
 import { ClipError } from "../workers/error.js";
+import { excerpt } from "../workers/excerpt.js";
 
 /** A file somewhere in a folder. */
 export interface DiskFile {
@@ -11,7 +12,7 @@ export interface DiskFile {
 }
 
 const noDisk = (path: string) =>
-  new ClipError("invalid-source", `expected what was picked, or an address, got the path ${path}`);
+  new ClipError("invalid-source", `expected what was picked, or an address, got the path ${excerpt(path)}`);
 
 /** All files of a folder and of those in it. */
 // biome-ignore lint/correctness/useYield: the platform has none

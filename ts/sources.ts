@@ -2,6 +2,7 @@
 
 import { type Bytes, isFile, isFolderHandle, isUrl } from "../workers/bytes.js";
 import { ClipError } from "../workers/error.js";
+import { excerpt } from "../workers/excerpt.js";
 import type { AdapterFile, NamedFile, WireSource } from "../workers/protocol.js";
 import { type CheckpointParts, fileData, isFileBytes, partFiles, textData } from "./checkpoint-parts.js";
 import { describe } from "./describe.js";
@@ -56,7 +57,7 @@ function ofText(text: string, options: ServerOptions): WireSource {
     const at = encodeURIComponent(revision);
     const sums = resolve(`${hub}/api/models/${id}/tree/${at}`);
     const base = resolve(`${hub}/${id}/resolve/${at}/`);
-    return { kind: "url", base, ...(id === text && { hub: id }), sums, headers };
+    return { kind: "url", base, ...(id === text && options.revision === undefined && { hub: id }), sums, headers };
   }
   if (/^file:/i.test(text)) return { kind: "path", path: pathOf(new URL(text)) };
   if (/^[a-z][a-z0-9+.-]+:\/\//i.test(text)) return ofAddress(text, headers);
@@ -99,7 +100,7 @@ function resolve(address: string): string {
   try {
     return new URL(address, typeof document === "undefined" ? undefined : document.baseURI).href;
   } catch {
-    throw new ClipError("invalid-source", `expected an address, got ${JSON.stringify(address)}`);
+    throw new ClipError("invalid-source", `expected an address, got ${got(address)}`);
   }
 }
 
@@ -119,8 +120,11 @@ export async function toWireAdapter(adapter: ClipSource, options: ServerOptions)
   }
   const source = await toWireSource(adapter, server);
   if (source.kind !== "files" || source.files.some(({ name }) => name.endsWith(ADAPTER_WEIGHTS))) return source;
-  const got = source.files.map(({ name }) => name).join(", ");
-  throw new ClipError("invalid-source", `expected ${ADAPTER_WEIGHTS} and ${ADAPTER_CONFIG}, got ${got || "no files"}`);
+  const names = source.files.map(({ name }) => name).join(", ");
+  throw new ClipError(
+    "invalid-source",
+    `expected ${ADAPTER_WEIGHTS} and ${ADAPTER_CONFIG}, got ${excerpt(names) || "no files"}`,
+  );
 }
 
 /** Files that a checkpoint may have, in a directory and below. */

@@ -1,5 +1,7 @@
 /** The one error type, on both sides of the worker. */
 
+import { excerpt } from "./excerpt.js";
+
 /** Codes that the Rust core gives; `test/node/error-codes.test.ts` holds them against `error.rs`. */
 export const CORE_CODES = [
   "invalid-config",
@@ -47,6 +49,9 @@ export const HOST_CODES = [
 /** Stable name of a kind of error. */
 export type ClipErrorCode = (typeof CORE_CODES)[number] | (typeof HOST_CODES)[number];
 
+/** A path, an address or a name out of a file that nobody would read to its end; more than an excerpt in quotes. */
+const LONG_WORD = /\S{241,}/g;
+
 const CODES: ReadonlySet<string> = new Set([...CORE_CODES, ...HOST_CODES]);
 
 /** What went wrong: `code` for programs, `message` (expected and got) for people. */
@@ -55,7 +60,7 @@ export class ClipError extends Error {
   readonly code: ClipErrorCode;
 
   constructor(code: ClipErrorCode, message: string, options?: ErrorOptions) {
-    super(message, options);
+    super(message.replace(LONG_WORD, excerpt), options);
     this.code = code;
   }
 }

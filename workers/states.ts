@@ -2,6 +2,7 @@
 
 import type { Assets } from "./assets.js";
 import { ClipError, toClipError } from "./error.js";
+import { excerpt } from "./excerpt.js";
 import { isFull, type Store } from "./store/store.js";
 
 const STATE = /^(\d{6,})\.clip$/;
@@ -9,7 +10,9 @@ const fileOf = (number: number) => `${String(number).padStart(6, "0")}.clip`;
 
 function unwritable(path: string, error: unknown): ClipError {
   const reason = isFull(error) ? "a disk, or this page's share of it, that is full" : toClipError(error).message;
-  return new ClipError("target-unwritable", `expected to write ${path}, got: ${reason}`, { cause: error });
+  return new ClipError("target-unwritable", `expected to write ${excerpt(path)}, got: ${excerpt(reason)}`, {
+    cause: error,
+  });
 }
 
 /** A draft takes the place of what was there when its last byte is on the disk. */
@@ -41,8 +44,10 @@ async function numbers(store: Store): Promise<number[]> {
 }
 
 async function readFile(store: Store, name: string): Promise<Uint8Array> {
-  const size = await store.size(name);
-  if (size === undefined) throw new ClipError("source-unreadable", `expected a file ${name}, got none`);
+  const size = await store.size(name).catch((error) => {
+    throw new ClipError("source-unreadable", `expected a file ${excerpt(name)}, got: ${toClipError(error).message}`);
+  });
+  if (size === undefined) throw new ClipError("source-unreadable", `expected a file ${excerpt(name)}, got none`);
   const bytes = new Uint8Array(size);
   let at = 0;
   for await (const piece of store.stream(name, 0, size)) {
@@ -96,11 +101,14 @@ export async function takeState<T>(
   take: (bytes: Uint8Array) => Promise<T> | T,
 ): Promise<{ taken: T; damaged: number }> {
   const { store, file } = await assets.place(path).catch((error) => {
-    throw new ClipError("source-unreadable", `expected a state at ${path}, got: ${toClipError(error).message}`);
+    throw new ClipError(
+      "source-unreadable",
+      `expected a state at ${excerpt(path)}, got: ${excerpt(toClipError(error).message)}`,
+    );
   });
   const names = file === undefined ? (await numbers(store)).reverse().map(fileOf) : [file];
   if (names.length === 0) {
-    throw new ClipError("source-unreadable", `expected a folder of states at ${path}, got one without`);
+    throw new ClipError("source-unreadable", `expected a folder of states at ${excerpt(path)}, got one without`);
   }
   let first: ClipError | undefined;
   for (const [damaged, name] of names.entries()) {

@@ -128,3 +128,34 @@ test.each(CALLS)("%s", async (_, call) => {
   // the worker answers as before
   expect((await trainer.encodeText("red 0")).data).toEqual(words.data);
 });
+
+const LONG = "long".repeat(2000);
+test.each<[string, () => unknown]>([
+  ["an address", () => Clip.load(`http://127.0.0.1:9/${LONG}/`)],
+  ["a Hub id", () => Clip.load(`owner/${LONG}`, { endpoint: "http://127.0.0.1:9" })],
+  ["a broken address", () => Clip.load(`http://[${LONG}`)],
+  ["an endpoint", () => Clip.load("owner/model", { endpoint: LONG })],
+  ["a field of a config", () => ClipTrainer.create({ ...create, config: { ...tinyConfig, [LONG]: 1 } })],
+  [
+    "a word of a config",
+    () => ClipTrainer.create({ ...create, config: { ...tinyConfig, objective: LONG as "softmax" } }),
+  ],
+  ["merges", () => ClipTrainer.create({ ...create, merges: `${LONG} ${LONG} ${LONG}` })],
+  ["a file's name", () => Clip.load([new File(["a"], LONG)])],
+  ["JSON", () => Clip.load({ weights: new Uint8Array(8), config: LONG })],
+  ["a state's path", () => ClipTrainer.resume(LONG)],
+  ["a pair's key", () => trainer.evaluate([{ image: new Uint8Array(), text: "a", key: LONG }])],
+  ["a caption", () => trainer.encodeText(LONG)],
+  ["a table's column", () => all(captionTable(new TextEncoder().encode("a,b\n"), { imageColumn: LONG }))],
+  ["a table's header", () => all(captionTable(new TextEncoder().encode(`${LONG},b\n`)))],
+  ["an option", () => trainer.encodeText("a", { truncate: LONG as never })],
+])("%s is not repeated to its end", async (_, call) => {
+  const error = await (async () => call())().then(
+    () => undefined,
+    (error) => error,
+  );
+  if (!isClipError(error)) throw new Error(`expected a ClipError, got ${error}`);
+  expect(error.code).not.toBe("unexpected");
+  expect(error.message).not.toContain(LONG.slice(0, 241));
+  expect(error.message.length).toBeLessThan(1000);
+});

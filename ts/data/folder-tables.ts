@@ -1,6 +1,7 @@
 /** The tables in a folder, and the pictures that they name. */
 
 import { ClipError, toClipError } from "../../workers/error.js";
+import { excerpt } from "../../workers/excerpt.js";
 import { readTable } from "./caption-table.js";
 import type { EncodingOptions } from "./decode-text.js";
 import { FileIndex, namedPicture } from "./file-index.js";
@@ -27,7 +28,8 @@ export function tablesIn(files: readonly FolderFile[]): FolderFile[] {
   const tables = files.filter(({ path }) => TABLE.test(path.slice(folderOf(path).length)));
   const perFolder = new Map<string, string>();
   for (const { path } of tables) {
-    if (/\.parquet$/i.test(path)) throw invalid(`expected a table as csv, tsv or jsonl, got ${path}: convert it`);
+    if (/\.parquet$/i.test(path))
+      throw invalid(`expected a table as csv, tsv or jsonl, got ${excerpt(path)}: convert it`);
     const other = perFolder.get(folderOf(path));
     if (other !== undefined) {
       throw invalid(`expected one table in a folder, got ${other} and ${path}: say which by { table: "${path}" }`);

@@ -3,6 +3,7 @@
 import { readDisk } from "#disk";
 import { type Bytes, isBlob, isBytes, isFileHandle, isUrl, tagOf, toBytes } from "../../workers/bytes.js";
 import { ClipError } from "../../workers/error.js";
+import { excerpt } from "../../workers/excerpt.js";
 import { describe } from "../describe.js";
 import { locate } from "../location.js";
 
@@ -14,7 +15,7 @@ const isResponse = (value: unknown): value is Response => tagOf(value) === "Resp
 
 function bodyOf(response: Response, name: string): ReadableStream<Uint8Array> {
   if (response.ok && response.body) return response.body;
-  throw new ClipError("source-unreadable", `${name}: expected a file, got HTTP ${response.status}`);
+  throw new ClipError("source-unreadable", `${excerpt(name)}: expected a file, got HTTP ${response.status}`);
 }
 
 /** A file may be gone, or no longer allowed, since it was picked. */
@@ -39,7 +40,9 @@ export async function openReadable(source: ReadableSource): Promise<ReadableStre
     const place = locate(source);
     if ("path" in place) return readDisk(place.path);
     const response = await fetch(place.address).catch((error) => {
-      throw new ClipError("source-unreadable", `${place.address}: ${(error as Error).message}`, { cause: error });
+      throw new ClipError("source-unreadable", `${excerpt(place.address)}: ${excerpt((error as Error).message)}`, {
+        cause: error,
+      });
     });
     return bodyOf(response, place.address);
   }

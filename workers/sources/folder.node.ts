@@ -3,6 +3,7 @@
 import { open, readdir, readFile, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { ClipError } from "../error.js";
+import { excerpt } from "../excerpt.js";
 import type { Source, SourceFile } from "./source.js";
 import { readText } from "./text.js";
 
@@ -32,9 +33,13 @@ export class FolderSource implements Source {
     } catch (error) {
       const { message } = error as Error;
       const forms = "a Hub id has the form owner/model, an address starts with https://";
-      throw new ClipError("source-unreadable", `expected a folder or a file at ${path}, got: ${message} (${forms})`, {
-        cause: error,
-      });
+      throw new ClipError(
+        "source-unreadable",
+        `expected a folder or a file at ${excerpt(path)}, got: ${excerpt(message)} (${forms})`,
+        {
+          cause: error,
+        },
+      );
     }
   }
 
@@ -92,7 +97,8 @@ export async function* readPieces(
     const buffer = new Uint8Array(Math.min(PIECE, end - begin));
     for (let at = begin; at < end; ) {
       const { bytesRead } = await handle.read(buffer, 0, Math.min(buffer.length, end - at), at);
-      if (bytesRead === 0) throw new ClipError("source-unreadable", `${path}: expected ${end} bytes, got ${at}`);
+      if (bytesRead === 0)
+        throw new ClipError("source-unreadable", `${excerpt(path)}: expected ${end} bytes, got ${at}`);
       at += bytesRead;
       yield buffer.subarray(0, bytesRead);
     }

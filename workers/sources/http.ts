@@ -1,6 +1,7 @@
 /** Files on a server, read by range where it can, from the start where it cannot; broken transfers are taken up again. */
 
 import { ClipError } from "../error.js";
+import { excerpt } from "../excerpt.js";
 import type { WireSource } from "../protocol.js";
 import { identityQuery } from "./identity.js";
 import type { ReadContext, Source, SourceFile } from "./source.js";
@@ -82,13 +83,15 @@ export class HttpSource implements Source {
         const response = await fetch(address, { headers: { ...this.#headers, ...headers }, signal });
         if (!isPassing(response.status)) return response;
         await response.body?.cancel();
-        failure = new ClipError("source-unreadable", `${url}: expected the file, got HTTP ${response.status}`);
+        failure = new ClipError("source-unreadable", `${excerpt(url)}: expected the file, got HTTP ${response.status}`);
       } catch (error) {
         signal.throwIfAborted();
         // fetch hides the reason in `cause`, and from a page says none at all
         const { message, cause } = error as Error;
         const reason = cause instanceof Error ? cause.message : message;
-        failure = new ClipError("source-unreadable", `${url}: expected an answer, got: ${reason}`, { cause: error });
+        failure = new ClipError("source-unreadable", `${excerpt(url)}: expected an answer, got: ${reason}`, {
+          cause: error,
+        });
         // too many redirects, a refused connection: no better the next time
         if (/redirect|ECONNREFUSED|ENOTFOUND/i.test(reason)) throw failure;
       }
@@ -115,7 +118,7 @@ export class HttpSource implements Source {
   #refusePage(url: string, response: Response): void {
     if (isPage(response)) {
       const got = "a web page (text/html): does it want a login, or is this the address of a page about the file?";
-      throw new ClipError("source-unreadable", `${url}: expected a file of a model, got ${got}`);
+      throw new ClipError("source-unreadable", `${excerpt(url)}: expected a file of a model, got ${got}`);
     }
   }
 
@@ -137,7 +140,7 @@ export class HttpSource implements Source {
   #refuseStatus(url: string, response: Response): void {
     if (response.ok) return;
     const hint = response.status === 401 || response.status === 403 ? ": is it private?" : "";
-    throw new ClipError("source-unreadable", `${url}: expected the file, got HTTP ${response.status}${hint}`);
+    throw new ClipError("source-unreadable", `${excerpt(url)}: expected the file, got HTTP ${response.status}${hint}`);
   }
 
   text(name: string): Promise<string | undefined> {
@@ -158,7 +161,10 @@ export class HttpSource implements Source {
     const length = Number(response.headers.get("content-length") ?? 0);
     if (length > MOST_TEXT_BYTES) {
       await response.body?.cancel();
-      throw new ClipError("source-unreadable", `${url}: expected at most ${MOST_TEXT_BYTES} bytes, got ${length}`);
+      throw new ClipError(
+        "source-unreadable",
+        `${excerpt(url)}: expected at most ${MOST_TEXT_BYTES} bytes, got ${length}`,
+      );
     }
     let bytes: ArrayBuffer;
     try {
@@ -166,7 +172,9 @@ export class HttpSource implements Source {
     } catch (error) {
       this.#context.signal.throwIfAborted();
       const { message } = error as Error;
-      throw new ClipError("source-unreadable", `${url}: expected the whole file, got: ${message}`, { cause: error });
+      throw new ClipError("source-unreadable", `${excerpt(url)}: expected the whole file, got: ${message}`, {
+        cause: error,
+      });
     }
     return readText(name, new Uint8Array(bytes));
   }
@@ -186,7 +194,7 @@ export class HttpSource implements Source {
     if (total === null || (response.status !== 206 && encoded !== null && encoded !== "identity")) {
       throw new ClipError(
         "source-unreadable",
-        `${url}: expected the server to tell the file's size, got no Content-Length`,
+        `${excerpt(url)}: expected the server to tell the file's size, got no Content-Length`,
       );
     }
     // an ETag may be any number; this one of the Hub's is documented to be the sum

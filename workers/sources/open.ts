@@ -4,6 +4,7 @@ import type { Assets } from "../assets.js";
 import { CachedSource } from "../cache/cached-source.js";
 import { ModelCache } from "../cache/model-cache.js";
 import { ClipError, type ClipErrorCode, toClipError } from "../error.js";
+import { excerpt } from "../excerpt.js";
 import type { LoadRequest, WireSource } from "../protocol.js";
 import type { EncodingWasm } from "../wasm.js";
 import { FileListSource } from "./blobs.js";
@@ -41,7 +42,10 @@ export async function withSource<T>(
   if (source.kind === "files") return plain(new FileListSource(source.files));
   if (source.kind === "path") {
     if (assets.disk) return plain(await assets.disk.source(source.path));
-    throw new ClipError("invalid-source", `expected an address, a Hub id or files, got the path ${source.path}`);
+    throw new ClipError(
+      "invalid-source",
+      `expected an address, a Hub id or files, got the path ${excerpt(source.path)}`,
+    );
   }
   // as in transformers, a folder of that name goes before a repository
   const folder = source.hub === undefined ? undefined : await assets.disk?.folder(source.hub);
@@ -59,8 +63,8 @@ export async function withSource<T>(
 /** What a name was taken for that is no whole address, for who meant something else. */
 function takenFor({ hub, relative }: ServerSource, { disk }: Assets): string | undefined {
   if (hub !== undefined) {
-    const none = disk ? `there is no folder ${hub} here, so it` : hub;
-    return `${none} was taken for a Hub id, owner/model: did you mean ./${hub}?`;
+    const none = disk ? `there is no folder ${excerpt(hub)} here, so it` : excerpt(hub);
+    return `${none} was taken for a Hub id, owner/model: did you mean ./${excerpt(hub)}?`;
   }
   const forms = "a Hub id has the form owner/model";
   return relative === undefined ? undefined : `${relative} was taken for an address relative to the page: ${forms}`;
