@@ -22,12 +22,12 @@ const FIRST = 8;
 const GROWTH = 4;
 /** Seconds of a step from which on larger ones would tell nothing new. */
 const ENOUGH = 1;
-/** Steps of a trial; the first ones compile what the others run. */
-const STEPS = 3;
+/** Steps of a trial, and seconds that more of them are taken for, up to a number: the first ones run while they are compiled. */
+const [STEPS, WARM, MOST_STEPS] = [3, 0.5, 20];
 /** Bytes of images that a trial holds; of more pairs the rest is reckoned. */
 const MOST_HELD = 256e6;
-/** Pairs that are judged in a trial: more are judged no more at a time. */
-const JUDGED = 64;
+/** Pairs that a trial is judged by; of more the rest is reckoned. */
+const MOST_JUDGED = 1_000;
 
 interface Trial {
   /** Pairs that can be used. */
@@ -38,8 +38,6 @@ interface Trial {
   batch: number;
   seconds: number;
   bytes: number;
-  /** Bytes of a pair in a run's data set, and in one that a model is judged by. */
-  perPair: { learned: number; judged: number };
 }
 
 /** A picture in the place of one that need not be read: as large as any other when it has been resized. */
@@ -48,7 +46,8 @@ function stand(pair: ImageTextPair, index: number): ImageTextPair {
   return { ...pair, image: { data, width: 2, height: 2 } };
 }
 
-function perPair(trainer: ClipTrainer, pairs: readonly ImageTextPair[], options: FitOptions): Trial["perPair"] {
+/** Bytes of a pair in a run's data set, and in one that a model is judged by. */
+function perPair(trainer: ClipTrainer, pairs: readonly ImageTextPair[], options: FitOptions) {
   const { config, preprocess } = trainer.info;
   const captions = pairs.reduce((sum, pair) => sum + 1 + (pair?.moreTexts?.length ?? 0), 0) / pairs.length;
   const text = captions * (4 * config.text.contextLength + 8);
@@ -66,28 +65,41 @@ async function attempt(
   all: readonly ImageTextPair[],
   options: FitOptions,
   count: number,
+  judged: number,
 ): Promise<Trial> {
-  const { evaluation, autosave, batchSize = 256, microBatchSize = batchSize, ...rest } = options;
+  const { evaluation: _, autosave, batchSize = 256, microBatchSize = batchSize, ...rest } = options;
   using trainer = await ClipTrainer.create(create);
   const micro = microBatchSize < Math.min(batchSize, all.length);
   const batch = micro ? Math.min(batchSize, 2 * count) : count;
   const side = (trainer.info.config.vision as { imageSize?: number } | undefined)?.imageSize ?? 224;
   const most = Math.max(batch, Math.floor(MOST_HELD / (3 * side ** 2)));
   const pairs = all.slice(0, most).map((pair, index) => (index < batch ? pair : stand(pair, index)));
-  const settings = { ...rest, batchSize: batch, ...(micro && { microBatchSize: count }), epochs: STEPS };
-  let [seconds, steps, took, skipped] = [Number.NaN, 0, 0, 0];
-  let began = performance.now();
+  // before the last step, as steps that follow need room of their own: what was freed may be in too small pieces for them
+  const every = STEPS - 1;
+  const good = all.filter((pair) => pair && !pair.error);
+  const judging = Array.from({ length: good.length > 0 ? Math.min(judged, MOST_JUDGED) : 0 }, (_, i) =>
+    stand(good[i % good.length] as ImageTextPair, i),
+  );
+  const settings = {
+    ...rest,
+    batchSize: batch,
+    ...(micro && { microBatchSize: count }),
+    epochs: MOST_STEPS,
+    ...(judging.length > 0 && { evaluation: { pairs: judging, every, truncate: true } }),
+    ...(autosave && { autosave: { every } }),
+  };
+  let [seconds, steps, took, skipped] = [Number.POSITIVE_INFINITY, 0, 0, 0];
+  let [start, began] = [0, 0];
   for await (const event of trainer.fit(pairs, settings)) {
-    seconds = (performance.now() - began) / 1000;
+    const now = performance.now();
+    if (steps === 0) start = now;
+    else seconds = Math.min(seconds, (now - began) / 1000);
     took = event.batchSize;
-    skipped += event.skipped?.length ?? 0;
-    if (++steps === STEPS) break;
+    skipped += event.skipped?.filter((pair) => !pair.judged).length ?? 0;
+    if (++steps >= STEPS && now - start >= 1000 * WARM) break;
     began = performance.now();
   }
-  if (Number.isNaN(seconds)) throw new ClipError("aborted", "expected the trial to be let finish, got an abort");
-  if (autosave) await trainer.saveCheckpoint();
-  const judged = pairs.filter((pair) => pair && !pair.error).slice(0, JUDGED);
-  if (evaluation) await trainer.evaluate(judged.map(stand), { truncate: true });
+  if (steps < STEPS) throw new ClipError("aborted", "expected the trial to be let finish, got an abort");
   const { wasmBytes, gpuBytes = 0 } = await trainer.memory();
   const each = perPair(trainer, pairs, options);
   return {
@@ -95,8 +107,7 @@ async function attempt(
     count: micro ? count : took,
     batch: took,
     seconds,
-    bytes: wasmBytes + gpuBytes + each.learned * (all.length - pairs.length),
-    perPair: each,
+    bytes: wasmBytes + gpuBytes + each.learned * (all.length - pairs.length) + each.judged * (judged - judging.length),
   };
 }
 
@@ -134,7 +145,7 @@ export async function estimateFit(
   const trials: Trial[] = [];
   const most = Math.min(microBatchSize, batchSize, all.length);
   for (let count = Math.min(FIRST, most); ; count = Math.min(GROWTH * count, most)) {
-    const trial = await attempt(create, all, settings, count);
+    const trial = await attempt(create, all, settings, count, judged);
     trials.push(trial);
     if (count === most || (trial.seconds >= ENOUGH && trials.length > 1)) break;
   }
@@ -148,9 +159,6 @@ export async function estimateFit(
   return {
     steps,
     seconds: steps * (aside + batch * grows("seconds", "batch")),
-    bytes:
-      last.bytes +
-      grows("bytes", "count") * (Math.min(microBatchSize, batch) - last.count) +
-      judged * last.perPair.judged,
+    bytes: last.bytes + grows("bytes", "count") * (Math.min(microBatchSize, batch) - last.count),
   };
 }
