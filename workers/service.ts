@@ -209,6 +209,7 @@ export class ClipService implements ClipWorkerApi {
       const tokenizer = new wasm.Tokenizer(request.merges ?? (await this.#assets.merges()), request.reference);
       this.#training = new Training(wasm, wasm.Trainer.create(request.config, tokenizer, request.seed, device));
       this.#configJson = request.config;
+      this.#warnings.push(...this.#needTrainer().warnings);
       return this.#info();
     });
   }

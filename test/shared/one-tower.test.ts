@@ -2,7 +2,7 @@
 
 import { Clip, type ClipError, ClipTrainer, type LoadOptions } from "clipwright";
 import { expect, test } from "vitest";
-import { fixture, get, json, maxError, parseSafetensors, renameTensors, text } from "../support";
+import { fixture, get, json, maxError, parseSafetensors, renameTensors, text, tinyConfig } from "../support";
 
 const FOLDER = "models/clip-gelu-p16-eos";
 
@@ -71,6 +71,23 @@ test.each([
   const warnings = towers ? [] : [expect.stringMatching(new RegExp(`^no ${other} tower in the`))];
   expect(clip.info.warnings).toEqual(warnings);
   clip.dispose();
+});
+
+test("pixels that no patch covers are told of, by what loads and by what begins to learn", async () => {
+  const whole = JSON.parse(await configs.whole());
+  const config = { ...whole, vision_config: { ...whole.vision_config, image_size: 50 } };
+  const weights = await fixture(`${FOLDER}/hf/model.safetensors`);
+  const message = "patches of 16 pixels do not divide the image of 50: its last 2 columns and rows are not looked at";
+  const clip = await Clip.load({ weights, config }, { device: "cpu" });
+  expect(clip.info.warnings).toEqual([message]);
+  clip.dispose();
+  const { vision, ...rest } = tinyConfig;
+  const trainer = await ClipTrainer.create({
+    config: { ...rest, vision: { ...vision, imageSize: 50, patchSize: 16 } },
+    device: "cpu",
+  });
+  expect(trainer.info.warnings).toEqual([message]);
+  trainer.dispose();
 });
 
 test("a folder as transformers saves it: its transform is read", async () => {

@@ -103,12 +103,7 @@ impl Opening {
         }
         let loading = Loading::new(headers, &config, LoadOptions { towers, ..options }, device)?;
         warnings.extend(loading.warnings().iter().cloned());
-        let (size, rest) = (config.vision.image_size(), config.vision.pixels_left_out());
-        if rest > 0 && towers.image() {
-            warnings.push(format!(
-                "the patches do not divide the image of {size} pixels: its last {rest} columns and rows are not looked at"
-            ));
-        }
+        warnings.extend(config.vision.warning().filter(|_| towers.image()));
         let mut opening = Self {
             config,
             tokenizer: None,

@@ -185,6 +185,12 @@ impl Trainer {
         js(TrainingSession::from_bundle(model.bundle)).map(Self)
     }
 
+    /// What the user should know of its configuration.
+    #[wasm_bindgen(getter)]
+    pub fn warnings(&self) -> Vec<String> {
+        self.0.warnings()
+    }
+
     /// The model as it is now.
     pub fn model(&self) -> JsResult<ClipModel> {
         js(self.0.bundle()).map(|bundle| ClipModel { bundle, warnings: Vec::new() })

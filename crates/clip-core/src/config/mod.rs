@@ -104,13 +104,15 @@ impl VisionConfig {
         }
     }
 
-    /// Pixels at the right and at the bottom that no patch covers. Where the patches do not divide the image, all references
-    /// leave the rest out, as a convolution does.
-    pub fn pixels_left_out(&self) -> usize {
-        match self {
-            Self::Vit(c) | Self::Siglip(c) => c.image_size % c.patch_size,
-            Self::Resnet(_) | Self::Mci(_) => 0,
-        }
+    /// What the user should know: pixels at the right and at the bottom that no patch covers. Where the patches do not divide
+    /// the image, all references leave the rest out, as a convolution does.
+    pub fn warning(&self) -> Option<String> {
+        let (Self::Vit(c) | Self::Siglip(c)) = self else { return None };
+        let (size, rest) = (c.image_size, c.image_size % c.patch_size);
+        (rest > 0).then(|| {
+            let patch = c.patch_size;
+            format!("patches of {patch} pixels do not divide the image of {size}: its last {rest} columns and rows are not looked at")
+        })
     }
 
     /// Whether the tower can be trained: the statistics of batch norms are only read here.

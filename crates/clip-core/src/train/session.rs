@@ -92,6 +92,11 @@ impl TrainingSession {
         })
     }
 
+    /// What the user should know of its configuration.
+    pub fn warnings(&self) -> Vec<String> {
+        self.config.vision.warning().into_iter().collect()
+    }
+
     fn init(&mut self) {
         self.trainer = Some(Trainer::new(self.config.init(self.seed, &self.device)));
     }
