@@ -1,0 +1,29 @@
+/** Which parts of an address tell the file, and which only permit to fetch it. */
+
+import { expect, test } from "vitest";
+// not part of the API: what the cache and messages call a file
+import { identity } from "../../dist/workers/sources/identity.js";
+
+test.each([
+  ["https://x/m/", "https://x/m/"],
+  ["https://x/m/#part", "https://x/m/"],
+  ["https://x/m?v=2#part", "https://x/m?v=2"],
+  ["https://x/m?token=a", "https://x/m"],
+  ["https://x/m?v=2&access_token=a&w=%20", "https://x/m?v=2&w=%20"],
+  ["https://x/m?tokenizer=a&sigma=1&author=b&keys=c", "https://x/m?tokenizer=a&sigma=1&author=b&keys=c"],
+  // S3, Google, CloudFront, older S3
+  [
+    "https://x/m?X-Amz-Algorithm=A&X-Amz-Credential=B&X-Amz-Date=C&X-Amz-Expires=1&X-Amz-Signature=D&versionId=7",
+    "https://x/m?versionId=7",
+  ],
+  ["https://x/m?X-Goog-Signature=a&X-Goog-Date=b&generation=3", "https://x/m?generation=3"],
+  ["https://x/m?Expires=1&Signature=a&Key-Pair-Id=b&Policy=c", "https://x/m"],
+  ["https://x/m?AWSAccessKeyId=a&Signature=b&Expires=1", "https://x/m"],
+  // Azure's short names count where it signs, and are anybody's elsewhere
+  ["https://x/m?sv=2024&st=a&se=b&sr=c&sp=r&sig=d&snapshot=e", "https://x/m?snapshot=e"],
+  ["https://x/m?sv=2024&sr=c", "https://x/m?sv=2024&sr=c"],
+  // a name in another spelling, and one that is none
+  ["https://x/m?%74oken=a&%=b", "https://x/m?%=b"],
+])("%s", (address, expected) => {
+  expect(identity(address)).toBe(expected);
+});
