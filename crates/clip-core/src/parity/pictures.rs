@@ -51,13 +51,14 @@ fn cut_at_every_byte() {
 }
 
 /// Where we refuse what Pillow takes: damage that it passes over.
-const STRICTER: [(&str, &str); 7] = [
+const STRICTER: [(&str, &str); 8] = [
     ("baseline.jpg", "a segment of length 0"),
     ("animated.webp", "ANMF at 44 claims 0x246"),
     ("animated.webp", "ANMF at 44 claims 0x24d"),
     ("animated-alpha.webp", "a frame that is lower than its picture"),
     ("animated-alpha.webp", "a frame that is wider than its picture"),
     ("rgb.png", "IDAT's sum changed"),
+    ("palette.gif", "a screen of no columns"),
     ("palette.gif", "bytes between blocks"),
 ];
 
@@ -103,5 +104,19 @@ fn users_own() {
     }
     for name in ["chrome.jfif", "stereo.mpo"] {
         assert!(decode(&fixture(&format!("cases/picture-extensions/{name}"))).is_ok(), "{name}");
+    }
+}
+
+#[test]
+fn jpegs_that_are_not_decoded_are_called_by_their_kind() {
+    let baseline = file("baseline.jpg");
+    let frame = baseline.windows(2).position(|pair| pair == [0xff, 0xc0]).unwrap();
+    for (marker, word) in
+        [(0xc3, "lossless"), (0xc5, "hierarchical"), (0xc9, "arithmetic"), (0xca, "arithmetic"), (0xf7, "rare kind")]
+    {
+        let mut bytes = baseline.clone();
+        bytes[frame + 1] = marker;
+        let error = decode(&bytes).unwrap_err();
+        assert!(error.code() == "undecodable-image" && error.to_string().contains(word), "{error}");
     }
 }

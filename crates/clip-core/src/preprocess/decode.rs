@@ -43,8 +43,11 @@ pub fn decode(bytes: &[u8]) -> Result<RgbImage> {
     limits.max_alloc = Some(MAX_ALLOC);
     reader.limits(limits);
     let mut decoder = reader.into_decoder().map_err(in_words)?;
+    let (width, height) = decoder.dimensions();
+    if width == 0 || height == 0 {
+        return Err(broken(format!("a picture of {width}×{height} pixels")));
+    }
     if decoder.total_bytes() > MAX_ALLOC {
-        let (width, height) = decoder.dimensions();
         return Err(too_large(format!("{width}×{height}")));
     }
     let orientation = decoder.orientation().map_err(in_words)?;

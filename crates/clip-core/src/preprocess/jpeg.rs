@@ -34,11 +34,16 @@ pub(super) fn whole(bytes: &[u8]) -> Result<Cow<'_, [u8]>, &'static str> {
             START => return Err("a JPEG that begins anew before it has ended"),
             0x02..=0xbf => return Err("a JPEG with a marker that no JPEG has: damaged"),
             SCAN if scan_end.is_some() => return Err("a JPEG that has another scan after a whole one: damaged"),
-            // one frame: not the progressive ones, which refine what earlier scans have drawn
-            0xc0..=0xc3 | 0xc5..=0xc7 | 0xc9..=0xcb | 0xcd..=0xcf => {
-                let sequential = matches!(marker, 0xc0 | 0xc1 | 0xc9);
-                channels = segment.and_then(|s| s.get(7)).copied().filter(|_| sequential);
+            0xc9 | 0xca => {
+                return Err("a JPEG with arithmetic coding, which is not decoded: save it as an ordinary one first");
             }
+            0xc3 | 0xc5..=0xc7 | 0xcb | 0xcd..=0xcf | 0xf7 => {
+                return Err(
+                    "a JPEG of a rare kind (lossless or hierarchical), which is not decoded: save it as an ordinary one first",
+                );
+            }
+            // progressive ones refine in later scans what they have drawn: none is whole by itself
+            0xc0..=0xc2 => channels = segment.and_then(|s| s.get(7)).copied().filter(|_| marker != 0xc2),
             SCAN => in_whole_scan = channels.is_some() && segment.and_then(|s| s.get(2)).copied() == channels,
             _ => {}
         }
