@@ -167,7 +167,7 @@ fn tokenizers_and_texts() {
 
 #[test]
 fn images() {
-    let seeds: Vec<Vec<u8>> = [
+    let mut seeds: Vec<Vec<u8>> = [
         "gray_75x50.png",
         "alpha_96x72.png",
         "palette_90x60.png",
@@ -178,6 +178,9 @@ fn images() {
     ]
     .map(|name| fixture(&format!("preprocess/images/{name}")))
     .into();
+    for name in json("pictures/pictures.json")["pictures"].as_object().unwrap().keys() {
+        seeds.push(fixture(&format!("pictures/files/{name}")));
+    }
     let transform = Preprocess::clip(16);
     storm(&seeds, INPUTS / 8, 8, |bytes| match decode(bytes) {
         Ok(image) => transform.square(&image).len() == 3 * 16 * 16,
