@@ -1,6 +1,6 @@
 //! A model as the folder that `transformers` or `open_clip` loads: weights, configuration, transform, tokenizer.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::bundle::Bundle;
 use crate::checkpoint::Layout;
@@ -56,14 +56,13 @@ fn pretty(value: &Value) -> String {
 /// Of transformers' `CLIPTokenizer`.
 fn tokenizer_files(tokenizer: &Tokenizer, context_length: usize) -> [NamedFile; 4] {
     let mut config = tokenizer.config_json();
-    let names = ["bos_token", "eos_token", "unk_token", "pad_token"];
-    let special: Map<String, Value> = names.into_iter().map(|name| (name.to_owned(), config[name].clone())).collect();
+    let special = json!({ "bos_token": config["bos_token"], "eos_token": config["eos_token"], "unk_token": config["unk_token"], "pad_token": config["pad_token"] });
     config["model_max_length"] = context_length.into();
     [
         file("vocab.json", pretty(&tokenizer.vocab_json().into())),
         file("merges.txt", format!("#version: 0.2\n{}", tokenizer.merges())),
         file("tokenizer_config.json", pretty(&config)),
-        file("special_tokens_map.json", pretty(&special.into())),
+        file("special_tokens_map.json", pretty(&special)),
     ]
 }
 

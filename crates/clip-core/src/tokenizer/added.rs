@@ -4,28 +4,23 @@
 
 use std::collections::HashMap;
 
-use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use unicode_normalization::char::is_combining_mark;
 
 use super::words::normalize_hf;
 
 /// `AddedToken` of Hugging Face's tokenizers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct AddedToken {
     pub(super) content: String,
     /// Not found within a word.
-    #[serde(default)]
     pub(super) single_word: bool,
     /// Takes the white space before it.
-    #[serde(default)]
     pub(super) lstrip: bool,
     /// Takes the white space after it.
-    #[serde(default)]
     pub(super) rstrip: bool,
     /// Looked for in the normalised text. Left out, as [`normalized`](Self::normalized) says.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) normalized: Option<bool>,
-    #[serde(default)]
     pub(super) special: bool,
 }
 
@@ -39,6 +34,29 @@ impl AddedToken {
             normalized: Some(false),
             special: true,
         }
+    }
+
+    /// As `tokenizer.json` and `added_tokens_decoder` spell it. By hand: what serde derives is a hundredth of the module.
+    pub(super) fn from_json(value: &Value) -> Option<Self> {
+        let flag = |key: &str| match value.get(key) {
+            None | Some(Value::Null) => Some(None),
+            Some(value) => value.as_bool().map(Some),
+        };
+        Some(Self {
+            content: value.get("content")?.as_str()?.to_owned(),
+            single_word: flag("single_word")?.unwrap_or_default(),
+            lstrip: flag("lstrip")?.unwrap_or_default(),
+            rstrip: flag("rstrip")?.unwrap_or_default(),
+            normalized: flag("normalized")?,
+            special: flag("special")?.unwrap_or_default(),
+        })
+    }
+
+    pub(super) fn to_json(&self) -> Value {
+        json!({
+            "content": self.content, "lstrip": self.lstrip, "normalized": self.normalized(), "rstrip": self.rstrip,
+            "single_word": self.single_word, "special": self.special,
+        })
     }
 
     pub(super) fn plain(content: &str) -> Self {
@@ -147,14 +165,12 @@ impl Finder {
             let AddedToken { single_word, lstrip, rstrip, .. } = *token;
             by_first.entry(first).or_default().push(Wanted { content, id: *id, single_word, lstrip, rstrip });
         }
-        for wanted in by_first.values_mut() {
-            wanted.sort_by_key(|wanted| core::cmp::Reverse(wanted.content.len()));
-        }
         Self(by_first)
     }
 
     fn at(&self, text: &str) -> Option<&Wanted> {
-        self.0.get(&text.chars().next()?)?.iter().find(|wanted| text.starts_with(wanted.content.as_str()))
+        let here = self.0.get(&text.chars().next()?)?.iter().filter(|wanted| text.starts_with(wanted.content.as_str()));
+        here.max_by_key(|wanted| wanted.content.len())
     }
 
     /// Stretches of a text, each with the token that ends it; the last has none.

@@ -4,7 +4,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::added::{AddedToken, AddedTokens};
@@ -60,55 +59,6 @@ fn invalid(message: impl Into<String>) -> ClipError {
     ClipError::InvalidTokenizer { message: message.into() }
 }
 
-#[derive(Deserialize)]
-struct TokenizerJson {
-    model: Model,
-    #[serde(default)]
-    added_tokens: Vec<Numbered>,
-    padding: Option<Direction>,
-    truncation: Option<Direction>,
-}
-
-#[derive(Deserialize)]
-struct Model {
-    #[serde(rename = "type")]
-    kind: Option<String>,
-    end_of_word_suffix: Option<String>,
-    vocab: HashMap<String, u32>,
-    merges: Vec<Merge>,
-}
-
-/// A merge in the older spelling, `"a b"`, or the newer, `["a", "b"]`.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Merge {
-    Line(String),
-    Pair([String; 2]),
-}
-
-#[derive(Deserialize)]
-struct Numbered {
-    /// Sorts the tokens, and no more: each gets the next id that is free.
-    #[serde(default)]
-    id: u32,
-    #[serde(flatten)]
-    token: AddedToken,
-}
-
-#[derive(Deserialize)]
-struct Direction {
-    direction: String,
-}
-
-impl Merge {
-    fn line(&self) -> String {
-        match self {
-            Self::Line(line) => format!("{line}\n"),
-            Self::Pair([left, right]) => format!("{left} {right}\n"),
-        }
-    }
-}
-
 /// What the files beside a vocabulary say of it, so that it can be said of one that comes later.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Options {
@@ -142,29 +92,32 @@ impl Tokenizer {
     }
 
     /// Refuses a vocabulary that numbers the tokens otherwise than the merges make them.
-    fn check_vocab(&self, vocab: &HashMap<String, u32>, file: &str) -> Result<()> {
+    fn check_vocab(&self, vocab: &Map<String, Value>, file: &str) -> Result<()> {
         for (id, symbol) in self.symbols().iter().map(String::as_str).chain([START, END]).enumerate() {
             let got = vocab.get(symbol);
-            if got.map(|&id| id as usize) != Some(id) {
-                let got = got.map_or("none".into(), u32::to_string);
+            if got.and_then(Value::as_u64) != Some(id as u64) {
+                let got = got.map_or("none".into(), short);
                 return Err(invalid(format!("{file}: expected {symbol:?} to have the id {id}, got {got}")));
             }
         }
-        Ok(())
+        match vocab.iter().find(|(_, id)| id.as_u64().is_none_or(|id| id > MOST_ID)) {
+            Some((token, id)) => Err(invalid(format!("{file}: {token:?}: expected an id, got {}", short(id)))),
+            None => Ok(()),
+        }
     }
 
     /// The same with what the files beside the vocabulary say; `vocab` where it has more tokens than the merges make.
     ///
     /// # Errors
     /// `invalid-tokenizer` for a special token that is neither known nor added.
-    pub(crate) fn with_options(mut self, options: &Options, vocab: Option<&HashMap<String, u32>>) -> Result<Self> {
+    pub(crate) fn with_options(mut self, options: &Options, vocab: Option<&Map<String, Value>>) -> Result<Self> {
         if !self.reference.is_hf() {
             return Ok(self);
         }
         let symbols = self.symbols();
         let ids: HashMap<&str, i32> = symbols.iter().map(String::as_str).chain([START, END]).zip(0..).collect();
-        let known = |token: &str| ids.get(token).copied().or_else(|| Some(*vocab?.get(token)? as i32));
-        let vocab_size = vocab.map_or(ids.len(), HashMap::len);
+        let known = |token: &str| ids.get(token).copied().or_else(|| Some(vocab?.get(token)?.as_u64()? as i32));
+        let vocab_size = vocab.map_or(ids.len(), Map::len);
         let mut added = AddedTokens::new(options.split_special);
         added.extend(options.added.iter().cloned(), known, vocab_size);
         let id = |name: &Option<String>, usual: i32| match name {
@@ -188,13 +141,14 @@ impl Tokenizer {
     /// `vocab.json`: ids by spelling, added tokens left out.
     pub fn vocab_json(&self) -> Map<String, Value> {
         let symbols = self.symbols().into_iter().chain([START.to_owned(), END.to_owned()]);
-        symbols.zip(0_u32..).map(|(symbol, id)| (symbol, id.into())).collect()
+        object(symbols.zip(0_u32..).map(|(symbol, id)| (symbol, id.into())))
     }
 
     /// `tokenizer_config.json` from which transformers 4 and 5 make the same tokenizer.
     pub fn config_json(&self) -> Value {
-        let added: BTreeMap<i32, &AddedToken> = self.added.iter().map(|(token, id)| (*id, token)).collect();
-        let name = |id: i32, usual: &str| added.get(&id).map_or(usual, |token| token.content.as_str()).to_owned();
+        let name = |wanted: i32, usual: &str| {
+            self.added().find(|&(_, id)| id == wanted).map_or(usual, |(token, _)| token).to_owned()
+        };
         let mut json = json!({
             "tokenizer_class": "CLIPTokenizer",
             "bos_token": name(self.start, START),
@@ -207,15 +161,21 @@ impl Tokenizer {
         if self.added.splits_special() {
             json["split_special_tokens"] = true.into();
         }
-        if !added.is_empty() {
-            let decoder: Map<String, Value> = added
-                .iter()
-                .filter_map(|(id, token)| Some((id.to_string(), serde_json::to_value(token).ok()?)))
-                .collect();
+        let decoder = object(self.added.iter().map(|(token, id)| (id.to_string(), token.to_json())));
+        if !decoder.is_empty() {
             json["added_tokens_decoder"] = decoder.into();
         }
         json
     }
+}
+
+/// One by one: to collect into a map is to sort, which is another hundredth of the module.
+fn object(entries: impl Iterator<Item = (String, Value)>) -> Map<String, Value> {
+    let mut map = Map::new();
+    for (key, value) in entries {
+        map.insert(key, value);
+    }
+    map
 }
 
 /// A tokenizer, where there is a vocabulary, and what the files beside it say.
@@ -224,22 +184,26 @@ pub(crate) fn read(
     reference: Reference,
     warnings: &mut Vec<String>,
 ) -> Result<(Option<Tokenizer>, Options)> {
-    let file: Option<TokenizerJson> = files.tokenizer.map(|json| parse(json, "tokenizer.json")).transpose()?;
-    let options = Options::read(files, file.as_ref(), reference, warnings)?;
-    let (name, merges, vocab) = match (&file, files.merges) {
-        (Some(file), _) => {
-            let kind = (file.model.kind.as_deref().unwrap_or("BPE"), file.model.end_of_word_suffix.as_deref());
+    let json = files.tokenizer.map(|json| parse(json, "tokenizer.json")).transpose()?;
+    let options = Options::read(files, json.as_ref(), reference, warnings)?;
+    let (name, merges, vocab) = match (&json, files.merges) {
+        (Some(json), _) => {
+            let model = json.get("model").unwrap_or(&Value::Null);
+            let text = |key: &str| model.get(key).and_then(Value::as_str);
+            let kind = (text("type").unwrap_or("BPE"), text("end_of_word_suffix"));
             if kind != ("BPE", Some("</w>")) {
                 let (kind, suffix) = (kind.0, kind.1.unwrap_or("no suffix"));
                 return Err(invalid(format!(
                     "tokenizer.json: expected a BPE with the suffix </w>, got {kind} with {suffix}"
                 )));
             }
-            let merges = file.model.merges.iter().map(Merge::line).collect::<String>();
-            ("tokenizer.json", merges, Some(file.model.vocab.clone()))
+            let vocab = model.get("vocab").and_then(Value::as_object);
+            let vocab = vocab.ok_or_else(|| invalid("tokenizer.json: expected a model with a vocab, got none"))?;
+            ("tokenizer.json", merges_of(model)?, Some(vocab.clone()))
         }
         (None, Some(merges)) => {
-            ("vocab.json", merges.to_owned(), files.vocab.map(|json| parse(json, "vocab.json")).transpose()?)
+            let vocab = files.vocab.map(|json| parse(json, "vocab.json")).transpose()?;
+            ("vocab.json", merges.to_owned(), vocab)
         }
         (None, None) => return Ok((None, options)),
     };
@@ -250,17 +214,51 @@ pub(crate) fn read(
     Ok((Some(tokenizer.with_options(&options, vocab.as_ref())?), options))
 }
 
-fn parse<T: for<'de> Deserialize<'de>>(json: &str, file: &str) -> Result<T> {
-    serde_json::from_str(json).map_err(|e| invalid(format!("{file}: {e}")))
+/// Merges of a `tokenizer.json`, one a line: in the older spelling, `"a b"`, or the newer, `["a", "b"]`.
+fn merges_of(model: &Value) -> Result<String> {
+    let list = model.get("merges").and_then(Value::as_array);
+    let list = list.ok_or_else(|| invalid("tokenizer.json: expected a model with merges, got none"))?;
+    let mut lines = String::new();
+    for merge in list {
+        let pair = merge.as_array().map(Vec::as_slice);
+        match (merge.as_str(), pair) {
+            (Some(line), _) => lines.push_str(line),
+            (None, Some([Value::String(left), Value::String(right)])) => lines.extend([left.as_str(), " ", right]),
+            _ => {
+                return Err(invalid(format!(
+                    "tokenizer.json: expected two symbols in each merge, got {}",
+                    short(merge)
+                )));
+            }
+        }
+        lines.push('\n');
+    }
+    Ok(lines)
+}
+
+/// Ids are below 2³¹.
+const MOST_ID: u64 = i32::MAX as u64 - 1;
+
+fn parse(json: &str, file: &str) -> Result<Map<String, Value>> {
+    match serde_json::from_str(json) {
+        Ok(Value::Object(map)) => Ok(map),
+        Ok(other) => Err(invalid(format!("{file}: expected an object, got {}", short(&other)))),
+        Err(e) => Err(invalid(format!("{file}: {e}"))),
+    }
+}
+
+/// The id of a token in a file, by which the tokens of several files are sorted.
+fn number(id: Option<u64>, file: &str) -> Result<u64> {
+    id.filter(|&id| id <= MOST_ID).ok_or_else(|| invalid(format!("{file}: expected an id for each token")))
 }
 
 /// A token as a config has it: spelled out, or an object.
 fn token(value: &Value, file: &str, key: &str) -> Result<AddedToken> {
-    match value {
-        Value::String(content) => Ok(AddedToken::special(content)),
-        Value::Object(_) => serde_json::from_value(value.clone()).map_err(|e| invalid(format!("{file}: {key}: {e}"))),
-        other => Err(invalid(format!("{file}: {key}: expected a token, got {}", short(other)))),
-    }
+    let token = match value {
+        Value::String(content) => Some(AddedToken::special(content)),
+        other => AddedToken::from_json(other),
+    };
+    token.ok_or_else(|| invalid(format!("{file}: {key}: expected a token, got {}", short(value))))
 }
 
 impl Options {
@@ -272,7 +270,7 @@ impl Options {
     /// Reads the files; what they say is Hugging Face's, so that of other references only what is odd is told.
     fn read(
         files: &TokenizerFiles<'_>,
-        json: Option<&TokenizerJson>,
+        json: Option<&Map<String, Value>>,
         reference: Reference,
         warnings: &mut Vec<String>,
     ) -> Result<Self> {
@@ -281,25 +279,27 @@ impl Options {
         };
         let mut config = object(files.config, "tokenizer_config.json")?;
         // by what they are sorted, and the later one wins
-        let mut added: BTreeMap<u32, AddedToken> = BTreeMap::new();
+        let mut added: BTreeMap<u64, AddedToken> = BTreeMap::new();
         if let Some(decoder) = config.get("added_tokens_decoder").and_then(Value::as_object) {
             for (id, value) in decoder {
-                let id = id.parse().map_err(|_no_number| {
-                    invalid(format!("tokenizer_config.json: added_tokens_decoder: expected ids, got {id:?}"))
-                })?;
+                let id = number(id.parse().ok(), "tokenizer_config.json: added_tokens_decoder")?;
                 added.insert(id, token(value, "tokenizer_config.json", "added_tokens_decoder")?);
             }
         } else {
             config.extend(object(files.special_tokens, "special_tokens_map.json")?);
             let special: Vec<String> = special_tokens(&config)?.into_iter().map(|(_, token)| token.content).collect();
             for (content, id) in object(files.added_tokens, "added_tokens.json")? {
-                let id = id.as_u64().and_then(|id| u32::try_from(id).ok()).ok_or_else(|| {
-                    invalid(format!("added_tokens.json: {content:?}: expected an id, got {}", short(&id)))
-                })?;
+                let id = number(id.as_u64(), "added_tokens.json")?;
                 let is_special = special.contains(&content);
                 added.insert(id, if is_special { AddedToken::special(&content) } else { AddedToken::plain(&content) });
             }
-            added.extend(json.into_iter().flat_map(|file| &file.added_tokens).map(|n| (n.id, n.token.clone())));
+            for value in json.and_then(|file| file.get("added_tokens")?.as_array()).into_iter().flatten() {
+                let id = value.get("id").map_or(Some(0), Value::as_u64);
+                added.insert(
+                    number(id, "tokenizer.json: added_tokens")?,
+                    token(value, "tokenizer.json", "added_tokens")?,
+                );
+            }
         }
         if !reference.is_hf() {
             let more: Vec<&str> =
@@ -344,9 +344,12 @@ impl Options {
             }
             named.insert(key, token.content);
         }
-        let side = |key: &str, from_json: Option<&Direction>| -> Result<Side> {
+        let side = |key: &str, from_json: Option<&Value>| -> Result<Side> {
             let said = config.get(key).filter(|value| !value.is_null());
-            let name = said.map_or_else(|| from_json.map(|d| d.direction.to_lowercase().into()), |v| Some(v.clone()));
+            let name = said.map_or_else(
+                || from_json.and_then(|d| Some(d.get("direction")?.as_str()?.to_lowercase().into())),
+                |v| Some(v.clone()),
+            );
             match name.as_ref().map(Value::as_str) {
                 None | Some(Some("right")) => Ok(Side::Right),
                 Some(Some("left")) => Ok(Side::Left),
@@ -361,8 +364,8 @@ impl Options {
             start: named.remove("bos_token"),
             end: named.remove("eos_token"),
             pad: named.remove("pad_token"),
-            padding_side: side("padding_side", json.and_then(|file| file.padding.as_ref()))?,
-            truncation_side: side("truncation_side", json.and_then(|file| file.truncation.as_ref()))?,
+            padding_side: side("padding_side", json.and_then(|file| file.get("padding")))?,
+            truncation_side: side("truncation_side", json.and_then(|file| file.get("truncation")))?,
             split_special: config.get("split_special_tokens").and_then(Value::as_bool).unwrap_or(false),
             max_length: config.get("model_max_length").or_else(|| config.get("max_len")).and_then(Value::as_f64),
         })

@@ -30,12 +30,11 @@ pub(super) fn split(clean: &str, reference: Reference) -> Vec<Word> {
 /// Words of a text between special tokens, normalised, as Hugging Face's tokenizer cuts it. It cuts twice, so that a special
 /// token that only lower case made becomes three words.
 pub(super) fn split_hf(text: &str) -> Vec<&str> {
-    let mut words = cut(text, &HF);
-    for at in (0..words.len()).rev() {
-        if let Some(name) = words[at].strip_prefix("<|").and_then(|rest| rest.strip_suffix("|>")) {
-            if !name.is_empty() {
-                words.splice(at..=at, ["<|", name, "|>"]);
-            }
+    let mut words = Vec::new();
+    for word in cut(text, &HF) {
+        match word.strip_prefix("<|").and_then(|rest| rest.strip_suffix("|>")) {
+            Some(name) if !name.is_empty() => words.extend(["<|", name, "|>"]),
+            _ => words.push(word),
         }
     }
     words
