@@ -80,13 +80,17 @@ async function readTransform(
   return named({ processor, preprocess });
 }
 
+/** Whether texts are cut by OpenCLIP's own tokenizer: it takes the merges, and nothing else that a file says. */
+const takesOpenClips = (config: string | undefined) =>
+  config !== undefined && !isHf(config) && !config.includes('"hf_tokenizer_name"');
+
 /** A tokenizer's files. Hugging Face names special and added tokens in files of their own where its config lacks them. */
 async function readTokenizer(source: Source, config: string | undefined): Promise<SideFiles> {
   const [tokenizer, tokenizerConfig] = await Promise.all([
     source.text("tokenizer.json"),
     source.text("tokenizer_config.json"),
   ]);
-  const isOpenClips = config !== undefined && !isHf(config) && !config.includes('"hf_tokenizer_name"');
+  const isOpenClips = takesOpenClips(config);
   const complete = isOpenClips || tokenizerConfig?.includes('"added_tokens_decoder"');
   const [merges, vocab, specialTokens, addedTokens] = await Promise.all([
     tokenizer === undefined ? source.text("merges.txt") : undefined,
@@ -277,7 +281,9 @@ export async function openModel(
   ]);
   const headers = new wasm.Headers();
   const { files, side } = await openFiles(source, headers, wasm, request.towers);
-  const foreign = side.tokenizer !== undefined && !isClipTokenizer(side.tokenizer) ? side.tokenizer : undefined;
+  const saysClass = takesOpenClips(side.config) ? undefined : side.tokenizerConfig;
+  const isForeign = side.tokenizer !== undefined && !isClipTokenizer(side.tokenizer, saysClass);
+  const foreign = isForeign ? side.tokenizer : undefined;
   const opening = openSideFiles(wasm, headers, side, foreign !== undefined, request, device);
   try {
     if (foreign === undefined && opening.wantsPublishedMerges) opening.setMerges(await assets.merges());

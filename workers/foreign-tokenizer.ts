@@ -1,14 +1,34 @@
 /** Tokenizers that are not CLIP's own byte-pair encoding (SentencePiece, Gemma), by Hugging Face's library. */
 
 import { ClipError } from "./error.js";
+import type { ExportedFile } from "./protocol.js";
 import type { FileTokenizer } from "./wasm/tokenizers.js";
 import { instantiate, type WasmSource } from "./wasm.js";
 
-/** Whether a `tokenizer.json` is CLIP's, which the core reads itself. What is no JSON is the core's to refuse. */
-export function isClipTokenizer(json: string): boolean {
+/** What `CLIPTokenizer` does to a text before it looks for byte pairs, whatever its `tokenizer.json` says. */
+const CLIPS_OWN = {
+  normalizers: ["NFC", "Replace", "Lowercase"],
+  pre_tokenizers: ["Split", "ByteLevel"],
+};
+
+/** Types of the steps of a normalizer or a pre-tokenizer. */
+const steps = (of: { type?: string; normalizers?: unknown[]; pretokenizers?: unknown[] } | null | undefined) =>
+  (of?.normalizers ?? of?.pretokenizers ?? (of ? [of] : [])).map((step) => (step as { type?: string }).type).join();
+
+/**
+ * Whether a `tokenizer.json` is CLIP's, which the core reads itself. Of another class than `CLIPTokenizer` it is so only where it
+ * cuts texts as that one does: other classes take the file's word. What is no JSON is the core's to refuse.
+ */
+export function isClipTokenizer(json: string, configJson?: string): boolean {
   try {
-    const { model } = JSON.parse(json) ?? {};
-    return typeof model !== "object" || model === null || model.end_of_word_suffix === "</w>";
+    const { model, normalizer, pre_tokenizer } = JSON.parse(json) ?? {};
+    if (typeof model !== "object" || model === null) return true;
+    if (model.end_of_word_suffix !== "</w>") return false;
+    const { tokenizer_class } = configJson === undefined ? {} : (JSON.parse(configJson) ?? {});
+    if (tokenizer_class === undefined || /^CLIPTokenizer(Fast)?$/.test(tokenizer_class)) return true;
+    return (
+      steps(normalizer) === CLIPS_OWN.normalizers.join() && steps(pre_tokenizer) === CLIPS_OWN.pre_tokenizers.join()
+    );
   } catch {
     return true;
   }
@@ -192,6 +212,8 @@ export class ForeignTokenizer {
   readonly #padId: number;
   readonly #padsLeft: boolean;
   readonly #cutsLeft: boolean;
+  /** Its files, as an export has them. */
+  readonly files: ExportedFile[];
   /** What its user should be told of it, in words. */
   readonly warnings: string[] = [];
 
@@ -202,9 +224,20 @@ export class ForeignTokenizer {
     clean: (text: string) => string,
   ) {
     const file = JSON.parse(files.tokenizer);
-    const { config, tokens } = readConfig(files, parse(says.tokenizerOverrides, "tokenizer_kwargs"));
+    const overrides = parse(says.tokenizerOverrides, "tokenizer_kwargs");
+    const { config, tokens } = readConfig(files, overrides);
     this.#tokenizer = tokenizer;
     this.#clean = clean;
+    const said = { ...parse(files.tokenizerConfig, "tokenizer_config.json"), ...overrides };
+    const texts = {
+      "tokenizer.json": files.tokenizer,
+      "tokenizer_config.json": JSON.stringify(said, undefined, 2),
+      "special_tokens_map.json": files.specialTokens,
+      "added_tokens.json": files.addedTokens,
+    };
+    this.files = Object.entries(texts).flatMap(([name, text]) =>
+      text === undefined ? [] : [{ name, data: new TextEncoder().encode(text) }],
+    );
     const missing = tokens.filter(({ content }) => content !== "" && tokenizer.tokenToId(content) === undefined);
     const added = new Set((file.added_tokens ?? []).map((token: { content?: unknown }) => token.content));
     // those of the vocabulary become tokens that are looked for; those that the file has added stay as it says

@@ -369,6 +369,7 @@ export class ClipService implements ClipWorkerApi {
         const files = await model.exportFiles(layout);
         const taken = files.names.map((name, index) => ({ name, data: files.take(index) }));
         files.free();
+        for (const { name, data } of this.#tokenizer?.files ?? []) taken.push({ name, data: data.slice() });
         const buffers = taken.map(({ data }) => data.buffer);
         return transfer(taken, buffers);
       }),

@@ -104,6 +104,33 @@ describe("OpenCLIP's cleaning", () => {
   });
 });
 
+test("a tokenizer of CLIP's kind that cuts texts in its own way is taken at its word, and exported with the model", async () => {
+  const tokenizer = await json("tokenizer/mini/tokenizer.json");
+  tokenizer.normalizer = { type: "Sequence", normalizers: [{ type: "NFC" }] }; // capitals stay
+  const config = await json("tokenizer/mini/tokenizer_config.json");
+  const load = async (tokenizer_class: string) =>
+    Clip.load(
+      [
+        ...(await filesOf(HF, ["config.json"])),
+        file("tokenizer.json", JSON.stringify(tokenizer)),
+        file("tokenizer_config.json", JSON.stringify({ ...config, tokenizer_class, padding_side: "left" })),
+        await weights(),
+      ],
+      { device: "cpu" },
+    );
+  const [own, foreign] = [await load("CLIPTokenizer"), await load("PreTrainedTokenizerFast")];
+  expect(await own.tokenize("A Cat")).toEqual(await own.tokenize("a cat"));
+  expect(await foreign.tokenize("a cat")).toEqual(await own.tokenize("a cat"));
+  expect(await foreign.tokenize("A Cat")).not.toEqual(await own.tokenize("A Cat"));
+  const files = await foreign.exportFiles("hf");
+  const again = await Clip.load(
+    files.map(({ name, data }) => file(name, data as Uint8Array<ArrayBuffer>)),
+    { device: "cpu" },
+  );
+  expect(await again.tokenize("A Cat <|endoftext|>")).toEqual(await foreign.tokenize("A Cat <|endoftext|>"));
+  for (const clip of [own, foreign, again]) clip.dispose();
+});
+
 describe("added tokens", () => {
   const folder = "cases/added-tokens";
   test.each([
