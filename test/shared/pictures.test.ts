@@ -1,8 +1,8 @@
 /** Pictures that are cut, broken, damaged on purpose or of another format; raw pixels of every kind. */
 
-import { Clip, type ImageInput, type RawImage } from "clipwright";
+import { Clip, ClipTrainer, type ImageInput, type RawImage, type SkippedPair } from "clipwright";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { fixture, inBrowser, json, maxError, text } from "../support";
+import { colourPairs, fixture, inBrowser, json, maxError, text, tinyConfig } from "../support";
 
 let clip: Clip;
 let good: Uint8Array<ArrayBuffer>;
@@ -45,6 +45,27 @@ test("what users met: cut pictures, and a WebP that claims 2 GiB", async () => {
   const before = await clip.preprocess(good);
   await refused(await fixture("cases/panic.webp"), "undecodable-image", /"EXIF" claims 2147483648 bytes/);
   expect(maxError(await clip.preprocess(good), before)).toBe(0);
+});
+
+test("in training, cut pictures and wrong pixels are bad pairs, reported by their keys", async () => {
+  const raw = { data: new Float32Array(48) as unknown as Uint8Array, width: 4, height: 4 };
+  const bad: [string, ImageInput, string, RegExp][] = [
+    ["cut.jpg", await fixture("cases/cut-pictures/cut-60.jpg"), "undecodable-image", /ends early/],
+    ["cut.webp", await fixture("cases/cut-pictures/cut-2.webp"), "undecodable-image", /ends early/],
+    ["panic.webp", await fixture("cases/panic.webp"), "undecodable-image", /claims 2147483648 bytes/],
+    ["iphone.HEIC", await fixture("cases/picture-extensions/iphone.HEIC"), "undecodable-image", /HEIC/],
+    ["floats", raw, "invalid-image", /got Float32Array/],
+  ];
+  const pairs = [...bad.map(([key, image]) => ({ key, image, text: "a picture" })), ...colourPairs(4)];
+  const trainer = await ClipTrainer.create({ config: tinyConfig, device: "cpu" });
+  let skipped: readonly SkippedPair[] = [];
+  for await (const event of trainer.fit(pairs, { batchSize: 2, epochs: 1, badPairs: "skip" })) {
+    skipped = [...skipped, ...(event.skipped ?? [])];
+  }
+  expect(skipped).toMatchObject(
+    bad.map(([key, , code, message]) => ({ key, code, message: expect.stringMatching(message) })),
+  );
+  trainer.dispose();
 });
 
 test("JPEGs and WebPs cut by a byte, by two, and at every tenth", async () => {
