@@ -91,7 +91,7 @@ async function main() {
   const all = training.length + heldOut.length;
   const held = await trainer.evaluate(heldOut, { distractors: training, truncate: true });
   const train = await trainer.evaluate(training, { distractors: heldOut, truncate: true });
-  console.log(`Recall among those of all ${all} pairs          R@1      R@5     R@10   median rank`);
+  console.log(`Recall among all ${all} images or captions      R@1      R@5     R@10   median rank`);
   const row = (name, { r1, r5, r10, medianRank }) =>
     console.log(
       `  ${name.padEnd(42)}${[r1, r5, r10].map((r) => percent(r).padStart(8)).join(" ")}  ${String(medianRank).padStart(9)}`,
@@ -100,10 +100,6 @@ async function main() {
   row("held-out images, image → text", held.imageToText);
   row("training captions, text → image", train.textToImage);
   row("training images, image → text", train.imageToText);
-  const { images: alike, captions: same } = held.grouped;
-  console.log(
-    `  (${alike} of ${heldOut.length} held-out images and ${same} of their captions have an equal one: counted as one)`,
-  );
 
   console.log("\nHeld-out captions and the three images nearest to each, by the images' own captions:");
   const pairs = [...heldOut, ...training];

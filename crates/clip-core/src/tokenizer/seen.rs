@@ -26,7 +26,7 @@ impl Tokenizer {
                 }
                 // what follows the end token is padding
                 (Some(_), None) => {}
-                (None, _) => word = (id != self.bpe.end()).then(String::new),
+                (None, _) => word = (id != self.end).then(String::new),
             }
         }
         words
