@@ -24,6 +24,8 @@ const GROWTH = 4;
 const ENOUGH = 1;
 /** Steps of a trial, and seconds that more of them are taken for, up to a number: the first ones run while they are compiled. */
 const [STEPS, WARM, MOST_STEPS] = [3, 0.5, 20];
+/** Steps from one save, or judgement, of a trial to the next; those that follow need room of their own. */
+const EVERY = 2;
 /** Bytes of images that a trial holds; of more pairs the rest is reckoned. */
 const MOST_HELD = 256e6;
 /** Pairs that a trial is judged by; of more the rest is reckoned. */
@@ -74,8 +76,6 @@ async function attempt(
   const side = (trainer.info.config.vision as { imageSize?: number } | undefined)?.imageSize ?? 224;
   const most = Math.max(batch, Math.floor(MOST_HELD / (3 * side ** 2)));
   const pairs = all.slice(0, most).map((pair, index) => (index < batch ? pair : stand(pair, index)));
-  // before the last step, as steps that follow need room of their own: what was freed may be in too small pieces for them
-  const every = STEPS - 1;
   const good = all.filter((pair) => pair && !pair.error);
   const judging = Array.from({ length: good.length > 0 ? Math.min(judged, MOST_JUDGED) : 0 }, (_, i) =>
     stand(good[i % good.length] as ImageTextPair, i),
@@ -85,21 +85,23 @@ async function attempt(
     batchSize: batch,
     ...(micro && { microBatchSize: count }),
     epochs: MOST_STEPS,
-    ...(judging.length > 0 && { evaluation: { pairs: judging, every, truncate: true } }),
-    ...(autosave && { autosave: { every } }),
+    ...(judging.length > 0 && { evaluation: { pairs: judging, every: EVERY, truncate: true } }),
+    ...(autosave && { autosave: { every: EVERY } }),
   };
   let [seconds, steps, took, skipped] = [Number.POSITIVE_INFINITY, 0, 0, 0];
   let [start, began] = [0, 0];
+  // what was freed may be in pieces too small for what comes
+  const least = autosave || judging.length > 0 ? STEPS + EVERY : STEPS;
   for await (const event of trainer.fit(pairs, settings)) {
     const now = performance.now();
     if (steps === 0) start = now;
     else seconds = Math.min(seconds, (now - began) / 1000);
     took = event.batchSize;
     skipped += event.skipped?.filter((pair) => !pair.judged).length ?? 0;
-    if (++steps >= STEPS && now - start >= 1000 * WARM) break;
+    if (++steps >= least && now - start >= 1000 * WARM) break;
     began = performance.now();
   }
-  if (steps < STEPS) throw new ClipError("aborted", "expected the trial to be let finish, got an abort");
+  if (steps < least) throw new ClipError("aborted", "expected the trial to be let finish, got an abort");
   const { wasmBytes, gpuBytes = 0 } = await trainer.memory();
   const each = perPair(trainer, pairs, options);
   return {
