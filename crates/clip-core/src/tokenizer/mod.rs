@@ -227,7 +227,9 @@ impl Tokenizer {
                 match piece {
                     Piece::Token(id) => ids.push(id),
                     Piece::Text(text) => {
-                        words::split_hf(&text).into_iter().for_each(|w| self.bpe.encode_word(w, &mut ids))
+                        for word in words::split_hf(&text) {
+                            self.bpe.encode_word(word, &mut ids);
+                        }
                     }
                 }
             }
