@@ -3,7 +3,7 @@
 use std::io::Read;
 
 use super::*;
-use crate::tokenizer::{Reference, Tokenizer, TokenizerFiles};
+use crate::tokenizer::{Cleaning, Reference, Tokenizer, TokenizerFiles};
 
 fn published() -> String {
     let bytes = fixture("../../assets/clip-merges.txt.gz");
@@ -129,4 +129,18 @@ fn files_beside_the_vocabulary() {
         }
     }
     assert!(compared > 240, "{compared}");
+}
+
+#[test]
+fn texts_are_cleaned_as_open_clip_cleans_them() {
+    let golden = json("tokenizer/cleaning.json");
+    let rows: Vec<[String; 4]> = serde_json::from_value(golden["rows"].clone()).unwrap();
+    for [text, whitespace, lower, canonicalized] in &rows {
+        for (cleaning, expected) in
+            [(Cleaning::Whitespace, whitespace), (Cleaning::Lower, lower), (Cleaning::Canonicalize, canonicalized)]
+        {
+            assert_eq!(cleaning.apply(text), *expected, "{}: {text:?}", cleaning.name());
+        }
+    }
+    assert!(rows.len() > 300, "{}", rows.len());
 }

@@ -70,15 +70,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_cleaning_is_open_clips() {
-        let text = " It&amp;#39;s a_CAT,\u{a0}\u{1c} isn’t it?\n";
-        for (name, cleaned) in [
-            ("none", text),
-            ("whitespace", "It's a_CAT, isn't it?"),
-            ("lower", "it's a_cat, isn't it?"),
-            ("canonicalize", "its a cat isnt it"),
-        ] {
-            assert_eq!(Cleaning::from_name(name).unwrap().apply(text), cleaned, "{name}");
+    fn a_cleaning_has_its_name_and_no_other() {
+        for name in ["none", "whitespace", "lower", "canonicalize"] {
+            assert_eq!(Cleaning::from_name(name).unwrap().name(), name);
         }
         assert_eq!(Cleaning::from_name("upper").unwrap_err().code(), "invalid-option");
     }
