@@ -108,14 +108,14 @@ const OBEYED = new Set([
 
 /** Keys that change no id of a `tokenizer.json`: it holds what they say. */
 const WITHOUT_EFFECT = new Set(
-  `_commit_hash _from_auto add_bos_token add_eos_token add_prefix_space auto_map backend chat_control_tokens
+  `_commit_hash _from_auto _json_padding _json_truncation _spm_precompiled_charsmap add_bos_token add_eos_token add_prefix_space auto_map backend chat_control_tokens
   chat_template clean_up_tokenization_spaces clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output
   device_map do_lower_case errors extra_ids files_loaded fix_mistral_regex from_slow full_tokenizer_file gguf_file
   init_inputs is_local language legacy local_files_only max_length max_len merges merges_file model_input_names
   model_max_length name_or_path pad_to_multiple_of pad_token_type_id post_processor processor_class response_schema
-  response_template sp_model_kwargs spaces_between_special_tokens special_tokens_map_file stride tokenizer_file
+  response_template sp_model_kwargs spaces_between_special_tokens special_tokens_map_file stride tokenizer tokenizer_file
   tokenizer_object tokenizer_padding tokenizer_truncation transformers_version trim_offsets truncation_strategy
-  use_default_system_prompt use_fast verbose vocab vocab_file`.split(/\s+/),
+  unk_id use_default_system_prompt use_fast verbose vocab vocab_file`.split(/\s+/),
 );
 
 const special = (content: string): AddedToken => ({
@@ -253,7 +253,7 @@ export class ForeignTokenizer {
     this.#padsLeft = side(config.padding_side ?? direction(file.padding) ?? "right", "padding_side") === "left";
     this.#cutsLeft =
       side(config.truncation_side ?? direction(file.truncation) ?? "right", "truncation_side") === "left";
-    const unknown = Object.keys(config).filter(
+    const unknown = Object.keys({ ...said, ...config }).filter(
       (key) => !OBEYED.has(key) && !WITHOUT_EFFECT.has(key) && !key.endsWith("_token"),
     );
     this.warnings.push(...unknown.map((key) => `tokenizer_config.json: ${key} is not known and was not used`));

@@ -131,6 +131,28 @@ test("a tokenizer of CLIP's kind that cuts texts in its own way is taken at its 
   for (const clip of [own, foreign, again]) clip.dispose();
 });
 
+test("of a tokenizer that is not CLIP's, every key that transformers reads is known, and no other", async () => {
+  const { keys } = await json("config/keys.json");
+  const known: string[] = keys["tokenizer_config.json"];
+  const folder = "tokenizer/gemma-mini";
+  const clip = await Clip.load(
+    {
+      weights: await fixture("models/siglip-p16/hf/model.safetensors"),
+      config: await json("models/siglip-p16/hf/config.json"),
+      tokenizer: await json(`${folder}/tokenizer.json`),
+      tokenizerConfig: {
+        ...Object.fromEntries(known.map((key) => [key, null])),
+        ...(await json(`${folder}/tokenizer_config.json`)),
+        wobble: 1,
+      },
+    },
+    { device: "cpu", towers: "text" },
+  );
+  expect(known.length).toBeGreaterThan(50);
+  expect(clip.info.warnings).toEqual(["tokenizer_config.json: wobble is not known and was not used"]);
+  clip.dispose();
+});
+
 describe("added tokens", () => {
   const folder = "cases/added-tokens";
   test.each([
