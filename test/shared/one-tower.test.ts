@@ -153,3 +153,14 @@ test.each(["module.", "_orig_mod.", "module._orig_mod.", "clip."])(
     clip.dispose();
   },
 );
+
+test("a text tower does not mind the transform of the image tower that it came from", async () => {
+  const preprocess = await json(`${FOLDER}/hf/preprocessor_config.json`);
+  const clip = await Clip.load(
+    { weights: await textTower(), config: await configs.text(), preprocess },
+    { device: "cpu" },
+  );
+  const { inputIds, text } = await inputs();
+  expect(maxError((await clip.encodeText({ inputIds })).data, text)).toBeLessThan(1e-5);
+  clip.dispose();
+});

@@ -79,7 +79,8 @@ impl Opening {
         if config.text.vocab_size == 0 {
             return Err(invalid("text.vocab_size", "1 or more", 0));
         }
-        let mut transform = files.transform;
+        // what lies beside a text tower is the transform of an image tower that is elsewhere
+        let mut transform = if described.image() { files.transform } else { TransformFiles::default() };
         if transform.processor.is_none() {
             transform.preprocess = transform.preprocess.or(in_metadata(metadata::PREPROCESS));
         }

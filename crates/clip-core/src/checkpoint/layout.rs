@@ -192,8 +192,7 @@ impl<'a> Naming<'a> {
     /// Whether a name belongs to a tower that is loaded, and says something of its shape. The rest is nobody's business:
     /// buffers, counters, another tower's tensors.
     pub(crate) fn is_of(&self, name: &str, towers: Towers) -> bool {
-        const BUFFERS: [&str; 3] = ["position_ids", "num_batches_tracked", "attn_mask"];
-        if BUFFERS.iter().any(|buffer| name.ends_with(buffer)) {
+        if is_buffer(name) {
             return false;
         }
         let image = name.starts_with("vision_model.") || name.starts_with("visual.");
@@ -264,6 +263,13 @@ impl<'a> Naming<'a> {
         }
         expand(&name).prefixed(if hf { "" } else { prefix })
     }
+}
+
+/// Whether a tensor is one that modules keep beside their weights, whatever its module, or of OpenAI's, which are in the config:
+/// <https://github.com/mlfoundations/open_clip/blob/v3.3.0/src/open_clip/model.py#L769>.
+pub(crate) fn is_buffer(name: &str) -> bool {
+    ["position_ids", "num_batches_tracked", "attn_mask"].iter().any(|buffer| name.ends_with(buffer))
+        || ["input_resolution", "context_length", "vocab_size"].contains(&name)
 }
 
 impl Place {

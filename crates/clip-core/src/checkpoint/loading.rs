@@ -7,7 +7,7 @@ use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData, bf16, f16};
 use clip_kernels::{self as kernels, int8};
 
 use super::header::Header;
-use super::layout::{Naming, unwrapped};
+use super::layout::{Naming, is_buffer, unwrapped};
 use super::stored::Stored;
 use crate::config::{ClipConfig, LOGIT_SCALE_INIT};
 use crate::error::{ClipError, Result};
@@ -273,6 +273,20 @@ impl Loading {
         // the smallest, so that the message does not depend on the order of a map
         if let Some((_, (_, name))) = home.iter().filter(extra).min() {
             return Err(ClipError::ExtraTensor { name: (*name).into() });
+        }
+        // of one tower, what is not used is mostly the other's
+        if towers == Towers::Both {
+            let unused = home.iter().filter(|(ours, (_, name))| !used.contains(name) && !is_buffer(ours));
+            let mut unused: Vec<&str> = unused.map(|(_, &(_, name))| name).collect();
+            unused.sort_unstable();
+            match unused[..] {
+                [] => {}
+                [name] => warnings.push(format!("the tensor {name} is not known and was not used")),
+                [name, ref rest @ ..] => {
+                    let more = rest.len();
+                    warnings.push(format!("the tensor {name} and {more} more are not known and were not used"));
+                }
+            }
         }
         parts.sort_by_key(|part| (part.file, part.begin));
         Ok(Self {

@@ -51,6 +51,12 @@ impl<'a> Fields<'a> {
         Ok(self.typed(key, "true or false", Value::as_bool)?.unwrap_or(default))
     }
 
+    /// Like [`Self::bool`], but `null` is false, as where Python asks `if value`.
+    pub(crate) fn flag(&self, key: &str, default: bool) -> Result<bool> {
+        let null = self.value.get(key).is_some_and(Value::is_null);
+        self.bool(key, default && !null)
+    }
+
     pub(crate) fn usize(&self, key: &str, default: usize) -> Result<usize> {
         let whole = |v: &Value| v.as_u64().and_then(|n| usize::try_from(n).ok());
         Ok(self.typed(key, "a whole number", whole)?.unwrap_or(default))

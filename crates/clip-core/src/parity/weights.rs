@@ -220,6 +220,24 @@ fn names_that_a_wrapper_gave_are_the_models() {
 }
 
 #[test]
+fn tensors_without_a_place_are_told() {
+    for (added, told) in [
+        (vec!["visual_projection.bias"], "the tensor visual_projection.bias is not known and was not used"),
+        (
+            vec!["wobble", "logit_bias", "head.weight"],
+            "the tensor head.weight and 2 more are not known and were not used",
+        ),
+    ] {
+        let mut tensors = hf();
+        let (_, dtype, shape, bytes) = tensors.iter().find(|(name, ..)| name == "logit_scale").unwrap().clone();
+        tensors.extend(added.into_iter().map(|name| (name.into(), dtype, shape.clone(), bytes.clone())));
+        let (bundle, warnings) = open(&[file(&tensors)], &config(), Towers::Both).unwrap();
+        is_right(&bundle, Towers::Both);
+        assert_eq!(warnings, [told]);
+    }
+}
+
+#[test]
 fn doubles_are_read_and_other_types_refused_by_name() {
     let wide = |(name, _, shape, bytes): (String, Dtype, Vec<usize>, Vec<u8>)| {
         let doubles = bytes.as_chunks().0.iter().flat_map(|b| f64::from(f32::from_le_bytes(*b)).to_le_bytes());

@@ -235,8 +235,11 @@ fn of_class(fields: &Fields<'_>, family: Preprocess) -> Result<Preprocess> {
 fn hf(value: &Value, family: Preprocess) -> Result<Preprocess> {
     let fields = Fields::root(value);
     let class = of_class(&fields, family)?;
-    fields.only("do_resize", true)?;
-    fields.only("do_rescale", true)?;
+    for key in ["do_resize", "do_rescale"] {
+        if !fields.flag(key, true)? {
+            return Err(invalid(key, "true", false));
+        }
+    }
     fields.only("do_pad", false)?;
     fields.only("use_square_size", false)?;
     fields.only("data_format", "channels_first")?;
@@ -255,7 +258,7 @@ fn hf(value: &Value, family: Preprocess) -> Result<Preprocess> {
             _ => return Err(invalid("resample", "2 (bilinear) or 3 (bicubic)", short(value))),
         },
     };
-    let cropped = fields.bool("do_center_crop", class.mode == ResizeMode::Shortest)?;
+    let cropped = fields.flag("do_center_crop", class.mode == ResizeMode::Shortest)?;
     let square = fields.bool("default_to_square", !cropped)?;
     let (shortest, resized) = match side(&fields, "size", class.size)? {
         Side::Number(n) => (!square, n),
@@ -269,7 +272,7 @@ fn hf(value: &Value, family: Preprocess) -> Result<Preprocess> {
     if shortest && !cropped {
         return Err(invalid("do_center_crop", "true where the shortest edge is resized", false));
     }
-    let normalized = fields.bool("do_normalize", true)?;
+    let normalized = fields.flag("do_normalize", true)?;
     Ok(Preprocess {
         size,
         resize: resized,
@@ -359,6 +362,9 @@ mod tests {
         assert_eq!((one.mode, one.mean, one.std), (ResizeMode::Squash, [0.5; 3], [0.25; 3]));
         let square = read(r#"{"size": 40, "crop_size": 32, "default_to_square": true, "do_resize": true}"#).unwrap();
         assert_eq!((square.mode, square.resize, square.size), (ResizeMode::Squash, 40, 32));
+        // of flags, `null` is false there
+        let null = read(r#"{"do_resize": true, "do_normalize": null, "size": 32}"#).unwrap();
+        assert_eq!((null.mean, null.std), ([0.0; 3], [1.0; 3]));
     }
 
     #[test]
@@ -415,6 +421,9 @@ mod tests {
             (r#"{"do_resize": true, "size": [32, 48]}"#, "size"),
             (r#"{"do_resize": true, "do_pad": true}"#, "do_pad"),
             (r#"{"do_resize": true, "do_rescale": false}"#, "do_rescale"),
+            (r#"{"do_resize": null}"#, "do_resize"),
+            (r#"{"do_resize": true, "do_rescale": null}"#, "do_rescale"),
+            (r#"{"do_resize": true, "do_center_crop": null, "size": {"shortest_edge": 32}}"#, "do_center_crop"),
             (r#"{"do_resize": true, "rescale_factor": 0.0078125}"#, "rescale_factor"),
             (r#"{"do_resize": true, "data_format": "channels_last"}"#, "data_format"),
             (r#"{"image_processor_type": "ConvNextImageProcessor"}"#, "image_processor_type"),
