@@ -219,13 +219,17 @@ test.each<[content: string, message: RegExp, options?: CaptionTableOptions]>([
   });
 });
 
-test.each([{ separator: "" }, { separator: '"' }, { separator: "\n" }, { captionColumn: "" }, { imageColumn: 1 }])(
-  "the option %j is refused",
-  async (options) => {
-    const run = read("file_name,text\n", options as CaptionTableOptions);
-    await expect(run).rejects.toMatchObject({ code: "invalid-option" });
-  },
-);
+test.each([
+  { separator: "" },
+  { separator: "x".repeat(101) },
+  { separator: '"' },
+  { separator: "\n" },
+  { captionColumn: "" },
+  { imageColumn: 1 },
+])("the option %j is refused", async (options) => {
+  const run = read("file_name,text\n", options as CaptionTableOptions);
+  await expect(run).rejects.toMatchObject({ code: "invalid-option" });
+});
 
 test("separators may be any text, columns any of the table's", async () => {
   const options = { separator: "::", imageColumn: "b", captionColumn: "a" };

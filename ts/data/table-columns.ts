@@ -17,8 +17,8 @@ export const COLUMNS = {
   imageColumn: text("the name of a column"),
   captionColumn: text("the name of a column"),
   separator: {
-    expected: "what stands between columns, without quotes and lines' ends",
-    accepts: (value: unknown) => typeof value === "string" && /^[^"\r\n]+$/.test(value),
+    expected: "what stands between columns, at most 100 characters without quotes and lines' ends",
+    accepts: (value: unknown) => typeof value === "string" && /^[^"\r\n]{1,100}$/.test(value),
     text: true,
   },
 } satisfies Schema<TableColumns>;
