@@ -332,7 +332,7 @@ export abstract class Encoder {
 
   /**
    * The weights as safetensors. PyTorch reads them under the names of `layout`; `Clip.load` reads the configuration and
-   * the tokenizer from the same file.
+   * CLIP's tokenizer from the same file; another tokenizer is in `exportFiles` alone.
    */
   async exportSafetensors(layout: CheckpointLayout = "hf"): Promise<Uint8Array> {
     check("layout", layout, LAYOUT);

@@ -59,6 +59,9 @@ interface OpenClipSays {
   tokenizerOverrides: string;
 }
 
+/** The core's: a text as it is before it is tokenized. */
+type CleanText = (text: string, cleaning: string) => string;
+
 /** `AddedToken` of Hugging Face's tokenizers. */
 interface AddedToken {
   content: string;
@@ -94,8 +97,12 @@ const CLASSES: Record<string, Config> = {
   T5TokenizerFast: T5,
 };
 
+/** OpenCLIP's cleaning, for which transformers has no word: a key of ours in the `tokenizer_config.json` of an export. */
+const CLEANING = "clipwright_clean";
+
 /** Keys that are obeyed, besides those that end in `_token`. */
 const OBEYED = new Set([
+  CLEANING,
   "padding_side",
   "truncation_side",
   "split_special_tokens",
@@ -217,18 +224,23 @@ export class ForeignTokenizer {
   /** What its user should be told of it, in words. */
   readonly warnings: string[] = [];
 
-  private constructor(
-    tokenizer: FileTokenizer,
-    files: ForeignFiles,
-    says: OpenClipSays,
-    clean: (text: string) => string,
-  ) {
+  private constructor(tokenizer: FileTokenizer, files: ForeignFiles, says: OpenClipSays, cleanText: CleanText) {
     const file = JSON.parse(files.tokenizer);
     const overrides = parse(says.tokenizerOverrides, "tokenizer_kwargs");
     const { config, tokens } = readConfig(files, overrides);
     this.#tokenizer = tokenizer;
-    this.#clean = clean;
-    const said = { ...parse(files.tokenizerConfig, "tokenizer_config.json"), ...overrides };
+    const said: Config = { ...parse(files.tokenizerConfig, "tokenizer_config.json"), ...overrides };
+    const cleaning = says.cleaning === "none" ? (said[CLEANING] ?? "none") : says.cleaning;
+    if (typeof cleaning !== "string")
+      throw new Error(`tokenizer_config.json: ${CLEANING}: expected a name, got ${typeof cleaning}`);
+    this.#clean = (text) => cleanText(text, cleaning);
+    this.#clean("");
+    if (cleaning !== "none") said[CLEANING] = cleaning;
+    if (said.pad_token === null) {
+      this.warnings.push(
+        "tokenizer_config.json: pad_token is null: texts are padded with that of the tokenizer's class or file",
+      );
+    }
     const texts = {
       "tokenizer.json": files.tokenizer,
       "tokenizer_config.json": JSON.stringify(said, undefined, 2),
@@ -269,7 +281,7 @@ export class ForeignTokenizer {
   static async open(
     files: ForeignFiles,
     says: OpenClipSays,
-    cleanText: (text: string, cleaning: string) => string,
+    cleanText: CleanText,
     module: () => Promise<WasmSource>,
   ): Promise<ForeignTokenizer> {
     // most models do without: the library is only fetched for those that need it
@@ -278,9 +290,7 @@ export class ForeignTokenizer {
     const { cleaning, tokenizerOverrides } = says;
     try {
       const tokenizer = new FileTokenizer(files.tokenizer);
-      return new ForeignTokenizer(tokenizer, files, { cleaning, tokenizerOverrides }, (text) =>
-        cleanText(text, cleaning),
-      );
+      return new ForeignTokenizer(tokenizer, files, { cleaning, tokenizerOverrides }, cleanText);
     } catch (error) {
       throw invalid(error);
     }

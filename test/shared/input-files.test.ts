@@ -85,6 +85,30 @@ describe("OpenCLIP's cleaning", () => {
     clip.dispose();
   });
 
+  test.each(["gemma-lower", "t5-canonicalize"])(
+    "%s: an export for transformers is cleaned alike when it is loaded here",
+    async (name) => {
+      const whole = await Clip.load(
+        [
+          file("open_clip_config.json", await fixture(`${folder}/${name}/open_clip_config.json`)),
+          ...(await filesOf(`${folder}/${name}`, ["tokenizer.json", "tokenizer_config.json"])),
+          file("open_clip_model.safetensors", await fixture("models/siglip-p16/open_clip/open_clip_model.safetensors")),
+        ],
+        { device: "cpu" },
+      );
+      const files = await whole.exportFiles("hf");
+      const again = await Clip.load(
+        files.map(({ name, data }) => file(name, data as Uint8Array<ArrayBuffer>)),
+        { device: "cpu" },
+      );
+      expect(again.info.warnings).toEqual([]);
+      for (const { text: caption, ids } of await json(`${folder}/${name}.expected.json`)) {
+        expect([...(await again.tokenize(caption))], JSON.stringify(caption)).toEqual(ids);
+      }
+      for (const one of [whole, again]) one.dispose();
+    },
+  );
+
   test("sides of tokenizer_kwargs go before those of tokenizer_config.json; what is not done is refused", async () => {
     const right = await siglip("gemma-lower", () => {});
     const left = await siglip("gemma-lower", ({ model_cfg }) => {
