@@ -82,6 +82,19 @@ describe.each(kinds)("a folder as %s", (kind) => {
     ]);
   });
 
+  test.each([
+    ["metadata.csv.gz", "file_name,text\na.jpg,an a\n"],
+    ["captions.TSV.GZ", "file_name\ttext\na.jpg\tan a\n"],
+    ["metadata.ndjson", '{"file_name": "a.jpg", "text": "an a"}\n'],
+    ["metadata.jsonl.gz", '{"file_name": "a.jpg", "text": "an a"}\n'],
+  ])("has its table in %s", async (name, text) => {
+    const whole = new Blob([text]).stream();
+    const packed = /gz$/i.test(name) ? whole.pipeThrough(new CompressionStream("gzip")) : whole;
+    const bytes = new Uint8Array(await new Response(packed).arrayBuffer());
+    const folder = await open(kind, { "a.jpg": photo, "a.txt": "what lies beside it", [name]: bytes });
+    expect(brief(await all(imageFolder(folder)))).toEqual([["a.jpg", "an a"]]);
+  });
+
   test("has several tables, of which the nearest says what a picture shows", async () => {
     const lines = (...rows: [string, string][]) =>
       rows.map(([file_name, text]) => JSON.stringify({ file_name, text })).join("\n");

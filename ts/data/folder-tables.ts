@@ -10,7 +10,7 @@ import type { ImageTextPair } from "./pairs.js";
 import { badSample } from "./sample.js";
 import type { TableColumns } from "./table-columns.js";
 
-const TABLE = /^(metadata|captions)\.(csv|tsv|jsonl|parquet)$/i;
+const TABLE = /^(metadata|captions)\.(csv|tsv|jsonl|ndjson|parquet)(\.gz)?$/i;
 
 const invalid = (message: string) => new ClipError("invalid-dataset", message);
 
@@ -28,7 +28,7 @@ export function tablesIn(files: readonly FolderFile[]): FolderFile[] {
   const tables = files.filter(({ path }) => TABLE.test(path.slice(folderOf(path).length)));
   const perFolder = new Map<string, string>();
   for (const { path } of tables) {
-    if (/\.parquet$/i.test(path))
+    if (/\.parquet(\.gz)?$/i.test(path))
       throw invalid(`expected a table as csv, tsv or jsonl, got ${excerpt(path)}: convert it`);
     const other = perFolder.get(folderOf(path));
     if (other !== undefined) {

@@ -173,7 +173,7 @@ function ofJson(text: string, format: TableFormat): TableRow[] {
   return rows;
 }
 
-const JSON_NAME = /\.(json|jsonl|jsonlines|ndjson)$/i;
+const JSON_NAME = /\.(json|jsonl|jsonlines|ndjson)(\.gz)?$/i;
 
 /**
  * The rows of a table: of JSON, one object a line or an array of them, or of separated values under a header.
