@@ -221,8 +221,10 @@ export class ForeignTokenizer {
   readonly #cutsLeft: boolean;
   /** Its files, as an export has them. */
   readonly files: ExportedFile[];
-  /** What its user should be told of it, in words. */
-  readonly warnings: string[] = [];
+  /** What is odd in its files, in words. */
+  readonly #warnings: string[] = [];
+  /** `model_max_length`, where it is a number. */
+  readonly #maxLength: number | undefined;
 
   private constructor(tokenizer: FileTokenizer, files: ForeignFiles, says: OpenClipSays, cleanText: CleanText) {
     const file = JSON.parse(files.tokenizer);
@@ -237,7 +239,7 @@ export class ForeignTokenizer {
     this.#clean("");
     if (cleaning !== "none") said[CLEANING] = cleaning;
     if (said.pad_token === null) {
-      this.warnings.push(
+      this.#warnings.push(
         "tokenizer_config.json: pad_token is null: texts are padded with that of the tokenizer's class or file",
       );
     }
@@ -268,7 +270,9 @@ export class ForeignTokenizer {
     const unknown = Object.keys({ ...said, ...config }).filter(
       (key) => !OBEYED.has(key) && !WITHOUT_EFFECT.has(key) && !key.endsWith("_token"),
     );
-    this.warnings.push(...unknown.map((key) => `tokenizer_config.json: ${key} is not known and was not used`));
+    this.#warnings.push(...unknown.map((key) => `tokenizer_config.json: ${key} is not known and was not used`));
+    const length = config.model_max_length ?? config.max_len;
+    this.#maxLength = typeof length === "number" ? length : undefined;
     // some of what does not fit together is only found in use
     tokenizer.encode("");
   }
@@ -294,6 +298,14 @@ export class ForeignTokenizer {
     } catch (error) {
       throw invalid(error);
     }
+  }
+
+  /** What its user should be told of it beside a model of this length, in words. */
+  warningsFor(contextLength: number): string[] {
+    const length = this.#maxLength;
+    if (length === undefined || length >= contextLength) return this.#warnings;
+    const instead = `texts are padded and cut to the model's ${contextLength} tokens all the same`;
+    return [...this.#warnings, `tokenizer_config.json: model_max_length is ${length}: ${instead}`];
   }
 
   #encode(text: string, cutTo?: number): Uint32Array {

@@ -186,7 +186,7 @@ export class ClipService implements ClipWorkerApi {
       }
       this.#model = model;
       this.#tokenizer = tokenizer;
-      this.#warnings.push(...model.warnings, ...(tokenizer?.warnings ?? []));
+      this.#warnings.push(...model.warnings, ...(tokenizer?.warningsFor(model.contextLength) ?? []));
       throttle.flush();
       return this.#info();
     });

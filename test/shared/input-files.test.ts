@@ -168,12 +168,19 @@ test("of a tokenizer that is not CLIP's, every key that transformers reads is kn
         ...Object.fromEntries(known.map((key) => [key, null])),
         ...(await json(`${folder}/tokenizer_config.json`)),
         wobble: 1,
+        model_max_length: 8,
+        pad_token: null,
       },
     },
     { device: "cpu", towers: "text" },
   );
   expect(known.length).toBeGreaterThan(50);
-  expect(clip.info.warnings).toEqual(["tokenizer_config.json: wobble is not known and was not used"]);
+  expect(clip.info.warnings).toEqual([
+    expect.stringContaining("pad_token is null"),
+    "tokenizer_config.json: wobble is not known and was not used",
+    expect.stringContaining("model_max_length is 8"),
+  ]);
+  expect((await clip.tokenize("a")).at(-1)).toBe(0);
   clip.dispose();
 });
 
