@@ -3,12 +3,13 @@
 use std::collections::{HashMap, HashSet};
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
-use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData, bf16, f16};
+use burn::tensor::{Device, FloatDType, Tensor};
 use clip_kernels::{self as kernels, int8};
 
 use super::header::Header;
 use super::layout::{Naming, is_buffer, unwrapped};
 use super::stored::Stored;
+use super::values::Values;
 use crate::config::{ClipConfig, LOGIT_SCALE_INIT};
 use crate::error::{ClipError, Result};
 use crate::model::{Clip, LOGIT_BIAS_INIT, Towers};
@@ -66,87 +67,6 @@ pub struct LoadOptions {
     pub precision: Precision,
     /// Bytes that a tensor on the device may have; the token table is cut where it has more.
     pub most_tensor_bytes: Option<u64>,
-}
-
-/// Values on their way, as the device will keep them.
-enum Values {
-    F32(Vec<f32>),
-    F16(Vec<f16>),
-}
-
-impl Values {
-    fn new(half: bool, count: usize) -> Result<Self> {
-        fn filled<T: Copy>(value: T, count: usize) -> Result<Vec<T>> {
-            let mut values = Vec::new();
-            let bytes = count * size_of::<T>();
-            values.try_reserve_exact(count).map_err(|_full| ClipError::OutOfMemory { bytes })?;
-            values.resize(count, value);
-            Ok(values)
-        }
-        Ok(if half { Self::F16(filled(f16::ZERO, count)?) } else { Self::F32(filled(0.0, count)?) })
-    }
-
-    /// Takes values as a file has them, from `first` on; whether all are finite.
-    fn put(&mut self, first: usize, stored: Stored, bytes: &[u8]) -> bool {
-        fn each<T: Copy, const N: usize>(
-            values: &mut [T],
-            bytes: &[u8],
-            read: impl Fn([u8; N]) -> T,
-            finite: impl Fn(T) -> bool,
-        ) -> bool {
-            let mut all = true;
-            for (value, bytes) in values.iter_mut().zip(bytes.as_chunks().0) {
-                *value = read(*bytes);
-                all &= finite(*value);
-            }
-            all
-        }
-        match (self, stored) {
-            (Self::F32(values), Stored::F32) => {
-                each(&mut values[first..], bytes, f32::from_le_bytes, |x| x.abs() < f32::INFINITY)
-            }
-            (Self::F32(values), Stored::F16) => {
-                each(&mut values[first..], bytes, |b| f16::from_le_bytes(b).to_f32(), f32::is_finite)
-            }
-            (Self::F32(values), Stored::Bf16) => {
-                each(&mut values[first..], bytes, |b| bf16::from_le_bytes(b).to_f32(), f32::is_finite)
-            }
-            (Self::F32(values), Stored::F64) => {
-                each(&mut values[first..], bytes, |b| f64::from_le_bytes(b) as f32, f32::is_finite)
-            }
-            (Self::F16(values), Stored::F16) => each(&mut values[first..], bytes, f16::from_le_bytes, f16::is_finite),
-            // rounded only where that is asked for
-            (Self::F16(values), Stored::F32) => {
-                each(&mut values[first..], bytes, |b| f16::from_f32(f32::from_le_bytes(b)), f16::is_finite)
-            }
-            (Self::F16(values), Stored::Bf16) => {
-                each(&mut values[first..], bytes, |b| f16::from_f32(bf16::from_le_bytes(b).to_f32()), f16::is_finite)
-            }
-            (Self::F16(values), Stored::F64) => {
-                each(&mut values[first..], bytes, |b| f16::from_f64(f64::from_le_bytes(b)), f16::is_finite)
-            }
-        }
-    }
-
-    fn transposed(self, rows: usize, columns: usize) -> Self {
-        match self {
-            Self::F32(values) => Self::F32(transpose(&values, rows, columns)),
-            Self::F16(values) => Self::F16(transpose(&values, rows, columns)),
-        }
-    }
-
-    fn into_tensor(self, device: &Device) -> Tensor<1> {
-        match self {
-            Self::F32(values) => {
-                let count = values.len();
-                Tensor::from_data(TensorData::new(values, [count]), device)
-            }
-            Self::F16(values) => {
-                let count = values.len();
-                Tensor::from_data(TensorData::new(values, [count]), (device, DType::F16))
-            }
-        }
-    }
 }
 
 /// A parameter on its way.
@@ -527,20 +447,4 @@ impl ModuleMapper for Filler {
             None => param,
         }
     }
-}
-
-/// `[rows, columns]` to `[columns, rows]`, row-major both, in tiles that fit a cache.
-pub(super) fn transpose<T: Copy + Default>(values: &[T], rows: usize, columns: usize) -> Vec<T> {
-    const TILE: usize = 32;
-    let mut out = vec![T::default(); values.len()];
-    for r in (0..rows).step_by(TILE) {
-        for c in (0..columns).step_by(TILE) {
-            for row in r..rows.min(r + TILE) {
-                for column in c..columns.min(c + TILE) {
-                    out[column * rows + row] = values[row * columns + column];
-                }
-            }
-        }
-    }
-    out
 }

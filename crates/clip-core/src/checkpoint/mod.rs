@@ -10,6 +10,7 @@ mod save;
 #[cfg(feature = "train")]
 mod save_adapter;
 mod stored;
+mod values;
 
 #[cfg(feature = "train")]
 pub use gradients::save_gradients;

@@ -8,7 +8,7 @@ use clip_kernels::{int8, widen};
 use safetensors::tensor::{Dtype, TensorView};
 
 use super::layout::{Layout, Naming};
-use super::loading::transpose;
+use super::values::transpose;
 use crate::config::ClipConfig;
 use crate::device::read;
 use crate::error::{ClipError, Result};

@@ -8,8 +8,8 @@ use serde_json::json;
 
 use super::Adapter;
 use super::layout::{Layout, Naming};
-use super::loading::transpose;
 use super::serialize;
+use super::values::transpose;
 use crate::config::ClipConfig;
 use crate::device::read;
 use crate::error::Result;

@@ -4,6 +4,7 @@ mod fields;
 mod hf;
 mod keys;
 mod open_clip;
+mod validate;
 
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
@@ -305,145 +306,12 @@ impl ClipConfig {
     pub fn to_json(&self) -> String {
         serde_json::json!(self).to_string()
     }
-
-    fn validate(&self) -> Result<()> {
-        range("embed_dim", self.embed_dim, 1 << 16)?;
-        match &self.vision {
-            VisionConfig::Vit(v) => v.validate()?,
-            VisionConfig::Siglip(v) => {
-                v.validate()?;
-                if v.width != self.embed_dim {
-                    return Err(invalid("embed_dim", format!("the image tower's width {}", v.width), self.embed_dim));
-                }
-            }
-            VisionConfig::Resnet(v) => v.validate()?,
-            VisionConfig::Mci(v) => v.validate()?,
-        }
-        self.text.validate()
-    }
-}
-
-fn range(field: &str, value: usize, most: usize) -> Result<()> {
-    if value == 0 || value > most {
-        return Err(invalid(field, format!("1 to {most}"), value));
-    }
-    Ok(())
-}
-
-fn divides(field: &str, part: usize, whole: usize, of: &str) -> Result<()> {
-    if !whole.is_multiple_of(part) {
-        return Err(invalid(field, format!("a divisor of the {of} {whole}"), part));
-    }
-    Ok(())
-}
-
-fn epsilon(field: &str, eps: f64) -> Result<()> {
-    if !(eps > 0.0 && eps < 1.0) {
-        return Err(invalid(field, "a number between 0 and 1", eps));
-    }
-    Ok(())
-}
-
-/// 2 GiB of f32: half of what a 32-bit Wasm memory can be.
-const MOST_VALUES: usize = 1 << 29;
-
-/// The largest tensor of a tower of this shape.
-fn size(field: &str, sides: [usize; 2]) -> Result<()> {
-    match sides[0].checked_mul(sides[1]) {
-        Some(values) if values < MOST_VALUES => Ok(()),
-        _ => Err(invalid(field, format!("a tensor of fewer than {MOST_VALUES} values"), format!("{sides:?}"))),
-    }
-}
-
-impl VitConfig {
-    fn validate(&self) -> Result<()> {
-        range("vision.image_size", self.image_size, 1 << 13)?;
-        range("vision.patch_size", self.patch_size, 1 << 13)?;
-        range("vision.width", self.width, 1 << 16)?;
-        range("vision.layers", self.layers, 1 << 10)?;
-        range("vision.heads", self.heads, 1 << 10)?;
-        range("vision.mlp_width", self.mlp_width, 1 << 18)?;
-        size("vision.mlp_width", [self.width, self.mlp_width])?;
-        size("vision.width", [self.width, 3 * self.width])?;
-        size("vision.patch_size", [self.width, 3 * self.patch_size * self.patch_size])?;
-        divides("vision.heads", self.heads, self.width, "width")?;
-        // the last pixels of an image that is no multiple of the patch are left out, as a convolution does
-        if self.patch_size > self.image_size {
-            let expected = format!("at most the image size {}", self.image_size);
-            return Err(invalid("vision.patch_size", expected, self.patch_size));
-        }
-        size("vision.image_size", [(self.image_size / self.patch_size).pow(2) + 1, self.width])?;
-        epsilon("vision.layer_norm_eps", self.layer_norm_eps)
-    }
 }
 
 impl ResNetConfig {
     /// Channels after the last stage.
     pub fn out_width(&self) -> usize {
         self.width * 32
-    }
-
-    fn validate(&self) -> Result<()> {
-        range("vision.image_size", self.image_size, 1 << 13)?;
-        range("vision.width", self.width, 1 << 11)?;
-        divides("vision.width", 2, self.width, "width")?;
-        for layers in self.layers {
-            range("vision.layers", layers, 1 << 10)?;
-        }
-        range("vision.heads", self.heads, 1 << 10)?;
-        divides("vision.heads", self.heads, self.out_width(), "last stage's width")?;
-        if !self.image_size.is_multiple_of(32) {
-            return Err(invalid("vision.image_size", "a multiple of 32", self.image_size));
-        }
-        Ok(())
-    }
-}
-
-impl MciConfig {
-    fn validate(&self) -> Result<()> {
-        range("vision.image_size", self.image_size, 1 << 13)?;
-        range("vision.layers", self.layers.len(), 8)?;
-        if self.widths.len() != self.layers.len() {
-            let expected = format!("{}, as many as layers", self.layers.len());
-            return Err(invalid("vision.widths", expected, self.widths.len()));
-        }
-        for (i, (&layers, &width)) in self.layers.iter().zip(&self.widths).enumerate() {
-            range("vision.layers", layers, 1 << 10)?;
-            range("vision.widths", width, 1 << 13)?;
-            divides("vision.widths", if i == 0 { 1 } else { self.widths[i - 1] }, width, "next width")?;
-            if i + self.attention_stages >= self.layers.len() {
-                divides("vision.widths", 32, width, "attention's width")?;
-            }
-        }
-        range("vision.mlp_ratio", self.mlp_ratio, 16)?;
-        range("vision.attention_stages", self.attention_stages + 1, self.layers.len() + 1)?;
-        range("vision.squeeze_stages", self.squeeze_stages + 1, self.layers.len())
-    }
-}
-
-impl TextConfig {
-    fn validate(&self) -> Result<()> {
-        range("text.context_length", self.context_length, 1 << 16)?;
-        range("text.width", self.width, 1 << 16)?;
-        range("text.layers", self.layers, 1 << 10)?;
-        range("text.heads", self.heads, 1 << 10)?;
-        range("text.mlp_width", self.mlp_width, 1 << 18)?;
-        size("text.vocab_size", [self.vocab_size, self.width])?;
-        size("text.mlp_width", [self.width, self.mlp_width])?;
-        size("text.width", [self.width, 3 * self.width])?;
-        size("text.context_length", [self.context_length, self.width])?;
-        if let TextPooling::FirstOf(id) = self.pooling
-            && id as usize >= self.vocab_size
-        {
-            // without a size the vocabulary is cut, and every id with it
-            let expected = format!("\"argmax\", or an id below text.vocab_size {}", self.vocab_size);
-            return Err(invalid("text.pooling", expected, id));
-        }
-        if self.context_length < 3 {
-            return Err(invalid("text.context_length", "3 or more: start, a token, end", self.context_length));
-        }
-        divides("text.heads", self.heads, self.width, "width")?;
-        epsilon("text.layer_norm_eps", self.layer_norm_eps)
     }
 }
 

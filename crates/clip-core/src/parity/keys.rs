@@ -24,8 +24,6 @@ fn told(kind: &str, key: &str) -> Vec<String> {
             let (merges, config) = ("c a\n", object.to_string());
             let files = TokenizerFiles { merges: Some(merges), config: Some(&config), ..TokenizerFiles::default() };
             Tokenizer::from_files(&files, Reference::Hf, &mut warnings).unwrap();
-            // a pad token of null is told for another reason
-            warnings.retain(|warning| !warning.contains("pad_token is null"));
         }
         "preprocessor_config.json" => {
             let nested = json!({ "image_processor": object }).to_string();
@@ -53,6 +51,8 @@ fn told(kind: &str, key: &str) -> Vec<String> {
             });
         }
     }
+    // a null may be told for another reason
+    warnings.retain(|warning| warning.contains("is not known"));
     warnings
 }
 

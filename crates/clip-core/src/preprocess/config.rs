@@ -94,6 +94,9 @@ const HF_WITHOUT_EFFECT: [&str; 13] = [
     "use_fast",
 ];
 
+/// Those that must say something.
+const NEVER_NULL: [&str; 5] = ["size", "resample", "rescale_factor", "image_mean", "image_std"];
+
 /// Fields of `PreprocessCfg`; the model's own image size goes before `size`, as in OpenCLIP.
 const OPEN_CLIP_KEYS: [&str; 7] = ["size", "mode", "mean", "std", "interpolation", "resize_mode", "fill_color"];
 
@@ -123,6 +126,10 @@ impl Preprocess {
             Some((value, file)) if is_hf(&value) || file == "processor_config.json" => {
                 let known = [&HF_OBEYED[..], &HF_WITHOUT_EFFECT].concat();
                 told_unknown(&value, &known, file, warnings);
+                // transformers 5 stops at these
+                let null = NEVER_NULL.iter().filter(|key| value.get(**key).is_some_and(Value::is_null));
+                warnings
+                    .extend(null.map(|key| format!("{file}: {key} is null: what the processor's class has is used")));
                 hf(&value, family)?
             }
             Some((value, _)) => {
@@ -352,6 +359,10 @@ mod tests {
         });
         assert_eq!(plain.unwrap().mean, [0.9; 3]);
         assert_eq!(warnings, ["processor_config.json: wobble is not known and was not used"]);
+        let null = Some(r#"{"image_mean": null, "crop_size": null, "size": 32}"#);
+        let (null, warnings) = told(TransformFiles { processor: None, preprocess: null });
+        assert_eq!(null.unwrap().mean, Preprocess::clip(32).mean);
+        assert_eq!(warnings, ["preprocessor_config.json: image_mean is null: what the processor's class has is used"]);
     }
 
     #[test]
