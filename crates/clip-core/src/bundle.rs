@@ -133,7 +133,7 @@ impl Opening {
         self.tokenizer.is_none() && published && self.towers != Towers::Image
     }
 
-    /// What is done to a text before a tokenizer that is not CLIP's has it.
+    /// Cleaning of texts for a tokenizer that is not CLIP's.
     pub fn cleaning(&self) -> Cleaning {
         self.cleaning
     }
@@ -184,7 +184,7 @@ impl Opening {
     }
 }
 
-/// Whose tokenization a checkpoint follows, and what is done to a text first.
+/// The reference tokenizer that a checkpoint follows, and the cleaning of texts before it.
 struct TokenizerChoice {
     reference: Reference,
     cleaning: Cleaning,

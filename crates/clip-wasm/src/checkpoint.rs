@@ -125,7 +125,7 @@ impl JsOpening {
         js(self.0.set_merges(merges))
     }
 
-    /// What is done to a text before a tokenizer that is not CLIP's has it, as `cleanText` takes it.
+    /// Cleaning of texts for a tokenizer that is not CLIP's, by the name that `cleanText` takes.
     #[wasm_bindgen(getter)]
     pub fn cleaning(&self) -> String {
         self.0.cleaning().name().into()

@@ -194,7 +194,7 @@ impl Loading {
         if let Some((_, (_, name))) = home.iter().filter(extra).min() {
             return Err(ClipError::ExtraTensor { name: (*name).into() });
         }
-        // of one tower, what is not used is mostly the other's
+        // with one tower loaded, most unused tensors are the other's
         if towers == Towers::Both {
             let unused = home.iter().filter(|(ours, (_, name))| !used.contains(name) && !is_buffer(ours));
             let mut unused: Vec<&str> = unused.map(|(_, &(_, name))| name).collect();

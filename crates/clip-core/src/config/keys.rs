@@ -36,7 +36,7 @@ const VISION_CFG: &str = "
     qk_norm scale_attn scale_attn_inner scale_fc scale_heads scaled_cosine_attn timm_drop timm_drop_path timm_model_name
     timm_model_pretrained timm_pool timm_proj timm_proj_bias width";
 
-/// `CLIPTextCfg`, of which [`crate::tokenizer`] reads what is the tokenizer's.
+/// `CLIPTextCfg`; the tokenizer's keys are read by [`crate::tokenizer`].
 const TEXT_CFG: &str = "
     act_kwargs block_type context_length embed_cls eos_id final_ln_after_pool heads hf_model_name hf_model_pretrained
     hf_pooler_type hf_proj_type hf_tokenizer_name layers ls_init_value mlp_ratio no_causal_mask norm_kwargs output_tokens

@@ -16,7 +16,7 @@ pub(crate) use keys::unknown_keys;
 use crate::error::{ClipError, Result};
 use crate::model::Towers;
 
-/// Whether a config is one of Hugging Face's; what is no JSON is none.
+/// Whether a text is a config of Hugging Face's; false for invalid JSON.
 pub(crate) fn is_hf(json: &str) -> bool {
     serde_json::from_str(json).is_ok_and(|value| hf::is_hf(&value))
 }

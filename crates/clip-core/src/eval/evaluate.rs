@@ -13,7 +13,7 @@ pub struct Evaluation {
     pub image_to_text: Recall,
     /// A caption looks for its pictures.
     pub text_to_image: Recall,
-    /// What was counted once though it stands there more often.
+    /// How many pictures and captions stand there more than once and were counted once.
     pub grouped: Grouped,
 }
 
@@ -22,7 +22,7 @@ pub struct Evaluation {
 pub struct Grouped {
     /// Images that are one to the model: the same after the transform.
     pub images: usize,
-    /// Captions that the tokenizer makes the same of; of what is too long, all of it counts.
+    /// Captions with the same token ids, before they are cut to the context.
     pub captions: usize,
 }
 
@@ -90,7 +90,7 @@ mod tests {
     use crate::tokenizer::{Reference, Tokenizer};
 
     const DIM: usize = 8;
-    /// The last two are the first to the tokenizer, and to whoever reads them.
+    /// The last two differ from the first in case and white space only: their ids are the same.
     const CAPTIONS: [&str; 7] = ["a b", "b", "c d e", "f", "g h", "A  b", " a B "];
     const PICTURES: usize = 5;
 

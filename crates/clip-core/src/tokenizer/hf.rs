@@ -184,11 +184,11 @@ pub(crate) fn read(
     reference: Reference,
     warnings: &mut Vec<String>,
 ) -> Result<(Option<Tokenizer>, Options)> {
-    let json = files.tokenizer.map(|json| parse(json, "tokenizer.json")).transpose()?;
+    let mut json = files.tokenizer.map(|json| parse(json, "tokenizer.json")).transpose()?;
     let options = Options::read(files, json.as_ref(), reference, warnings)?;
-    let (name, merges, vocab) = match (&json, files.merges) {
+    let (name, merges, vocab) = match (&mut json, files.merges) {
         (Some(json), _) => {
-            let model = json.get("model").unwrap_or(&Value::Null);
+            let mut model = json.remove("model").unwrap_or_default();
             let text = |key: &str| model.get(key).and_then(Value::as_str);
             let kind = (text("type").unwrap_or("BPE"), text("end_of_word_suffix"));
             if kind != ("BPE", Some("</w>")) {
@@ -197,9 +197,11 @@ pub(crate) fn read(
                     "tokenizer.json: expected a BPE with the suffix </w>, got {kind} with {suffix}"
                 )));
             }
-            let vocab = model.get("vocab").and_then(Value::as_object);
-            let vocab = vocab.ok_or_else(|| invalid("tokenizer.json: expected a model with a vocab, got none"))?;
-            ("tokenizer.json", merges_of(model)?, Some(vocab.clone()))
+            // taken, not copied: there are tens of thousands of tokens
+            let Some(Value::Object(vocab)) = model.get_mut("vocab").map(Value::take) else {
+                return Err(invalid("tokenizer.json: expected a model with a vocab, got none"));
+            };
+            ("tokenizer.json", merges_of(&model)?, Some(vocab))
         }
         (None, Some(merges)) => {
             let vocab = files.vocab.map(|json| parse(json, "vocab.json")).transpose()?;
