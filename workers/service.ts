@@ -287,7 +287,7 @@ export class ClipService implements ClipWorkerApi {
     return this.#queue(() =>
       this.#withModel(async (model) => {
         const data = await model.encodeIds(this.#tokenize(model, texts, truncate));
-        const warnings = unseenWarning(model.unseenWords(texts));
+        const warnings = model.hasCutVocabulary ? unseenWarning(model.unseenWords(texts)) : [];
         return transfer({ data, shape: [data.length / model.embedDim, model.embedDim], warnings }, [data.buffer]);
       }),
     );

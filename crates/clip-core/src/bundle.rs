@@ -279,6 +279,11 @@ impl Bundle {
         tokenizer.tokenize(texts, self.config.text.context_length, truncate)
     }
 
+    /// Whether the vocabulary was cut to the captions of a run: only then are there [`unseen_words`](Self::unseen_words).
+    pub fn has_cut_vocabulary(&self) -> bool {
+        self.tokenizer.as_ref().is_some_and(Tokenizer::is_cut)
+    }
+
     /// Words of texts that the model never learned of, where its vocabulary was cut to its captions.
     pub fn unseen_words<'a>(&self, texts: impl IntoIterator<Item = &'a str>) -> Vec<String> {
         self.tokenizer.as_ref().map(|tokenizer| tokenizer.unseen_words(texts)).unwrap_or_default()

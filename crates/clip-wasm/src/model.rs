@@ -71,6 +71,12 @@ impl ClipModel {
         js(self.bundle.tokenize(texts.iter().map(String::as_str), truncate))
     }
 
+    /// Whether the vocabulary was cut to the captions of a run.
+    #[wasm_bindgen(getter, js_name = hasCutVocabulary)]
+    pub fn has_cut_vocabulary(&self) -> bool {
+        self.bundle.has_cut_vocabulary()
+    }
+
     /// Words of texts that the model never learned of, where its vocabulary was cut to its captions.
     #[wasm_bindgen(js_name = unseenWords)]
     pub fn unseen_words(&self, texts: Vec<String>) -> Vec<String> {

@@ -56,6 +56,11 @@ impl Tokenizer {
         self.seen = Some(Seen(Arc::new(words.split_whitespace().map(str::to_owned).collect())));
     }
 
+    /// Whether the vocabulary was cut to captions.
+    pub fn is_cut(&self) -> bool {
+        self.seen.is_some()
+    }
+
     /// Words of texts that no caption had to which the vocabulary was cut, each once; none where it was not cut.
     pub fn unseen_words<'a>(&self, texts: impl IntoIterator<Item = &'a str>) -> Vec<String> {
         let Some(Seen(seen)) = &self.seen else { return Vec::new() };
@@ -88,6 +93,7 @@ mod tests {
             assert_eq!(unseen("the CAT and a dog; grüße, 77"), ["the", "and", ";"], "{reference:?}");
             // a part of "cat" and of its merges: a token of its own that never stood alone; and padding is no caption
             assert_eq!(unseen("at c ! Straße at"), ["at", "c", "!", "straße"], "{reference:?}");
+            assert!(cut.is_cut());
             assert_eq!(cut.unseen_words(["zebra", "a zebra"]), ["zebra"]);
             assert!(unseen("").is_empty());
         }
