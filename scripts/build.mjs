@@ -73,10 +73,11 @@ function withOwnLibrary({ threads, release }) {
  * Writes what loads and stores add to an address into themselves, where engines have it for nothing. LLVM does so only while it
  * knows that the sum does not wrap, which it forgets in the loops that it rewrites: docs/decisions/0021.
  */
-function foldOffsets(file) {
-  // no sum that wraps is an address in use: the first thousand are the far end of the stack
-  run("npx", ["wasm-opt", "-g", "--low-memory-unused", "--optimize-added-constants", file, "-o", file]);
-}
+// no sum that wraps is an address in use: the first thousand are the far end of the stack
+const FOLD_OFFSETS = ["--low-memory-unused", "--optimize-added-constants"];
+
+/** Puts like functions side by side, where gzip finds them: 2.7 % of a module. */
+const GROUP_FUNCTIONS = ["--duplicate-function-elimination", "--reorder-functions-by-name", "--reorder-locals"];
 
 /** A module without the names of its functions. Not `strip` in the profile: it takes what wasm-bindgen reads of features, too. */
 function withoutNames(wasm) {
@@ -117,9 +118,12 @@ function buildModule(name, { crate, features }, release) {
     const options = ["--mode", "no-install", "--profile", profile, "--target", "web", "--no-pack", "--out-dir", GLUE];
     run("wasm-pack", ["build", `crates/${crate}`, ...options, "--out-name", name, "--", ...cargo], { env, orElse });
   }
+  const file = moduleFile(name);
   // on WebGPU the kernels are not in the module
-  if (crate === "clip-module" && !features.includes("webgpu")) foldOffsets(moduleFile(name));
-  if (release) writeFileSync(moduleFile(name), withoutNames(readFileSync(moduleFile(name))));
+  const hasKernels = crate === "clip-module" && !features.includes("webgpu");
+  const passes = [...(hasKernels ? FOLD_OFFSETS : []), ...(release ? GROUP_FUNCTIONS : [])];
+  if (passes.length > 0) run("npx", ["wasm-opt", "-g", ...passes, file, "-o", file]);
+  if (release) writeFileSync(file, withoutNames(readFileSync(file)));
 }
 
 function buildWasm(release) {
