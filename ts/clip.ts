@@ -1,31 +1,40 @@
 /** A CLIP that encodes. */
 
 import { proxy } from "comlink";
-import { ClipError } from "../workers/error.js";
+import type { ExportedFile, MemoryInfo } from "../workers/protocol/api.js";
+import type { CheckpointLayout, TokenizerReference, Towers } from "../workers/protocol/config.js";
+import type { Matrix } from "../workers/protocol/encode.js";
+import { ClipError } from "../workers/protocol/error.js";
 import type {
   CachedModel,
-  CheckpointLayout,
   DeviceChoice,
-  ExportedFile,
   LoadProgress,
   LoadRequest,
-  Matrix,
-  MemoryInfo,
   ModelInfo,
-  TokenizerReference,
-  Towers,
   Work,
-} from "../workers/protocol.js";
-import { asArray } from "./describe.js";
-import { checkEmbeddings, type Embeddings, isEmbeddings } from "./embeddings.js";
-import { type BadImage, type EncodedImage, type EncodeImagesOptions, encodeEach } from "./encode-each.js";
-import { type ImageInput, isPixelInput, PIXELS, type PixelInput, toNamedImage } from "./images.js";
-import { LinearProbe, type ProbeOptions } from "./linear-probe.js";
-import { callback, check, checked, elsewhere, flag, oneOf, type Schema, signal, size, text, texts } from "./options.js";
-import { type ClipSource, type ServerOptions, toWireAdapter, toWireSource } from "./sources.js";
-import { IDS, isTokenInput, type TokenInput, toTexts } from "./texts.js";
-import { WorkerClient } from "./worker-client.js";
-import { type LabelOptions, ZeroShotClassifier } from "./zero-shot.js";
+} from "../workers/protocol/load.js";
+import { LinearProbe, type ProbeOptions } from "./classify/linear-probe.js";
+import { type LabelOptions, ZeroShotClassifier } from "./classify/zero-shot.js";
+import { checkEmbeddings, type Embeddings, isEmbeddings } from "./encode/embeddings.js";
+import { type BadImage, type EncodedImage, type EncodeImagesOptions, encodeEach } from "./encode/encode-each.js";
+import { type ImageInput, isPixelInput, PIXELS, type PixelInput, toNamedImage } from "./inputs/images.js";
+import { type ClipSource, type ServerOptions, toWireAdapter, toWireSource } from "./inputs/sources.js";
+import { IDS, isTokenInput, type TokenInput, toTexts } from "./inputs/texts.js";
+import { asArray } from "./options/describe.js";
+import {
+  callback,
+  check,
+  checked,
+  elsewhere,
+  flag,
+  oneOf,
+  type Schema,
+  signal,
+  size,
+  text,
+  texts,
+} from "./options/options.js";
+import { WorkerClient } from "./worker/client.js";
 
 /** How a model is loaded. */
 export interface LoadOptions extends ServerOptions {

@@ -1,38 +1,31 @@
 /** The public API: every export by name. What is not here is not public. */
 
-export type { Bytes } from "../workers/bytes.js";
-export type { ClipErrorCode } from "../workers/error.js";
-export { ClipError, isClipError } from "../workers/error.js";
+export type { ExportedFile, MemoryInfo } from "../workers/protocol/api.js";
+export type { Bytes } from "../workers/protocol/bytes.js";
 export type {
   Activation,
-  Adapter,
-  CachedModel,
   CheckpointLayout,
   ClipConfig,
-  DeviceChoice,
-  DeviceInfo,
-  Evaluation,
-  ExportedFile,
-  GradientResult,
-  LoadProgress,
   MciConfig,
-  MemoryInfo,
-  ModelInfo,
   PreprocessConfig,
-  Recall,
   ResNetConfig,
-  SkippedPair,
-  StepEvent,
   TextConfig,
   TokenizerReference,
   TowerConfig,
   Towers,
   VisionConfig,
   VitConfig,
-} from "../workers/protocol.js";
-export type { AutosaveOptions } from "./autosave.js";
-export type { CheckpointParts } from "./checkpoint-parts.js";
-export type { ClassifyOptions, Prediction } from "./classifier.js";
+} from "../workers/protocol/config.js";
+export type { ClipErrorCode } from "../workers/protocol/error.js";
+export { ClipError, isClipError } from "../workers/protocol/error.js";
+export type { CachedModel, DeviceChoice, DeviceInfo, LoadProgress, ModelInfo } from "../workers/protocol/load.js";
+export type { Adapter, Evaluation, GradientResult, Recall, SkippedPair, StepEvent } from "../workers/protocol/train.js";
+export type { ClassifyOptions, Prediction } from "./classify/classifier.js";
+export type { ProbeOptions } from "./classify/linear-probe.js";
+export { LinearProbe } from "./classify/linear-probe.js";
+export { TEMPLATES } from "./classify/templates.js";
+export type { LabelOptions, Template } from "./classify/zero-shot.js";
+export { ZeroShotClassifier } from "./classify/zero-shot.js";
 export type { EncodeTextOptions, LoadOptions, Logits } from "./clip.js";
 export { Clip } from "./clip.js";
 export type { CaptionTableOptions } from "./data/caption-table.js";
@@ -47,23 +40,20 @@ export type { CaptionOptions } from "./data/sample.js";
 export type { TableColumns } from "./data/table-columns.js";
 export type { WebDatasetOptions, WebDatasetSource } from "./data/webdataset.js";
 export { webDataset } from "./data/webdataset.js";
-export type { Embeddings, TopKOptions } from "./embeddings.js";
-export { rowSimilarities, topK } from "./embeddings.js";
-export type { BadImage, EncodedImage, EncodeImagesOptions } from "./encode-each.js";
-export type { FitEstimate } from "./estimate.js";
-export { estimateFit } from "./estimate.js";
-export type { DrawnImage, ImageInput, PixelInput } from "./images.js";
-export type { EvaluateOptions, ZeroShotOptions } from "./judge.js";
-export type { ProbeOptions } from "./linear-probe.js";
-export { LinearProbe } from "./linear-probe.js";
-export type { RawImage } from "./raw-image.js";
-export type { EvaluationOptions, FitEvent, Recovery, RunOptions } from "./run.js";
-export type { ClipSource, ServerOptions } from "./sources.js";
-export { TEMPLATES } from "./templates.js";
-export type { TokenInput } from "./texts.js";
-export type { CreateOptions, FitOptions, ResumeOptions, ResumeTrainerOptions } from "./trainer.js";
-export { ClipTrainer } from "./trainer.js";
-export type { StateSource, StateTarget } from "./training-state.js";
-export type { TrainingWarning, TrainingWarningCode } from "./training-watch.js";
-export type { LabelOptions, Template } from "./zero-shot.js";
-export { ZeroShotClassifier } from "./zero-shot.js";
+export type { Embeddings, TopKOptions } from "./encode/embeddings.js";
+export { rowSimilarities, topK } from "./encode/embeddings.js";
+export type { BadImage, EncodedImage, EncodeImagesOptions } from "./encode/encode-each.js";
+export type { CheckpointParts } from "./inputs/checkpoint-parts.js";
+export type { DrawnImage, ImageInput, PixelInput } from "./inputs/images.js";
+export type { RawImage } from "./inputs/raw-image.js";
+export type { ClipSource, ServerOptions } from "./inputs/sources.js";
+export type { TokenInput } from "./inputs/texts.js";
+export type { AutosaveOptions } from "./train/autosave.js";
+export type { FitEstimate } from "./train/estimate.js";
+export { estimateFit } from "./train/estimate.js";
+export type { EvaluateOptions, ZeroShotOptions } from "./train/judge.js";
+export type { EvaluationOptions, FitEvent, Recovery, RunOptions } from "./train/run.js";
+export type { CreateOptions, FitOptions, ResumeOptions, ResumeTrainerOptions } from "./train/trainer.js";
+export { ClipTrainer } from "./train/trainer.js";
+export type { StateSource, StateTarget } from "./train/training-state.js";
+export type { TrainingWarning, TrainingWarningCode } from "./train/training-watch.js";

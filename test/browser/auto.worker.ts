@@ -3,9 +3,9 @@
  * saying that it is one: adapter, device and self-test are real.
  */
 
-import { openDevice } from "../../dist/workers/device.js";
-import { loadWasm } from "../../dist/workers/wasm.js";
-import { WASM_ADDRESSES } from "../../dist/workers/wasm-addresses.js";
+import { openDevice } from "../../dist/workers/runtime/device.js";
+import { loadWasm } from "../../dist/workers/runtime/wasm.js";
+import { WASM_ADDRESSES } from "../../dist/workers/runtime/wasm-addresses.js";
 
 Object.defineProperty(GPUAdapterInfo.prototype, "isFallbackAdapter", { get: () => false });
 const load = (kind: "cpu" | "webgpu") =>

@@ -1,8 +1,8 @@
 /** Holds the GPU's kernels against the CPU, below the API; as its name says, those for "software" or for "hardware". */
 
-import { openDevice } from "../../dist/workers/device.js";
-import { loadWasm } from "../../dist/workers/wasm.js";
-import { WASM_ADDRESSES } from "../../dist/workers/wasm-addresses.js";
+import { openDevice } from "../../dist/workers/runtime/device.js";
+import { loadWasm } from "../../dist/workers/runtime/wasm.js";
+import { WASM_ADDRESSES } from "../../dist/workers/runtime/wasm-addresses.js";
 import { pretendHardware } from "./hardware";
 
 if (self.name === "hardware") pretendHardware();

@@ -18,4 +18,4 @@ for (const method of ["createComputePipeline", "createComputePipelineAsync"] as 
     return create.call(this, descriptor);
   };
 }
-await import("../../dist/workers/clip.worker.js");
+await import("../../dist/workers/entries/clip.js");

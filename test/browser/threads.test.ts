@@ -2,7 +2,7 @@
 
 import { ClipTrainer } from "clipwright";
 import { expect, test } from "vitest";
-import { spawned } from "../../dist/workers/spawned.js";
+import { spawned } from "../../dist/workers/protocol/spawned.js";
 import { answerOf, colourPairs, tinyConfig } from "../support";
 
 test("an isolated page computes with a thread a core, and says so", async () => {

@@ -3,12 +3,12 @@
  * "single" one, and where a thread is "lost".
  */
 
-import { openDevice } from "../../dist/workers/device.js";
-import { sharingLife } from "../../dist/workers/life.js";
-import { loadWasm } from "../../dist/workers/wasm.js";
-import { WASM_ADDRESSES } from "../../dist/workers/wasm-addresses.js";
+import { sharingLife } from "../../dist/workers/protocol/life.js";
+import { openDevice } from "../../dist/workers/runtime/device.js";
+import { loadWasm } from "../../dist/workers/runtime/wasm.js";
+import { WASM_ADDRESSES } from "../../dist/workers/runtime/wasm-addresses.js";
 
-const thread = () => new Worker(new URL("../../dist/workers/thread.worker.js", import.meta.url), { type: "module" });
+const thread = () => new Worker(new URL("../../dist/workers/entries/thread.js", import.meta.url), { type: "module" });
 const threads: Worker[] = [];
 const start = {
   threads: thread,

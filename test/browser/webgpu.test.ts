@@ -3,8 +3,9 @@
 import { Clip, ClipTrainer } from "clipwright";
 import { proxy, wrap } from "comlink";
 import { expect, test } from "vitest";
-import type { ClipWorkerApi, LoadProgress } from "../../dist/workers/protocol.js";
-import { registerTransferHandlers } from "../../dist/workers/transfer.js";
+import type { ClipWorkerApi } from "../../dist/workers/protocol/api.js";
+import type { LoadProgress } from "../../dist/workers/protocol/load.js";
+import { registerTransferHandlers } from "../../dist/workers/protocol/transfer.js";
 import { answerOf, colourPairs, fixture, get, json, maxError, parseSafetensors, text, tinyConfig } from "../support";
 
 registerTransferHandlers();

@@ -2,7 +2,7 @@
 
 import { readFile } from "node:fs/promises";
 import { expect, test } from "vitest";
-import { CORE_CODES } from "../../workers/error";
+import { CORE_CODES } from "../../workers/protocol/error";
 
 test("every code of the core is known to TypeScript, and no other", async () => {
   const source = await readFile(new URL("../../crates/clip-core/src/error.rs", import.meta.url), "utf8");

@@ -2,7 +2,7 @@
 
 import { expect, test } from "vitest";
 // not part of the API: what the cache and messages call a file
-import { identity } from "../../dist/workers/sources/identity.js";
+import { identity } from "../../dist/workers/loading/sources/identity.js";
 
 test.each([
   ["https://x/m/", "https://x/m/"],

@@ -3,8 +3,8 @@
 import { readFile } from "node:fs/promises";
 import { expect, test } from "vitest";
 // not part of the API: a worker has its modules beside it
-import { readMerges } from "../../dist/workers/merges.js";
-import { loadWasm } from "../../dist/workers/wasm.js";
+import { readMerges } from "../../dist/workers/loading/merges.js";
+import { loadWasm } from "../../dist/workers/runtime/wasm.js";
 
 test("of merges is named where it is a page or broken, and read where it is unpacked", async () => {
   const bytes = (text: string) => new TextEncoder().encode(text);

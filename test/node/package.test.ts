@@ -56,7 +56,7 @@ test("a bundler finds the worker, the module and the merges", async () => {
   });
   const assets = readdirSync(join(outDir, "assets"));
   for (const needed of [
-    /^clip\.worker-.*\.js$/,
+    /^clip-(?!merges).*\.js$/,
     /^loader\.worker-.*\.js$/,
     /^encode-cpu_bg-.*\.wasm$/,
     /^encode-cpu-relaxed_bg-.*\.wasm$/,

@@ -5,10 +5,10 @@ import { type ClipConfig, ClipTrainer, isClipError } from "clipwright";
 import { wrap } from "comlink";
 import nodeEndpoint from "comlink/dist/esm/node-adapter.mjs";
 import { expect, test } from "vitest";
-import type { ClipWorkerApi } from "../../workers/protocol";
+import type { ClipWorkerApi } from "../../workers/protocol/api";
 import { colourPairs, tinyConfig } from "../support";
 
-const entry = new URL("../../dist/workers/node.worker.js", import.meta.url);
+const entry = new URL("../../dist/workers/entries/clip.node.js", import.meta.url);
 
 test("a worker without a model says so and lives on", async () => {
   const worker = new Worker(entry);

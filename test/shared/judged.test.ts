@@ -2,7 +2,7 @@
 
 import { ClipTrainer, type FitEvent } from "clipwright";
 import { describe, expect, test } from "vitest";
-import { TrainingWatch } from "../../dist/ts/training-watch.js";
+import { TrainingWatch } from "../../dist/ts/train/training-watch.js";
 import { colourPairs, tinyConfig } from "../support";
 
 const create = () => ClipTrainer.create({ config: tinyConfig, device: "cpu", seed: 3 });

@@ -10,7 +10,7 @@ import {
   webDataset,
 } from "clipwright";
 import type { Remote } from "comlink";
-import type { ClipWorkerApi } from "../../workers/protocol";
+import type { ClipWorkerApi } from "../../workers/protocol/api";
 import { tinyConfig } from "../support";
 
 export async function allowed(remote: Remote<ClipWorkerApi>): Promise<void> {

@@ -1,9 +1,9 @@
 /** Pictures that a table names: at its address, or in its folder on disk. */
 
 import { spelledOnDisk } from "#disk";
-import { isUrl, tagOf } from "../../workers/bytes.js";
-import type { ImageInput } from "../images.js";
-import { isWhole, locate } from "../location.js";
+import { isUrl, tagOf } from "../../workers/protocol/bytes.js";
+import type { ImageInput } from "../inputs/images.js";
+import { isWhole, locate } from "../inputs/location.js";
 import type { ReadableSource } from "./readable.js";
 
 /** A picture of that name; nothing where there can be none. */

@@ -1,6 +1,6 @@
 /** `a/{000..002}.tar` as the names that it stands for, as Python's `braceexpand` has it, which WebDataset uses. */
 
-import { invalidOption } from "../invalid-option.js";
+import { invalidOption } from "../options/invalid-option.js";
 
 /** More names than any data set has shards. */
 const MOST = 100_000;

@@ -1,8 +1,8 @@
 /** Tables that name a picture and its caption in each row: csv, tsv, and JSON line by line. */
 
-import { isClipError } from "../../workers/error.js";
-import type { ImageInput } from "../images.js";
-import { checked, type Schema } from "../options.js";
+import { isClipError } from "../../workers/protocol/error.js";
+import type { ImageInput } from "../inputs/images.js";
+import { checked, type Schema } from "../options/options.js";
 import { beside, type FindImage } from "./beside.js";
 import { decodeLines, ENCODING, type EncodingOptions } from "./decode-text.js";
 import { finder } from "./file-index.js";

@@ -1,7 +1,7 @@
 /** Files by the names that tables have for them. */
 
-import { ClipError } from "../../workers/error.js";
-import type { ImageInput } from "../images.js";
+import { ClipError } from "../../workers/protocol/error.js";
+import type { ImageInput } from "../inputs/images.js";
 import { contentOf, judge } from "./content.js";
 import { composed, type FolderFile, folderOf, splitPath } from "./files.js";
 

@@ -1,11 +1,11 @@
 /** The files of a folder, wherever it is: on disk, picked as a handle, picked as files. */
 
 import { readDiskBytes, walkDisk } from "#disk";
-import { isFile, isFolderHandle } from "../../workers/bytes.js";
-import { ClipError, toClipError } from "../../workers/error.js";
-import { describe } from "../describe.js";
-import type { ImageInput } from "../images.js";
-import { entriesOf } from "../sources.js";
+import { isFile, isFolderHandle } from "../../workers/protocol/bytes.js";
+import { ClipError, toClipError } from "../../workers/protocol/error.js";
+import type { ImageInput } from "../inputs/images.js";
+import { entriesOf } from "../inputs/sources.js";
+import { describe } from "../options/describe.js";
 import { type Judged, judge } from "./content.js";
 import { couldBePicture, formatOfExtension, HEAD_BYTES } from "./picture-format.js";
 

@@ -1,7 +1,7 @@
 /** The tables in a folder, and the pictures that they name. */
 
-import { ClipError, toClipError } from "../../workers/error.js";
-import { excerpt } from "../../workers/excerpt.js";
+import { ClipError, toClipError } from "../../workers/protocol/error.js";
+import { excerpt } from "../../workers/protocol/excerpt.js";
 import { readTable } from "./caption-table.js";
 import type { EncodingOptions } from "./decode-text.js";
 import { FileIndex, namedPicture } from "./file-index.js";

@@ -1,7 +1,7 @@
 /** A folder of pictures with their captions. */
 
-import { ClipError, toClipError } from "../../workers/error.js";
-import { checked, type Schema, text } from "../options.js";
+import { ClipError, toClipError } from "../../workers/protocol/error.js";
+import { checked, type Schema, text } from "../options/options.js";
 import type { Judged } from "./content.js";
 import { FileIndex } from "./file-index.js";
 import { composed, type Folder, type FolderFile, folderOf, judgeFile, listFolder, splitPath } from "./files.js";

@@ -1,14 +1,15 @@
 /** Image–text pairs on their way to the worker. */
 
 import type { Remote } from "comlink";
-import { ClipError, toClipError } from "../../workers/error.js";
-import { excerpt } from "../../workers/excerpt.js";
-import type { ClipWorkerApi, PairsHandle, SkippedPair, WirePair } from "../../workers/protocol.js";
-import { asArray, describe } from "../describe.js";
-import { keyOf } from "../image-address.js";
-import { type ImageInput, toWireImage } from "../images.js";
-import { check, got, type Kind, list } from "../options.js";
-import type { WorkerClient } from "../worker-client.js";
+import type { ClipWorkerApi } from "../../workers/protocol/api.js";
+import { ClipError, toClipError } from "../../workers/protocol/error.js";
+import { excerpt } from "../../workers/protocol/excerpt.js";
+import type { PairsHandle, SkippedPair, WirePair } from "../../workers/protocol/train.js";
+import { keyOf } from "../inputs/image-address.js";
+import { type ImageInput, toWireImage } from "../inputs/images.js";
+import { asArray, describe } from "../options/describe.js";
+import { check, got, type Kind, list } from "../options/options.js";
+import type { WorkerClient } from "../worker/client.js";
 import { wrongCharacter } from "./sample.js";
 
 /** A picture and what it shows. */

@@ -6,7 +6,7 @@ export const HEAD_BYTES = 512;
 /** The formats that the core decodes. */
 const DECODED: ReadonlySet<string> = new Set(["PNG", "JPEG", "WebP", "GIF", "BMP"]);
 
-/** Those that some browsers decode: whether this one does shows when it is asked to (`workers/images.ts`). */
+/** Those that some browsers decode: whether this one does shows when it is asked to (`workers/loading/images.ts`). */
 const PLATFORMS_OWN: ReadonlySet<string> = new Set(["AVIF", "HEIC", "HEIF", "JPEG XL", "TIFF"]);
 
 /** Whether pictures of a format may be decoded here. */

@@ -1,11 +1,11 @@
 /** What is read from its beginning to its end, wherever it is. */
 
 import { readDisk } from "#disk";
-import { type Bytes, isBlob, isBytes, isFileHandle, isUrl, tagOf, toBytes } from "../../workers/bytes.js";
-import { ClipError } from "../../workers/error.js";
-import { excerpt } from "../../workers/excerpt.js";
-import { describe } from "../describe.js";
-import { locate } from "../location.js";
+import { type Bytes, isBlob, isBytes, isFileHandle, isUrl, tagOf, toBytes } from "../../workers/protocol/bytes.js";
+import { ClipError } from "../../workers/protocol/error.js";
+import { excerpt } from "../../workers/protocol/excerpt.js";
+import { locate } from "../inputs/location.js";
+import { describe } from "../options/describe.js";
 
 /** Bytes, a file or its handle, a response, a stream; or where it is: an address, or in Node a path. */
 export type ReadableSource = string | URL | Bytes | FileSystemFileHandle | Response | ReadableStream<Uint8Array>;

@@ -1,8 +1,8 @@
 /** What readers of data sets have in common. */
 
-import { ClipError, toClipError } from "../../workers/error.js";
-import type { ImageInput } from "../images.js";
-import { oneOf, type Schema } from "../options.js";
+import { ClipError, toClipError } from "../../workers/protocol/error.js";
+import type { ImageInput } from "../inputs/images.js";
+import { oneOf, type Schema } from "../options/options.js";
 import { decodeText, ENCODING, type EncodingOptions } from "./decode-text.js";
 import type { ImageTextPair } from "./pairs.js";
 

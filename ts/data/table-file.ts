@@ -1,6 +1,6 @@
 /** The bytes of a table's file: unpacked where they are packed, refused by name where they are no text. */
 
-import { ClipError } from "../../workers/error.js";
+import { ClipError } from "../../workers/protocol/error.js";
 import { contentOf } from "./content.js";
 import { HEAD_BYTES } from "./picture-format.js";
 import { readAll } from "./readable.js";

@@ -1,7 +1,7 @@
 /** What the rows of a table say, whether its values are separated or JSON. */
 
-import { ClipError, toClipError } from "../../workers/error.js";
-import { describe } from "../describe.js";
+import { ClipError, toClipError } from "../../workers/protocol/error.js";
+import { describe } from "../options/describe.js";
 import { undecoded } from "./decode-text.js";
 import { wrongCharacter } from "./sample.js";
 import { type Field, readRows } from "./separated.js";

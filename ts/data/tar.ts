@@ -1,7 +1,7 @@
 /** Tar files as they stream, as people have them: compressed, joined, without an end. */
 
 import { createTarDecoder, type ParsedTarEntry } from "modern-tar";
-import { ClipError, isClipError, toClipError } from "../../workers/error.js";
+import { ClipError, isClipError, toClipError } from "../../workers/protocol/error.js";
 import { contentOf } from "./content.js";
 import { HEAD_BYTES } from "./picture-format.js";
 import { peek } from "./readable.js";

@@ -1,8 +1,8 @@
 /** WebDataset: tar files in which the members of one sample share a name and differ in the extension. */
 
-import { ClipError, toClipError } from "../../workers/error.js";
-import { asArray } from "../describe.js";
-import { checked, type Schema, seed, whole } from "../options.js";
+import { ClipError, toClipError } from "../../workers/protocol/error.js";
+import { asArray } from "../options/describe.js";
+import { checked, type Schema, seed, whole } from "../options/options.js";
 import { expandBraces } from "./brace-expand.js";
 import type { ImageTextPair } from "./pairs.js";
 import { nameOf, openReadable, type ReadableSource } from "./readable.js";

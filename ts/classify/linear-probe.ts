@@ -1,0 +1,63 @@
+/** A linear probe (arXiv 2103.00020, section 3.2): what can be told from a model's embeddings by a line. */
+
+import type { Matrix } from "../../workers/protocol/encode.js";
+import { ClipError } from "../../workers/protocol/error.js";
+import { checkEmbeddings, type Embeddings, isEmbeddings } from "../encode/embeddings.js";
+import type { ImageInput } from "../inputs/images.js";
+import { above0, check, checked, list, type Schema, strings } from "../options/options.js";
+import { Classifier, type EncodesImages } from "./classifier.js";
+
+/** How a probe is fitted. */
+export interface ProbeOptions {
+  /** How much the images count against small weights, scikit-learn's `C`. @default 0.316, as in CLIP's paper */
+  c?: number;
+}
+
+const PROBE = { c: above0 } satisfies Schema<ProbeOptions>;
+
+/** What a probe needs of a model. */
+export interface ProbeModel extends EncodesImages {
+  fit(features: Embeddings, classes: Uint32Array, classCount: number, c: number): Promise<Matrix>;
+  probabilities(weights: Matrix, features: Embeddings): Promise<Float32Array>;
+}
+
+/** Labels, in the order of their first image, and the weights that tell them apart. */
+export class LinearProbe extends Classifier {
+  /** A row a label: a weight for each dimension of an embedding, then the bias. */
+  readonly weights: Matrix;
+  readonly #model: ProbeModel;
+
+  private constructor(labels: readonly string[], weights: Matrix, model: ProbeModel) {
+    super(labels, model, weights.shape[1] - 1);
+    this.weights = weights;
+    this.#model = model;
+  }
+
+  /** Fits labels to images, one each. */
+  static async fit(
+    images: readonly ImageInput[] | Embeddings,
+    labels: readonly string[],
+    options: ProbeOptions,
+    model: ProbeModel,
+  ): Promise<LinearProbe> {
+    const { c = 0.316 } = checked("linearProbe()", options, PROBE);
+    check("labels", labels, strings);
+    if (isEmbeddings(images)) checkEmbeddings("images", images);
+    else check("images", images, list<ImageInput>("a list of images, or embeddings"));
+    const count = isEmbeddings(images) ? images.shape[0] : images.length;
+    if (count !== labels.length) {
+      throw new ClipError(
+        "count-mismatch",
+        `count mismatch: expected as many labels as images (${count}), got ${labels.length}`,
+      );
+    }
+    const names = [...new Set(labels)];
+    const classes = Uint32Array.from(labels, (label) => names.indexOf(label));
+    const features = isEmbeddings(images) ? images : await model.encodeImage(images);
+    return new LinearProbe(names, await model.fit(features, classes, names.length, c), model);
+  }
+
+  protected override scores(images: Embeddings): Promise<Float32Array> {
+    return this.#model.probabilities(this.weights, images);
+  }
+}

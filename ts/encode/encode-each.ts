@@ -1,0 +1,86 @@
+/** Images from a stream of them: in batches, in order, no faster than they are taken. */
+
+import type { EncodedImages, NamedImage } from "../../workers/protocol/encode.js";
+import { ClipError } from "../../workers/protocol/error.js";
+import { keyOf } from "../inputs/image-address.js";
+import { type ImageInput, toNamedImage } from "../inputs/images.js";
+import { checked, got, oneOf, type Schema, whole } from "../options/options.js";
+
+/** How a stream of images is embedded. */
+export interface EncodeImagesOptions {
+  /** Images in one call. @default 16 */
+  batchSize?: number;
+  /**
+   * What becomes of an image that cannot be read: its error comes in its place and the others go on, or the stream ends with
+   * it. @default "yield"
+   */
+  badImages?: "yield" | "stop";
+}
+
+const ENCODE_IMAGES = { batchSize: whole(1), badImages: oneOf("yield", "stop") } satisfies Schema<EncodeImagesOptions>;
+
+/** An image of a stream. */
+export interface EncodedImage {
+  /** Its place in the stream, from 0. */
+  index: number;
+  /** Its path, address or file's name, where it has one. */
+  key?: string;
+  embedding: Float32Array;
+  error?: never;
+}
+
+/** An image of a stream that cannot be read, and why. */
+export interface BadImage {
+  index: number;
+  key?: string;
+  embedding?: never;
+  error: ClipError;
+}
+
+/** Embeds each image of a stream: while one batch is embedded, the next is collected, and no more than that. */
+export async function* encodeEach(
+  images: Iterable<ImageInput> | AsyncIterable<ImageInput>,
+  options: EncodeImagesOptions,
+  encode: (batch: NamedImage[], skip: boolean) => Promise<EncodedImages>,
+): AsyncGenerator<EncodedImage | BadImage, void, undefined> {
+  const { batchSize = 16, badImages = "yield" } = checked("encodeImages()", options, ENCODE_IMAGES);
+  if (!(Symbol.asyncIterator in Object(images) || Symbol.iterator in Object(images)) || typeof images === "string") {
+    throw new ClipError("invalid-source", `expected an iterable of images, got ${got(images)}`);
+  }
+  let first = 0;
+  const run = async (batch: readonly ImageInput[], from: number): Promise<(EncodedImage | BadImage)[]> => {
+    const named = await Promise.all(batch.map((image, i) => toNamedImage(image, from + i)));
+    const { embeddings, bad } = await encode(named, badImages === "yield");
+    const [{ data, shape }, reasons] = [embeddings, new Map(bad.map((one) => [one.index, one]))];
+    const [, dim] = shape;
+    let row = 0;
+    return batch.map((image, i) => {
+      const key = keyOf(image);
+      const place = { index: from + i, ...(key !== undefined && { key }) };
+      const reason = reasons.get(i);
+      if (reason) return { ...place, error: new ClipError(reason.code, reason.message) };
+      row++;
+      return { ...place, embedding: data.slice((row - 1) * dim, row * dim) };
+    });
+  };
+  let batch: ImageInput[] = [];
+  let running: Promise<(EncodedImage | BadImage)[]> | undefined;
+  const start = () => {
+    const next = run(batch, first);
+    // told of when it is its turn
+    next.catch(() => undefined);
+    first += batch.length;
+    batch = [];
+    return next;
+  };
+  for await (const image of images) {
+    batch.push(image);
+    if (batch.length < batchSize) continue;
+    const done = running;
+    running = start();
+    if (done) yield* await done;
+  }
+  const last = batch.length > 0 ? start() : undefined;
+  if (running) yield* await running;
+  if (last) yield* await last;
+}

@@ -1,0 +1,104 @@
+/** The files of a checkpoint given one by one. */
+
+import { type Bytes, isBlob, isBytes, toBytes } from "../../workers/protocol/bytes.js";
+import { ClipError } from "../../workers/protocol/error.js";
+import type { NamedFile, OwnTransform } from "../../workers/protocol/load.js";
+import { checked, elsewhere, got, type Kind, needed, plain, type Schema } from "../options/options.js";
+
+/** The files of a checkpoint, by what they are. JSON is given as text, as its bytes or parsed. */
+export interface CheckpointParts {
+  /** Safetensors: one file, or shards. */
+  weights: Bytes | readonly Bytes[];
+  /** `config.json`, `open_clip_config.json`, or a `ClipConfig`. */
+  config?: string | object;
+  /** `processor_config.json`, `preprocessor_config.json`, or a `PreprocessConfig`; goes before what the config says. */
+  preprocess?: string | object;
+  /** `tokenizer.json`. */
+  tokenizer?: string | object;
+  /** `tokenizer_config.json`. */
+  tokenizerConfig?: string | object;
+  /** `merges.txt`, where there is no `tokenizer.json`. */
+  merges?: string | Bytes;
+  /** `vocab.json` beside `merges`: it may number more tokens than they make. */
+  vocab?: string | object;
+  /** `special_tokens_map.json`. */
+  specialTokens?: string | object;
+  /** `added_tokens.json`. */
+  addedTokens?: string | object;
+}
+
+/** Whether a value is bytes of a file, in memory or not. */
+export const isFileBytes = (value: unknown): value is Bytes => isBytes(value) || isBlob(value);
+
+const isText = (value: unknown) => typeof value === "string" || isFileBytes(value);
+const JSON_FILE: Kind<string | object> = {
+  expected: "JSON as text, as bytes or parsed",
+  accepts: (value) => isText(value) || plain(value),
+};
+const PARTS = {
+  weights: needed(elsewhere<CheckpointParts["weights"]>()),
+  config: JSON_FILE,
+  preprocess: JSON_FILE,
+  tokenizer: JSON_FILE,
+  tokenizerConfig: JSON_FILE,
+  merges: { expected: "the text of a merges.txt, or its bytes", accepts: isText },
+  vocab: JSON_FILE,
+  specialTokens: JSON_FILE,
+  addedTokens: JSON_FILE,
+} satisfies Schema<CheckpointParts>;
+
+const OWN_TRANSFORM: OwnTransform = "preprocess.json";
+
+/** Name of the file that each part stands for. */
+const NAMES = {
+  config: "config.json",
+  preprocess: OWN_TRANSFORM,
+  tokenizer: "tokenizer.json",
+  tokenizerConfig: "tokenizer_config.json",
+  merges: "merges.txt",
+  vocab: "vocab.json",
+  specialTokens: "special_tokens_map.json",
+  addedTokens: "added_tokens.json",
+} satisfies Record<Exclude<keyof CheckpointParts, "weights">, string>;
+
+/** Contents of a file as they cross to the worker. */
+export const fileData = (bytes: Bytes): Blob | Uint8Array => (isBlob(bytes) ? bytes : toBytes(bytes));
+
+/** Text, bytes or parsed JSON as a file's contents. */
+export function textData(name: string, value: string | object): Blob | Uint8Array {
+  if (typeof value === "string") return new Blob([value]);
+  return isFileBytes(value) ? fileData(value) : new Blob([toJson(name, value)]);
+}
+
+/** @throws ClipError `invalid-option` for what JSON cannot say, such as an object that holds itself */
+export function toJson(name: string, value: object): string {
+  try {
+    return JSON.stringify(value);
+  } catch (error) {
+    const { message } = error as Error;
+    throw new ClipError("invalid-option", `invalid option ${name}: expected what JSON can say, got: ${message}`);
+  }
+}
+
+/** The files under their published names. */
+export function partFiles(parts: CheckpointParts): NamedFile[] {
+  const { weights, ...others } = checked("a checkpoint", parts, PARTS);
+  const list = Array.isArray(weights) ? (weights as readonly Bytes[]) : [weights as Bytes];
+  const wrong = list.findIndex((bytes) => !isFileBytes(bytes));
+  if (list.length === 0 || wrong !== -1) {
+    throw new ClipError("invalid-source", `expected safetensors bytes or a Blob of them, got ${got(list[wrong])}`);
+  }
+  const files: NamedFile[] = [];
+  const shard = (i: number) => `model-${i + 1}-of-${list.length}.safetensors`;
+  if (list.length === 1) files.push({ name: "model.safetensors", data: fileData(list[0] as Bytes) });
+  else {
+    for (const [i, bytes] of list.entries()) files.push({ name: shard(i), data: fileData(bytes) });
+    const weight_map = Object.fromEntries(list.map((_, i) => [`shard ${i}`, shard(i)]));
+    files.push({ name: "model.safetensors.index.json", data: textData("weights", { weight_map }) });
+  }
+  for (const [part, name] of Object.entries(NAMES)) {
+    const value = others[part as keyof typeof NAMES];
+    if (value !== undefined) files.push({ name, data: textData(name, value) });
+  }
+  return files;
+}

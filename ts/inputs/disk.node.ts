@@ -1,0 +1,89 @@
+/** Files on disk, in Node. */
+
+import { open, readdir, realpath, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { ClipError } from "../../workers/protocol/error.js";
+import { excerpt } from "../../workers/protocol/excerpt.js";
+import type { DiskFile } from "./disk.js";
+
+const PIECE = 1 << 20;
+
+const unreadable = (path: string, what: string, cause: unknown) =>
+  new ClipError(
+    "source-unreadable",
+    `expected ${what} at ${excerpt(path)}, got: ${excerpt((cause as Error).message)}`,
+    { cause },
+  );
+
+/** All files of a folder and of those in it. Links are followed, but for those that lead back into a folder above. */
+export async function* walkDisk(folder: string): AsyncGenerator<DiskFile, void, undefined> {
+  yield* walk(folder, "", []);
+}
+
+async function* walk(folder: string, prefix: string, above: readonly string[]): AsyncGenerator<DiskFile> {
+  const fail = (error: unknown) => {
+    throw unreadable(folder, "a folder", error);
+  };
+  const real = await realpath(folder).catch(fail);
+  if (above.includes(real)) return;
+  for (const entry of await readdir(folder, { withFileTypes: true }).catch(fail)) {
+    const [location, path] = [join(folder, entry.name), `${prefix}${entry.name}`];
+    // a link that leads nowhere is a file that cannot be read
+    const target = entry.isSymbolicLink() ? await stat(location).catch(() => undefined) : entry;
+    if (target?.isDirectory()) yield* walk(location, `${path}/`, [...above, real]);
+    // neither a pipe, which could be waited for without end, nor a device
+    else if (target === undefined || target.isFile()) yield { path, location };
+  }
+}
+
+/** Bytes of a file. */
+export function readDisk(path: string): ReadableStream<Uint8Array<ArrayBuffer>> {
+  const file = open(path).catch((error) => {
+    throw unreadable(path, "a file", error);
+  });
+  return new ReadableStream<Uint8Array<ArrayBuffer>>({
+    async pull(controller) {
+      const handle = await file;
+      const { bytesRead, buffer } = await handle.read(new Uint8Array(PIECE)).catch((error) => {
+        throw unreadable(path, "a file", error);
+      });
+      if (bytesRead > 0) return controller.enqueue(buffer.subarray(0, bytesRead));
+      await handle.close();
+      controller.close();
+    },
+    async cancel() {
+      await (await file).close();
+    },
+  });
+}
+
+/** A small file's bytes, or its first ones. */
+export async function readDiskBytes(path: string, most?: number): Promise<Uint8Array<ArrayBuffer>> {
+  const handle = await open(path).catch((error) => {
+    throw unreadable(path, "a file", error);
+  });
+  try {
+    if (most === undefined) return new Uint8Array(await handle.readFile());
+    const { bytesRead, buffer } = await handle.read(new Uint8Array(most), 0, most, 0);
+    return buffer.subarray(0, bytesRead);
+  } catch (error) {
+    throw unreadable(path, "a file", error);
+  } finally {
+    await handle.close();
+  }
+}
+
+/**
+ * A path as the disk has it: tables are made where `\` parts folders, and where characters are put together or taken apart
+ * (NFC, NFD), and go elsewhere. One that no spelling finds stays as it is.
+ */
+export async function spelledOnDisk(path: string): Promise<string> {
+  const slashed = path.replaceAll("\\", "/");
+  const spellings = [path, slashed, slashed.normalize("NFC"), slashed.normalize("NFD")];
+  const others = new Set(spellings);
+  if (others.size === 1) return path;
+  for (const spelling of others) {
+    if (await stat(spelling).catch(() => undefined)) return spelling;
+  }
+  return path;
+}

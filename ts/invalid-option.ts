@@ -1,8 +1,0 @@
-/** The one message for an option whose value cannot be used. */
-
-import { ClipError } from "../workers/error.js";
-
-/** To be thrown. */
-export function invalidOption(name: string, expected: string, got: string | number): ClipError {
-  return new ClipError("invalid-option", `invalid option ${name}: expected ${expected}, got ${got}`);
-}

@@ -1,0 +1,108 @@
+/** A folder or a file on disk, in Node. */
+
+import { open, readdir, readFile, stat } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { ClipError } from "../../protocol/error.js";
+import { excerpt } from "../../protocol/excerpt.js";
+import type { Source, SourceFile } from "./source.js";
+import { readText } from "./text.js";
+
+const PIECE = 8 << 20;
+
+/** How deep a model is looked for: the Hub's cache has it under `snapshots/<commit>`. */
+const DEPTH = 3;
+
+const isMissing = (error: unknown) => (error as NodeJS.ErrnoException).code === "ENOENT";
+
+/** Files of a folder, or one of them and its neighbours. */
+export class FolderSource implements Source {
+  readonly label: string;
+  readonly only: string | undefined;
+  readonly #folder: string;
+
+  private constructor(folder: string, only: string | undefined) {
+    this.label = only === undefined ? folder : join(folder, only);
+    this.#folder = folder;
+    this.only = only;
+  }
+
+  static async open(path: string): Promise<FolderSource> {
+    try {
+      const found = await stat(path);
+      return found.isDirectory() ? new FolderSource(path, undefined) : new FolderSource(dirname(path), basename(path));
+    } catch (error) {
+      const { message } = error as Error;
+      const forms = "a Hub id has the form owner/model, an address starts with https://";
+      throw new ClipError(
+        "source-unreadable",
+        `expected a folder or a file at ${excerpt(path)}, got: ${excerpt(message)} (${forms})`,
+        {
+          cause: error,
+        },
+      );
+    }
+  }
+
+  /** The folder of that name, where there is one. */
+  static async find(path: string): Promise<FolderSource | undefined> {
+    const found = await stat(path).catch(() => undefined);
+    return found?.isDirectory() ? new FolderSource(path, undefined) : undefined;
+  }
+
+  async list(): Promise<string[]> {
+    return readdir(this.#folder);
+  }
+
+  async tree(): Promise<string[]> {
+    const paths: string[] = [];
+    const walk = async (below: string, depth: number): Promise<void> => {
+      const entries = await readdir(join(this.#folder, below), { withFileTypes: true }).catch(() => []);
+      for (const entry of entries) {
+        const path = below === "" ? entry.name : `${below}/${entry.name}`;
+        if (!entry.isDirectory()) paths.push(path);
+        else if (depth < DEPTH && !/^\.|^node_modules$/.test(entry.name)) await walk(path, depth + 1);
+      }
+    };
+    await walk("", 0);
+    return paths;
+  }
+
+  async text(name: string): Promise<string | undefined> {
+    const bytes = await readFile(join(this.#folder, name)).catch((error) => {
+      if (isMissing(error)) return undefined;
+      throw new ClipError("source-unreadable", `${name}: ${(error as Error).message}`, { cause: error });
+    });
+    return bytes && readText(name, bytes);
+  }
+
+  async open(name: string): Promise<SourceFile | undefined> {
+    const path = join(this.#folder, name);
+    const found = await stat(path).catch((error) => {
+      if (isMissing(error)) return undefined;
+      throw error;
+    });
+    return found && { name, size: found.size, stream: (begin, end) => readPieces(path, begin, end) };
+  }
+}
+
+/** Bytes of a file on disk. */
+export async function* readPieces(
+  path: string,
+  begin: number,
+  end: number,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  if (begin >= end) return;
+  const handle = await open(path);
+  try {
+    const buffer = new Uint8Array(Math.min(PIECE, end - begin));
+    for (let at = begin; at < end; ) {
+      const { bytesRead } = await handle.read(buffer, 0, Math.min(buffer.length, end - at), at);
+      if (bytesRead === 0)
+        throw new ClipError("source-unreadable", `${excerpt(path)}: expected ${end} bytes, got ${at}`);
+      at += bytesRead;
+      yield buffer.subarray(0, bytesRead);
+    }
+  } finally {
+    await handle.close();
+  }
+}
