@@ -57,7 +57,7 @@ test("a bundler finds the worker, the module and the merges", async () => {
   const assets = readdirSync(join(outDir, "assets"));
   for (const needed of [
     /^clip-(?!merges).*\.js$/,
-    /^loader\.worker-.*\.js$/,
+    /^loader-.*\.js$/,
     /^encode-cpu_bg-.*\.wasm$/,
     /^encode-cpu-relaxed_bg-.*\.wasm$/,
     /^encode-cpu-threads_bg-.*\.wasm$/,
@@ -66,7 +66,7 @@ test("a bundler finds the worker, the module and the merges", async () => {
     /^train-cpu-relaxed_bg-.*\.wasm$/,
     /^train-cpu-threads_bg-.*\.wasm$/,
     /^train-webgpu_bg-.*\.wasm$/,
-    /^thread\.worker-.*\.js$/,
+    /^thread-.*\.js$/,
     /^tokenizers_bg-.*\.wasm$/,
     /^clip-merges\.txt-.*\.gz$/,
   ]) {
