@@ -66,6 +66,8 @@ setUpLints();
 say("formatting");
 run("cargo", ["fmt", "--all", "--check"], { orElse: "run cargo fmt" });
 run("npx", ["biome", "ci", "."], { orElse: "run npx biome check --write" });
+say("unused files, exports and dependencies");
+run("npx", ["knip"], { orElse: "delete what nothing uses, or tell knip.json of a new entry" });
 say("layers and sizes");
 checkLayers();
 checkSizes();

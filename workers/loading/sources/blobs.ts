@@ -25,7 +25,7 @@ function blobFile(name: string, blob: Blob): SourceFile {
 }
 
 /** Bytes as a file. */
-export function bytesFile(name: string, bytes: Uint8Array): SourceFile {
+function bytesFile(name: string, bytes: Uint8Array): SourceFile {
   return {
     name,
     size: bytes.length,
