@@ -3,7 +3,7 @@
 import { proxy } from "comlink";
 import type { ExportedFile, MemoryInfo } from "../workers/protocol/api.js";
 import type { CheckpointLayout, TokenizerReference, Towers } from "../workers/protocol/config.js";
-import type { Matrix } from "../workers/protocol/encode.js";
+import type { Matrix, TextMatrix } from "../workers/protocol/encode.js";
 import { ClipError } from "../workers/protocol/error.js";
 import type {
   CachedModel,
@@ -17,7 +17,7 @@ import { LinearProbe, type ProbeOptions } from "./classify/linear-probe.js";
 import { type LabelOptions, ZeroShotClassifier } from "./classify/zero-shot.js";
 import { checkEmbeddings, type Embeddings, isEmbeddings } from "./encode/embeddings.js";
 import { type BadImage, type EncodedImage, type EncodeImagesOptions, encodeEach } from "./encode/encode-each.js";
-import { type ImageInput, isPixelInput, PIXELS, type PixelInput, toNamedImage } from "./inputs/images.js";
+import { type ImageInput, isPixelInput, moveBitmaps, PIXELS, type PixelInput, toNamedImage } from "./inputs/images.js";
 import { type ClipSource, type ServerOptions, toWireAdapter, toWireSource } from "./inputs/sources.js";
 import { IDS, isTokenInput, type TokenInput, toTexts } from "./inputs/texts.js";
 import { asArray } from "./options/describe.js";
@@ -198,7 +198,7 @@ export abstract class Encoder {
       return embeddings(await this.client.call((api) => api.encodePixels(images.pixelValues)));
     }
     const named = await Promise.all(asArray(images as ImageInput | readonly ImageInput[]).map(toNamedImage));
-    return embeddings((await this.client.call((api) => api.encodeImage(named, false))).embeddings);
+    return embeddings((await this.client.call((api) => api.encodeImage(moveBitmaps(named), false))).embeddings);
   }
 
   /**
@@ -217,7 +217,11 @@ export abstract class Encoder {
       return embeddings(await this.client.call((api) => api.encodeIds(texts.inputIds)));
     }
     const list = toTexts(texts);
-    const { warnings, ...matrix } = await this.client.call((api) => api.encodeText(list, truncate));
+    return this.#withWarnings(await this.client.call((api) => api.encodeText(list, truncate)));
+  }
+
+  /** Embeddings of texts; what is odd about them is added to `info.warnings`. */
+  #withWarnings({ warnings, ...matrix }: TextMatrix): Embeddings {
     if (warnings.length === 0) return embeddings(matrix);
     const told = this.info.warnings;
     const fresh = warnings.filter((warning) => !told.includes(warning));
@@ -238,9 +242,8 @@ export abstract class Encoder {
     this.#checkRows("texts", texts);
     const a = isEmbeddings(images) ? images : await this.encodeImage(images);
     const b = isEmbeddings(texts) ? texts : await this.encodeText(texts);
-    const { data, shape } = await this.client.call((api) => api.logitsPerImage(a.data, b.data));
-    const probabilities = await this.client.call((api) => api.probabilities(data, shape[1]));
-    return { logitsPerImage: data, probabilities, shape };
+    const { logits, probabilities, shape } = await this.client.call((api) => api.logits(a.data, b.data));
+    return { logitsPerImage: logits, probabilities, shape };
   }
 
   /** Refuses embeddings that are none of this model's. */
@@ -277,7 +280,9 @@ export abstract class Encoder {
     images: Iterable<ImageInput> | AsyncIterable<ImageInput>,
     options: EncodeImagesOptions = {},
   ): AsyncGenerator<EncodedImage | BadImage, void, undefined> {
-    return encodeEach(images, options, (batch, skip) => this.client.call((api) => api.encodeImage(batch, skip)));
+    return encodeEach(images, options, (batch, skip) =>
+      this.client.call((api) => api.encodeImage(moveBitmaps(batch), skip)),
+    );
   }
 
   /**
@@ -293,10 +298,9 @@ export abstract class Encoder {
    */
   zeroShotClassifier(labels: readonly string[], options: LabelOptions = {}): Promise<ZeroShotClassifier> {
     return ZeroShotClassifier.create(labels, options, {
-      encodeText: (texts, truncate) => this.encodeText(texts, { truncate }),
+      encodeLabels: async (captions, perLabel, truncate) =>
+        this.#withWarnings(await this.client.call((api) => api.encodeLabels(captions, perLabel, truncate))),
       encodeImage: (images) => this.encodeImage(images),
-      labelEmbeddings: async (prompts, perLabel) =>
-        embeddings(await this.client.call((api) => api.labelEmbeddings(prompts, perLabel))),
       logits: (images, texts) => this.logits(images, texts),
     });
   }
@@ -336,7 +340,7 @@ export abstract class Encoder {
   /** What the image tower sees: `[images, 3, size, size]`, resized as Pillow does and normalised. */
   async preprocess(images: ImageInput | readonly ImageInput[]): Promise<Float32Array> {
     const named = await Promise.all(asArray(images).map(toNamedImage));
-    return this.client.call((api) => api.preprocess(named));
+    return this.client.call((api) => api.preprocess(moveBitmaps(named)));
   }
 
   /**

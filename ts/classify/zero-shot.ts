@@ -12,8 +12,8 @@ export type Template = keyof typeof TEMPLATES | (string & {}) | ((label: string)
 
 /** What a classifier needs of a model. */
 export interface ClassifierModel extends EncodesImages {
-  encodeText(texts: string[], truncate: boolean): Promise<Embeddings>;
-  labelEmbeddings(prompts: Float32Array, perLabel: number): Promise<Embeddings>;
+  /** One embedding a label, of its `perLabel` captions, which stand together. */
+  encodeLabels(captions: string[], perLabel: number, truncate: boolean): Promise<Embeddings>;
   logits(images: Embeddings, texts: Embeddings): Promise<Logits>;
 }
 
@@ -76,10 +76,8 @@ export class ZeroShotClassifier extends Classifier {
     const captions = labels.flatMap((label) => writers.map((write) => write(label)));
     const wrong = captions.findIndex((caption) => typeof caption !== "string");
     if (wrong !== -1) throw invalidOption("templates", "functions that give captions", got(captions[wrong]));
-    const prompts = await model.encodeText(captions, truncate);
-    const embeddings = await model.labelEmbeddings(prompts.data, writers.length);
-    const { warnings } = prompts;
-    return new ZeroShotClassifier([...labels], { ...embeddings, ...(warnings && { warnings }) }, model);
+    const embeddings = await model.encodeLabels(captions, writers.length, truncate);
+    return new ZeroShotClassifier([...labels], embeddings, model);
   }
 
   protected override async scores(images: Embeddings): Promise<Float32Array> {

@@ -6,7 +6,7 @@ import { ClipError, toClipError } from "../../workers/protocol/error.js";
 import { excerpt } from "../../workers/protocol/excerpt.js";
 import type { PairsHandle, SkippedPair, WirePair } from "../../workers/protocol/train.js";
 import { keyOf } from "../inputs/image-address.js";
-import { type ImageInput, toWireImage } from "../inputs/images.js";
+import { type ImageInput, moveBitmaps, toWireImage } from "../inputs/images.js";
 import { asArray, describe } from "../options/describe.js";
 import { check, got, type Kind, list } from "../options/options.js";
 import type { WorkerClient } from "../worker/client.js";
@@ -133,7 +133,7 @@ export async function sendPairs(
     let index = 0;
     const flush = async () => {
       const options = { first: index - chunk.length, truncate, skip: skipped !== undefined };
-      const left = await client.call((api) => api.pushPairs(handle, chunk, options));
+      const left = await client.call((api) => api.pushPairs(handle, moveBitmaps(chunk), options));
       skipped?.push(...left);
       chunk = [];
     };

@@ -1,5 +1,6 @@
 /** What counts as an image. */
 
+import { transfer } from "comlink";
 import { type Bytes, isBlob, isBytes, isUrl, tagOf, toBytes } from "../../workers/protocol/bytes.js";
 import type { NamedImage, WireImage } from "../../workers/protocol/encode.js";
 import { ClipError, toClipError } from "../../workers/protocol/error.js";
@@ -91,6 +92,14 @@ export async function toNamedImage(image: ImageInput, index: number): Promise<Na
     const { code, message } = toClipError(error);
     return { name, image: { failed: { code, message } } };
   }
+}
+
+/** Images as an argument of a call: their bitmaps move to the worker instead of being copied. */
+export function moveBitmaps<T extends { image: WireImage }>(images: T[]): T[] {
+  return transfer(
+    images,
+    images.flatMap(({ image }) => ("bitmap" in image ? [image.bitmap] : [])),
+  );
 }
 
 /** A copy of what is drawn, which the worker may take. */

@@ -1,7 +1,7 @@
 /** Everything a worker can be asked for. Types only: what crosses the border between a page (or Node) and the worker. */
 
 import type { CheckpointLayout } from "./config.js";
-import type { EncodedImages, Matrix, NamedImage, TextMatrix } from "./encode.js";
+import type { EncodedImages, Logits, Matrix, NamedImage, TextMatrix } from "./encode.js";
 import type { CachedModel, DeviceChoice, LoadProgress, LoadRequest, ModelInfo } from "./load.js";
 import type {
   Adapter,
@@ -47,15 +47,14 @@ export interface ClipWorkerApi {
   /** With `skip`, those that cannot be read are left out, where the first of them would be an error. */
   encodeImage(images: NamedImage[], skip: boolean): Promise<EncodedImages>;
   encodeText(texts: string[], truncate: boolean): Promise<TextMatrix>;
+  /** One embedding a label: the mean of its `perLabel` captions, which stand together. */
+  encodeLabels(captions: string[], perLabel: number, truncate: boolean): Promise<TextMatrix>;
   encodePixels(pixels: Float32Array): Promise<Matrix>;
   encodeIds(ids: Int32Array): Promise<Matrix>;
   tokenize(texts: string[], truncate: boolean): Promise<Int32Array>;
   preprocess(images: NamedImage[]): Promise<Float32Array>;
-  logitsPerImage(images: Float32Array, texts: Float32Array): Promise<Matrix>;
-  /** What logits say, images by texts. */
-  probabilities(logits: Float32Array, texts: number): Promise<Float32Array>;
-  /** One embedding a label from the embeddings of its prompts. */
-  labelEmbeddings(prompts: Float32Array, perLabel: number): Promise<Matrix>;
+  /** Logits of embeddings, `[images, texts]`, and the probabilities that follow from them. */
+  logits(images: Float32Array, texts: Float32Array): Promise<Logits>;
   /** Logistic regression on embeddings: a row a class, the bias last. */
   fitProbe(features: Matrix, classes: Uint32Array, classCount: number, c: number): Promise<Matrix>;
   /** What such rows say of embeddings, images by classes. */

@@ -36,3 +36,13 @@ export interface TextMatrix extends Matrix {
   /** What is odd about the texts, in words. */
   warnings: string[];
 }
+
+/** Similarities of images and texts, a row an image. */
+export interface Logits {
+  /** Cosine times the inverse temperature, plus SigLIP's bias. */
+  logits: Float32Array;
+  /** Softmax over the texts, or SigLIP's sigmoid of each. */
+  probabilities: Float32Array;
+  /** Images, texts. */
+  shape: [number, number];
+}

@@ -12,7 +12,7 @@ import type * as trainGlue from "../wasm/train-cpu.js";
 import { ownFile } from "./own-file.js";
 import { startThreads, threadCount } from "./threads.js";
 
-export type { ClipModel, Device, Headers, Opening } from "../wasm/encode-cpu.js";
+export type { ClipModel, Device, Headers, ImageBatch, Opening } from "../wasm/encode-cpu.js";
 export type { Augmenter, FitSettings, Pairs, Trainer, Wanted } from "../wasm/train-cpu.js";
 
 /** clip-wasm, instantiated to encode. */

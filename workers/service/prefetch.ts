@@ -1,5 +1,6 @@
 /** The images of a run's steps, made ahead of them in another worker. */
 
+import { transfer } from "comlink";
 import type { ReadyImage } from "../loading/images.js";
 import { isBlob } from "../protocol/bytes.js";
 import type { WorkerClient } from "../protocol/client.js";
@@ -30,7 +31,9 @@ export class Prefetch {
 
   /** Takes the images of further pairs. */
   push(images: HeldImage[]): Promise<void> {
-    return this.#loader.call((api) => api.push(images));
+    // moved, not copied; two images may lie in one buffer
+    const buffers = new Set(images.flatMap(({ image }) => ("data" in image ? [image.data.buffer] : [])));
+    return this.#loader.call((api) => api.push(transfer(images, [...buffers])));
   }
 
   /** What a step wants; made once, however often it is asked for, unless it failed. */

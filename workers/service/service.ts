@@ -9,7 +9,7 @@ import { openCache, withSource } from "../loading/sources/open.js";
 import type { ReadContext } from "../loading/sources/source.js";
 import type { ClipWorkerApi, ExportedFile, MemoryInfo } from "../protocol/api.js";
 import type { CheckpointLayout } from "../protocol/config.js";
-import type { EncodedImages, Matrix, NamedImage, TextMatrix } from "../protocol/encode.js";
+import type { EncodedImages, Logits, Matrix, NamedImage, TextMatrix } from "../protocol/encode.js";
 import { ClipError, inItem, toClipError } from "../protocol/error.js";
 import type {
   CachedModel,
@@ -38,6 +38,7 @@ import {
   type ClipModel,
   type Core,
   type Device,
+  type ImageBatch,
   loadWasm,
   type Trainer,
   trains,
@@ -247,13 +248,14 @@ export class ClipService implements ClipWorkerApi {
     return Promise.allSettled(images.map(({ image }) => readImage(image, this.#assets.readPath)));
   }
 
-  /** Pixels of images; one that cannot be read is an error, or is added to `bad`. */
-  #pixels(
+  /** Decodes images into a batch in the module; one that cannot be read is an error, or is added to `bad`. */
+  async #withBatch<T>(
     model: ClipModel,
     images: NamedImage[],
     fetched: PromiseSettledResult<ReadyImage>[],
-    bad?: EncodedImages["bad"],
-  ): Float32Array {
+    bad: EncodedImages["bad"] | undefined,
+    use: (batch: ImageBatch) => Promise<T> | T,
+  ): Promise<T> {
     const batch = model.imageBatch();
     try {
       for (const [index, { name }] of images.entries()) {
@@ -271,8 +273,7 @@ export class ClipService implements ClipWorkerApi {
           bad.push({ index, code, message });
         }
       }
-      if (bad && bad.length > 0 && bad.length === images.length) return new Float32Array();
-      return batch.pixels();
+      return await use(batch);
     } finally {
       batch.free();
     }
@@ -281,17 +282,30 @@ export class ClipService implements ClipWorkerApi {
   async encodeImage(images: NamedImage[], skip: boolean): Promise<EncodedImages> {
     const fetched = await this.#fetch(images);
     const bad: EncodedImages["bad"] = [];
-    const embeddings = await this.#embed(async (model) => {
-      const pixels = this.#pixels(model, images, fetched, skip ? bad : undefined);
-      return pixels.length === 0 && bad.length > 0 ? pixels : model.encodePixels(pixels);
-    });
+    const embeddings = await this.#embed((model) =>
+      this.#withBatch(model, images, fetched, skip ? bad : undefined, (batch) =>
+        bad.length > 0 && bad.length === images.length ? new Float32Array() : model.encodeImages(batch),
+      ),
+    );
     return transfer({ embeddings, bad }, [embeddings.data.buffer]);
   }
 
   encodeText(texts: string[], truncate: boolean): Promise<TextMatrix> {
+    return this.#embedTexts(texts, truncate, (model, ids) => model.encodeIds(ids));
+  }
+
+  encodeLabels(captions: string[], perLabel: number, truncate: boolean): Promise<TextMatrix> {
+    return this.#embedTexts(captions, truncate, (model, ids) => model.encodeLabels(ids, perLabel));
+  }
+
+  #embedTexts(
+    texts: string[],
+    truncate: boolean,
+    embed: (model: ClipModel, ids: Int32Array) => Promise<Float32Array>,
+  ): Promise<TextMatrix> {
     return this.#queue(() =>
       this.#withModel(async (model) => {
-        const data = await model.encodeIds(this.#tokenize(model, texts, truncate));
+        const data = await embed(model, this.#tokenize(model, texts, truncate));
         const warnings = model.hasCutVocabulary ? unseenWarning(model.unseenWords(texts)) : [];
         return transfer({ data, shape: [data.length / model.embedDim, model.embedDim], warnings }, [data.buffer]);
       }),
@@ -313,14 +327,6 @@ export class ClipService implements ClipWorkerApi {
   #tokenize(model: ClipModel, texts: string[], truncate: boolean): Int32Array {
     if (!this.#tokenizer || texts.length === 0) return model.tokenize(texts, truncate);
     return this.#tokenizer.tokenize(texts, model.contextLength, truncate);
-  }
-
-  probabilities(logits: Float32Array, texts: number): Promise<Float32Array> {
-    return this.#queue(() => this.#withModel((model) => model.probabilities(logits, texts)));
-  }
-
-  labelEmbeddings(prompts: Float32Array, perLabel: number): Promise<Matrix> {
-    return this.#embed(async (model) => model.labelEmbeddings(prompts, perLabel));
   }
 
   fitProbe(features: Matrix, classes: Uint32Array, classCount: number, c: number): Promise<Matrix> {
@@ -347,14 +353,24 @@ export class ClipService implements ClipWorkerApi {
 
   async preprocess(images: NamedImage[]): Promise<Float32Array> {
     const fetched = await this.#fetch(images);
-    return this.#queue(() => this.#withModel((model) => this.#pixels(model, images, fetched)));
+    return this.#queue(() =>
+      this.#withModel((model) =>
+        this.#withBatch(model, images, fetched, undefined, (batch) => {
+          const pixels = batch.pixels();
+          return transfer(pixels, [pixels.buffer]);
+        }),
+      ),
+    );
   }
 
-  logitsPerImage(images: Float32Array, texts: Float32Array): Promise<Matrix> {
+  logits(images: Float32Array, texts: Float32Array): Promise<Logits> {
     return this.#queue(() =>
       this.#withModel(async (model) => {
-        const data = await model.logitsPerImage(images, texts);
-        return this.#matrix(data, texts.length / model.embedDim);
+        const logits = await model.logitsPerImage(images, texts);
+        const columns = texts.length / model.embedDim;
+        const probabilities = model.probabilities(logits, columns);
+        const shape: [number, number] = [logits.length / columns, columns];
+        return transfer({ logits, probabilities, shape }, [logits.buffer, probabilities.buffer]);
       }),
     );
   }

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use crate::checkpoint::{Adapter, Header, Layout, LoadOptions, Loading, metadata, save, towers_there};
 use crate::config::{ClipConfig, TextPooling, invalid, is_hf, unknown_keys};
 use crate::device::read;
-use crate::embed::{embed_ids, embed_pixels};
+use crate::embed::{embed_ids, embed_labels, embed_pixels, embed_squares};
 use crate::error::{ClipError, Result};
 use crate::model::{Clip, Towers};
 use crate::preprocess::{Preprocess, TransformFiles};
@@ -295,6 +295,22 @@ impl Bundle {
     /// As there.
     pub async fn encode_pixels(&self, pixels: &[f32]) -> Result<Vec<f32>> {
         embed_pixels(&self.model, &self.config, pixels).await
+    }
+
+    /// See [`embed_squares`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn encode_squares(&self, squares: &[u8]) -> Result<Vec<f32>> {
+        embed_squares(&self.model, &self.config, &self.preprocess, squares).await
+    }
+
+    /// See [`embed_labels`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn encode_labels(&self, ids: &[i32], per_label: usize) -> Result<Vec<f32>> {
+        embed_labels(&self.model, &self.config, ids, per_label).await
     }
 
     /// See [`embed_ids`].

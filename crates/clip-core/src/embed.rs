@@ -2,8 +2,10 @@
 
 use crate::config::{ClipConfig, TextConfig};
 use crate::device::read;
-use crate::error::Result;
+use crate::error::{ClipError, Result};
+use crate::eval::label_embeddings;
 use crate::model::{Clip, TextBatch, image_count, pixel_batch};
+use crate::preprocess::Preprocess;
 
 /// Inputs in one pass of a tower: enough to keep it busy, few enough for a tab's memory.
 pub(crate) const CHUNK: usize = 64;
@@ -21,7 +23,35 @@ pub async fn embed_pixels(model: &Clip, config: &ClipConfig, pixels: &[f32]) -> 
     let each = pixels.len() / image_count(pixels, &config.vision)?;
     let mut out = Vec::new();
     for chunk in pixels.chunks(CHUNK * each) {
-        out.extend(read(model.encode_image(pixel_batch(chunk, &config.vision, &device)?)?).await?);
+        out.extend(read(model.encode_image(pixel_batch(chunk.to_vec(), &config.vision, &device)?)?).await?);
+    }
+    Ok(out)
+}
+
+/// Embeds images that are resized and cropped, normalising a chunk at a time: four bytes a value are held for no more.
+///
+/// # Shapes
+/// - squares: `[count, 3, size, size]`, as [`Preprocess::square`] makes them
+/// - output: `[count, embed_dim]`, rows of length one
+///
+/// # Errors
+/// `empty-batch`, `shape-mismatch` for a transform of another size than the model's, `missing-tower`, `device-failed`.
+pub async fn embed_squares(
+    model: &Clip,
+    config: &ClipConfig,
+    preprocess: &Preprocess,
+    squares: &[u8],
+) -> Result<Vec<f32>> {
+    model.image_tower()?;
+    if squares.is_empty() {
+        return Err(ClipError::EmptyBatch { what: "image".into() });
+    }
+    let device = model.device();
+    let each = 3 * preprocess.size * preprocess.size;
+    let mut out = Vec::new();
+    for chunk in squares.chunks(CHUNK * each) {
+        let pixels = pixel_batch(preprocess.normalize(chunk), &config.vision, &device)?;
+        out.extend(read(model.encode_image(pixels)?).await?);
     }
     Ok(out)
 }
@@ -40,6 +70,26 @@ pub async fn embed_ids(model: &Clip, config: &TextConfig, ids: &[i32]) -> Result
     for chunk in ids.chunks(CHUNK * config.context_length) {
         let batch = TextBatch::new(chunk, chunk.len() / config.context_length, config)?;
         out.extend(read(model.encode_text(&batch)?).await?);
+    }
+    Ok(out)
+}
+
+/// Embeds the captions of labels and averages those of each label ([`label_embeddings`]), some labels at a time.
+///
+/// # Shapes
+/// - ids: `[labels * per_label, context_length]`, those of a label together
+/// - output: `[labels, embed_dim]`, rows of length one
+///
+/// # Errors
+/// Those of [`embed_ids`]; `shape-mismatch` where `per_label` does not divide the captions.
+pub async fn embed_labels(model: &Clip, config: &ClipConfig, ids: &[i32], per_label: usize) -> Result<Vec<f32>> {
+    if ids.is_empty() || per_label == 0 {
+        return Err(ClipError::EmptyBatch { what: "label".into() });
+    }
+    let mut out = Vec::new();
+    for labels in ids.chunks(CHUNK * per_label * config.text.context_length) {
+        let captions = embed_ids(model, &config.text, labels).await?;
+        out.extend(label_embeddings(&captions, per_label, config.embed_dim)?);
     }
     Ok(out)
 }

@@ -17,6 +17,10 @@ impl ImageBatch {
         Self { preprocess, squares: Vec::new() }
     }
 
+    pub(crate) fn squares(&self) -> &[u8] {
+        &self.squares
+    }
+
     fn push(&mut self, image: &RgbImage) -> JsResult<()> {
         js(Preprocess::check(image))?;
         self.squares.extend(self.preprocess.square(image));

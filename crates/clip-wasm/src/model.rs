@@ -2,7 +2,7 @@
 
 use clip_core::bundle::Bundle;
 use clip_core::checkpoint::Adapter;
-use clip_core::eval::{label_embeddings, probabilities};
+use clip_core::eval::probabilities;
 use clip_core::export::NamedFile;
 use wasm_bindgen::prelude::*;
 
@@ -89,6 +89,12 @@ impl ClipModel {
         js(self.bundle.encode_pixels(&pixels).await)
     }
 
+    /// A batch to `[images, embed_dim]`, rows of length one.
+    #[wasm_bindgen(js_name = encodeImages)]
+    pub async fn encode_images(&self, batch: &ImageBatch) -> JsResult<Vec<f32>> {
+        js(self.bundle.encode_squares(batch.squares()).await)
+    }
+
     /// `[texts, context_length]` to `[texts, embed_dim]`, rows of length one.
     #[wasm_bindgen(js_name = encodeIds)]
     pub async fn encode_ids(&self, ids: Vec<i32>) -> JsResult<Vec<f32>> {
@@ -112,10 +118,10 @@ impl ClipModel {
         js(probabilities(&logits, texts, self.bundle.config.objective))
     }
 
-    /// One embedding a label from `per_label` embeddings each, `[labels, embed_dim]`.
-    #[wasm_bindgen(js_name = labelEmbeddings)]
-    pub fn label_embeddings(&self, prompts: Vec<f32>, per_label: usize) -> JsResult<Vec<f32>> {
-        js(label_embeddings(&prompts, per_label, self.bundle.config.embed_dim))
+    /// `[labels * per_label, context_length]` to one embedding a label, `[labels, embed_dim]`.
+    #[wasm_bindgen(js_name = encodeLabels)]
+    pub async fn encode_labels(&self, ids: Vec<i32>, per_label: usize) -> JsResult<Vec<f32>> {
+        js(self.bundle.encode_labels(&ids, per_label).await)
     }
 
     /// Safetensors in the layout `hf` or `open_clip`, with configuration and tokenizer in its metadata.

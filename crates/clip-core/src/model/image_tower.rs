@@ -142,9 +142,9 @@ fn select_tokens(x: Tensor<3>, kept: impl Iterator<Item = impl Iterator<Item = u
 ///
 /// # Errors
 /// `empty-batch`; `shape-mismatch` for values that are no whole number of images.
-pub fn pixel_batch(values: &[f32], config: &VisionConfig, device: &Device) -> Result<Tensor<4>> {
-    let (count, size) = (image_count(values, config)?, config.image_size());
-    Ok(Tensor::from_data(TensorData::new(values.to_vec(), [count, 3, size, size]), device))
+pub fn pixel_batch(values: Vec<f32>, config: &VisionConfig, device: &Device) -> Result<Tensor<4>> {
+    let (count, size) = (image_count(&values, config)?, config.image_size());
+    Ok(Tensor::from_data(TensorData::new(values, [count, 3, size, size]), device))
 }
 
 /// Images in `[images, 3, size, size]`.

@@ -24,7 +24,7 @@ pub(crate) async fn loss_and_gradients(
 ) -> Result<Vec<(String, Vec<f32>)>> {
     let trainer = Trainer::new(config.init(seed, &device.clone().autodiff()));
     let texts = TextBatch::new(ids, image_count(pixels, &config.vision)?, &config.text)?;
-    let images = pixel_batch(pixels, &config.vision, &trainer.device())?;
+    let images = pixel_batch(pixels.to_vec(), &config.vision, &trainer.device())?;
     let (loss, gradients) = trainer.gradients(&(images, texts), &LossOptions::default()).await?;
     let file = save_gradients(trainer.model(), config, &gradients, Layout::OpenClip).await?;
     let header = Header::parse(&file, file.len() as u64)?;

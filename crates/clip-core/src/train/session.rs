@@ -314,7 +314,7 @@ impl TrainingSession {
     }
 
     fn batch(&self, pixels: &[f32], ids: &[i32]) -> Result<(Tensor<4>, TextBatch)> {
-        let images = pixel_batch(pixels, &self.config.vision, &self.device)?;
+        let images = pixel_batch(pixels.to_vec(), &self.config.vision, &self.device)?;
         let texts = ids.len().div_ceil(self.config.text.context_length);
         Ok((images, TextBatch::new(ids, texts, &self.config.text)?))
     }
