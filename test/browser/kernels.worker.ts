@@ -2,7 +2,7 @@
 
 import { openDevice } from "../../dist/workers/runtime/device.js";
 import { loadWasm } from "../../dist/workers/runtime/wasm.js";
-import { WASM_ADDRESSES } from "../../dist/workers/runtime/wasm-addresses.js";
+import { WASM_URLS } from "../../dist/workers/runtime/wasm-urls.js";
 import { pretendHardware } from "./hardware";
 
 if (self.name === "hardware") pretendHardware();
@@ -13,7 +13,7 @@ GPUDevice.prototype.createShaderModule = function (descriptor) {
   waits ||= descriptor.code.includes("row_sum") && descriptor.code.includes("workgroupBarrier");
   return create.call(this, descriptor);
 };
-const load = (kind: "cpu" | "webgpu") => loadWasm("train", kind, { wasm: async (module) => WASM_ADDRESSES[module] });
+const load = (kind: "cpu" | "webgpu") => loadWasm("train", kind, { wasm: async (module) => WASM_URLS[module] });
 const { core, device } = await openDevice("webgpu", load);
 const kernels = await core.wasm.checkKernels(device).then(
   () => "agree",

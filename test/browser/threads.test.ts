@@ -2,7 +2,7 @@
 
 import { ClipTrainer } from "clipwright";
 import { expect, test } from "vitest";
-import { spawned } from "../../dist/workers/protocol/spawned.js";
+import { spawnedWorker } from "../../dist/workers/protocol/spawned-worker.js";
 import { answerOf, colourPairs, tinyConfig } from "../support";
 
 test("an isolated page computes with a thread a core, and says so", async () => {
@@ -25,7 +25,9 @@ test.each(["threads", "forbidden", "single"])("the CPU's kernels agree with plai
 });
 
 test("a page is told where a thread is lost, though the worker waits for it", async () => {
-  const worker = spawned(new Worker(new URL("./threads.worker.ts", import.meta.url), { type: "module", name: "lost" }));
+  const worker = spawnedWorker(
+    new Worker(new URL("./threads.worker.ts", import.meta.url), { type: "module", name: "lost" }),
+  );
   expect(await new Promise((resolve) => worker.onLost(resolve))).toBe("the worker was ended");
   worker.terminate();
 });

@@ -3,23 +3,23 @@
  * "single" one, and where a thread is "lost".
  */
 
-import { sharingLife } from "../../dist/workers/protocol/life.js";
+import { forwardLiveness } from "../../dist/workers/protocol/liveness.js";
 import { openDevice } from "../../dist/workers/runtime/device.js";
 import { loadWasm } from "../../dist/workers/runtime/wasm.js";
-import { WASM_ADDRESSES } from "../../dist/workers/runtime/wasm-addresses.js";
+import { WASM_URLS } from "../../dist/workers/runtime/wasm-urls.js";
 
 const thread = () => new Worker(new URL("../../dist/workers/entries/thread.js", import.meta.url), { type: "module" });
 const threads: Worker[] = [];
 const start = {
   threads: thread,
   lost: () => {
-    const worker = sharingLife(thread());
+    const worker = forwardLiveness(thread());
     threads.push(worker);
     return worker;
   },
   forbidden: () => new Worker(new URL("./there-is-none.js", import.meta.url), { type: "module" }),
 }[self.name];
-const assets = { wasm: async (module: keyof typeof WASM_ADDRESSES) => WASM_ADDRESSES[module] };
+const assets = { wasm: async (module: keyof typeof WASM_URLS) => WASM_URLS[module] };
 const { core, device, info } = await openDevice("cpu", (kind) =>
   loadWasm("train", kind, { ...assets, ...(start && { thread: start }) }),
 );

@@ -3,7 +3,7 @@
 import { readFile } from "node:fs/promises";
 import { expect, test } from "vitest";
 // not part of the API: a model beside it would only take time
-import { ForeignTokenizer } from "../../dist/workers/loading/foreign-tokenizer.js";
+import { ForeignTokenizer } from "../../dist/workers/loading/tokenizer/foreign-tokenizer.js";
 import { text } from "../support";
 
 const MUTATIONS = 1_000;

@@ -2,7 +2,7 @@
 
 import { expect, test } from "vitest";
 // not part of the API: what the cache and messages call a file
-import { identity } from "../../dist/workers/loading/sources/identity.js";
+import { withoutCredentials } from "../../dist/workers/loading/sources/credentials.js";
 
 test.each([
   ["https://x/m/", "https://x/m/"],
@@ -25,5 +25,5 @@ test.each([
   // a name in another spelling, and one that is none
   ["https://x/m?%74oken=a&%=b", "https://x/m?%=b"],
 ])("%s", (address, expected) => {
-  expect(identity(address)).toBe(expected);
+  expect(withoutCredentials(address)).toBe(expected);
 });

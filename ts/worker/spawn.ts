@@ -1,7 +1,7 @@
 /** Starts the worker in a browser. */
 
-import { type Spawned, spawned } from "../../workers/protocol/spawned.js";
+import { type SpawnedWorker, spawnedWorker } from "../../workers/protocol/spawned-worker.js";
 
-export async function spawn(): Promise<Spawned> {
-  return spawned(new Worker(new URL("../../workers/entries/clip.js", import.meta.url), { type: "module" }));
+export async function spawn(): Promise<SpawnedWorker> {
+  return spawnedWorker(new Worker(new URL("../../workers/entries/clip.js", import.meta.url), { type: "module" }));
 }

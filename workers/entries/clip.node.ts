@@ -5,12 +5,13 @@ import { expose } from "comlink";
 import nodeEndpoint from "comlink/dist/esm/node-adapter.mjs";
 import { readMerges } from "../loading/merges.js";
 import { FolderSource } from "../loading/sources/folder.node.js";
-import { spawned, WORKER_OPTIONS } from "../protocol/spawned.node.js";
+import { spawnedWorker, WORKER_OPTIONS } from "../protocol/spawned-worker.node.js";
 import { registerTransferHandlers } from "../protocol/transfer.js";
-import { WASM_ADDRESSES } from "../runtime/wasm-addresses.js";
+import { readPackaged } from "../runtime/packaged-file.node.js";
+import { WASM_URLS } from "../runtime/wasm-urls.js";
 import { ClipService } from "../service/service.js";
-import { makeFolder, openCacheFolder, openPlace } from "../storage/folder.node.js";
-import { readAsset, readPath } from "../storage/read-path.node.js";
+import { makeFolder, openCacheFolder, resolvePath } from "../storage/folder.node.js";
+import { readPath } from "../storage/read-file.node.js";
 
 registerTransferHandlers();
 
@@ -18,15 +19,15 @@ if (!parentPort) throw new Error("clip.node.js runs in a worker thread");
 
 expose(
   new ClipService({
-    wasm: (module) => readAsset(WASM_ADDRESSES[module]),
-    tokenizers: () => readAsset(new URL("../wasm/tokenizers_bg.wasm", import.meta.url)),
-    merges: async () => readMerges(await readAsset(new URL("../../../assets/clip-merges.txt.gz", import.meta.url))),
-    store: openCacheFolder,
-    folder: makeFolder,
-    place: openPlace,
+    wasm: (module) => readPackaged(WASM_URLS[module]),
+    tokenizers: () => readPackaged(new URL("../wasm/tokenizers_bg.wasm", import.meta.url)),
+    merges: async () => readMerges(await readPackaged(new URL("../../../assets/clip-merges.txt.gz", import.meta.url))),
+    cacheFolder: openCacheFolder,
+    makeFolder,
+    resolvePath,
     disk: { source: FolderSource.open, folder: FolderSource.find },
     readPath,
-    loader: () => spawned(new Worker(new URL("./loader.node.js", import.meta.url), WORKER_OPTIONS)),
+    imageLoader: () => spawnedWorker(new Worker(new URL("./loader.node.js", import.meta.url), WORKER_OPTIONS)),
   }),
   nodeEndpoint(parentPort),
 );

@@ -4,12 +4,13 @@ import { parentPort } from "node:worker_threads";
 import { expose } from "comlink";
 import nodeEndpoint from "comlink/dist/esm/node-adapter.mjs";
 import { registerTransferHandlers } from "../protocol/transfer.js";
-import { WASM_ADDRESSES } from "../runtime/wasm-addresses.js";
+import { readPackaged } from "../runtime/packaged-file.node.js";
+import { WASM_URLS } from "../runtime/wasm-urls.js";
 import { ImageLoader } from "../service/image-loader.js";
-import { readAsset, readPath } from "../storage/read-path.node.js";
+import { readPath } from "../storage/read-file.node.js";
 
 registerTransferHandlers();
 
 if (!parentPort) throw new Error("loader.node.js runs in a worker thread");
 
-expose(new ImageLoader({ wasm: (module) => readAsset(WASM_ADDRESSES[module]), readPath }), nodeEndpoint(parentPort));
+expose(new ImageLoader({ wasm: (module) => readPackaged(WASM_URLS[module]), readPath }), nodeEndpoint(parentPort));

@@ -1,10 +1,10 @@
 /** Entry of one thread of the core: a worker that computes what rayon gives it, in memory that is not its own. */
 
-import { holdLifeLock } from "../protocol/life.js";
+import { holdLivenessLock } from "../protocol/liveness.js";
 import { READY, type ThreadStart } from "../runtime/threads.js";
 import { THREADED_GLUE } from "../runtime/wasm.js";
 
-const held = holdLifeLock((name) => self.postMessage(name));
+const held = holdLivenessLock((name) => self.postMessage(name));
 
 self.addEventListener(
   "message",

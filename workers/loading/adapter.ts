@@ -3,16 +3,16 @@
 import { ClipError } from "../protocol/error.js";
 import type { AdapterFile } from "../protocol/load.js";
 import type { ClipModel } from "../runtime/wasm.js";
+import { findModel, isAdapter } from "./sources/find-model.js";
 import { readAll, type Source } from "./sources/source.js";
 import { checkWeights, TELLING_BYTES } from "./sources/text.js";
-import { isAdapter, oneModel } from "./sources/within.js";
 
 const WEIGHTS: AdapterFile = "adapter_model.safetensors";
 const CONFIG: AdapterFile = "adapter_config.json";
 
 /** Adds an adapter; the model is what it was where that is refused. */
 export async function mergeAdapter(model: ClipModel, place: Source): Promise<void> {
-  const source = await oneModel(place, isAdapter);
+  const source = await findModel(place, isAdapter);
   const config = await source.text(CONFIG);
   const weights = await source.open(source.only ?? WEIGHTS);
   if (config === undefined || !weights) {

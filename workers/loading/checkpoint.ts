@@ -2,12 +2,12 @@
 
 import { ClipError } from "../protocol/error.js";
 import type { LoadRequest, OwnTransform } from "../protocol/load.js";
-import type { Assets } from "../runtime/assets.js";
 import type { ClipModel, Device, EncodingWasm, Headers, Opening } from "../runtime/wasm.js";
-import { ForeignTokenizer, isClipTokenizer } from "./foreign-tokenizer.js";
+import type { LoadingPlatform } from "./platform.js";
+import { findModel, isWeights } from "./sources/find-model.js";
 import { type ReadContext, readAll, type Source, type SourceFile } from "./sources/source.js";
 import { checkWeights } from "./sources/text.js";
-import { isWeights, oneModel } from "./sources/within.js";
+import { ForeignTokenizer, isClipTokenizer } from "./tokenizer/foreign-tokenizer.js";
 
 /** Bytes read for a header before its length is known; most are smaller. */
 const HEADER_GUESS = 1 << 16;
@@ -272,11 +272,11 @@ export async function openModel(
   place: Source,
   request: OpenRequest,
   context: ReadContext,
-  assets: Assets,
+  platform: LoadingPlatform,
 ): Promise<OpenedModel> {
   // asked for at once, where asking takes time
   const [source] = await Promise.all([
-    oneModel(place, isWeights, context.warn),
+    findModel(place, isWeights, context.warn),
     place.only ?? place.text("config.json"),
   ]);
   const headers = new wasm.Headers();
@@ -286,11 +286,11 @@ export async function openModel(
   const foreign = isForeign ? side.tokenizer : undefined;
   const opening = openSideFiles(wasm, headers, side, foreign !== undefined, request, device);
   try {
-    if (foreign === undefined && opening.wantsPublishedMerges) opening.setMerges(await assets.merges());
+    if (foreign === undefined && opening.wantsPublishedMerges) opening.setMerges(await platform.merges());
     const tokenizer =
       foreign === undefined
         ? undefined
-        : await ForeignTokenizer.open({ ...side, tokenizer: foreign }, opening, wasm.cleanText, assets.tokenizers);
+        : await ForeignTokenizer.open({ ...side, tokenizer: foreign }, opening, wasm.cleanText, platform.tokenizers);
     await pour(opening, files, context);
     return { model: opening.finish(), tokenizer };
   } catch (error) {

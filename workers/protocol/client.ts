@@ -2,19 +2,19 @@
 
 import { type Remote, releaseProxy, wrap } from "comlink";
 import { ClipError, toClipError } from "./error.js";
-import type { Spawned } from "./spawned.js";
+import type { SpawnedWorker } from "./spawned-worker.js";
 import { registerTransferHandlers } from "./transfer.js";
 
 registerTransferHandlers();
 
 /** Calls that settle even when the worker dies or is disposed of in the middle of them. */
 export class WorkerClient<Api> {
-  readonly #spawned: Spawned;
+  readonly #spawned: SpawnedWorker;
   readonly #api: Remote<Api>;
   readonly #pending = new Set<(error: ClipError) => void>();
   #closed: ClipError | undefined;
 
-  constructor(spawned: Spawned) {
+  constructor(spawned: SpawnedWorker) {
     this.#spawned = spawned;
     this.#api = wrap<Api>(spawned.endpoint);
     spawned.onLost((reason) =>

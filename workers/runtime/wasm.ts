@@ -9,7 +9,7 @@ import { relaxedSimd } from "wasm-feature-detect";
 import type { Work } from "../protocol/load.js";
 import type * as encodeGlue from "../wasm/encode-cpu.js";
 import type * as trainGlue from "../wasm/train-cpu.js";
-import { ownFile } from "./own-file.js";
+import { loadPackaged } from "./packaged-file.js";
 import { startThreads, threadCount } from "./threads.js";
 
 export type { ClipModel, Device, Headers, ImageBatch, Opening } from "../wasm/encode-cpu.js";
@@ -28,7 +28,7 @@ export type WasmFor<W extends Work> = W extends "train" ? TrainingWasm : Encodin
 export type WasmModule = `${Work}-${"cpu" | "cpu-relaxed" | "cpu-threads" | "webgpu"}`;
 
 /** Bytes or address of a module. */
-export type WasmSource = BufferSource | URL;
+export type WasmBinary = BufferSource | URL;
 
 /** An instance, its memory, and how many threads compute in it. */
 export interface Core<W extends Work = Work> {
@@ -43,16 +43,16 @@ export function trains(core: Core): core is Core & { wasm: TrainingWasm } {
 }
 
 /** What the platform must bring along for it. */
-export interface WasmAssets {
+export interface RuntimePlatform {
   /** Where a module lies. */
-  wasm(module: WasmModule): Promise<WasmSource>;
+  wasm(module: WasmModule): Promise<WasmBinary>;
   /** A worker that runs `entries/thread.ts`, where there may be threads. */
   thread?(): Worker;
 }
 
 /** What the modules' glue has in common. */
 type Glue = EncodingWasm & {
-  default(options: { module_or_path: WasmSource | WebAssembly.Module }): Promise<{ memory: WebAssembly.Memory }>;
+  default(options: { module_or_path: WasmBinary | WebAssembly.Module }): Promise<{ memory: WebAssembly.Memory }>;
 };
 
 type ThreadedGlue = Glue & { Threads: { fill(count: number): void } };
@@ -77,11 +77,11 @@ const instances = new Map<WasmModule, Promise<Core>>();
 /** Has a module's glue instantiate it. */
 export function instantiate<T>(
   module: string,
-  module_or_path: WasmSource,
-  init: (options: { module_or_path: WasmSource }) => Promise<T>,
+  module_or_path: WasmBinary,
+  init: (options: { module_or_path: WasmBinary }) => Promise<T>,
 ): Promise<T> {
   const place = module_or_path instanceof URL ? ` at ${module_or_path}` : "";
-  return ownFile(`module ${module}${place}`, () => init({ module_or_path }));
+  return loadPackaged(`module ${module}${place}`, () => init({ module_or_path }));
 }
 
 /** What `make` makes, once per worker. */
@@ -91,11 +91,11 @@ function once(module: WasmModule, make: () => Promise<Core>): Promise<Core> {
   return instance;
 }
 
-const single = (module: keyof typeof GLUE, assets: WasmAssets): Promise<Core> =>
+const single = (module: keyof typeof GLUE, platform: RuntimePlatform): Promise<Core> =>
   once(module, async () => {
     try {
-      const [wasm, module_or_path]: [Glue, WasmSource] = await ownFile(`module ${module}`, () =>
-        Promise.all([GLUE[module](), assets.wasm(module)]),
+      const [wasm, module_or_path]: [Glue, WasmBinary] = await loadPackaged(`module ${module}`, () =>
+        Promise.all([GLUE[module](), platform.wasm(module)]),
       );
       const { memory } = await instantiate(module, module_or_path, wasm.default);
       return { wasm, memory, threads: 1 };
@@ -106,9 +106,9 @@ const single = (module: keyof typeof GLUE, assets: WasmAssets): Promise<Core> =>
     }
   });
 
-const threaded = (work: Work, assets: WasmAssets, start: () => Worker): Promise<Core> =>
+const threaded = (work: Work, platform: RuntimePlatform, start: () => Worker): Promise<Core> =>
   once(`${work}-cpu-threads`, async () => {
-    const source = await assets.wasm(`${work}-cpu-threads`);
+    const source = await platform.wasm(`${work}-cpu-threads`);
     const [wasm, module]: [ThreadedGlue, WebAssembly.Module] = await Promise.all([
       THREADED_GLUE[work](),
       source instanceof URL ? WebAssembly.compileStreaming(fetch(source)) : WebAssembly.compile(source),
@@ -117,17 +117,21 @@ const threaded = (work: Work, assets: WasmAssets, start: () => Worker): Promise<
     return { wasm, memory, threads: await startThreads(start, wasm.Threads, { work, module, memory }) };
   });
 
-async function load(work: Work, device: "cpu" | "webgpu", assets: WasmAssets): Promise<Core> {
-  if (device === "webgpu") return single(`${work}-webgpu`, assets);
-  if (!(await relaxedSimd())) return single(`${work}-cpu`, assets);
+async function load(work: Work, device: "cpu" | "webgpu", platform: RuntimePlatform): Promise<Core> {
+  if (device === "webgpu") return single(`${work}-webgpu`, platform);
+  if (!(await relaxedSimd())) return single(`${work}-cpu`, platform);
   // a page whose policy forbids the threads' workers computes all the same
-  if (assets.thread && threadCount() > 1)
-    return threaded(work, assets, assets.thread).catch(() => single(`${work}-cpu-relaxed`, assets));
-  return single(`${work}-cpu-relaxed`, assets);
+  if (platform.thread && threadCount() > 1)
+    return threaded(work, platform, platform.thread).catch(() => single(`${work}-cpu-relaxed`, platform));
+  return single(`${work}-cpu-relaxed`, platform);
 }
 
 /** Instantiates the module that does some work on a device, once per worker. */
-export function loadWasm<W extends Work>(work: W, device: "cpu" | "webgpu", assets: WasmAssets): Promise<Core<W>> {
+export function loadWasm<W extends Work>(
+  work: W,
+  device: "cpu" | "webgpu",
+  platform: RuntimePlatform,
+): Promise<Core<W>> {
   // a module has what its name says
-  return load(work, device, assets) as Promise<Core<W>>;
+  return load(work, device, platform) as Promise<Core<W>>;
 }

@@ -4,7 +4,7 @@ import { transfer } from "comlink";
 import { readImage } from "../loading/images.js";
 import type { NamedImage } from "../protocol/encode.js";
 import { about, ClipError, toClipError } from "../protocol/error.js";
-import { type Augmenter, loadWasm, type WasmAssets } from "../runtime/wasm.js";
+import { type Augmenter, loadWasm, type RuntimePlatform } from "../runtime/wasm.js";
 
 /** An image that is read, decoded and cut anew each time that it is asked for. */
 export type HeldImage = NamedImage;
@@ -18,27 +18,27 @@ export interface ImageLoaderApi {
 }
 
 /** What the platform must bring along. */
-export interface LoaderAssets extends Pick<WasmAssets, "wasm"> {
+export interface LoaderPlatform extends Pick<RuntimePlatform, "wasm"> {
   readPath?(path: string): Promise<Uint8Array>;
 }
 
 /** The loader of one run. */
 export class ImageLoader implements ImageLoaderApi {
-  readonly #assets: LoaderAssets;
+  readonly #platform: LoaderPlatform;
   readonly #images: HeldImage[] = [];
 
-  constructor(assets: LoaderAssets) {
-    this.#assets = assets;
+  constructor(platform: LoaderPlatform) {
+    this.#platform = platform;
   }
 
   async push(images: HeldImage[]): Promise<void> {
     // the module is there before it is needed
-    await loadWasm("train", "cpu", this.#assets);
+    await loadWasm("train", "cpu", this.#platform);
     this.#images.push(...images);
   }
 
   async squares(augmenterJson: string, epoch: number, images: Uint32Array): Promise<Uint8Array> {
-    const { wasm } = await loadWasm("train", "cpu", this.#assets);
+    const { wasm } = await loadWasm("train", "cpu", this.#platform);
     const augmenter = new wasm.Augmenter(augmenterJson);
     let all = new Uint8Array();
     for (const [i, index] of images.entries()) {
@@ -54,7 +54,7 @@ export class ImageLoader implements ImageLoaderApi {
     const { name, image } = this.#images[index] ?? { name: `image ${index}`, image: undefined };
     try {
       if (!image) throw new ClipError("unexpected", "expected one that was sent, got another");
-      const ready = await readImage(image, this.#assets.readPath);
+      const ready = await readImage(image, this.#platform.readPath);
       if ("encoded" in ready) return augmenter.ofEncoded(ready.encoded, epoch, index);
       return augmenter.ofRaw(ready.width, ready.height, ready.data, epoch, index);
     } catch (error) {

@@ -3,10 +3,10 @@
 import { transfer } from "comlink";
 import { mergeAdapter } from "../loading/adapter.js";
 import { openModel } from "../loading/checkpoint.js";
-import type { ForeignTokenizer } from "../loading/foreign-tokenizer.js";
 import { type ReadyImage, readImage } from "../loading/images.js";
 import { openCache, withSource } from "../loading/sources/open.js";
 import type { ReadContext } from "../loading/sources/source.js";
+import type { ForeignTokenizer } from "../loading/tokenizer/foreign-tokenizer.js";
 import type { ClipWorkerApi, ExportedFile, MemoryInfo } from "../protocol/api.js";
 import type { CheckpointLayout } from "../protocol/config.js";
 import type { EncodedImages, Logits, Matrix, NamedImage, TextMatrix } from "../protocol/encode.js";
@@ -32,7 +32,6 @@ import type {
   StepEvent,
   WirePair,
 } from "../protocol/train.js";
-import type { Assets } from "../runtime/assets.js";
 import { openDevice } from "../runtime/device.js";
 import {
   type ClipModel,
@@ -45,13 +44,14 @@ import {
   type WasmFor,
 } from "../runtime/wasm.js";
 import { keepState, takeState, writeState } from "../storage/states.js";
+import type { Platform } from "./platform.js";
 import { Throttle } from "./throttle.js";
 import { Training } from "./training.js";
 import { unseenWarning } from "./unseen-warning.js";
 
 /** One model, and what is done with it. */
 export class ClipService implements ClipWorkerApi {
-  readonly #assets: Assets;
+  readonly #platform: Platform;
   #core: Core | undefined;
   #device: Device | undefined;
   #deviceInfo: DeviceInfo = { kind: "cpu", reason: "no model yet" };
@@ -66,8 +66,8 @@ export class ClipService implements ClipWorkerApi {
   #last: Promise<unknown> = Promise.resolve();
   #panic: ClipError | undefined;
 
-  constructor(assets: Assets) {
-    this.#assets = assets;
+  constructor(platform: Platform) {
+    this.#platform = platform;
   }
 
   /** Runs a call after all before it. A panic leaves the core's memory in an unknown state: no call after it. */
@@ -91,7 +91,7 @@ export class ClipService implements ClipWorkerApi {
   #queueInCore<T>(call: (core: Core) => Promise<T> | T): Promise<T> {
     return this.#queue(async () => {
       // without threads: what needs no device has no use for them
-      this.#core ??= await loadWasm("encode", "cpu", { wasm: this.#assets.wasm });
+      this.#core ??= await loadWasm("encode", "cpu", { wasm: this.#platform.wasm });
       return call(this.#core);
     });
   }
@@ -103,7 +103,7 @@ export class ClipService implements ClipWorkerApi {
     call: (wasm: WasmFor<W>, device: Device) => Promise<T> | T,
   ): Promise<T> {
     return this.#queue(async () => {
-      const { core, device, info } = await openDevice(choice, (kind) => loadWasm(work, kind, this.#assets));
+      const { core, device, info } = await openDevice(choice, (kind) => loadWasm(work, kind, this.#platform));
       this.#core = core;
       this.#device = device;
       this.#deviceInfo = info;
@@ -175,14 +175,14 @@ export class ClipService implements ClipWorkerApi {
     return this.#queueOnDevice(request.work, request.device, async (wasm, device) => {
       const limit = request.maxTensorBytes ?? this.#deviceInfo.maxTensorBytes;
       const options = { ...request, ...(limit !== undefined && { maxTensorBytes: limit }) };
-      const { result, warnings } = await withSource(request, wasm, this.#assets, context, (source) =>
-        openModel(wasm, device, source, options, context, this.#assets),
+      const { result, warnings } = await withSource(request, wasm, this.#platform, context, (source) =>
+        openModel(wasm, device, source, options, context, this.#platform),
       );
       const { model, tokenizer } = result;
       this.#warnings.push(...warnings);
       if (request.adapter) {
         const place = { ...request, source: request.adapter };
-        const merged = await withSource(place, wasm, this.#assets, context, (source) => mergeAdapter(model, source));
+        const merged = await withSource(place, wasm, this.#platform, context, (source) => mergeAdapter(model, source));
         this.#warnings.push(...merged.warnings);
       }
       if (this.#deviceInfo.kind === "webgpu") {
@@ -203,16 +203,16 @@ export class ClipService implements ClipWorkerApi {
   }
 
   cachedModels(): Promise<CachedModel[]> {
-    return this.#queueInCore(async ({ wasm }) => (await openCache(wasm, this.#assets))?.list() ?? []);
+    return this.#queueInCore(async ({ wasm }) => (await openCache(wasm, this.#platform))?.list() ?? []);
   }
 
   deleteCached(url?: string): Promise<number> {
-    return this.#queueInCore(async ({ wasm }) => (await openCache(wasm, this.#assets))?.delete(url) ?? 0);
+    return this.#queueInCore(async ({ wasm }) => (await openCache(wasm, this.#platform))?.delete(url) ?? 0);
   }
 
   create(request: CreateRequest): Promise<ModelInfo> {
     return this.#queueOnDevice("train", request.device, async (wasm, device) => {
-      const tokenizer = new wasm.Tokenizer(request.merges ?? (await this.#assets.merges()), request.reference);
+      const tokenizer = new wasm.Tokenizer(request.merges ?? (await this.#platform.merges()), request.reference);
       this.#training = new Training(wasm, wasm.Trainer.create(request.config, tokenizer, request.seed, device));
       this.#configJson = request.config;
       this.#warnings.push(...this.#needTrainer().warnings);
@@ -245,7 +245,7 @@ export class ClipService implements ClipWorkerApi {
 
   /** What became of images; those still to be fetched are fetched together, while other calls are answered. */
   #fetch(images: NamedImage[]): Promise<PromiseSettledResult<ReadyImage>[]> {
-    return Promise.allSettled(images.map(({ image }) => readImage(image, this.#assets.readPath)));
+    return Promise.allSettled(images.map(({ image }) => readImage(image, this.#platform.readPath)));
   }
 
   /** Decodes images into a batch in the module; one that cannot be read is an error, or is added to `bad`. */
@@ -331,7 +331,7 @@ export class ClipService implements ClipWorkerApi {
 
   fitProbe(features: Matrix, classes: Uint32Array, classCount: number, c: number): Promise<Matrix> {
     return this.#queueInCore(async (core) => {
-      const { wasm } = trains(core) ? core : await loadWasm("train", "cpu", { wasm: this.#assets.wasm });
+      const { wasm } = trains(core) ? core : await loadWasm("train", "cpu", { wasm: this.#platform.wasm });
       const [, dim] = features.shape;
       const probe = wasm.LinearProbe.fit(features.data, dim, classes, classCount, c);
       const { weights } = probe;
@@ -402,7 +402,7 @@ export class ClipService implements ClipWorkerApi {
   }
 
   async pushPairs(handle: PairsHandle, pairs: WirePair[], options: PushOptions): Promise<SkippedPair[]> {
-    const images = await Promise.allSettled(pairs.map(({ image }) => readImage(image, this.#assets.readPath)));
+    const images = await Promise.allSettled(pairs.map(({ image }) => readImage(image, this.#platform.readPath)));
     const fetched = images.map((image, i) => ({ pair: pairs[i] as WirePair, image }));
     return this.#queue(() => this.#needTraining().push(handle, fetched, options));
   }
@@ -412,7 +412,7 @@ export class ClipService implements ClipWorkerApi {
   }
 
   openRunPairs(settings: FitSettings | undefined): Promise<PairsHandle> {
-    return this.#queue(() => this.#needTraining().openRun(settings, () => this.#assets.loader()));
+    return this.#queue(() => this.#needTraining().openRun(settings, () => this.#platform.imageLoader()));
   }
 
   startFit(handle: PairsHandle, settings: FitSettings | undefined): Promise<void> {
@@ -431,13 +431,13 @@ export class ClipService implements ClipWorkerApi {
     return this.#queue(async () => {
       const bytes = await this.#needTrainer().saveState();
       if (path === undefined) return transfer(bytes, [bytes.buffer]);
-      await writeState(this.#assets, path, bytes);
+      await writeState(this.#platform, path, bytes);
       return undefined;
     });
   }
 
   keepState(folder: string, keep: number): Promise<void> {
-    return this.#queue(async () => keepState(this.#assets, folder, await this.#needTrainer().saveState(), keep));
+    return this.#queue(async () => keepState(this.#platform, folder, await this.#needTrainer().saveState(), keep));
   }
 
   saveAdapter(): Promise<Adapter> {
@@ -453,7 +453,7 @@ export class ClipService implements ClipWorkerApi {
     return this.#queueOnDevice("train", choice, async (wasm, device) => {
       const take = (bytes: Uint8Array) => wasm.Trainer.fromState(bytes, this.#deviceInfo.maxTensorBytes, device);
       if (typeof state === "string") {
-        const { taken, damaged } = await takeState(this.#assets, state, take);
+        const { taken, damaged } = await takeState(this.#platform, state, take);
         if (damaged > 0) this.#warnings.push(`${damaged} newer states in ${state} were damaged and passed over`);
         this.#training = new Training(wasm, taken);
       } else {

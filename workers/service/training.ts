@@ -4,7 +4,7 @@ import type { ReadyImage } from "../loading/images.js";
 import { WorkerClient } from "../protocol/client.js";
 import { ClipError, inItem, toClipError } from "../protocol/error.js";
 import { excerpt } from "../protocol/excerpt.js";
-import type { Spawned } from "../protocol/spawned.js";
+import type { SpawnedWorker } from "../protocol/spawned-worker.js";
 import type {
   Evaluation,
   FitSettings,
@@ -79,7 +79,7 @@ export class Training {
   }
 
   /** For the pairs of a run, or without settings of the one that was stopped. */
-  openRun(settings: FitSettings | undefined, startLoader: () => Spawned): PairsHandle {
+  openRun(settings: FitSettings | undefined, startLoader: () => SpawnedWorker): PairsHandle {
     const pairs = settings
       ? this.#withSettings(settings, (checked) => this.trainer.runPairs(checked))
       : this.trainer.interruptedPairs();

@@ -4,8 +4,8 @@ import { mkdir, open, readdir, readFile, rename, rm, stat, utimes, writeFile } f
 import { homedir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { setTimeout } from "node:timers/promises";
-import { readPieces } from "../loading/sources/folder.node.js";
-import type { Appender, Place, Store } from "./store.js";
+import type { FileAppender, Folder, ResolvedPath } from "./folder.js";
+import { readPieces } from "./read-file.node.js";
 
 /** Milliseconds between a lock holder's signs of life, after which it counts as dead, and between looks at it. */
 const BEAT = 1_000;
@@ -15,26 +15,26 @@ const POLL = 200;
 const isMissing = (error: unknown) => (error as NodeJS.ErrnoException).code === "ENOENT";
 
 /** The cache's directory, or nothing where none can be made (a read-only file system). */
-export async function openCacheFolder(): Promise<Store | undefined> {
+export async function openCacheFolder(): Promise<Folder | undefined> {
   const base = process.env.XDG_CACHE_HOME || join(homedir(), ".cache");
   const folder = join(base, "clipwright", "models");
   return makeFolder(folder).catch(() => undefined);
 }
 
 /** A directory, made where it is not there. */
-export async function makeFolder(path: string): Promise<Store> {
+export async function makeFolder(path: string): Promise<Folder> {
   await mkdir(path, { recursive: true });
-  return new FolderStore(path);
+  return new DiskFolder(path);
 }
 
 /** Where a path leads. */
-export async function openPlace(path: string): Promise<Place> {
+export async function resolvePath(path: string): Promise<ResolvedPath> {
   const found = await stat(path).catch(() => undefined);
-  if (found?.isDirectory()) return { store: new FolderStore(path) };
-  return { store: new FolderStore(dirname(path)), file: basename(path) };
+  if (found?.isDirectory()) return { store: new DiskFolder(path) };
+  return { store: new DiskFolder(dirname(path)), file: basename(path) };
 }
 
-class FolderStore implements Store {
+class DiskFolder implements Folder {
   readonly #folder: string;
 
   constructor(folder: string) {
@@ -58,7 +58,7 @@ class FolderStore implements Store {
     return readPieces(this.#path(name), begin, end);
   }
 
-  async append(name: string): Promise<Appender> {
+  async append(name: string): Promise<FileAppender> {
     const handle = await open(this.#path(name), "a");
     let { size } = await handle.stat();
     return {

@@ -1,7 +1,7 @@
 /** Folders in a browser: the origin's private file system. */
 
 import { ClipError } from "../protocol/error.js";
-import type { Appender, Place, Store } from "./store.js";
+import type { FileAppender, Folder, ResolvedPath } from "./folder.js";
 
 /** The cache's. */
 const CACHE = "clipwright";
@@ -15,7 +15,7 @@ interface MovableHandle extends FileSystemFileHandle {
 const isMissing = (error: unknown) => (error as Error).name === "NotFoundError";
 
 /** The cache's folder, or nothing where the browser has none (an insecure page, a private window). */
-export async function openCacheFolder(): Promise<Store | undefined> {
+export async function openCacheFolder(): Promise<Folder | undefined> {
   return makeFolder(CACHE).catch(() => undefined);
 }
 
@@ -28,21 +28,21 @@ async function folderAt(names: readonly string[], create: boolean): Promise<File
 }
 
 /** A folder, made where it is not there. */
-export async function makeFolder(path: string): Promise<Store> {
-  return new OpfsStore(await folderAt(parts(path), true));
+export async function makeFolder(path: string): Promise<Folder> {
+  return new OpfsFolder(await folderAt(parts(path), true));
 }
 
 /** Where a path leads. */
-export async function openPlace(path: string): Promise<Place> {
+export async function resolvePath(path: string): Promise<ResolvedPath> {
   const names = parts(path);
   const file = names.pop() ?? "";
   const parent = await folderAt(names, false);
-  if (file === "") return { store: new OpfsStore(parent) };
+  if (file === "") return { store: new OpfsFolder(parent) };
   const folder = await parent.getDirectoryHandle(file).catch(() => undefined);
-  return folder ? { store: new OpfsStore(folder) } : { store: new OpfsStore(parent), file };
+  return folder ? { store: new OpfsFolder(folder) } : { store: new OpfsFolder(parent), file };
 }
 
-class OpfsStore implements Store {
+class OpfsFolder implements Folder {
   readonly #folder: FileSystemDirectoryHandle;
 
   constructor(folder: FileSystemDirectoryHandle) {
@@ -71,7 +71,7 @@ class OpfsStore implements Store {
     }
   }
 
-  async append(name: string): Promise<Appender> {
+  async append(name: string): Promise<FileAppender> {
     const handle = await this.#folder.getFileHandle(name, { create: true });
     const access = await handle.createSyncAccessHandle();
     let size = access.getSize();

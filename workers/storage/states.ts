@@ -2,21 +2,20 @@
 
 import { ClipError, toClipError } from "../protocol/error.js";
 import { excerpt } from "../protocol/excerpt.js";
-import type { Assets } from "../runtime/assets.js";
-import { isFull, type Store } from "./store.js";
+import { type Folder, isDiskFull, type StoragePlatform } from "./folder.js";
 
 const STATE = /^(\d{6,})\.clip$/;
 const fileOf = (number: number) => `${String(number).padStart(6, "0")}.clip`;
 
 function unwritable(path: string, error: unknown): ClipError {
-  const reason = isFull(error) ? "a disk, or this page's share of it, that is full" : toClipError(error).message;
+  const reason = isDiskFull(error) ? "a disk, or this page's share of it, that is full" : toClipError(error).message;
   return new ClipError("target-unwritable", `expected to write ${excerpt(path)}, got: ${excerpt(reason)}`, {
     cause: error,
   });
 }
 
 /** A draft takes the place of what was there when its last byte is on the disk. */
-async function write(store: Store, name: string, bytes: Uint8Array): Promise<void> {
+async function write(store: Folder, name: string, bytes: Uint8Array): Promise<void> {
   const draft = `${name}.part`;
   try {
     // what a worker left that was killed
@@ -35,7 +34,7 @@ async function write(store: Store, name: string, bytes: Uint8Array): Promise<voi
 }
 
 /** Numbers of the states in a folder, oldest first. */
-async function numbers(store: Store): Promise<number[]> {
+async function numbers(store: Folder): Promise<number[]> {
   const names = await store.list();
   return names
     .flatMap((name) => STATE.exec(name)?.[1] ?? [])
@@ -43,7 +42,7 @@ async function numbers(store: Store): Promise<number[]> {
     .sort((a, b) => a - b);
 }
 
-async function readFile(store: Store, name: string): Promise<Uint8Array> {
+async function readFile(store: Folder, name: string): Promise<Uint8Array> {
   const size = await store.size(name).catch((error) => {
     throw new ClipError("source-unreadable", `expected a file ${excerpt(name)}, got: ${toClipError(error).message}`);
   });
@@ -58,9 +57,9 @@ async function readFile(store: Store, name: string): Promise<Uint8Array> {
 }
 
 /** Writes a state to a file. */
-export async function writeState(assets: Assets, path: string, bytes: Uint8Array): Promise<void> {
+export async function writeState(platform: StoragePlatform, path: string, bytes: Uint8Array): Promise<void> {
   try {
-    const { store, file } = await assets.place(path);
+    const { store, file } = await platform.resolvePath(path);
     if (file === undefined) throw new Error("a folder");
     await write(store, file, bytes);
   } catch (error) {
@@ -69,9 +68,14 @@ export async function writeState(assets: Assets, path: string, bytes: Uint8Array
 }
 
 /** Adds a state to a folder, made where it is not there, and removes all but the last `keep`. */
-export async function keepState(assets: Assets, folder: string, bytes: Uint8Array, keep: number): Promise<void> {
+export async function keepState(
+  platform: StoragePlatform,
+  folder: string,
+  bytes: Uint8Array,
+  keep: number,
+): Promise<void> {
   try {
-    const store = await assets.folder(folder);
+    const store = await platform.makeFolder(folder);
     const kept = await numbers(store);
     const next = (kept.at(-1) ?? 0) + 1;
     for (let written = false; !written; ) {
@@ -80,7 +84,7 @@ export async function keepState(assets: Assets, folder: string, bytes: Uint8Arra
         written = true;
       } catch (error) {
         // an older one gives way, the newest never
-        if (!isFull(error) || kept.length < 2) throw error;
+        if (!isDiskFull(error) || kept.length < 2) throw error;
         await store.remove(fileOf(kept.shift() as number));
       }
     }
@@ -96,11 +100,11 @@ export async function keepState(assets: Assets, folder: string, bytes: Uint8Arra
  * @throws ClipError `source-unreadable` where there is none, and what `take` throws of the newest
  */
 export async function takeState<T>(
-  assets: Assets,
+  platform: StoragePlatform,
   path: string,
   take: (bytes: Uint8Array) => Promise<T> | T,
 ): Promise<{ taken: T; damaged: number }> {
-  const { store, file } = await assets.place(path).catch((error) => {
+  const { store, file } = await platform.resolvePath(path).catch((error) => {
     throw new ClipError(
       "source-unreadable",
       `expected a state at ${excerpt(path)}, got: ${excerpt(toClipError(error).message)}`,

@@ -12,9 +12,9 @@ import type { Towers } from "../../protocol/config.js";
 import { ClipError } from "../../protocol/error.js";
 import type { CachedModel } from "../../protocol/load.js";
 import type { EncodingWasm } from "../../runtime/wasm.js";
-import { isFull, type Store } from "../../storage/store.js";
+import { type Folder, isDiskFull } from "../../storage/folder.js";
+import { withoutCredentials } from "../sources/credentials.js";
 import type { HttpSource, RemoteFile } from "../sources/http.js";
-import { identity } from "../sources/identity.js";
 import type { ReadContext } from "../sources/source.js";
 
 /** Bytes of a file that are kept. */
@@ -50,16 +50,16 @@ export class CacheClosed extends Error {}
 /** What a failure of the store means; others are handed on. */
 export function closed(error: unknown): CacheClosed | undefined {
   if (error instanceof ClipError || (error as Error).name === "AbortError") return undefined;
-  const reason = isFull(error) ? "the disk, or this page's share of it, is full" : (error as Error).message;
+  const reason = isDiskFull(error) ? "the disk, or this page's share of it, is full" : (error as Error).message;
   return new CacheClosed(reason, { cause: error });
 }
 
 /** All that is kept. */
 export class ModelCache {
-  readonly #store: Store;
+  readonly #store: Folder;
   readonly #wasm: EncodingWasm;
 
-  constructor(store: Store, wasm: EncodingWasm) {
+  constructor(store: Folder, wasm: EncodingWasm) {
     this.#store = store;
     this.#wasm = wasm;
   }
@@ -262,7 +262,7 @@ export class ModelCache {
 
   /** Forgets the models of an address, and what of it is on its way, or everything; returns how many models there were. */
   async delete(address?: string): Promise<number> {
-    const base = address === undefined ? undefined : identity(address);
+    const base = address === undefined ? undefined : withoutCredentials(address);
     const [folder = "", query] = base?.split("?") ?? [];
     const gone = (await this.#manifests()).filter(({ manifest }) => base === undefined || manifest.base === base);
     for (const { name } of gone) await this.#store.remove(name);

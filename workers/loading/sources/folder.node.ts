@@ -1,13 +1,12 @@
 /** A folder or a file on disk, in Node. */
 
-import { open, readdir, readFile, stat } from "node:fs/promises";
+import { readdir, readFile, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { ClipError } from "../../protocol/error.js";
 import { excerpt } from "../../protocol/excerpt.js";
+import { readPieces } from "../../storage/read-file.node.js";
 import type { Source, SourceFile } from "./source.js";
 import { readText } from "./text.js";
-
-const PIECE = 8 << 20;
 
 /** How deep a model is looked for: the Hub's cache has it under `snapshots/<commit>`. */
 const DEPTH = 3;
@@ -82,27 +81,5 @@ export class FolderSource implements Source {
       throw error;
     });
     return found && { name, size: found.size, stream: (begin, end) => readPieces(path, begin, end) };
-  }
-}
-
-/** Bytes of a file on disk. */
-export async function* readPieces(
-  path: string,
-  begin: number,
-  end: number,
-): AsyncGenerator<Uint8Array, void, undefined> {
-  if (begin >= end) return;
-  const handle = await open(path);
-  try {
-    const buffer = new Uint8Array(Math.min(PIECE, end - begin));
-    for (let at = begin; at < end; ) {
-      const { bytesRead } = await handle.read(buffer, 0, Math.min(buffer.length, end - at), at);
-      if (bytesRead === 0)
-        throw new ClipError("source-unreadable", `${excerpt(path)}: expected ${end} bytes, got ${at}`);
-      at += bytesRead;
-      yield buffer.subarray(0, bytesRead);
-    }
-  } finally {
-    await handle.close();
   }
 }

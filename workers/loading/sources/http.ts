@@ -3,7 +3,7 @@
 import { ClipError } from "../../protocol/error.js";
 import { excerpt } from "../../protocol/excerpt.js";
 import type { WireSource } from "../../protocol/load.js";
-import { identityQuery } from "./identity.js";
+import { queryWithoutCredentials } from "./credentials.js";
 import type { ReadContext, Source, SourceFile } from "./source.js";
 import { readText } from "./text.js";
 
@@ -70,7 +70,7 @@ export class HttpSource implements Source {
 
   /** Address of one of its files, as messages and the cache know it: without what of the query only permits. */
   url(name: string): string {
-    return new URL(name, this.#base).href + identityQuery(this.#query);
+    return new URL(name, this.#base).href + queryWithoutCredentials(this.#query);
   }
 
   async #fetch(url: string, headers: Record<string, string> = {}): Promise<Response> {

@@ -19,7 +19,7 @@ function keyOf(part: string): string {
  * A query without what only permits: the same file has the same name in the cache when its signature is another, and neither the
  * cache nor a message holds a secret.
  */
-export function identityQuery(query: string): string {
+export function queryWithoutCredentials(query: string): string {
   const parts = query.replace(/^\?/, "").split("&").filter(Boolean);
   const isAzure = parts.some((part) => keyOf(part) === "sig");
   const kept = parts.filter((part) => !PERMISSION.test(keyOf(part)) && !(isAzure && AZURE.test(keyOf(part))));
@@ -27,8 +27,8 @@ export function identityQuery(query: string): string {
 }
 
 /** An address without what only permits, and without a fragment. */
-export function identity(address: string): string {
+export function withoutCredentials(address: string): string {
   const [rest = ""] = address.split("#", 1);
   const at = rest.indexOf("?");
-  return at < 0 ? rest : rest.slice(0, at) + identityQuery(rest.slice(at));
+  return at < 0 ? rest : rest.slice(0, at) + queryWithoutCredentials(rest.slice(at));
 }

@@ -3,7 +3,7 @@
 import { ClipError } from "../protocol/error.js";
 
 /** What `read` makes of a file of the package. Where a bundler or a server has mislaid it, the message names it. */
-export async function ownFile<T>(name: string, read: () => Promise<T>): Promise<T> {
+export async function loadPackaged<T>(name: string, read: () => Promise<T>): Promise<T> {
   try {
     return await read();
   } catch (error) {

@@ -2,12 +2,12 @@
 
 import type { Worker } from "node:worker_threads";
 import nodeEndpoint from "comlink/dist/esm/node-adapter.mjs";
-import type { Spawned } from "./spawned.js";
+import type { SpawnedWorker } from "./spawned-worker.js";
 
 /** Its options: the process's own may be for its entry alone, such as --input-type. */
 export const WORKER_OPTIONS = { execArgv: [] };
 
-export function spawned(worker: Worker): Spawned {
+export function spawnedWorker(worker: Worker): SpawnedWorker {
   return {
     endpoint: nodeEndpoint(worker),
     onLost(report) {

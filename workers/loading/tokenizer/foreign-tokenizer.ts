@@ -1,9 +1,9 @@
 /** Tokenizers that are not CLIP's own byte-pair encoding (SentencePiece, Gemma), by Hugging Face's library. */
 
-import type { ExportedFile } from "../protocol/api.js";
-import { ClipError } from "../protocol/error.js";
-import { instantiate, type WasmSource } from "../runtime/wasm.js";
-import type { FileTokenizer } from "../wasm/tokenizers.js";
+import type { ExportedFile } from "../../protocol/api.js";
+import { ClipError } from "../../protocol/error.js";
+import { type FileTokenizer, loadTokenizersWasm } from "../../runtime/tokenizers-wasm.js";
+import type { WasmBinary } from "../../runtime/wasm.js";
 
 /** What `CLIPTokenizer` does to a text before it looks for byte pairs, whatever its `tokenizer.json` says. */
 const CLIPS_OWN = {
@@ -286,11 +286,9 @@ export class ForeignTokenizer {
     files: ForeignFiles,
     says: OpenClipSays,
     cleanText: CleanText,
-    module: () => Promise<WasmSource>,
+    module: () => Promise<WasmBinary>,
   ): Promise<ForeignTokenizer> {
-    // most models do without: the library is only fetched for those that need it
-    const { default: init, FileTokenizer } = await import("../wasm/tokenizers.js");
-    await instantiate("tokenizers", await module(), init);
+    const { FileTokenizer } = await loadTokenizersWasm(await module());
     const { cleaning, tokenizerOverrides } = says;
     try {
       const tokenizer = new FileTokenizer(files.tokenizer);

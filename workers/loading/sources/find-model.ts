@@ -2,7 +2,7 @@
 
 import { ClipError } from "../../protocol/error.js";
 import type { AdapterFile } from "../../protocol/load.js";
-import { FileListSource } from "./blobs.js";
+import { FileListSource } from "./file-list.js";
 import type { Source, SourceFile } from "./source.js";
 import { parseJson } from "./text.js";
 
@@ -24,7 +24,7 @@ const folderOf = (path: string) => path.slice(0, Math.max(0, path.lastIndexOf("/
 const nameOf = (path: string) => path.slice(path.lastIndexOf("/") + 1);
 
 /** A folder in a source. */
-class Within implements Source {
+class SubfolderSource implements Source {
   readonly label: string;
   readonly #source: Source;
   readonly #folder: string;
@@ -81,7 +81,7 @@ function folderOfModules(text: string): string {
   return path;
 }
 
-const within = (source: Source, folder: string) => (folder === "" ? source : new Within(source, folder));
+const within = (source: Source, folder: string) => (folder === "" ? source : new SubfolderSource(source, folder));
 
 function naming(folders: readonly string[]): string {
   const more = folders.length > MOST_NAMED ? ` and ${folders.length - MOST_NAMED} more` : "";
@@ -94,7 +94,7 @@ function naming(folders: readonly string[]): string {
  *
  * @throws ClipError `invalid-source` naming the folders where there are several
  */
-export async function oneModel(
+export async function findModel(
   source: Source,
   isWanted: (name: string) => boolean,
   warn?: (warning: string) => void,

@@ -3,7 +3,7 @@
 import type { WasmModule } from "./wasm.js";
 
 /** The file of each module. */
-export const WASM_ADDRESSES: Record<WasmModule, URL> = {
+export const WASM_URLS: Record<WasmModule, URL> = {
   "encode-cpu": new URL("../wasm/encode-cpu_bg.wasm", import.meta.url),
   "encode-cpu-relaxed": new URL("../wasm/encode-cpu-relaxed_bg.wasm", import.meta.url),
   "encode-cpu-threads": new URL("../wasm/encode-cpu-threads_bg.wasm", import.meta.url),

@@ -1,16 +1,16 @@
 /** A worker that runs, in a browser. */
 
 import type { Endpoint } from "comlink";
-import { isLifeLock } from "./life.js";
+import { isLivenessLock } from "./liveness.js";
 
 /** How to talk to a worker, how to hear that it died, how to end it. */
-export interface Spawned {
+export interface SpawnedWorker {
   endpoint: Endpoint;
   onLost(report: (reason: string) => void): void;
   terminate(): void;
 }
 
-export function spawned(worker: Worker): Spawned {
+export function spawnedWorker(worker: Worker): SpawnedWorker {
   return {
     endpoint: worker,
     onLost(report) {
@@ -18,7 +18,7 @@ export function spawned(worker: Worker): Spawned {
       worker.addEventListener("messageerror", () => report("a message could not be read"));
       worker.addEventListener("message", ({ data }) => {
         // the lock that it holds for as long as it lives: nothing else tells that it was killed
-        if (isLifeLock(data)) navigator.locks.request(data, () => report("the worker was ended"));
+        if (isLivenessLock(data)) navigator.locks.request(data, () => report("the worker was ended"));
       });
     },
     terminate: () => worker.terminate(),

@@ -3,10 +3,10 @@
 const PREFIX = "clipwright worker ";
 
 /** Whether a message is the name of a worker's lock. */
-export const isLifeLock = (data: unknown): data is string => typeof data === "string" && data.startsWith(PREFIX);
+export const isLivenessLock = (data: unknown): data is string => typeof data === "string" && data.startsWith(PREFIX);
 
 /** Takes the lock of this worker and tells its name, where there are locks; resolves when that is done. */
-export function holdLifeLock(tell: (name: string) => void): Promise<void> {
+export function holdLivenessLock(tell: (name: string) => void): Promise<void> {
   const locks = navigator.locks as LockManager | undefined;
   if (!locks) return Promise.resolve();
   const name = `${PREFIX}${crypto.getRandomValues(new Uint32Array(4)).join("-")}`;
@@ -20,7 +20,7 @@ export function holdLifeLock(tell: (name: string) => void): Promise<void> {
 }
 
 /** A worker's worker, whose end is this worker's: the page is told of its lock, too. */
-export function sharingLife(worker: Worker): Worker {
-  worker.addEventListener("message", ({ data }) => isLifeLock(data) && self.postMessage(data));
+export function forwardLiveness(worker: Worker): Worker {
+  worker.addEventListener("message", ({ data }) => isLivenessLock(data) && self.postMessage(data));
   return worker;
 }
