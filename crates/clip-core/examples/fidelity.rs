@@ -8,9 +8,10 @@ use std::fs;
 use std::io::Read;
 use std::path::Path;
 
-use clip_core::bundle::{Bundle, Files, Opening};
+use clip_core::bundle::Bundle;
 use clip_core::checkpoint::{Header, LoadOptions};
 use clip_core::device::{Device, cpu};
+use clip_core::model_loader::{ModelLoader, SideFiles};
 use clip_core::preprocess::TransformFiles;
 use clip_core::preprocess::decode;
 use safetensors::tensor::{Dtype, TensorView, serialize_to_file};
@@ -31,17 +32,17 @@ fn open(folder: &Path, device: &Device) -> Bundle {
     let header = Header::parse(&weights, weights.len() as u64).unwrap();
     let preprocess = read("preprocessor_config.json");
     let transform = TransformFiles { preprocess: preprocess.as_deref(), ..TransformFiles::default() };
-    let files = Files { config: Some(&config), transform, ..Files::default() };
+    let files = SideFiles { config: Some(&config), transform, ..SideFiles::default() };
     // WebGPU's default limit, which a large token table is above
-    let options = LoadOptions { most_tensor_bytes: Some(128 << 20), ..LoadOptions::default() };
-    let mut opening = Opening::new(&[header], &files, options, device).unwrap();
-    if opening.wants_published_merges() {
+    let options = LoadOptions { max_tensor_bytes: Some(128 << 20), ..LoadOptions::default() };
+    let mut loader = ModelLoader::new(&[header], &files, options, device).unwrap();
+    if loader.wants_published_merges() {
         let mut merges = String::new();
         flate2::read::GzDecoder::new(MERGES).read_to_string(&mut merges).unwrap();
-        opening.set_merges(&merges).unwrap();
+        loader.set_merges(&merges).unwrap();
     }
-    opening.loading.push_from(&weights).unwrap();
-    opening.finish().unwrap().0
+    loader.weights.push_from(&weights).unwrap();
+    loader.finish().unwrap().0
 }
 
 async fn device(name: Option<&str>) -> Device {

@@ -22,6 +22,7 @@ pub mod export;
 #[cfg(feature = "train")]
 pub mod loss;
 pub mod model;
+pub mod model_loader;
 pub mod preprocess;
 pub mod self_test;
 pub mod tokenizer;

@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
-use clip_core::bundle::{Files, Opening};
 use clip_core::checkpoint::{Header, LoadOptions, Precision, metadata};
 use clip_core::digest;
 use clip_core::model::Towers;
+use clip_core::model_loader::{ModelLoader, SideFiles};
 use clip_core::preprocess::TransformFiles;
 use clip_core::tokenizer::{Reference, TokenizerFiles};
 use wasm_bindgen::prelude::*;
@@ -46,12 +46,12 @@ impl Headers {
 }
 
 /// The small files of a checkpoint, as text.
-#[wasm_bindgen]
+#[wasm_bindgen(js_name = SideFiles)]
 #[derive(Default)]
-pub struct SideFiles(HashMap<String, String>);
+pub struct JsSideFiles(HashMap<String, String>);
 
-#[wasm_bindgen]
-impl SideFiles {
+#[wasm_bindgen(js_class = SideFiles)]
+impl JsSideFiles {
     /// None yet.
     #[wasm_bindgen(constructor)]
     pub fn new() -> Self {
@@ -64,10 +64,10 @@ impl SideFiles {
     }
 }
 
-impl SideFiles {
-    fn files(&self) -> Files<'_> {
+impl JsSideFiles {
+    fn files(&self) -> SideFiles<'_> {
         let text = |name: &str| self.0.get(name).map(String::as_str);
-        Files {
+        SideFiles {
             config: text("config"),
             transform: TransformFiles { processor: text("processor"), preprocess: text("preprocess") },
             tokenizer: TokenizerFiles {
@@ -85,32 +85,37 @@ impl SideFiles {
 
 /// A checkpoint whose weights are being pushed.
 #[wasm_bindgen(js_name = Opening)]
-pub struct JsOpening(Opening);
+pub struct JsModelLoader(ModelLoader);
 
 #[wasm_bindgen(js_class = Opening)]
-impl JsOpening {
+impl JsModelLoader {
     /// Checks everything but the weights.
     pub fn open(
         headers: Headers,
-        files: &SideFiles,
+        files: &JsSideFiles,
         reference: Option<String>,
         towers: &str,
         dtype: &str,
-        most_tensor_bytes: Option<f64>,
+        max_tensor_bytes: Option<f64>,
         device: &Device,
     ) -> JsResult<Self> {
         let reference = js(reference.as_deref().map(Reference::from_name).transpose())?;
         let options = LoadOptions {
             towers: js(Towers::from_name(towers))?,
             precision: js(Precision::from_name(dtype))?,
-            most_tensor_bytes: most_tensor_bytes.map(|bytes| bytes as u64),
+            max_tensor_bytes: max_tensor_bytes.map(|bytes| bytes as u64),
         };
-        Ok(Self(js(Opening::new(&headers.0, &Files { reference, ..files.files() }, options, &device.0))?))
+        Ok(Self(js(ModelLoader::new(&headers.0, &SideFiles { reference, ..files.files() }, options, &device.0))?))
     }
 
     /// What must be pushed, in this order: file, first byte and the one after the last, for each.
     pub fn parts(&self) -> Vec<f64> {
-        self.0.loading.parts().iter().flat_map(|part| [part.file as f64, part.begin as f64, part.end as f64]).collect()
+        self.0
+            .weights
+            .byte_ranges()
+            .iter()
+            .flat_map(|range| [range.file as f64, range.begin as f64, range.end as f64])
+            .collect()
     }
 
     /// Whether the published vocabulary is missing.
@@ -139,7 +144,7 @@ impl JsOpening {
 
     /// The next bytes.
     pub fn push(&mut self, bytes: &[u8]) -> JsResult<()> {
-        js(self.0.loading.push(bytes))
+        js(self.0.weights.push(bytes))
     }
 
     /// The model.

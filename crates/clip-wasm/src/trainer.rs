@@ -237,8 +237,8 @@ impl Trainer {
 
     /// Takes up what `saveState` wrote.
     #[wasm_bindgen(js_name = fromState)]
-    pub fn from_state(bytes: &[u8], most_tensor_bytes: Option<f64>, device: &Device) -> JsResult<Self> {
-        js(TrainingSession::from_state(bytes, most_tensor_bytes.map(|bytes| bytes as u64), &device.0)).map(Self)
+    pub fn from_state(bytes: &[u8], max_tensor_bytes: Option<f64>, device: &Device) -> JsResult<Self> {
+        js(TrainingSession::from_state(bytes, max_tensor_bytes.map(|bytes| bytes as u64), &device.0)).map(Self)
     }
 
     /// Goes on with the run that was stopped, over the same pairs, which it takes over; returns its number of steps.

@@ -7,12 +7,12 @@ use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 
 use super::layout::{Layout, Naming};
-use super::save::{Named, write};
+use super::save::{NamedTensor, write};
 use crate::config::ClipConfig;
 use crate::error::Result;
 use crate::model::Clip;
 
-/// As [`save`](super::save), with each parameter's gradient in its place; parameters without one are left out.
+/// As [`save`](super::save), with each parameter's gradient in its mapping; parameters without one are left out.
 ///
 /// # Errors
 /// As there.
@@ -30,7 +30,7 @@ pub async fn save_gradients(
 
 struct Collector<'a> {
     path: Vec<String>,
-    tensors: Vec<Named>,
+    tensors: Vec<NamedTensor>,
     gradients: &'a GradientsParams,
 }
 
@@ -45,7 +45,7 @@ impl ModuleVisitor for Collector<'_> {
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         if let Some(value) = self.gradients.get::<D>(param.id) {
-            self.tensors.push(Named::new(&self.path, value));
+            self.tensors.push(NamedTensor::new(&self.path, value));
         }
     }
 }

@@ -16,13 +16,13 @@ pub enum Layout {
 
 /// Where a parameter of ours lives in a checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct KeyMapping {
     /// One key, or several whose rows follow one another, with the share of the rows that each has.
     pub(crate) keys: Vec<(String, usize)>,
     /// Whether the checkpoint holds the transpose of ours.
     pub(crate) transposed: bool,
     /// How many sides of 1 the checkpoint puts before ours; -1 for a scalar where we have `[1]`.
-    pub(crate) extra_sides: i8,
+    pub(crate) leading_ones: i8,
 }
 
 /// (ours, Hugging Face, OpenCLIP). `ᵀ` after a name: the checkpoint holds the transpose; `·` before a name: with a side of
@@ -205,8 +205,8 @@ impl<'a> Naming<'a> {
         self.layout == Layout::OpenClip
     }
 
-    /// Place of one of our parameters.
-    pub(crate) fn place(&self, path: &str) -> Place {
+    /// KeyMapping of one of our parameters.
+    pub(crate) fn mapping(&self, path: &str) -> KeyMapping {
         match path.split_once('.') {
             Some(("visual", rest)) => {
                 // the name of the architecture's variant is a step of the path
@@ -217,23 +217,33 @@ impl<'a> Naming<'a> {
                     VisionConfig::Resnet(_) => (RESNET, "", ""),
                     VisionConfig::Mci(_) => (MCI, "", ""),
                 };
-                self.tower_place(rest, top, [hf, open_clip], "")
+                self.tower_mapping(rest, top, [hf, open_clip], "")
             }
             Some(("text", rest)) => {
                 // tables that were cut are one in the checkpoint
                 let rest = if rest.starts_with("token_embedding.rest.") { "token_embedding.weight" } else { rest };
                 let top = if self.config.text.projection_bias { SIGLIP_TEXT } else { TEXT };
-                self.tower_place(rest, top, ["text_model.encoder.layers", "transformer.resblocks"], self.text_prefix)
+                self.tower_mapping(rest, top, ["text_model.encoder.layers", "transformer.resblocks"], self.text_prefix)
             }
             _ => {
                 // [1] in SiglipModel, [] elsewhere
                 let scalar = self.layout == Layout::OpenClip || self.config.objective == Objective::Softmax;
-                Place { keys: vec![(path.into(), 1)], transposed: false, extra_sides: if scalar { -1 } else { 0 } }
+                KeyMapping {
+                    keys: vec![(path.into(), 1)],
+                    transposed: false,
+                    leading_ones: if scalar { -1 } else { 0 },
+                }
             }
         }
     }
 
-    fn tower_place(&self, path: &str, top: &[Row], [hf_blocks, open_clip_blocks]: [&str; 2], prefix: &str) -> Place {
+    fn tower_mapping(
+        &self,
+        path: &str,
+        top: &[Row],
+        [hf_blocks, open_clip_blocks]: [&str; 2],
+        prefix: &str,
+    ) -> KeyMapping {
         let hf = self.layout == Layout::Hf;
         if let Some((block, name)) = path.strip_prefix("transformer.resblocks.").and_then(|p| p.split_once('.')) {
             let row = BLOCK.iter().find(|row| row.0 == name);
@@ -241,12 +251,12 @@ impl<'a> Naming<'a> {
             let (ours, hf_name, timm) = *row.unwrap_or(&BLOCK[0]);
             let in_timm = open_clip_blocks.contains("trunk");
             let named = if hf { hf_name } else { timm };
-            let place = expand(named);
+            let mapping = expand(named);
             if hf || in_timm {
                 let blocks = if hf { hf_blocks } else { open_clip_blocks };
-                return place.prefixed(&format!("{blocks}.{block}."));
+                return mapping.prefixed(&format!("{blocks}.{block}."));
             }
-            return Place { keys: vec![(format!("{prefix}{open_clip_blocks}.{block}.{ours}"), 1)], ..place };
+            return KeyMapping { keys: vec![(format!("{prefix}{open_clip_blocks}.{block}.{ours}"), 1)], ..mapping };
         }
         // a row whose name ends with a dot, or is empty, stands for all that start so
         let of_row = |row: &Row| -> Option<String> {
@@ -272,7 +282,7 @@ pub(crate) fn is_buffer(name: &str) -> bool {
         || ["input_resolution", "context_length", "vocab_size"].contains(&name)
 }
 
-impl Place {
+impl KeyMapping {
     fn prefixed(mut self, prefix: &str) -> Self {
         for (key, _) in &mut self.keys {
             key.insert_str(0, prefix);
@@ -288,7 +298,7 @@ impl Place {
         }
         let parts: usize = self.keys.iter().map(|(_, share)| share).sum();
         expected[0] = expected[0] / parts * self.keys[index].1;
-        match usize::try_from(self.extra_sides) {
+        match usize::try_from(self.leading_ones) {
             Ok(sides) => expected.splice(0..0, vec![1; sides]).for_each(drop),
             Err(_scalar) => expected.clear(),
         }
@@ -297,8 +307,8 @@ impl Place {
 }
 
 /// Reads a name of the tables.
-fn expand(name: &str) -> Place {
-    let extra_sides = name.chars().take_while(|&c| c == '·').count();
+fn expand(name: &str) -> KeyMapping {
+    let leading_ones = name.chars().take_while(|&c| c == '·').count();
     let name = name.trim_start_matches('·');
     let transposed = name.ends_with('ᵀ');
     let name = name.trim_end_matches('ᵀ');
@@ -309,7 +319,7 @@ fn expand(name: &str) -> Place {
         }
         None => vec![(name.to_owned(), 1)],
     };
-    Place { keys, transposed, extra_sides: extra_sides as i8 }
+    KeyMapping { keys, transposed, leading_ones: leading_ones as i8 }
 }
 
 #[cfg(test)]
@@ -318,9 +328,12 @@ mod tests {
 
     #[test]
     fn a_name_of_the_tables_is_read() {
-        let place = expand("a.{q,kv}.weightᵀ");
-        assert_eq!(place.keys, [("a.q.weight".into(), 1), ("a.kv.weight".into(), 2)]);
-        assert_eq!((place.expected_shape(0, &[4, 12]), place.expected_shape(1, &[4, 12])), (vec![4, 4], vec![8, 4]));
+        let mapping = expand("a.{q,kv}.weightᵀ");
+        assert_eq!(mapping.keys, [("a.q.weight".into(), 1), ("a.kv.weight".into(), 2)]);
+        assert_eq!(
+            (mapping.expected_shape(0, &[4, 12]), mapping.expected_shape(1, &[4, 12])),
+            (vec![4, 4], vec![8, 4])
+        );
         assert_eq!(expand("··latent").expected_shape(0, &[5]), [1, 1, 5]);
     }
 

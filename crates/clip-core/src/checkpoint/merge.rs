@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::header::Header;
 use super::layout::{Layout, Naming};
-use super::stored::Stored;
+use super::stored_dtype::StoredDtype;
 use crate::config::{ClipConfig, invalid};
 use crate::error::{ClipError, Result};
 use crate::model::{Clip, Towers};
@@ -78,23 +78,23 @@ impl Scale {
 }
 
 /// A matrix of the file.
-struct Matrix {
+struct LoraFactor {
     name: String,
     sides: [usize; 2],
     values: Vec<f32>,
 }
 
-impl Matrix {
+impl LoraFactor {
     fn read(name: &str, header: &Header, file: &[u8]) -> Result<Self> {
         let wrong = |expected: &str, got: String| ClipError::InvalidCheckpoint {
             message: format!("{name}: expected {expected}, got {got}"),
         };
         let Some(info) = header.tensor(name) else { return Err(ClipError::missing_tensor(name)) };
         let [rows, columns] = info.shape[..] else { return Err(wrong("a matrix", format!("{:?}", info.shape))) };
-        let stored = Stored::of(name, info)?;
+        let dtype = StoredDtype::of(name, info)?;
         let (begin, end) = header.bytes_of(info);
         let bytes = &file[begin as usize..end as usize];
-        let values: Vec<f32> = bytes.chunks_exact(stored.bytes()).map(|b| stored.value(b)).collect();
+        let values: Vec<f32> = bytes.chunks_exact(dtype.bytes()).map(|b| dtype.value(b)).collect();
         if let Some(value) = values.iter().find(|value| !value.is_finite()) {
             return Err(wrong("finite numbers", value.to_string()));
         }
@@ -185,14 +185,14 @@ impl Merge<'_> {
     /// # Shapes
     /// - output: `[in, out]`
     fn delta(&mut self, [d_in, d_out]: [usize; 2], device: &Device) -> Result<Option<Tensor<2>>> {
-        let place = self.naming.place(&self.path.join("."));
-        if !place.transposed {
+        let mapping = self.naming.mapping(&self.path.join("."));
+        if !mapping.transposed {
             return Ok(None);
         }
-        let shares: usize = place.keys.iter().map(|(_, share)| share).sum();
+        let shares: usize = mapping.keys.iter().map(|(_, share)| share).sum();
         let mut found = false;
         let mut parts = Vec::new();
-        for (key, share) in &place.keys {
+        for (key, share) in &mapping.keys {
             let module = key.strip_suffix(".weight").unwrap_or(key);
             let columns = d_out / shares * share;
             if !self.left.remove(module) {
@@ -202,7 +202,7 @@ impl Merge<'_> {
             found = true;
             let read = |factor: &str| {
                 let name = format!("base_model.model.{module}.lora_{factor}.weight");
-                Matrix::read(&name, self.header, &self.adapter.weights)
+                LoraFactor::read(&name, self.header, &self.adapter.weights)
             };
             let (a, b) = (read("A")?, read("B")?);
             let rank = a.sides[0];

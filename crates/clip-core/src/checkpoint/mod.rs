@@ -3,27 +3,31 @@
 #[cfg(feature = "train")]
 mod gradients;
 mod header;
+mod host_values;
 mod layout;
-mod loading;
 mod merge;
+mod options;
+mod plan;
 mod save;
 #[cfg(feature = "train")]
 mod save_adapter;
-mod stored;
-mod values;
+mod stored_dtype;
+mod weights_loader;
 
 #[cfg(feature = "train")]
 pub use gradients::save_gradients;
 pub use header::{Header, TensorInfo};
 pub use layout::Layout;
-pub(crate) use loading::towers_there;
-pub use loading::{LoadOptions, Loaded, Loading, Part, Precision, load};
 pub use merge::Adapter;
+pub use options::{LoadOptions, Precision};
+pub use plan::ByteRange;
+pub(crate) use plan::select_towers;
 pub use save::save;
 #[cfg(feature = "train")]
 pub(crate) use save::{serialize, sort_header};
 #[cfg(feature = "train")]
 pub use save_adapter::save_adapter;
+pub use weights_loader::{Loaded, WeightsLoader, load};
 
 /// Keys under `__metadata__` of our own files: with them one file is a whole model. PyTorch readers ignore them.
 pub mod metadata {

@@ -7,8 +7,8 @@ use burn::tensor::Tensor;
 use clip_kernels::{int8, widen};
 use safetensors::tensor::{Dtype, TensorView};
 
+use super::host_values::transpose;
 use super::layout::{Layout, Naming};
-use super::values::transpose;
 use crate::config::ClipConfig;
 use crate::device::read;
 use crate::error::{ClipError, Result};
@@ -35,13 +35,13 @@ pub async fn save(
 }
 
 /// A tensor on its way into a file.
-pub(super) struct Named {
+pub(super) struct NamedTensor {
     path: String,
     shape: Vec<usize>,
     values: Tensor<1>,
 }
 
-impl Named {
+impl NamedTensor {
     /// Under the steps of its path.
     pub(super) fn new<const D: usize>(path: &[String], value: Tensor<D>) -> Self {
         let shape = value.dims().to_vec();
@@ -52,7 +52,7 @@ impl Named {
 
 struct Collector {
     path: Vec<String>,
-    tensors: Vec<Named>,
+    tensors: Vec<NamedTensor>,
 }
 
 impl ModuleVisitor for Collector {
@@ -71,26 +71,26 @@ impl ModuleVisitor for Collector {
         }
         let value = param.base().inner();
         let value = if int8::is_quantized(&value) { widen(value) } else { value };
-        self.tensors.push(Named::new(&self.path, value));
+        self.tensors.push(NamedTensor::new(&self.path, value));
     }
 }
 
 /// A file of these, under the names of a layout.
 pub(super) async fn write(
-    tensors: Vec<Named>,
+    tensors: Vec<NamedTensor>,
     naming: &Naming<'_>,
     mut metadata: HashMap<String, String>,
 ) -> Result<Vec<u8>> {
     let mut entries: Vec<(String, Vec<usize>, Vec<u8>)> = Vec::new();
-    for Named { path, shape, values } in tensors {
+    for NamedTensor { path, shape, values } in tensors {
         let mut values = read(values).await?;
-        let place = naming.place(&path);
-        if place.transposed {
+        let mapping = naming.mapping(&path);
+        if mapping.transposed {
             values = transpose(&values, shape[0], shape[1]);
         }
         let mut rest = values.as_slice();
-        for (index, (key, _)) in place.keys.iter().enumerate() {
-            let shape = place.expected_shape(index, &shape);
+        for (index, (key, _)) in mapping.keys.iter().enumerate() {
+            let shape = mapping.expected_shape(index, &shape);
             let (part, others) = rest.split_at(shape.iter().product());
             rest = others;
             let bytes = part.iter().flat_map(|x| x.to_le_bytes());
@@ -125,7 +125,7 @@ pub(crate) fn serialize(
     Ok(bytes)
 }
 
-/// Puts the header's keys in order, in place: the same model gives the same bytes, whatever order a map had.
+/// Puts the header's keys in order, in mapping: the same model gives the same bytes, whatever order a map had.
 pub(crate) fn sort_header(bytes: &mut [u8]) {
     let length = bytes[..8].iter().rev().fold(0, |n, &b| n << 8 | usize::from(b));
     let header = &mut bytes[8..8 + length];

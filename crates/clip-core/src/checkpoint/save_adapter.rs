@@ -7,9 +7,9 @@ use burn::tensor::Tensor;
 use serde_json::json;
 
 use super::Adapter;
+use super::host_values::transpose;
 use super::layout::{Layout, Naming};
 use super::serialize;
-use super::values::transpose;
 use crate::config::ClipConfig;
 use crate::device::read;
 use crate::error::Result;
@@ -32,10 +32,10 @@ pub async fn save_adapter(model: &Clip, config: &ClipConfig, rank: usize, alpha:
         let ([d_in, _], [_, d_out]) = (a.dims(), b.dims());
         let a = transpose(&read(a.reshape([d_in * rank])).await?, d_in, rank); // [rank, in]
         let b = transpose(&read(b.reshape([rank * d_out])).await?, rank, d_out); // [out, rank]
-        let place = naming.place(&path);
-        let rows = d_out / place.keys.iter().map(|(_, share)| share).sum::<usize>();
+        let mapping = naming.mapping(&path);
+        let rows = d_out / mapping.keys.iter().map(|(_, share)| share).sum::<usize>();
         let mut b = b.as_slice();
-        for (key, share) in &place.keys {
+        for (key, share) in &mapping.keys {
             let module = key.strip_suffix(".weight").unwrap_or(key);
             targets.insert(module.rsplit('.').next().unwrap_or(module).to_owned());
             let (part, rest) = b.split_at(rows * share * rank);

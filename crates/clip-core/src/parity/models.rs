@@ -3,12 +3,13 @@
 use burn::tensor::TensorData;
 
 use super::*;
-use crate::bundle::{Bundle, Files, Opening};
-use crate::checkpoint::{Layout, LoadOptions, Loading, Precision, load, save};
+use crate::bundle::Bundle;
+use crate::checkpoint::{Layout, LoadOptions, Precision, WeightsLoader, load, save};
 use crate::config::{ClipConfig, MciConfig, VisionConfig, VitConfig};
 use crate::device::cpu;
 use crate::loss::{ContrastiveLoss, SigmoidLoss};
 use crate::model::{Clip, ImageTower, TextBatch, TextTransformer, Towers, logits};
+use crate::model_loader::{ModelLoader, SideFiles};
 
 fn config(path: &str) -> ClipConfig {
     ClipConfig::from_json(&text(&format!("models/{path}"))).unwrap()
@@ -34,14 +35,14 @@ pub(super) fn open(files: &[&str], config: &str, towers: Towers) -> crate::Resul
 fn open_with(files: &[&str], config: &str, options: LoadOptions) -> crate::Result<Bundle> {
     let bytes: Vec<Vec<u8>> = files.iter().map(|file| fixture(&format!("models/{file}"))).collect();
     let headers: Vec<Header> = bytes.iter().map(|b| Header::parse(b, b.len() as u64).unwrap()).collect();
-    let files = Files { config: Some(config), ..Files::default() };
-    let mut opening = Opening::new(&headers, &files, options, &cpu())?;
-    for part in opening.loading.parts().to_vec() {
-        for piece in bytes[part.file][part.begin as usize..part.end as usize].chunks(1_001) {
-            opening.loading.push(piece)?;
+    let files = SideFiles { config: Some(config), ..SideFiles::default() };
+    let mut loader = ModelLoader::new(&headers, &files, options, &cpu())?;
+    for range in loader.weights.byte_ranges().to_vec() {
+        for piece in bytes[range.file][range.begin as usize..range.end as usize].chunks(1_001) {
+            loader.weights.push(piece)?;
         }
     }
-    let (bundle, warnings) = opening.finish()?;
+    let (bundle, warnings) = loader.finish()?;
     assert_eq!(warnings, [""; 0]);
     Ok(bundle)
 }
@@ -277,14 +278,14 @@ fn one_tower_alone_needs_only_its_bytes() {
     }
     let header = Golden::open(&format!("models/{file}")).header;
     let bytes = |towers| -> u64 {
-        let loading = Loading::new(
+        let loader = WeightsLoader::new(
             core::slice::from_ref(&header),
             &whole.config,
             LoadOptions { towers, ..LoadOptions::default() },
             &cpu(),
         )
         .unwrap();
-        loading.parts().iter().map(|part| part.end - part.begin).sum()
+        loader.byte_ranges().iter().map(|range| range.end - range.begin).sum()
     };
     // both hold the temperature, 4 bytes
     assert_eq!(bytes(Towers::Image) + bytes(Towers::Text), bytes(Towers::Both) + 4);
@@ -351,7 +352,7 @@ fn a_table_above_the_devices_limit_is_cut_and_answers_alike() {
         let whole = open(&[&file], &json, Towers::Both).unwrap();
         let width = whole.config.text.width as u64;
         for rows in [1_023, 400, 100] {
-            let options = LoadOptions { most_tensor_bytes: Some(rows * width * 4), ..LoadOptions::default() };
+            let options = LoadOptions { max_tensor_bytes: Some(rows * width * 4), ..LoadOptions::default() };
             let cut = open_with(&[&file], &json, options).unwrap();
             let tables = 1 + cut.model.text.as_ref().unwrap().token_embedding.rest.len() as u64;
             assert_eq!(tables, 1_024u64.div_ceil(rows));
@@ -428,16 +429,16 @@ fn values_that_are_no_numbers_are_told_of() {
     let bytes = fixture("models/clip-quickgelu-p8/hf/model.safetensors");
     let header = Header::parse(&bytes, bytes.len() as u64).unwrap();
     let json = text("models/clip-quickgelu-p8/hf/config.json");
-    let files = Files { config: Some(&json), ..Files::default() };
-    let mut opening = Opening::new(&[header], &files, LoadOptions::default(), &cpu()).unwrap();
-    for part in opening.loading.parts().to_vec() {
-        let mut piece = bytes[part.begin as usize..part.end as usize].to_vec();
-        if part.name == "visual_projection.weight" {
+    let files = SideFiles { config: Some(&json), ..SideFiles::default() };
+    let mut loader = ModelLoader::new(&[header], &files, LoadOptions::default(), &cpu()).unwrap();
+    for range in loader.weights.byte_ranges().to_vec() {
+        let mut piece = bytes[range.begin as usize..range.end as usize].to_vec();
+        if range.name == "visual_projection.weight" {
             piece[4..8].copy_from_slice(&f32::NAN.to_le_bytes());
         }
-        opening.loading.push(&piece).unwrap();
+        loader.weights.push(&piece).unwrap();
     }
-    let (_, warnings) = opening.finish().unwrap();
+    let (_, warnings) = loader.finish().unwrap();
     assert!(warnings[0].starts_with("visual_projection.weight holds NaN"));
 }
 

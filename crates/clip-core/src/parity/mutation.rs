@@ -4,10 +4,10 @@ use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 
 use super::*;
-use crate::bundle::{Files, Opening};
 use crate::checkpoint::LoadOptions;
 use crate::config::ClipConfig;
 use crate::device::cpu;
+use crate::model_loader::{ModelLoader, SideFiles};
 use crate::preprocess::{Preprocess, RgbImage, TransformFiles, decode};
 use crate::tokenizer::{Reference, Tokenizer, TokenizerFiles};
 
@@ -83,10 +83,10 @@ fn headers() {
         // as long as the header says, so that what it says is what is looked at
         let claimed = Header::length(bytes).map_or(0, |length| length as u64);
         let Ok(header) = Header::parse(bytes, claimed.saturating_add(data)) else { return false };
-        let files = Files { config: Some(&config), ..Files::default() };
-        if let Ok(opening) = Opening::new(core::slice::from_ref(&header), &files, LoadOptions::default(), &cpu()) {
+        let files = SideFiles { config: Some(&config), ..SideFiles::default() };
+        if let Ok(loader) = ModelLoader::new(core::slice::from_ref(&header), &files, LoadOptions::default(), &cpu()) {
             let room = claimed + data;
-            assert!(opening.loading.parts().iter().all(|part| part.begin <= part.end && part.end <= room));
+            assert!(loader.weights.byte_ranges().iter().all(|range| range.begin <= range.end && range.end <= room));
         }
         header.names().all(|name| header.tensor(name).is_some())
     });

@@ -4,11 +4,12 @@ use safetensors::tensor::{Dtype, TensorView, serialize};
 
 use super::models::inputs;
 use super::*;
-use crate::bundle::{Bundle, Files, Opening};
+use crate::bundle::Bundle;
 use crate::checkpoint::LoadOptions;
 use crate::config::ClipConfig;
 use crate::device::cpu;
 use crate::model::Towers;
+use crate::model_loader::{ModelLoader, SideFiles};
 use crate::train::TrainingSession;
 
 const FOLDER: &str = "clip-gelu-p16-eos";
@@ -49,13 +50,14 @@ fn open(files: &[Vec<u8>], config: &Value, towers: Towers) -> crate::Result<(Bun
     let headers: Vec<Header> = files.iter().map(|b| Header::parse(b, b.len() as u64).unwrap()).collect();
     let config = config.to_string();
     let options = LoadOptions { towers, ..LoadOptions::default() };
-    let mut opening = Opening::new(&headers, &Files { config: Some(&config), ..Files::default() }, options, &cpu())?;
-    for part in opening.loading.parts().to_vec() {
-        for piece in files[part.file][part.begin as usize..part.end as usize].chunks(1_001) {
-            opening.loading.push(piece)?;
+    let mut loader =
+        ModelLoader::new(&headers, &SideFiles { config: Some(&config), ..SideFiles::default() }, options, &cpu())?;
+    for range in loader.weights.byte_ranges().to_vec() {
+        for piece in files[range.file][range.begin as usize..range.end as usize].chunks(1_001) {
+            loader.weights.push(piece)?;
         }
     }
-    opening.finish()
+    loader.finish()
 }
 
 /// That the towers that are there give PyTorch's embeddings, and the others say that they are not there.

@@ -2,6 +2,7 @@
 
 mod added;
 mod bpe;
+mod choice;
 mod cleaning;
 #[cfg(test)]
 mod expressions;
@@ -17,6 +18,7 @@ mod seen;
 mod words;
 
 pub use bpe::Bpe;
+pub(crate) use choice::TokenizerChoice;
 pub use cleaning::Cleaning;
 #[cfg(test)]
 pub(crate) use ftfy::fix_mojibake_of;

@@ -8,13 +8,14 @@ use super::schedule::{Decay, Schedule};
 use super::state::{Notes, RunNotes, State};
 use super::trainer::{StepOptions, Trainer};
 use super::tuning::Tuning;
-use crate::bundle::{Bundle, Files, Opening};
+use crate::bundle::Bundle;
 use crate::checkpoint::{Adapter, Header, Layout, LoadOptions, save_adapter, save_gradients};
 use crate::config::{ClipConfig, Objective, invalid};
 use crate::data::{PairDataset, embed_images};
 use crate::error::{ClipError, Result};
 use crate::eval::{Evaluation, evaluate};
 use crate::model::{Clip, TextBatch, pixel_batch};
+use crate::model_loader::{ModelLoader, SideFiles};
 use crate::preprocess::{Augmenter, Preprocess, TransformFiles};
 use crate::tokenizer::Tokenizer;
 
@@ -231,17 +232,17 @@ impl TrainingSession {
         State { notes: Notes::new(trainer, run), model, values }.to_bytes()
     }
 
-    /// Takes up what [`save_state`](Self::save_state) wrote; `most_tensor_bytes` as in [`LoadOptions`].
+    /// Takes up what [`save_state`](Self::save_state) wrote; `max_tensor_bytes` as in [`LoadOptions`].
     ///
     /// # Errors
     /// `invalid-checkpoint` for what is no state, one of another version, and one that was damaged.
-    pub fn from_state(bytes: &[u8], most_tensor_bytes: Option<u64>, device: &Device) -> Result<Self> {
-        let options = LoadOptions { most_tensor_bytes, ..LoadOptions::default() };
+    pub fn from_state(bytes: &[u8], max_tensor_bytes: Option<u64>, device: &Device) -> Result<Self> {
+        let options = LoadOptions { max_tensor_bytes, ..LoadOptions::default() };
         let State { notes, model, values } = State::from_bytes(bytes)?;
         let header = Header::parse(&model, model.len() as u64)?;
-        let mut opening = Opening::new(&[header], &Files::default(), options, device)?;
-        opening.loading.push_from(&model)?;
-        let mut session = Self::from_bundle(opening.finish()?.0)?;
+        let mut loader = ModelLoader::new(&[header], &SideFiles::default(), options, device)?;
+        loader.weights.push_from(&model)?;
+        let mut session = Self::from_bundle(loader.finish()?.0)?;
         session.trainer = session.trainer.map(|fresh| Trainer::resume(fresh, &notes, &values)).transpose()?;
         session.interrupted = notes.run;
         Ok(session)

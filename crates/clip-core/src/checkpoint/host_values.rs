@@ -2,16 +2,16 @@
 
 use burn::tensor::{DType, Device, Tensor, TensorData, bf16, f16};
 
-use super::stored::Stored;
+use super::stored_dtype::StoredDtype;
 use crate::error::{ClipError, Result};
 
-/// Values on their way, as the device will keep them.
-pub(super) enum Values {
+/// HostValues on their way, as the device will keep them.
+pub(super) enum HostValues {
     F32(Vec<f32>),
     F16(Vec<f16>),
 }
 
-impl Values {
+impl HostValues {
     pub(super) fn new(half: bool, count: usize) -> Result<Self> {
         fn filled<T: Copy>(value: T, count: usize) -> Result<Vec<T>> {
             let mut values = Vec::new();
@@ -24,7 +24,7 @@ impl Values {
     }
 
     /// Takes values as a file has them, from `first` on; whether all are finite.
-    pub(super) fn put(&mut self, first: usize, stored: Stored, bytes: &[u8]) -> bool {
+    pub(super) fn put(&mut self, first: usize, dtype: StoredDtype, bytes: &[u8]) -> bool {
         fn each<T: Copy, const N: usize>(
             values: &mut [T],
             bytes: &[u8],
@@ -38,28 +38,30 @@ impl Values {
             }
             all
         }
-        match (self, stored) {
-            (Self::F32(values), Stored::F32) => {
+        match (self, dtype) {
+            (Self::F32(values), StoredDtype::F32) => {
                 each(&mut values[first..], bytes, f32::from_le_bytes, |x| x.abs() < f32::INFINITY)
             }
-            (Self::F32(values), Stored::F16) => {
+            (Self::F32(values), StoredDtype::F16) => {
                 each(&mut values[first..], bytes, |b| f16::from_le_bytes(b).to_f32(), f32::is_finite)
             }
-            (Self::F32(values), Stored::Bf16) => {
+            (Self::F32(values), StoredDtype::Bf16) => {
                 each(&mut values[first..], bytes, |b| bf16::from_le_bytes(b).to_f32(), f32::is_finite)
             }
-            (Self::F32(values), Stored::F64) => {
+            (Self::F32(values), StoredDtype::F64) => {
                 each(&mut values[first..], bytes, |b| f64::from_le_bytes(b) as f32, f32::is_finite)
             }
-            (Self::F16(values), Stored::F16) => each(&mut values[first..], bytes, f16::from_le_bytes, f16::is_finite),
+            (Self::F16(values), StoredDtype::F16) => {
+                each(&mut values[first..], bytes, f16::from_le_bytes, f16::is_finite)
+            }
             // rounded only where that is asked for
-            (Self::F16(values), Stored::F32) => {
+            (Self::F16(values), StoredDtype::F32) => {
                 each(&mut values[first..], bytes, |b| f16::from_f32(f32::from_le_bytes(b)), f16::is_finite)
             }
-            (Self::F16(values), Stored::Bf16) => {
+            (Self::F16(values), StoredDtype::Bf16) => {
                 each(&mut values[first..], bytes, |b| f16::from_f32(bf16::from_le_bytes(b).to_f32()), f16::is_finite)
             }
-            (Self::F16(values), Stored::F64) => {
+            (Self::F16(values), StoredDtype::F64) => {
                 each(&mut values[first..], bytes, |b| f16::from_f64(f64::from_le_bytes(b)), f16::is_finite)
             }
         }

@@ -7,14 +7,14 @@ use crate::error::{ClipError, Result};
 
 /// Element type in the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stored {
+pub(super) enum StoredDtype {
     F64,
     F32,
     F16,
     Bf16,
 }
 
-impl Stored {
+impl StoredDtype {
     /// Of a tensor.
     ///
     /// # Errors
