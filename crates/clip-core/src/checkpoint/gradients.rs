@@ -6,7 +6,8 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 
-use super::layout::{Layout, Naming};
+use super::layout::Layout;
+use super::naming::Naming;
 use super::save::{NamedTensor, write};
 use crate::config::ClipConfig;
 use crate::error::Result;

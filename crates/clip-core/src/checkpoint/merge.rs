@@ -8,7 +8,8 @@ use clip_kernels::{int8, laid_out, matmul, widen};
 use serde_json::Value;
 
 use super::header::Header;
-use super::layout::{Layout, Naming};
+use super::layout::Layout;
+use super::naming::Naming;
 use super::stored_dtype::StoredDtype;
 use crate::config::{ClipConfig, invalid};
 use crate::error::{ClipError, Result};

@@ -4,8 +4,10 @@
 mod gradients;
 mod header;
 mod host_values;
+mod key_mapping;
 mod layout;
 mod merge;
+mod naming;
 mod options;
 mod plan;
 mod save;

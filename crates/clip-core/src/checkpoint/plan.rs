@@ -6,7 +6,7 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Device, FloatDType, Tensor};
 
 use super::header::{Header, TensorInfo};
-use super::layout::{Naming, is_buffer, unwrapped};
+use super::naming::{Naming, is_buffer, unwrapped};
 use super::options::{LoadOptions, Precision};
 use super::stored_dtype::StoredDtype;
 use crate::config::{ClipConfig, LOGIT_SCALE_INIT};

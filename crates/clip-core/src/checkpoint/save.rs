@@ -8,7 +8,8 @@ use clip_kernels::{int8, widen};
 use safetensors::tensor::{Dtype, TensorView};
 
 use super::host_values::transpose;
-use super::layout::{Layout, Naming};
+use super::layout::Layout;
+use super::naming::Naming;
 use crate::config::ClipConfig;
 use crate::device::read;
 use crate::error::{ClipError, Result};

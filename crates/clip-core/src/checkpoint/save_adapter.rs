@@ -8,7 +8,8 @@ use serde_json::json;
 
 use super::Adapter;
 use super::host_values::transpose;
-use super::layout::{Layout, Naming};
+use super::layout::Layout;
+use super::naming::Naming;
 use super::serialize;
 use crate::config::ClipConfig;
 use crate::device::read;

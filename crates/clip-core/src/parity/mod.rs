@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 mod adapters;
 mod keys;
+mod loading;
+mod losses;
 mod models;
 mod mutation;
 mod pictures;

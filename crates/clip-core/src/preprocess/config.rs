@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use super::{CropRounding, Filter, Preprocess, ResizeMode};
-use crate::config::{ClipConfig, Fields, Objective, config_is_hf, invalid, short};
+use super::{CropRounding, Preprocess, ResizeMode, hf, open_clip};
+use crate::config::{ClipConfig, Objective, config_is_hf, invalid, short};
 use crate::error::Result;
 
 /// A transform's files, as text.
@@ -25,7 +25,7 @@ impl<'a> TransformFiles<'a> {
             let file = "processor_config.json";
             let mut value = parse(json, file)?;
             let processor = value.get_mut("image_processor").map(Value::take).filter(|value| !value.is_null());
-            told_unknown(&value, &PROCESSOR_KEYS, file, warnings);
+            warn_unknown(&value, &PROCESSOR_KEYS, file, warnings);
             match processor {
                 Some(value) if value.is_object() => return Ok(Some((value, file))),
                 Some(other) => return Err(invalid("image_processor", "an object", short(&other))),
@@ -56,51 +56,7 @@ const PROCESSOR_KEYS: [&str; 8] = [
     "image_seq_length",
 ];
 
-/// Keys of an image processor that are obeyed, or refused where they say something else than is done here …
-const HF_OBEYED: [&str; 17] = [
-    "image_processor_type",
-    "feature_extractor_type",
-    "do_resize",
-    "size",
-    "default_to_square",
-    "use_square_size",
-    "resample",
-    "do_center_crop",
-    "crop_size",
-    "do_rescale",
-    "rescale_factor",
-    "do_normalize",
-    "image_mean",
-    "image_std",
-    "do_pad",
-    "pad_size",
-    "data_format",
-];
-
-/// … and those that change no pixel of a picture: each is made RGB here, whatever `do_convert_rgb` says.
-const HF_WITHOUT_EFFECT: [&str; 13] = [
-    "do_convert_rgb",
-    "input_data_format",
-    "return_tensors",
-    "device",
-    "disable_grouping",
-    "image_seq_length",
-    "processor_class",
-    "_processor_class",
-    "_valid_processor_keys",
-    "auto_map",
-    "backend",
-    "transformers_version",
-    "use_fast",
-];
-
-/// Those that must say something.
-const NEVER_NULL: [&str; 5] = ["size", "resample", "rescale_factor", "image_mean", "image_std"];
-
-/// Fields of `PreprocessCfg`; the model's own image size goes before `size`, as in OpenCLIP.
-const OPEN_CLIP_KEYS: [&str; 7] = ["size", "mode", "mean", "std", "interpolation", "resize_mode", "fill_color"];
-
-fn told_unknown(value: &Value, known: &[&str], file: &str, warnings: &mut Vec<String>) {
+pub(super) fn warn_unknown(value: &Value, known: &[&str], file: &str, warnings: &mut Vec<String>) {
     let keys = value.as_object().into_iter().flat_map(|object| object.keys());
     let unknown = keys.filter(|key| !known.contains(&key.as_str()));
     warnings.extend(unknown.map(|key| format!("{file}: {key} is not known and was not used")));
@@ -122,22 +78,16 @@ impl Preprocess {
         let family = Self::of_family(model, size);
         let config: Value = serde_json::from_str(config).map_err(|e| invalid("(root)", "a JSON object", e))?;
         let preprocess = match files.read(warnings)? {
-            Some((value, _)) if is_open_clip(&value) => open_clip(&value, family, warnings)?,
+            Some((value, _)) if is_open_clip(&value) => open_clip::read(&value, family, warnings)?,
             Some((value, file)) if is_hf(&value) || file == "processor_config.json" => {
-                let known = [&HF_OBEYED[..], &HF_WITHOUT_EFFECT].concat();
-                told_unknown(&value, &known, file, warnings);
-                // transformers 5 stops at these
-                let null = NEVER_NULL.iter().filter(|key| value.get(**key).is_some_and(Value::is_null));
-                warnings
-                    .extend(null.map(|key| format!("{file}: {key} is null: what the processor's class has is used")));
-                hf(&value, family)?
+                hf::read(&value, family, file, warnings)?
             }
             Some((value, _)) => {
                 let own: Self = serde_json::from_value(value)
                     .map_err(|e| invalid("(preprocess)", "the fields of Preprocess", e))?;
                 Self { resize: if own.resize == 0 { own.size } else { own.resize }, ..own }
             }
-            None if is_open_clip(&config) => open_clip(&config, family, warnings)?,
+            None if is_open_clip(&config) => open_clip::read(&config, family, warnings)?,
             None if config_is_hf(&config) => Self { crop: CropRounding::Hf, ..family },
             None => family,
         };
@@ -162,7 +112,7 @@ impl Preprocess {
         }
     }
 
-    fn siglip(size: usize) -> Self {
+    pub(super) fn siglip(size: usize) -> Self {
         Self { mode: ResizeMode::Squash, mean: [0.5; 3], std: [0.5; 3], ..Self::clip(size) }
     }
 }
@@ -179,156 +129,9 @@ fn is_hf(value: &Value) -> bool {
         .any(|key| value.get(key).is_some())
 }
 
-/// `PreprocessCfg`: <https://github.com/mlfoundations/open_clip/blob/v3.3.0/src/open_clip/transform.py>.
-fn open_clip(value: &Value, family: Preprocess, warnings: &mut Vec<String>) -> Result<Preprocess> {
-    let fields = Fields::root(match value.get("preprocess_cfg") {
-        Some(cfg) => {
-            told_unknown(cfg, &OPEN_CLIP_KEYS, "preprocess_cfg", warnings);
-            cfg
-        }
-        None => value,
-    });
-    let unknown = |key: &str, expected: &str, got: &str| {
-        Err(invalid(&format!("preprocess_cfg.{key}"), expected, format!("{got:?}")))
-    };
-    let mode = match fields.str("resize_mode")? {
-        None => family.mode,
-        Some("shortest") => ResizeMode::Shortest,
-        Some("squash") => ResizeMode::Squash,
-        Some("longest") => ResizeMode::Longest,
-        Some(other) => return unknown("resize_mode", "\"shortest\", \"squash\" or \"longest\"", other),
-    };
-    let filter = match fields.str("interpolation")? {
-        // "random" is of training: OpenCLIP's own inference takes bicubic for it
-        None | Some("bicubic" | "random") => Filter::Bicubic,
-        Some("bilinear") => Filter::Bilinear,
-        Some(other) => return unknown("interpolation", "\"bicubic\", \"bilinear\" or \"random\"", other),
-    };
-    fields.only("mode", "RGB")?;
-    let fill = fields.usize("fill_color", 0)?;
-    Ok(Preprocess {
-        mode,
-        filter,
-        crop: CropRounding::Torchvision,
-        fill: u8::try_from(fill).map_err(|_too_large| invalid("preprocess_cfg.fill_color", "0 to 255", fill))?,
-        mean: fields.channels("mean", family.mean)?,
-        std: fields.channels("std", family.std)?,
-        ..family
-    })
-}
-
-/// What an image processor does where its file does not say: by its class, else by the model's family.
-fn of_class(fields: &Fields<'_>, family: Preprocess) -> Result<Preprocess> {
-    let key =
-        if fields.get("image_processor_type").is_some() { "image_processor_type" } else { "feature_extractor_type" };
-    let Some(name) = fields.str(key)? else { return Ok(family) };
-    let stem = ["Fast", "Pil"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
-    match stem {
-        "CLIPImageProcessor" | "CLIPFeatureExtractor" | "BitImageProcessor" => Ok(Preprocess::clip(family.size)),
-        "SiglipImageProcessor" => Ok(Preprocess::siglip(family.size)),
-        "ViTImageProcessor" | "ViTFeatureExtractor" => {
-            Ok(Preprocess { filter: Filter::Bilinear, ..Preprocess::siglip(family.size) })
-        }
-        _ => Err(invalid(
-            &fields.path(key),
-            "CLIPImageProcessor, SiglipImageProcessor, BitImageProcessor or ViTImageProcessor",
-            format!("{name:?}: others resize or crop in another way"),
-        )),
-    }
-}
-
-/// `CLIPImageProcessor` and its like, in the spellings of transformers 4 and 5:
-/// <https://github.com/huggingface/transformers/blob/v5.24.0/src/transformers/image_processing_backends.py>.
-fn hf(value: &Value, family: Preprocess) -> Result<Preprocess> {
-    let fields = Fields::root(value);
-    let class = of_class(&fields, family)?;
-    for key in ["do_resize", "do_rescale"] {
-        if !fields.flag(key, true)? {
-            return Err(invalid(key, "true", false));
-        }
-    }
-    fields.only("do_pad", false)?;
-    fields.only("use_square_size", false)?;
-    fields.only("data_format", "channels_first")?;
-    if let Some(size) = fields.get("pad_size") {
-        return Err(invalid("pad_size", "none: images are not padded", short(size)));
-    }
-    let scale = fields.f64("rescale_factor", 1.0 / 255.0)?;
-    if (scale - 1.0 / 255.0).abs() > 1e-9 {
-        return Err(invalid("rescale_factor", "1 / 255", scale));
-    }
-    let filter = match fields.get("resample") {
-        None => class.filter,
-        Some(value) => match value.as_u64() {
-            Some(2) => Filter::Bilinear,
-            Some(3) => Filter::Bicubic,
-            _ => return Err(invalid("resample", "2 (bilinear) or 3 (bicubic)", short(value))),
-        },
-    };
-    let cropped = fields.flag("do_center_crop", class.mode == ResizeMode::Shortest)?;
-    let square = fields.bool("default_to_square", !cropped)?;
-    let (shortest, resized) = match side(&fields, "size", class.size)? {
-        Side::Number(n) => (!square, n),
-        Side::Shortest(n) => (true, n),
-        Side::Square(n) => (false, n),
-    };
-    let size = match side(&fields, "crop_size", resized)? {
-        _ if !cropped => resized,
-        Side::Number(n) | Side::Shortest(n) | Side::Square(n) => n,
-    };
-    if shortest && !cropped {
-        return Err(invalid("do_center_crop", "true where the shortest edge is resized", false));
-    }
-    let normalized = fields.flag("do_normalize", true)?;
-    Ok(Preprocess {
-        size,
-        resize: resized,
-        mode: if shortest { ResizeMode::Shortest } else { ResizeMode::Squash },
-        filter,
-        crop: CropRounding::Hf,
-        fill: 0,
-        mean: if normalized { fields.channels("image_mean", class.mean)? } else { [0.0; 3] },
-        std: if normalized { fields.channels("image_std", class.std)? } else { [1.0; 3] },
-    })
-}
-
-enum Side {
-    /// A bare number: the shortest edge where a crop follows, a square otherwise.
-    Number(usize),
-    Shortest(usize),
-    Square(usize),
-}
-
-fn side(fields: &Fields<'_>, key: &str, default: usize) -> Result<Side> {
-    match fields.get(key) {
-        Some(Value::Object(entries)) => {
-            let of = fields.object(key)?;
-            let said: Vec<&str> = entries.iter().filter(|(_, v)| !v.is_null()).map(|(key, _)| key.as_str()).collect();
-            match said[..] {
-                ["shortest_edge"] => return Ok(Side::Shortest(of.usize("shortest_edge", default)?)),
-                ["height", "width"] | ["width", "height"] => {}
-                _ => {
-                    return Err(invalid(key, "shortest_edge alone, or height and width", said.join(", ")));
-                }
-            }
-            let (height, width) = (of.usize("height", default)?, of.usize("width", default)?);
-            if height != width {
-                return Err(invalid(key, "a square", format!("{width}×{height}")));
-            }
-            Ok(Side::Square(height))
-        }
-        Some(Value::Array(sides)) => match sides.iter().map(Value::as_u64).collect::<Vec<_>>()[..] {
-            [Some(height), Some(width)] if height == width => {
-                Ok(Side::Square(usize::try_from(height).unwrap_or(usize::MAX)))
-            }
-            _ => Err(invalid(key, "a square", short(&sides.clone().into()))),
-        },
-        _ => Ok(Side::Number(fields.usize(key, default)?)),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::Filter;
     use super::*;
 
     const MODEL: &str = r#"{"embedDim": 8, "vision": {"imageSize": 32, "patchSize": 8, "width": 8, "layers": 1, "heads": 1},

@@ -5,8 +5,11 @@ mod augment;
 mod config;
 mod decode;
 mod foreign;
+mod hf;
 mod jpeg;
+mod open_clip;
 mod resize;
+mod rgb_image;
 mod webp;
 
 use serde::{Deserialize, Serialize};
@@ -17,84 +20,10 @@ pub(crate) use augment::sides;
 pub use augment::{Augmentation, Augmenter};
 pub use config::TransformFiles;
 pub use decode::decode;
-use decode::over_white;
 pub use resize::{Crop, Filter, resize};
+pub use rgb_image::RgbImage;
 
 use crate::error::{ClipError, Result};
-
-/// An 8-bit RGB image, row by row.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RgbImage {
-    width: usize,
-    height: usize,
-    data: Vec<u8>,
-}
-
-impl RgbImage {
-    /// # Shapes
-    /// - data: `[height, width, 3]`
-    ///
-    /// # Errors
-    /// `shape-mismatch` for data of another length, or a side of 0.
-    pub fn new(width: usize, height: usize, data: Vec<u8>) -> Result<Self> {
-        let expected = width.checked_mul(height).and_then(|n| n.checked_mul(3));
-        if width == 0 || height == 0 || expected != Some(data.len()) {
-            return Err(ClipError::ShapeMismatch {
-                what: "image".into(),
-                expected: format!("[{height}, {width}, 3] with sides of 1 or more"),
-                got: format!("{} bytes", data.len()),
-            });
-        }
-        Ok(Self { width, height, data })
-    }
-
-    /// Raw pixels: gray, gray and alpha, RGB, or RGB and alpha, told by their number; the transparent ones are put over white.
-    ///
-    /// # Shapes
-    /// - data: `[height, width, 1 to 4]`
-    ///
-    /// # Errors
-    /// `shape-mismatch` for data of another length, or a side of 0.
-    pub fn from_raw(width: usize, height: usize, data: Vec<u8>) -> Result<Self> {
-        let pixels = width.checked_mul(height).filter(|&pixels| pixels > 0);
-        let fits = |channels: &usize| pixels.and_then(|pixels| pixels.checked_mul(*channels)) == Some(data.len());
-        let rgb = match (1..=4).find(fits) {
-            Some(1) => data.iter().flat_map(|&level| [level; 3]).collect(),
-            Some(2) => data.chunks_exact(2).flat_map(|p| over_white([p[0], p[0], p[0], p[1]])).collect(),
-            Some(3) => data,
-            Some(_) => data.chunks_exact(4).flat_map(|p| over_white([p[0], p[1], p[2], p[3]])).collect(),
-            None => {
-                return Err(ClipError::ShapeMismatch {
-                    what: "image".into(),
-                    expected: format!("[{height}, {width}, 3] with sides of 1 or more, or 1, 2 or 4 values a pixel"),
-                    got: format!("{} bytes", data.len()),
-                });
-            }
-        };
-        Self::new(width, height, rgb)
-    }
-
-    /// Pixels in a row.
-    pub fn width(&self) -> usize {
-        self.width
-    }
-
-    /// Rows.
-    pub fn height(&self) -> usize {
-        self.height
-    }
-
-    /// `[height, width, 3]`.
-    pub fn data(&self) -> &[u8] {
-        &self.data
-    }
-
-    /// A part of it.
-    fn part(&self, Crop { x, y }: &Crop) -> Self {
-        let row = |y: usize| &self.data[3 * (y * self.width + x.start)..3 * (y * self.width + x.end)];
-        Self { width: x.len(), height: y.len(), data: y.clone().flat_map(row).copied().collect() }
-    }
-}
 
 /// How an image of any shape becomes a square.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -280,18 +209,6 @@ mod tests {
         let offset = |crop, side| Preprocess { crop, ..Preprocess::clip(32) }.crop_offset(side);
         for (side, torchvision, hf) in [(32, 0, 0), (33, 0, 0), (34, 1, 1), (35, 2, 1), (47, 8, 7), (49, 8, 8)] {
             assert_eq!((offset(CropRounding::Torchvision, side), offset(CropRounding::Hf, side)), (torchvision, hf));
-        }
-    }
-
-    #[test]
-    fn raw_pixels_have_one_to_four_values() {
-        for (values, rgb) in [
-            (&[0u8, 200][..], [0, 0, 0, 200, 200, 200]),
-            (&[10, 255, 10, 0], [10, 10, 10, 255, 255, 255]),
-            (&[1, 2, 3, 4, 5, 6], [1, 2, 3, 4, 5, 6]),
-            (&[1, 2, 3, 255, 4, 5, 6, 0], [1, 2, 3, 255, 255, 255]),
-        ] {
-            assert_eq!(RgbImage::from_raw(2, 1, values.to_vec()).unwrap().data(), rgb);
         }
     }
 

@@ -145,10 +145,10 @@ impl AddedTokens {
 
 /// Finds tokens in a text, from left to right; the longest of those that begin at one place.
 #[derive(Debug, Clone, Default)]
-struct Finder(HashMap<char, Vec<Wanted>>);
+struct Finder(HashMap<char, Vec<Candidate>>);
 
 #[derive(Debug, Clone)]
-struct Wanted {
+struct Candidate {
     content: String,
     id: i32,
     single_word: bool,
@@ -158,19 +158,20 @@ struct Wanted {
 
 impl Finder {
     fn new<'a>(tokens: impl Iterator<Item = &'a (AddedToken, i32)>, normalized: bool) -> Self {
-        let mut by_first: HashMap<char, Vec<Wanted>> = HashMap::new();
+        let mut by_first: HashMap<char, Vec<Candidate>> = HashMap::new();
         for (token, id) in tokens {
             let content = if normalized { normalize_hf(&token.content) } else { token.content.clone() };
             let Some(first) = content.chars().next() else { continue };
             let AddedToken { single_word, lstrip, rstrip, .. } = *token;
-            by_first.entry(first).or_default().push(Wanted { content, id: *id, single_word, lstrip, rstrip });
+            by_first.entry(first).or_default().push(Candidate { content, id: *id, single_word, lstrip, rstrip });
         }
         Self(by_first)
     }
 
-    fn at(&self, text: &str) -> Option<&Wanted> {
-        let here = self.0.get(&text.chars().next()?)?.iter().filter(|wanted| text.starts_with(wanted.content.as_str()));
-        here.max_by_key(|wanted| wanted.content.len())
+    fn at(&self, text: &str) -> Option<&Candidate> {
+        let here =
+            self.0.get(&text.chars().next()?)?.iter().filter(|candidate| text.starts_with(candidate.content.as_str()));
+        here.max_by_key(|candidate| candidate.content.len())
     }
 
     /// Stretches of a text, each with the token that ends it; the last has none.
