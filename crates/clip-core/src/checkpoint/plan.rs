@@ -156,12 +156,8 @@ impl<'a> TensorIndex<'a> {
         for (file, header) in files.iter().enumerate() {
             for name in header.names() {
                 if let Some((_, other)) = tensors.insert(unwrapped(name), (file, name)) {
-                    let message = if other == name {
-                        format!("two files hold the tensor {name}")
-                    } else {
-                        let (first, second) = (name.min(other), name.max(other));
-                        format!("the tensors {first} and {second} have the same name without their prefixes")
-                    };
+                    let got = if other == name { "it in two".into() } else { format!("{} as well", name.max(other)) };
+                    let message = format!("expected {} in one of the files, got {got}", name.min(other));
                     return Err(ClipError::InvalidCheckpoint { message });
                 }
             }

@@ -2,12 +2,13 @@
 //! that name special and added tokens. Read as transformers 5.24 reads them:
 //! <https://github.com/huggingface/transformers/blob/v5.24.0/src/transformers/tokenization_utils_base.py>.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use serde_json::{Map, Value, json};
 
-use super::added::{AddedToken, AddedTokens};
-use super::{END, Reference, START, Side, Tokenizer};
+use super::added::AddedTokens;
+use super::hf_options::HfOptions;
+use super::{END, Reference, START, Tokenizer};
 use crate::config::short;
 use crate::error::{ClipError, Result};
 
@@ -28,50 +29,8 @@ pub struct TokenizerFiles<'a> {
     pub added_tokens: Option<&'a str>,
 }
 
-/// Names of special tokens in the order in which they are added.
-const NAMED: [&str; 7] = ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
-
-/// Keys of `tokenizer_config.json` that are obeyed, besides special tokens, which are all keys that end in `_token`.
-const OBEYED: [&str; 9] = [
-    "padding_side",
-    "truncation_side",
-    "split_special_tokens",
-    "added_tokens_decoder",
-    "extra_special_tokens",
-    "additional_special_tokens",
-    "model_specific_special_tokens",
-    "model_max_length",
-    "max_len",
-];
-
-/// Keys that change no id of a `CLIPTokenizer`.
-const WITHOUT_EFFECT: &str = "
-    _commit_hash _from_auto _json_padding _json_truncation _spm_precompiled_charsmap add_bos_token add_eos_token
-    add_prefix_space auto_map backend chat_control_tokens chat_template clean_up_tokenization_spaces
-    clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output device_map do_lower_case errors
-    files_loaded fix_mistral_regex from_slow full_tokenizer_file gguf_file init_inputs is_local language legacy
-    local_files_only max_length merges merges_file model_input_names name_or_path pad_to_multiple_of pad_token_type_id
-    post_processor processor_class response_schema response_template special_tokens_map_file stride tokenizer
-    tokenizer_class tokenizer_file tokenizer_object tokenizer_padding tokenizer_truncation transformers_version
-    trim_offsets truncation_strategy unk_id use_fast verbose vocab vocab_file";
-
-fn invalid(message: impl Into<String>) -> ClipError {
+pub(super) fn invalid(message: impl Into<String>) -> ClipError {
     ClipError::InvalidTokenizer { message: message.into() }
-}
-
-/// What the files beside a vocabulary say of it, so that it can be said of one that comes later.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Options {
-    added: Vec<AddedToken>,
-    start: Option<String>,
-    end: Option<String>,
-    pad: Option<String>,
-    padding_side: Side,
-    truncation_side: Side,
-    /// Special tokens spelled out in a text are text.
-    split_special: bool,
-    /// `model_max_length`: tokens that Hugging Face's tokenizer pads and cuts texts to.
-    pub(crate) max_length: Option<f64>,
 }
 
 impl Tokenizer {
@@ -110,7 +69,7 @@ impl Tokenizer {
     ///
     /// # Errors
     /// `invalid-tokenizer` for a special token that is neither known nor added.
-    pub(crate) fn with_options(mut self, options: &Options, vocab: Option<&Map<String, Value>>) -> Result<Self> {
+    pub(crate) fn with_options(mut self, options: &HfOptions, vocab: Option<&Map<String, Value>>) -> Result<Self> {
         if !self.reference.is_hf() {
             return Ok(self);
         }
@@ -183,9 +142,9 @@ pub(crate) fn read(
     files: &TokenizerFiles<'_>,
     reference: Reference,
     warnings: &mut Vec<String>,
-) -> Result<(Option<Tokenizer>, Options)> {
+) -> Result<(Option<Tokenizer>, HfOptions)> {
     let mut json = files.tokenizer.map(|json| parse(json, "tokenizer.json")).transpose()?;
-    let options = Options::read(files, json.as_ref(), reference, warnings)?;
+    let options = HfOptions::read(files, json.as_ref(), reference, warnings)?;
     let (name, merges, vocab) = match (&mut json, files.merges) {
         (Some(json), _) => {
             let mut model = json.remove("model").unwrap_or_default();
@@ -239,175 +198,14 @@ fn merges_of(model: &Value) -> Result<String> {
 }
 
 /// Ids are below 2³¹.
-const MOST_ID: u64 = i32::MAX as u64 - 1;
+pub(super) const MOST_ID: u64 = i32::MAX as u64 - 1;
 
-fn parse(json: &str, file: &str) -> Result<Map<String, Value>> {
+pub(super) fn parse(json: &str, file: &str) -> Result<Map<String, Value>> {
     match serde_json::from_str(json) {
         Ok(Value::Object(map)) => Ok(map),
         Ok(other) => Err(invalid(format!("{file}: expected an object, got {}", short(&other)))),
         Err(e) => Err(invalid(format!("{file}: {e}"))),
     }
-}
-
-/// The id of a token in a file, by which the tokens of several files are sorted.
-fn number(id: Option<u64>, file: &str) -> Result<u64> {
-    id.filter(|&id| id <= MOST_ID).ok_or_else(|| invalid(format!("{file}: expected an id for each token")))
-}
-
-/// A token as a config has it: spelled out, or an object.
-fn token(value: &Value, file: &str, key: &str) -> Result<AddedToken> {
-    let token = match value {
-        Value::String(content) => Some(AddedToken::special(content)),
-        other => AddedToken::from_json(other),
-    };
-    token.ok_or_else(|| invalid(format!("{file}: {key}: expected a token, got {}", short(value))))
-}
-
-impl Options {
-    /// Whether there are tokens besides the two that CLIP has.
-    pub(crate) fn adds_tokens(&self) -> bool {
-        self.added.iter().any(|token| token.content != START && token.content != END)
-    }
-
-    /// Reads the files; what they say is Hugging Face's, so that of other references only what is odd is told.
-    fn read(
-        files: &TokenizerFiles<'_>,
-        json: Option<&Map<String, Value>>,
-        reference: Reference,
-        warnings: &mut Vec<String>,
-    ) -> Result<Self> {
-        let object = |json: Option<&str>, file: &str| -> Result<Map<String, Value>> {
-            json.map_or_else(|| Ok(Map::new()), |json| parse(json, file))
-        };
-        let mut config = object(files.config, "tokenizer_config.json")?;
-        // by what they are sorted, and the later one wins
-        let mut added: BTreeMap<u64, AddedToken> = BTreeMap::new();
-        if let Some(decoder) = config.get("added_tokens_decoder").and_then(Value::as_object) {
-            for (id, value) in decoder {
-                let id = number(id.parse().ok(), "tokenizer_config.json: added_tokens_decoder")?;
-                added.insert(id, token(value, "tokenizer_config.json", "added_tokens_decoder")?);
-            }
-        } else {
-            config.extend(object(files.special_tokens, "special_tokens_map.json")?);
-            let special: Vec<String> = special_tokens(&config)?.into_iter().map(|(_, token)| token.content).collect();
-            for (content, id) in object(files.added_tokens, "added_tokens.json")? {
-                let id = number(id.as_u64(), "added_tokens.json")?;
-                let is_special = special.contains(&content);
-                added.insert(id, if is_special { AddedToken::special(&content) } else { AddedToken::plain(&content) });
-            }
-            for value in json.and_then(|file| file.get("added_tokens")?.as_array()).into_iter().flatten() {
-                let id = value.get("id").map_or(Some(0), Value::as_u64);
-                added.insert(
-                    number(id, "tokenizer.json: added_tokens")?,
-                    token(value, "tokenizer.json", "added_tokens")?,
-                );
-            }
-        }
-        if !reference.is_hf() {
-            let more: Vec<&str> =
-                added.values().map(|t| t.content.as_str()).filter(|t| ![START, END].contains(t)).collect();
-            if !more.is_empty() {
-                warnings.push(format!(
-                    "the tokenizer's added tokens {} are not used: OpenCLIP's tokenizer has none",
-                    quoted(&more)
-                ));
-            }
-            return Ok(Self::default());
-        }
-        let unknown = config.keys().filter(|key| {
-            !OBEYED.contains(&key.as_str())
-                && !WITHOUT_EFFECT.split_whitespace().any(|known| known == *key)
-                && !key.ends_with("_token")
-        });
-        warnings.extend(unknown.map(|key| format!("tokenizer_config.json: {key} is not known and was not used")));
-        // who sets none has `CLIPTokenizer`'s own
-        let normalized = Some(reference == Reference::HfNormalized);
-        for (key, usual) in [("bos_token", START), ("eos_token", END), ("unk_token", END), ("pad_token", END)] {
-            let said = config.get(key);
-            if key == "pad_token" && said.is_some_and(Value::is_null) {
-                warnings.push(format!("tokenizer_config.json: pad_token is null: texts are padded with {END}"));
-            }
-            if said.is_none_or(Value::is_null) {
-                config.insert(key.into(), usual.into());
-            }
-        }
-        let mut all: Vec<AddedToken> = added.into_values().collect();
-        let mut named = HashMap::new();
-        for (key, mut token) in special_tokens(&config)? {
-            match all.iter_mut().find(|known| known.content == token.content) {
-                Some(known) => known.special = true,
-                None => {
-                    if [START, END].contains(&token.content.as_str()) && normalized == Some(true) {
-                        token.normalized = normalized;
-                    }
-                    token.special = true;
-                    all.push(token.clone());
-                }
-            }
-            named.insert(key, token.content);
-        }
-        let side = |key: &str, from_json: Option<&Value>| -> Result<Side> {
-            let said = config.get(key).filter(|value| !value.is_null());
-            let name = said.map_or_else(
-                || from_json.and_then(|d| Some(d.get("direction")?.as_str()?.to_lowercase().into())),
-                |v| Some(v.clone()),
-            );
-            match name.as_ref().map(Value::as_str) {
-                None | Some(Some("right")) => Ok(Side::Right),
-                Some(Some("left")) => Ok(Side::Left),
-                Some(_) => Err(invalid(format!(
-                    "tokenizer_config.json: {key}: expected \"left\" or \"right\", got {}",
-                    name.as_ref().map(short).unwrap_or_default()
-                ))),
-            }
-        };
-        Ok(Self {
-            added: all,
-            start: named.remove("bos_token"),
-            end: named.remove("eos_token"),
-            pad: named.remove("pad_token"),
-            padding_side: side("padding_side", json.and_then(|file| file.get("padding")))?,
-            truncation_side: side("truncation_side", json.and_then(|file| file.get("truncation")))?,
-            split_special: config.get("split_special_tokens").and_then(Value::as_bool).unwrap_or(false),
-            max_length: config.get("model_max_length").or_else(|| config.get("max_len")).and_then(Value::as_f64),
-        })
-    }
-}
-
-/// Special tokens of a config in the order in which they are added: the named ones, those of other names, the rest.
-fn special_tokens(config: &Map<String, Value>) -> Result<Vec<(String, AddedToken)>> {
-    const FILE: &str = "tokenizer_config.json";
-    let is_token = |value: &Value| value.is_string() || value.get("content").is_some();
-    let mut found = Vec::new();
-    for key in NAMED {
-        if let Some(value) = config.get(key).filter(|value| !value.is_null()) {
-            found.push((key.to_owned(), token(value, FILE, key)?));
-        }
-    }
-    for (key, value) in config {
-        if key.ends_with("_token") && !NAMED.contains(&key.as_str()) && is_token(value) {
-            found.push((key.clone(), token(value, FILE, key)?));
-        }
-    }
-    let extra = config.get("extra_special_tokens").or_else(|| config.get("additional_special_tokens"));
-    let specific = config.get("model_specific_special_tokens");
-    for (key, value) in [("model_specific_special_tokens", specific), ("extra_special_tokens", extra)] {
-        match value {
-            None | Some(Value::Null) => {}
-            Some(Value::Array(tokens)) => {
-                for value in tokens {
-                    found.push((String::new(), token(value, FILE, key)?));
-                }
-            }
-            Some(Value::Object(tokens)) => {
-                for (name, value) in tokens {
-                    found.push((name.clone(), token(value, FILE, key)?));
-                }
-            }
-            Some(other) => return Err(invalid(format!("{FILE}: {key}: expected tokens, got {}", short(other)))),
-        }
-    }
-    Ok(found)
 }
 
 /// The first of many, for a message.

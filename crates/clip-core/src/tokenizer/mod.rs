@@ -11,6 +11,7 @@ mod ftfy;
 mod ftfy_expressions;
 mod ftfy_tables;
 mod hf;
+mod hf_options;
 mod html;
 mod open_clip;
 mod pattern;
@@ -23,9 +24,9 @@ pub(crate) use choice::TokenizerChoice;
 pub use cleaning::Cleaning;
 #[cfg(test)]
 pub(crate) use ftfy::fix_mojibake_of;
-pub(crate) use hf::Options as HfOptions;
 pub use hf::TokenizerFiles;
 pub(crate) use hf::{quoted, read as read_files};
+pub(crate) use hf_options::HfOptions;
 pub(crate) use open_clip::OpenClipTokenizer;
 pub use reference::Reference;
 
