@@ -2,7 +2,7 @@
 
 import { ClipTrainer, type FitEvent } from "clipwright";
 import { describe, expect, test } from "vitest";
-import { TrainingWatch } from "../../dist/ts/train/training-watch.js";
+import { TrainingMonitor } from "../../dist/ts/train/training-monitor.js";
 import { colourPairs, tinyConfig } from "../support";
 
 const create = () => ClipTrainer.create({ config: tinyConfig, device: "cpu", seed: 3 });
@@ -138,7 +138,7 @@ describe("warnings", () => {
 
   /** What is told of a run with these losses, and at which step. */
   function told(losses: number[], logitScale: number, alike = 0.5) {
-    const watch = new TrainingWatch(false);
+    const watch = new TrainingMonitor(false);
     return losses.flatMap((loss, index) => {
       const event = {
         step: index + 1,

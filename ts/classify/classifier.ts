@@ -3,7 +3,8 @@
 import { ClipError } from "../../workers/protocol/error.js";
 import { checkEmbeddings, type Embeddings, isEmbeddings, isFloats } from "../encode/embeddings.js";
 import type { ImageInput } from "../inputs/images.js";
-import { checked, type Schema, size } from "../options/options.js";
+import { checkOptions } from "../options/check.js";
+import { positiveInteger, type Schema } from "../options/rules.js";
 
 /** A label, and how well it fits. */
 export interface Prediction {
@@ -20,7 +21,7 @@ export interface ClassifyOptions {
   topK?: number;
 }
 
-const CLASSIFY = { topK: size } satisfies Schema<ClassifyOptions>;
+const CLASSIFY = { topK: positiveInteger } satisfies Schema<ClassifyOptions>;
 
 /** What embeds images. */
 export interface EncodesImages {
@@ -61,7 +62,7 @@ export abstract class Classifier {
     images: ImageInput | Float32Array | readonly ImageInput[] | Embeddings,
     options: ClassifyOptions = {},
   ): Promise<Prediction[] | Prediction[][]> {
-    const { topK = 5 } = checked("classify()", options, CLASSIFY);
+    const { topK = 5 } = checkOptions("classify()", options, CLASSIFY);
     const embeddings = await this.#embeddings(images);
     const [rows, dim] = embeddings.shape;
     if (dim !== this.#dim) {

@@ -1,10 +1,10 @@
 /** A linear probe (arXiv 2103.00020, section 3.2): what can be told from a model's embeddings by a line. */
 
 import type { Matrix } from "../../workers/protocol/encode.js";
-import { ClipError } from "../../workers/protocol/error.js";
 import { checkEmbeddings, type Embeddings, isEmbeddings } from "../encode/embeddings.js";
 import type { ImageInput } from "../inputs/images.js";
-import { above0, check, checked, list, type Schema, strings } from "../options/options.js";
+import { check, checkCount, checkOptions } from "../options/check.js";
+import { list, positive, type Schema, strings } from "../options/rules.js";
 import { Classifier, type EncodesImages } from "./classifier.js";
 
 /** How a probe is fitted. */
@@ -13,7 +13,7 @@ export interface ProbeOptions {
   c?: number;
 }
 
-const PROBE = { c: above0 } satisfies Schema<ProbeOptions>;
+const PROBE = { c: positive } satisfies Schema<ProbeOptions>;
 
 /** What a probe needs of a model. */
 export interface ProbeModel extends EncodesImages {
@@ -40,17 +40,12 @@ export class LinearProbe extends Classifier {
     options: ProbeOptions,
     model: ProbeModel,
   ): Promise<LinearProbe> {
-    const { c = 0.316 } = checked("linearProbe()", options, PROBE);
+    const { c = 0.316 } = checkOptions("linearProbe()", options, PROBE);
     check("labels", labels, strings);
     if (isEmbeddings(images)) checkEmbeddings("images", images);
     else check("images", images, list<ImageInput>("a list of images, or embeddings"));
     const count = isEmbeddings(images) ? images.shape[0] : images.length;
-    if (count !== labels.length) {
-      throw new ClipError(
-        "count-mismatch",
-        `count mismatch: expected as many labels as images (${count}), got ${labels.length}`,
-      );
-    }
+    checkCount("labels", labels.length, "images", count);
     const names = [...new Set(labels)];
     const classes = Uint32Array.from(labels, (label) => names.indexOf(label));
     const features = isEmbeddings(images) ? images : await model.encodeImage(images);

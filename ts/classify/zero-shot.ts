@@ -1,9 +1,11 @@
 /** Zero-shot classification: labels instead of training. */
 
-import type { Logits } from "../clip.js";
 import type { Embeddings } from "../encode/embeddings.js";
+import type { Logits } from "../encode/logits.js";
+import { check, checkOptions } from "../options/check.js";
+import { describeValue } from "../options/describe.js";
 import { invalidOption } from "../options/invalid-option.js";
-import { check, checked, flag, got, type Kind, type Schema, strings } from "../options/options.js";
+import { flag, type RuleFor, type Schema, strings } from "../options/rules.js";
 import { Classifier, type EncodesImages } from "./classifier.js";
 import { TEMPLATES } from "./templates.js";
 
@@ -12,7 +14,7 @@ export type Template = keyof typeof TEMPLATES | (string & {}) | ((label: string)
 
 /** What a classifier needs of a model. */
 export interface ClassifierModel extends EncodesImages {
-  /** One embedding a label, of its `perLabel` captions, which stand together. */
+  /** Returns one embedding a label: the mean of its `perLabel` captions, which follow one another. */
   encodeLabels(captions: string[], perLabel: number, truncate: boolean): Promise<Embeddings>;
   logits(images: Embeddings, texts: Embeddings): Promise<Logits>;
 }
@@ -34,10 +36,11 @@ const isTemplate = (template: unknown) =>
   typeof template === "function" || isSet(template) || (typeof template === "string" && template.includes("{}"));
 
 /** One caption, or several. */
-export const TEMPLATE: Kind<Template | readonly Template[]> = {
+export const TEMPLATE: RuleFor<Template | readonly Template[]> = {
   expected: `captions with {} where the label goes, functions that write them, ${Object.keys(TEMPLATES).join(" or ")}, at least 1 caption`,
   accepts: (value) => listOf(value).length > 0 && listOf(value).every(isTemplate),
-  got: (value) => (Array.isArray(value) ? got(value.find((one) => !isTemplate(one)) ?? 0) : got(value)),
+  got: (value) =>
+    Array.isArray(value) ? describeValue(value.find((one) => !isTemplate(one)) ?? 0) : describeValue(value),
 };
 
 const LABEL_OPTIONS = { templates: TEMPLATE, truncate: flag } satisfies Schema<LabelOptions>;
@@ -70,12 +73,16 @@ export class ZeroShotClassifier extends Classifier {
     options: LabelOptions,
     model: ClassifierModel,
   ): Promise<ZeroShotClassifier> {
-    const { templates = DEFAULT_TEMPLATE, truncate = false } = checked("zeroShotClassifier()", options, LABEL_OPTIONS);
+    const { templates = DEFAULT_TEMPLATE, truncate = false } = checkOptions(
+      "zeroShotClassifier()",
+      options,
+      LABEL_OPTIONS,
+    );
     check("labels", labels, strings);
     const writers = writersOf(templates);
     const captions = labels.flatMap((label) => writers.map((write) => write(label)));
     const wrong = captions.findIndex((caption) => typeof caption !== "string");
-    if (wrong !== -1) throw invalidOption("templates", "functions that give captions", got(captions[wrong]));
+    if (wrong !== -1) throw invalidOption("templates", "functions that give captions", describeValue(captions[wrong]));
     const embeddings = await model.encodeLabels(captions, writers.length, truncate);
     return new ZeroShotClassifier([...labels], embeddings, model);
   }

@@ -2,16 +2,17 @@
 
 import { isClipError } from "../../workers/protocol/error.js";
 import type { ImageInput } from "../inputs/images.js";
-import { checked, type Schema } from "../options/options.js";
-import { beside, type FindImage } from "./beside.js";
+import { checkOptions } from "../options/check.js";
+import type { Schema } from "../options/rules.js";
 import { decodeLines, ENCODING, type EncodingOptions } from "./decode-text.js";
-import { finder } from "./file-index.js";
-import { type Folder, listFolder } from "./files.js";
+import { imageFinder } from "./file-index.js";
+import { type Folder, listFolder } from "./folder.js";
 import type { ImageTextPair } from "./pairs.js";
 import { nameOf, openReadable, type ReadableSource, readAll } from "./readable.js";
 import { badSample, sample } from "./sample.js";
 import { COLUMNS, type TableColumns } from "./table-columns.js";
 import { openTable } from "./table-file.js";
+import { type ImageFinder, imagesBeside } from "./table-images.js";
 import { tableRows } from "./table-rows.js";
 
 /** How a table is read. */
@@ -34,7 +35,7 @@ export async function* readTable(
   file: Uint8Array,
   fileName: string,
   options: TableColumns & EncodingOptions,
-  find: FindImage,
+  find: ImageFinder,
 ): AsyncGenerator<ImageTextPair, void, undefined> {
   const text = decodeLines(await openTable(file), options.encoding).replace(/^\ufeff/, "");
   const captions = new Map<string, string[]>();
@@ -56,7 +57,7 @@ export async function* readTable(
   }
 }
 
-async function ofRows(key: string, texts: readonly string[], find: FindImage): Promise<ImageTextPair> {
+async function ofRows(key: string, texts: readonly string[], find: ImageFinder): Promise<ImageTextPair> {
   let image: ImageInput | undefined;
   try {
     image = await find(key);
@@ -86,11 +87,11 @@ export async function* captionTable(
   table: ReadableSource,
   given: CaptionTableOptions = {},
 ): AsyncGenerator<ImageTextPair, void, undefined> {
-  const options = checked("captionTable()", given, CAPTION_TABLE);
+  const options = checkOptions("captionTable()", given, CAPTION_TABLE);
   const { images } = options;
   const file = await readAll(await openReadable(table));
-  let find: FindImage;
-  if (images === undefined) find = beside(table);
-  else find = typeof images === "function" ? images : finder(await listFolder(images));
+  let find: ImageFinder;
+  if (images === undefined) find = imagesBeside(table);
+  else find = typeof images === "function" ? images : imageFinder(await listFolder(images));
   yield* readTable(file, (nameOf(table) ?? "").replace(/[?#].*$/, ""), options, find);
 }

@@ -1,7 +1,7 @@
 /** Captions as text, in the encoding that an editor or a spreadsheet saved them in. */
 
 import { ClipError } from "../../workers/protocol/error.js";
-import type { Schema } from "../options/options.js";
+import type { Schema } from "../options/rules.js";
 import { decodeAs, encodingOf, isEncoding, isNarrow } from "./encodings.js";
 import { guessEncoding } from "./guess-encoding.js";
 

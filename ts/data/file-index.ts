@@ -2,8 +2,8 @@
 
 import { ClipError } from "../../workers/protocol/error.js";
 import type { ImageInput } from "../inputs/images.js";
-import { contentOf, judge } from "./content.js";
-import { composed, type FolderFile, folderOf, splitPath } from "./files.js";
+import { composed, type FolderFile, folderOf, splitPath } from "./folder.js";
+import { contentOf, inspect } from "./sniff.js";
 
 /** A name in a table as a path in the folder; nothing for one that leads out of it. */
 function resolveName(name: string, beside: string): string | undefined {
@@ -64,9 +64,9 @@ export class FileIndex {
  *
  * @throws ClipError `invalid-dataset` for one that is none or cannot be decoded here
  */
-export async function namedPicture(file: FolderFile): Promise<ImageInput> {
+export async function imageOf(file: FolderFile): Promise<ImageInput> {
   const head = await file.head();
-  const { picture, problem } = judge(head, splitPath(file.path)[1]);
+  const { picture, problem } = inspect(head, splitPath(file.path)[1]);
   const content = picture ? undefined : contentOf(head);
   const wrong = problem ?? (content && `expected a picture, got ${content}`);
   if (wrong) throw new ClipError("invalid-dataset", `${file.path}: ${wrong}`);
@@ -74,7 +74,7 @@ export async function namedPicture(file: FolderFile): Promise<ImageInput> {
 }
 
 /** Finds pictures by their names among files. */
-export function finder(files: readonly FolderFile[]): (name: string) => Promise<ImageInput> {
+export function imageFinder(files: readonly FolderFile[]): (name: string) => Promise<ImageInput> {
   const index = new FileIndex(files);
-  return async (name) => namedPicture(index.get(name));
+  return async (name) => imageOf(index.get(name));
 }

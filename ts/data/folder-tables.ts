@@ -4,8 +4,8 @@ import { ClipError, toClipError } from "../../workers/protocol/error.js";
 import { excerpt } from "../../workers/protocol/excerpt.js";
 import { readTable } from "./caption-table.js";
 import type { EncodingOptions } from "./decode-text.js";
-import { FileIndex, namedPicture } from "./file-index.js";
-import { type FolderFile, folderOf } from "./files.js";
+import { FileIndex, imageOf } from "./file-index.js";
+import { type FolderFile, folderOf } from "./folder.js";
 import type { ImageTextPair } from "./pairs.js";
 import { badSample } from "./sample.js";
 import type { TableColumns } from "./table-columns.js";
@@ -41,7 +41,7 @@ export function tablesIn(files: readonly FolderFile[]): FolderFile[] {
 }
 
 /** The pictures that tables name: the table that each was first named in, and its captions there. */
-export type NamedPictures = Map<FolderFile, { table: FolderFile; captions: string }>;
+export type NamedImages = Map<FolderFile, { table: FolderFile; captions: string }>;
 
 /**
  * The pairs of tables, whose names begin in each one's own folder, as Hugging Face's ImageFolder has it
@@ -50,7 +50,7 @@ export type NamedPictures = Map<FolderFile, { table: FolderFile; captions: strin
 export async function* readTables(
   tables: readonly FolderFile[],
   files: readonly FolderFile[],
-  named: NamedPictures,
+  named: NamedImages,
   options: TableColumns & EncodingOptions,
 ): AsyncGenerator<ImageTextPair, void, undefined> {
   const index = new FileIndex(files);
@@ -58,7 +58,7 @@ export async function* readTables(
     let found: FolderFile | undefined;
     const find = async (name: string) => {
       found = index.get(name, folderOf(table.path));
-      return namedPicture(found);
+      return imageOf(found);
     };
     try {
       for await (const pair of readTable(await table.bytes(), table.path, options, find)) {

@@ -1,14 +1,15 @@
 /** A folder of pictures with their captions. */
 
 import { ClipError, toClipError } from "../../workers/protocol/error.js";
-import { checked, type Schema, text } from "../options/options.js";
-import type { Judged } from "./content.js";
+import { checkOptions } from "../options/check.js";
+import { type Schema, text } from "../options/rules.js";
 import { FileIndex } from "./file-index.js";
-import { composed, type Folder, type FolderFile, folderOf, judgeFile, listFolder, splitPath } from "./files.js";
-import { type NamedPictures, readTables, tableAt, tablesIn } from "./folder-tables.js";
+import { composed, type Folder, type FolderFile, folderOf, inspectFile, listFolder, splitPath } from "./folder.js";
+import { type NamedImages, readTables, tableAt, tablesIn } from "./folder-tables.js";
+import { couldBeImage, formatOfExtension } from "./image-format.js";
 import type { ImageTextPair } from "./pairs.js";
-import { couldBePicture, formatOfExtension } from "./picture-format.js";
 import { badSample, CAPTIONS, type CaptionOptions, isNotice, sampleOfText } from "./sample.js";
+import type { Inspection } from "./sniff.js";
 import { COLUMNS, type TableColumns } from "./table-columns.js";
 
 /** How a folder is read. */
@@ -27,17 +28,17 @@ const IMAGE_FOLDER = {
 } satisfies Schema<ImageFolderOptions>;
 
 /** Files whose first bytes are read at the same time. */
-const AT_ONCE = 32;
+const CONCURRENCY = 32;
 
-async function* judgeAll(files: readonly FolderFile[]): AsyncGenerator<[FolderFile, Judged], void, undefined> {
-  for (let at = 0; at < files.length; at += AT_ONCE) {
-    const some = files.slice(at, at + AT_ONCE);
-    const judged = await Promise.all(some.map(judgeFile));
-    for (const [i, file] of some.entries()) yield [file, judged[i] as Judged];
+async function* inspectAll(files: readonly FolderFile[]): AsyncGenerator<[FolderFile, Inspection], void, undefined> {
+  for (let at = 0; at < files.length; at += CONCURRENCY) {
+    const some = files.slice(at, at + CONCURRENCY);
+    const inspection = await Promise.all(some.map(inspectFile));
+    for (const [i, file] of some.entries()) yield [file, inspection[i] as Inspection];
   }
 }
 
-function noPictures(files: readonly FolderFile[]): ClipError {
+function noImages(files: readonly FolderFile[]): ClipError {
   const some = files.slice(0, 3).map(({ path }) => path.slice(0, 60));
   const names = files.length > 0 ? `: ${some.join(", ")}${files.length > 3 ? ", …" : ""}` : "";
   return new ClipError(
@@ -47,7 +48,7 @@ function noPictures(files: readonly FolderFile[]): ClipError {
 }
 
 const isText = ({ path }: FolderFile) => splitPath(path)[1] === "txt";
-const couldBe = ({ path }: FolderFile) => couldBePicture(splitPath(path)[1]);
+const couldBe = ({ path }: FolderFile) => couldBeImage(splitPath(path)[1]);
 const stemOf = ({ path }: FolderFile) => composed(splitPath(path)[0]);
 
 /** Stems that several pictures share: their keys have the extension, too. */
@@ -76,7 +77,7 @@ async function ofCaption(
 async function* readBeside(
   files: readonly FolderFile[],
   tables: readonly FolderFile[],
-  named: NamedPictures,
+  named: NamedImages,
   options: CaptionOptions,
 ): AsyncGenerator<ImageTextPair, void, undefined> {
   const texts = files.filter(isText);
@@ -89,7 +90,7 @@ async function* readBeside(
   const shared = sharedStems(candidates);
   let pictures = named.size;
 
-  for await (const [file, { picture, problem }] of judgeAll(candidates)) {
+  for await (const [file, { picture, problem }] of inspectAll(candidates)) {
     if (!picture) continue;
     pictures++;
     // a.jpg.txt is the caption of a.jpg, too, and a name without an extension may have a dot
@@ -108,7 +109,7 @@ async function* readBeside(
     }
   }
 
-  if (pictures === 0) throw noPictures(files);
+  if (pictures === 0) throw noImages(files);
   const orphans = texts.filter((file) => !used.has(file) && !tableFor(file) && !isNotice(file.path));
   const beside = new Map(orphans.map((file): [string, string[]] => [stemOf(file), []]));
   for (const file of files) beside.get(stemOf(file))?.push(file.path);
@@ -138,11 +139,11 @@ export async function* imageFolder(
   folder: Folder,
   given: ImageFolderOptions = {},
 ): AsyncGenerator<ImageTextPair, void, undefined> {
-  const options = checked("imageFolder()", given, IMAGE_FOLDER);
+  const options = checkOptions("imageFolder()", given, IMAGE_FOLDER);
   const files = await listFolder(folder);
-  if (!files.some(couldBe)) throw noPictures(files);
+  if (!files.some(couldBe)) throw noImages(files);
   const tables = options.table === undefined ? tablesIn(files) : [tableAt(files, options.table)];
-  const named: NamedPictures = new Map();
+  const named: NamedImages = new Map();
   yield* readTables(tables, files, named, options);
   // who names a table wants its pictures: others may be those of another split
   if (options.table === undefined) yield* readBeside(files, tables, named, options);

@@ -5,7 +5,7 @@ import { type Bytes, isBlob, isBytes, isFileHandle, isUrl, tagOf, toBytes } from
 import { ClipError } from "../../workers/protocol/error.js";
 import { excerpt } from "../../workers/protocol/excerpt.js";
 import { locate } from "../inputs/location.js";
-import { describe } from "../options/describe.js";
+import { describeType } from "../options/describe.js";
 
 /** Bytes, a file or its handle, a response, a stream; or where it is: an address, or in Node a path. */
 export type ReadableSource = string | URL | Bytes | FileSystemFileHandle | Response | ReadableStream<Uint8Array>;
@@ -49,7 +49,7 @@ export async function openReadable(source: ReadableSource): Promise<ReadableStre
   if (isFileHandle(source)) return (await openHandle(source)).stream();
   throw new ClipError(
     "invalid-source",
-    `expected bytes, a Blob, a Response, a ReadableStream, an address or a path, got ${describe(source)}`,
+    `expected bytes, a Blob, a Response, a ReadableStream, an address or a path, got ${describeType(source)}`,
   );
 }
 

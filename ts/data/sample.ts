@@ -2,7 +2,7 @@
 
 import { ClipError, toClipError } from "../../workers/protocol/error.js";
 import type { ImageInput } from "../inputs/images.js";
-import { oneOf, type Schema } from "../options/options.js";
+import { oneOf, type Schema } from "../options/rules.js";
 import { decodeText, ENCODING, type EncodingOptions } from "./decode-text.js";
 import type { ImageTextPair } from "./pairs.js";
 
@@ -24,7 +24,7 @@ const NOTICE =
 export const isNotice = (path: string) => NOTICE.test(path.slice(path.lastIndexOf("/") + 1));
 
 /** What is to be said of text that holds what is no character; nothing of other text. */
-export function wrongCharacter(text: string): string | undefined {
+export function invalidCharacter(text: string): string | undefined {
   const [wrong] = /[\0\p{Surrogate}]/u.exec(text) ?? [];
   const code = wrong?.codePointAt(0)?.toString(16).toUpperCase().padStart(4, "0");
   return code && `expected text of characters, got one with U+${code}`;
@@ -34,7 +34,7 @@ export function wrongCharacter(text: string): string | undefined {
 export function sample(key: string, image: ImageInput, captions: readonly string[]): ImageTextPair {
   const [text, ...moreTexts] = captions.map((caption) => caption.trim()).filter((caption) => caption !== "");
   if (text === undefined) return badSample(key, "expected a caption, got none");
-  const wrong = captions.map(wrongCharacter).find((problem) => problem !== undefined);
+  const wrong = captions.map(invalidCharacter).find((problem) => problem !== undefined);
   if (wrong !== undefined) return badSample(key, `its caption: ${wrong}`);
   return { key, image, text, ...(moreTexts.length > 0 && { moreTexts }) };
 }

@@ -1,7 +1,7 @@
 /** Which columns of a table are the picture's name and its caption. */
 
 import { ClipError } from "../../workers/protocol/error.js";
-import { type Schema, text } from "../options/options.js";
+import { type Schema, text } from "../options/rules.js";
 
 /** Which columns are read. Letters' case, spaces, `-` and `_` in their names make no difference. */
 export interface TableColumns {

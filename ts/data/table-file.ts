@@ -1,9 +1,9 @@
 /** The bytes of a table's file: unpacked where they are packed, refused by name where they are no text. */
 
 import { ClipError } from "../../workers/protocol/error.js";
-import { contentOf } from "./content.js";
-import { HEAD_BYTES } from "./picture-format.js";
+import { HEAD_BYTES } from "./image-format.js";
 import { readAll } from "./readable.js";
+import { contentOf } from "./sniff.js";
 
 async function unpack(bytes: Uint8Array): Promise<Uint8Array> {
   const packed = new Blob([bytes as Uint8Array<ArrayBuffer>]).stream();

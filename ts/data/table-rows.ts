@@ -1,10 +1,10 @@
 /** What the rows of a table say, whether its values are separated or JSON. */
 
 import { ClipError, toClipError } from "../../workers/protocol/error.js";
-import { describe } from "../options/describe.js";
+import { describeType } from "../options/describe.js";
+import { type Field, readCsvRows } from "./csv.js";
 import { undecoded } from "./decode-text.js";
-import { wrongCharacter } from "./sample.js";
-import { type Field, readRows } from "./separated.js";
+import { invalidCharacter } from "./sample.js";
 import { type Columns, findColumns, list, type TableColumns } from "./table-columns.js";
 
 /** A row: a picture's name and its captions, or why it has none. */
@@ -28,7 +28,7 @@ const SEPARATORS = [",", "\t", ";", "|"];
 const MISSING = /^(#?N\/A|#?NA|<NA>|NULL|NaN|None|n\/a|nan|null)$/;
 
 const headerOf = (text: string, separator: string): string[] => {
-  for (const row of readRows(text, separator)) {
+  for (const row of readCsvRows(text, separator)) {
     const header = row.map(({ text }) => text.trim());
     if (header.some((name) => name !== "")) return header;
   }
@@ -69,7 +69,7 @@ const rowWithin = (text: string, { image, length, separator }: Header): string |
 
 /** A row that is none; it is called by its picture's name where it has one. */
 function bad(where: string, problem: string, name = ""): TableRow {
-  return { where, name: wrongCharacter(name) ? "" : name.trim(), captions: [], problem };
+  return { where, name: invalidCharacter(name) ? "" : name.trim(), captions: [], problem };
 }
 
 /** A row with all that it should have. */
@@ -78,9 +78,9 @@ function complete(where: string, name: string, captions: readonly unknown[], { e
   if (lost !== undefined) return bad(where, lost, name);
   if (name.trim() === "") return bad(where, "expected the name of a picture, got none");
   const other = captions.find((caption) => typeof caption !== "string");
-  if (other !== undefined) return bad(where, `expected captions as text, got ${describe(other)}`, name);
+  if (other !== undefined) return bad(where, `expected captions as text, got ${describeType(other)}`, name);
   const texts = (captions as string[]).filter((caption) => caption.trim() !== "");
-  const wrong = [name, ...texts].map(wrongCharacter).find((problem) => problem !== undefined);
+  const wrong = [name, ...texts].map(invalidCharacter).find((problem) => problem !== undefined);
   if (wrong !== undefined) return bad(where, wrong, name);
   if (texts.length === 0) return bad(where, "expected a caption, got none", name);
   return { where, name: name.trim(), captions: texts };
@@ -117,7 +117,7 @@ function* ofSeparated(text: string, format: TableFormat): Generator<TableRow, vo
   const between = format.separator ?? (said || findSeparator(body, format));
   let header: Header | undefined;
   let number = 0;
-  for (const row of readRows(body, between)) {
+  for (const row of readCsvRows(body, between)) {
     number++;
     if (row.every(({ text }) => text.trim() === "")) continue;
     const where = `row ${number}`;
@@ -135,12 +135,12 @@ function* ofSeparated(text: string, format: TableFormat): Generator<TableRow, vo
 
 function ofObject(where: string, row: unknown, format: TableFormat): TableRow {
   if (typeof row !== "object" || row === null || Array.isArray(row)) {
-    return bad(where, `expected an object, got ${describe(row)}`);
+    return bad(where, `expected an object, got ${describeType(row)}`);
   }
   const columns = findColumns(Object.keys(row), format);
   const values = Object.values(row);
   const name: unknown = values[columns.image];
-  if (typeof name !== "string") return bad(where, `expected the name of a picture, got ${describe(name)}`);
+  if (typeof name !== "string") return bad(where, `expected the name of a picture, got ${describeType(name)}`);
   return complete(where, name, [values[columns.caption]].flat(), format);
 }
 

@@ -1,14 +1,14 @@
 /** Members of a tar file as samples: those that follow one another and have one key, as the `webdataset` library has it. */
 
-import { type Judged, judge } from "./content.js";
-import { composed, splitPath } from "./files.js";
+import { composed, splitPath } from "./folder.js";
+import { couldBeImage, formatOfExtension } from "./image-format.js";
 import type { ImageTextPair } from "./pairs.js";
-import { couldBePicture, formatOfExtension } from "./picture-format.js";
 import { badSample, type CaptionOptions, isNotice, sampleOfText } from "./sample.js";
+import { type Inspection, inspect } from "./sniff.js";
 import { readBody, type TarMember, tarError } from "./tar.js";
 
 /** A member that is a picture or a caption, or should be one. */
-interface Part extends Judged {
+interface Part extends Inspection {
   name: string;
   /** What follows the first dot of the file's name, in lower case. */
   suffix: string;
@@ -42,17 +42,17 @@ async function readPart({ header, body }: TarMember, suffix: string): Promise<Pa
     const problem = `expected a file, got a link to ${header.linkname?.slice(0, 200)}, which has no bytes in the tar`;
     return { name, suffix, picture: !caption, bytes: new Uint8Array(), problem };
   }
-  if (type !== "file" || !(caption || couldBePicture(extension))) {
+  if (type !== "file" || !(caption || couldBeImage(extension))) {
     await readBody(body, () => false);
     return undefined;
   }
   if (caption) return { name, suffix, picture: false, bytes: await readBody(body) };
-  let judged: Judged = { picture: false };
+  let inspection: Inspection = { picture: false };
   const bytes = await readBody(body, (head) => {
-    judged = judge(head, extension);
-    return judged.picture && !judged.problem;
+    inspection = inspect(head, extension);
+    return inspection.picture && !inspection.problem;
   });
-  return judged.picture ? { name, suffix, ...judged, bytes } : undefined;
+  return inspection.picture ? { name, suffix, ...inspection, bytes } : undefined;
 }
 
 const namesOf = (parts: readonly Part[]) =>

@@ -2,9 +2,9 @@
 
 import { createTarDecoder, type ParsedTarEntry } from "modern-tar";
 import { ClipError, isClipError, toClipError } from "../../workers/protocol/error.js";
-import { contentOf } from "./content.js";
-import { HEAD_BYTES } from "./picture-format.js";
+import { HEAD_BYTES } from "./image-format.js";
 import { peek } from "./readable.js";
+import { contentOf } from "./sniff.js";
 
 const BLOCK = 512;
 

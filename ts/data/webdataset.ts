@@ -1,8 +1,9 @@
 /** WebDataset: tar files in which the members of one sample share a name and differ in the extension. */
 
 import { ClipError, toClipError } from "../../workers/protocol/error.js";
-import { asArray } from "../options/describe.js";
-import { checked, type Schema, seed, whole } from "../options/options.js";
+import { asArray } from "../options/as-array.js";
+import { checkOptions } from "../options/check.js";
+import { integerFrom, type Schema, seed } from "../options/rules.js";
 import { expandBraces } from "./brace-expand.js";
 import type { ImageTextPair } from "./pairs.js";
 import { nameOf, openReadable, type ReadableSource } from "./readable.js";
@@ -24,7 +25,7 @@ export interface WebDatasetOptions extends CaptionOptions {
   seed?: number;
 }
 
-const WEB_DATASET = { ...CAPTIONS, shuffle: whole(0), seed } satisfies Schema<WebDatasetOptions>;
+const WEB_DATASET = { ...CAPTIONS, shuffle: integerFrom(0), seed } satisfies Schema<WebDatasetOptions>;
 
 async function* readShards(
   sources: readonly WebDatasetSource[],
@@ -82,7 +83,7 @@ export async function* webDataset(
   shards: WebDatasetSource | readonly WebDatasetSource[],
   given: WebDatasetOptions = {},
 ): AsyncGenerator<ImageTextPair, void, undefined> {
-  const { shuffle = 0, seed = 0, ...options } = checked("webDataset()", given, WEB_DATASET);
+  const { shuffle = 0, seed = 0, ...options } = checkOptions("webDataset()", given, WEB_DATASET);
   const sources = asArray<WebDatasetSource>(shards).flatMap((shard): WebDatasetSource[] =>
     typeof shard === "string" ? expandBraces(shard) : [shard],
   );

@@ -1,59 +1,75 @@
-/** Embeddings and the search among a few of them. */
+/** Embeddings, and the search among a few of them. */
 
+import type { Matrix } from "../../workers/protocol/encode.js";
 import { ClipError } from "../../workers/protocol/error.js";
+import { check, checkOptions } from "../options/check.js";
 import { invalidOption } from "../options/invalid-option.js";
-import { check, checked, type Schema, size, typed, whole } from "../options/options.js";
+import { integerFrom, positiveInteger, type Schema, typedArray } from "../options/rules.js";
 
-/** Rows of length one: their dot product is the cosine similarity. */
+/** Rows of length 1: the dot product of two rows is their cosine similarity. */
 export interface Embeddings {
-  /** Row by row. */
+  /** `[rows, dimensions]`, row by row. */
   data: Float32Array;
   /** Rows, dimensions. */
   shape: [number, number];
   normalized: true;
-  /** What is odd about the texts, in words: those that a vocabulary cut to its captions has never seen, by name. */
+  /** Warnings about the texts: words that a vocabulary cut to its captions has never seen. */
   warnings?: string[];
 }
 
-/** Whether something is given by what a model made of it. */
+/** A row of embeddings and its similarity to a query. */
+export interface Match {
+  /** Row, from 0. */
+  index: number;
+  /** Cosine similarity, from -1 to 1. */
+  score: number;
+}
+
+/** Marks rows that a model returned as normalized. */
+export const toEmbeddings = ({ data, shape }: Matrix): Embeddings => ({ data, shape, normalized: true });
+
+/** Whether a value is meant as embeddings. `checkEmbeddings` checks the rest. */
 export const isEmbeddings = (value: unknown): value is Embeddings =>
   typeof value === "object" && value !== null && "normalized" in value;
 
-const DATA = typed<Float32Array>("Float32Array");
+const DATA = typedArray<Float32Array>("Float32Array");
 
-/** Whether a value is numbers as a model gives them, of whichever realm. */
+/** Whether a value is a `Float32Array`, of any realm. */
 export const isFloats = (value: unknown): value is Float32Array => DATA.accepts(value);
 
-/** @throws ClipError `invalid-option`, `shape-mismatch` for what no model can have made */
+/** @throws ClipError `invalid-option`, `shape-mismatch` for malformed embeddings */
 export function checkEmbeddings(name: string, embeddings: Embeddings): void {
   const { data, shape, normalized } = Object(embeddings) as Embeddings;
   check(`${name}.data`, data, DATA);
-  const whole = Array.isArray(shape) && shape.length === 2 && shape.every((n) => Number.isInteger(n) && n >= 0);
-  check(`${name}.shape`, shape, { expected: "[rows, dimensions]", accepts: () => whole });
-  check(`${name}.normalized`, normalized, { expected: "rows of length one, true", accepts: (value) => value === true });
+  const isShape = Array.isArray(shape) && shape.length === 2 && shape.every((n) => Number.isInteger(n) && n >= 0);
+  check(`${name}.shape`, shape, { expected: "[rows, dimensions]", accepts: () => isShape });
+  check(`${name}.normalized`, normalized, {
+    expected: "true, for rows of length 1",
+    accepts: (value) => value === true,
+  });
   const [rows, dim] = shape;
   if (rows * dim === data.length) return;
   const got = `${data.length} values of shape [${shape.join(", ")}]`;
   throw new ClipError("shape-mismatch", `shape mismatch: ${name}: expected ${rows * dim} values, got ${got}`);
 }
 
-/** What is looked for among embeddings. */
+/** Which query is compared, and how many matches are returned. */
 export interface TopKOptions {
-  /** Rows that are given. @default 5 */
+  /** Number of matches. @default 5 */
   k?: number;
-  /** Whose nearest. @default 0 */
+  /** Row of the query, from 0. @default 0 */
   row?: number;
 }
 
-const TOP_K = { k: size, row: whole(0) } satisfies Schema<TopKOptions>;
+const TOP_K = { k: positiveInteger, row: integerFrom(0) } satisfies Schema<TopKOptions>;
 
-/** The `k` rows of `items` most similar to row `row` of `queries`, best first. */
-export function topK(
-  queries: Embeddings,
-  items: Embeddings,
-  options: TopKOptions = {},
-): { index: number; score: number }[] {
-  const { k = 5, row = 0 } = checked("topK()", options, TOP_K);
+/**
+ * Returns the `k` rows of `items` most similar to one row of `queries`, best first.
+ *
+ * @throws ClipError `invalid-option`, `shape-mismatch`
+ */
+export function topK(queries: Embeddings, items: Embeddings, options: TopKOptions = {}): Match[] {
+  const { k = 5, row = 0 } = checkOptions("topK()", options, TOP_K);
   checkEmbeddings("queries", queries);
   checkEmbeddings("items", items);
   const [rows, dim] = queries.shape;
@@ -73,7 +89,12 @@ export function topK(
   return scored.sort((a, b) => b.score - a.score || a.index - b.index).slice(0, k);
 }
 
-/** Cosine of each row of `a` with the same row of `b`: how well images and their own captions fit, for instance. */
+/**
+ * Returns the cosine similarity of each row of `a` with the same row of `b`: how well images match their own captions, for
+ * example.
+ *
+ * @throws ClipError `invalid-option`, `shape-mismatch`
+ */
 export function rowSimilarities(a: Embeddings, b: Embeddings): Float32Array {
   checkEmbeddings("a", a);
   checkEmbeddings("b", b);

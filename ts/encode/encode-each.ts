@@ -4,7 +4,9 @@ import type { EncodedImages, NamedImage } from "../../workers/protocol/encode.js
 import { ClipError } from "../../workers/protocol/error.js";
 import { keyOf } from "../inputs/image-address.js";
 import { type ImageInput, toNamedImage } from "../inputs/images.js";
-import { checked, got, oneOf, type Schema, whole } from "../options/options.js";
+import { checkOptions } from "../options/check.js";
+import { describeValue } from "../options/describe.js";
+import { integerFrom, oneOf, type Schema } from "../options/rules.js";
 
 /** How a stream of images is embedded. */
 export interface EncodeImagesOptions {
@@ -17,7 +19,10 @@ export interface EncodeImagesOptions {
   badImages?: "yield" | "stop";
 }
 
-const ENCODE_IMAGES = { batchSize: whole(1), badImages: oneOf("yield", "stop") } satisfies Schema<EncodeImagesOptions>;
+const ENCODE_IMAGES = {
+  batchSize: integerFrom(1),
+  badImages: oneOf("yield", "stop"),
+} satisfies Schema<EncodeImagesOptions>;
 
 /** An image of a stream. */
 export interface EncodedImage {
@@ -43,9 +48,9 @@ export async function* encodeEach(
   options: EncodeImagesOptions,
   encode: (batch: NamedImage[], skip: boolean) => Promise<EncodedImages>,
 ): AsyncGenerator<EncodedImage | BadImage, void, undefined> {
-  const { batchSize = 16, badImages = "yield" } = checked("encodeImages()", options, ENCODE_IMAGES);
+  const { batchSize = 16, badImages = "yield" } = checkOptions("encodeImages()", options, ENCODE_IMAGES);
   if (!(Symbol.asyncIterator in Object(images) || Symbol.iterator in Object(images)) || typeof images === "string") {
-    throw new ClipError("invalid-source", `expected an iterable of images, got ${got(images)}`);
+    throw new ClipError("invalid-source", `expected an iterable of images, got ${describeValue(images)}`);
   }
   let first = 0;
   const run = async (batch: readonly ImageInput[], from: number): Promise<(EncodedImage | BadImage)[]> => {

@@ -3,7 +3,9 @@
 import { type Bytes, isBlob, isBytes, toBytes } from "../../workers/protocol/bytes.js";
 import { ClipError } from "../../workers/protocol/error.js";
 import type { NamedFile, OwnTransform } from "../../workers/protocol/load.js";
-import { checked, elsewhere, got, type Kind, needed, plain, type Schema } from "../options/options.js";
+import { checkOptions } from "../options/check.js";
+import { describeValue } from "../options/describe.js";
+import { isPlainObject, type RuleFor, required, type Schema, unchecked } from "../options/rules.js";
 
 /** The files of a checkpoint, by what they are. JSON is given as text, as its bytes or parsed. */
 export interface CheckpointParts {
@@ -31,12 +33,12 @@ export interface CheckpointParts {
 export const isFileBytes = (value: unknown): value is Bytes => isBytes(value) || isBlob(value);
 
 const isText = (value: unknown) => typeof value === "string" || isFileBytes(value);
-const JSON_FILE: Kind<string | object> = {
+const JSON_FILE: RuleFor<string | object> = {
   expected: "JSON as text, as bytes or parsed",
-  accepts: (value) => isText(value) || plain(value),
+  accepts: (value) => isText(value) || isPlainObject(value),
 };
 const PARTS = {
-  weights: needed(elsewhere<CheckpointParts["weights"]>()),
+  weights: required(unchecked<CheckpointParts["weights"]>()),
   config: JSON_FILE,
   preprocess: JSON_FILE,
   tokenizer: JSON_FILE,
@@ -82,11 +84,14 @@ export function toJson(name: string, value: object): string {
 
 /** The files under their published names. */
 export function partFiles(parts: CheckpointParts): NamedFile[] {
-  const { weights, ...others } = checked("a checkpoint", parts, PARTS);
+  const { weights, ...others } = checkOptions("a checkpoint", parts, PARTS);
   const list = Array.isArray(weights) ? (weights as readonly Bytes[]) : [weights as Bytes];
   const wrong = list.findIndex((bytes) => !isFileBytes(bytes));
   if (list.length === 0 || wrong !== -1) {
-    throw new ClipError("invalid-source", `expected safetensors bytes or a Blob of them, got ${got(list[wrong])}`);
+    throw new ClipError(
+      "invalid-source",
+      `expected safetensors bytes or a Blob of them, got ${describeValue(list[wrong])}`,
+    );
   }
   const files: NamedFile[] = [];
   const shard = (i: number) => `model-${i + 1}-of-${list.length}.safetensors`;

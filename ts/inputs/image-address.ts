@@ -3,7 +3,7 @@
 import { isFile, isUrl, tagOf } from "../../workers/protocol/bytes.js";
 import { ClipError } from "../../workers/protocol/error.js";
 import { excerpt } from "../../workers/protocol/excerpt.js";
-import { isWhole } from "./location.js";
+import { isAbsolute } from "./location.js";
 
 /** How files begin in base64: PNG, JPEG, GIF, WebP, BMP, AVIF and HEIC, TIFF. */
 const BASE64 = /^(iVBORw0KGgo|\/9j\/|R0lGOD|UklGR|Qk|AAAA[\w+/]{4}ZnR5c|SUkqA|TU0AK)[\w+/\s]{50,}={0,2}\s*$/;
@@ -15,7 +15,7 @@ const CONTROL = /[\0-\x1f]/;
 
 /** @throws ClipError `invalid-image` for text that can be no path and no address, such as base64 or a caption */
 export function checkAddress(text: string): void {
-  if (isWhole(text)) return;
+  if (isAbsolute(text)) return;
   const path = typeof document === "undefined" ? text : text.replace(/[?#].*$/s, "");
   const base64 = BASE64.test(text);
   const names = path.split(/[/\\]/);

@@ -5,8 +5,8 @@ import { type Bytes, isBlob, isBytes, isUrl, tagOf, toBytes } from "../../worker
 import type { NamedImage, WireImage } from "../../workers/protocol/encode.js";
 import { ClipError, toClipError } from "../../workers/protocol/error.js";
 import { excerpt } from "../../workers/protocol/excerpt.js";
-import { describe } from "../options/describe.js";
-import { typed } from "../options/options.js";
+import { describeType } from "../options/describe.js";
+import { typedArray } from "../options/rules.js";
 import { checkAddress, keyOf } from "./image-address.js";
 import { locate } from "./location.js";
 import { isRawImage, type RawImage, toWirePixels } from "./raw-image.js";
@@ -25,12 +25,15 @@ export type DrawnImage = ImageBitmap | HTMLCanvasElement | OffscreenCanvas | Vid
  */
 export type ImageInput = string | URL | Bytes | RawImage | HTMLImageElement | DrawnImage;
 
-/** Images that are already what the tower takes: `[n, 3, size, size]`, normalised. */
+/** Preprocessed images: normalised pixels, `[n, 3, size, size]`, row by row. */
 export interface PixelInput {
   pixelValues: Float32Array;
 }
 
-export const PIXELS = typed<Float32Array>("Float32Array");
+/** One or several images, or images that are already preprocessed. */
+export type ImagesInput = ImageInput | readonly ImageInput[] | PixelInput;
+
+export const PIXELS = typedArray<Float32Array>("Float32Array");
 
 /** Whether a value is images given as the tower's own numbers. */
 export function isPixelInput(value: unknown): value is PixelInput {
@@ -78,7 +81,7 @@ export async function toWireImage(image: ImageInput): Promise<WireImage> {
   if (isRawImage(image)) return toWirePixels(image);
   throw new ClipError(
     "invalid-image",
-    `expected encoded bytes, a Blob, an address, something drawn, ImageData or { data, width, height }, got ${describe(image)}`,
+    `expected encoded bytes, a Blob, an address, something drawn, ImageData or { data, width, height }, got ${describeType(image)}`,
   );
 }
 
@@ -108,7 +111,7 @@ async function toBitmap(image: DrawnImage | ImageData): Promise<ImageBitmap> {
     return await createImageBitmap(image, { premultiplyAlpha: "none", colorSpaceConversion: "default" });
   } catch (error) {
     const { message } = error as Error;
-    throw new ClipError("invalid-image", `expected something drawn, got ${describe(image)}: ${message}`, {
+    throw new ClipError("invalid-image", `expected something drawn, got ${describeType(image)}: ${message}`, {
       cause: error,
     });
   }

@@ -18,7 +18,7 @@ function decoded(path: string): string {
 }
 
 /** Whether text is an address by itself. A colon alone makes none: `photo-12:30.png` is a file's name. */
-export const isWhole = (text: string): boolean => /^([a-z][a-z0-9+.-]+:\/\/|(data|blob|file):)/i.test(text);
+export const isAbsolute = (text: string): boolean => /^([a-z][a-z0-9+.-]+:\/\/|(data|blob|file):)/i.test(text);
 
 /**
  * Whole addresses are what they are; other text is relative to the page, or a path where there is none. Text that is no
@@ -28,8 +28,8 @@ export function locate(source: string | URL): Location {
   const text = String(source);
   if (/^file:/i.test(text) && URL.canParse(text)) return { path: pathOf(new URL(text)) };
   if (typeof document !== "undefined") {
-    const relative = !isWhole(text) && URL.canParse(text) ? `./${text}` : text;
+    const relative = !isAbsolute(text) && URL.canParse(text) ? `./${text}` : text;
     return { address: URL.canParse(relative, document.baseURI) ? new URL(relative, document.baseURI).href : text };
   }
-  return isWhole(text) ? { address: text } : { path: text };
+  return isAbsolute(text) ? { address: text } : { path: text };
 }

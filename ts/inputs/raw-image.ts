@@ -3,7 +3,7 @@
 import { tagOf, toBytes } from "../../workers/protocol/bytes.js";
 import type { WireImage } from "../../workers/protocol/encode.js";
 import { ClipError } from "../../workers/protocol/error.js";
-import { describe } from "../options/describe.js";
+import { describeType } from "../options/describe.js";
 
 /**
  * Pixels row by row: gray (1 value a pixel), gray and alpha (2), RGB (3) or RGBA (4), from 0 to 255, told apart by their number.
@@ -43,12 +43,12 @@ export function toWirePixels(image: RawImage): WireImage {
     const advice = CONVERSIONS[type] ?? "";
     throw new ClipError(
       "invalid-image",
-      `expected the data of raw pixels as Uint8Array or Uint8ClampedArray, got ${describe(data)}${advice && `: ${advice}`}`,
+      `expected the data of raw pixels as Uint8Array or Uint8ClampedArray, got ${describeType(data)}${advice && `: ${advice}`}`,
     );
   }
   for (const [name, side] of Object.entries({ width, height })) {
     if (!Number.isSafeInteger(side) || side < 1) {
-      const got = typeof side === "number" ? `${side}` : describe(side);
+      const got = typeof side === "number" ? `${side}` : describeType(side);
       throw new ClipError(
         "invalid-image",
         `expected the ${name} of raw pixels as a whole number from 1 on, got ${got}`,

@@ -4,9 +4,8 @@ import { type Bytes, isFile, isFolderHandle, isUrl } from "../../workers/protoco
 import { ClipError } from "../../workers/protocol/error.js";
 import { excerpt } from "../../workers/protocol/excerpt.js";
 import type { AdapterFile, NamedFile, WireSource } from "../../workers/protocol/load.js";
-import { describe } from "../options/describe.js";
+import { describeType, describeValue } from "../options/describe.js";
 import { invalidOption } from "../options/invalid-option.js";
-import { got } from "../options/options.js";
 import { type CheckpointParts, fileData, isFileBytes, partFiles, textData } from "./checkpoint-parts.js";
 import { pathOf } from "./location.js";
 
@@ -100,7 +99,7 @@ function resolve(address: string): string {
   try {
     return new URL(address, typeof document === "undefined" ? undefined : document.baseURI).href;
   } catch {
-    throw new ClipError("invalid-source", `expected an address, got ${got(address)}`);
+    throw new ClipError("invalid-source", `expected an address, got ${describeValue(address)}`);
   }
 }
 
@@ -148,7 +147,7 @@ async function filesOf(
 /** A source as the worker takes it. */
 export async function toWireSource(source: ClipSource, options: ServerOptions): Promise<WireSource> {
   if (options.revision !== undefined && !(typeof source === "string" && HUB_ID.test(source))) {
-    throw invalidOption("revision", "none beside what is no Hub id", got(options.revision));
+    throw invalidOption("revision", "none beside what is no Hub id", describeValue(options.revision));
   }
   if (typeof source === "string") return ofText(source, options);
   if (isUrl(source)) return ofText(source.href, options);
@@ -163,6 +162,6 @@ export async function toWireSource(source: ClipSource, options: ServerOptions): 
   }
   throw new ClipError(
     "invalid-source",
-    `expected a Hub id, an address, files, or safetensors bytes or a Blob of them, got ${describe(source)}`,
+    `expected a Hub id, an address, files, or safetensors bytes or a Blob of them, got ${describeType(source)}`,
   );
 }

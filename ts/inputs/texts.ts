@@ -1,21 +1,29 @@
-/** What counts as a text. */
+/** Texts in the forms that callers give them. */
 
-import { asArray } from "../options/describe.js";
-import { check, strings, typed } from "../options/options.js";
+import { asArray } from "../options/as-array.js";
+import { check } from "../options/check.js";
+import { strings, typedArray } from "../options/rules.js";
 
-/** Texts that are already token ids: `[n, contextLength]`, row by row. */
+/** Tokenized texts: token ids, `[n, contextLength]`, row by row. */
 export interface TokenInput {
   inputIds: Int32Array;
 }
 
-export const IDS = typed<Int32Array>("Int32Array");
+/** One or several texts, or texts that are already tokenized. */
+export type TextsInput = string | readonly string[] | TokenInput;
 
-/** Whether a value is texts given as token ids. */
+export const IDS = typedArray<Int32Array>("Int32Array");
+
+/** Whether texts are given as token ids. */
 export function isTokenInput(value: unknown): value is TokenInput {
   return typeof value === "object" && value !== null && "inputIds" in value;
 }
 
-/** One or many texts as many; anything but strings is refused. */
+/**
+ * Returns one or several texts as a list.
+ *
+ * @throws ClipError `invalid-option` for anything but strings
+ */
 export function toTexts(texts: string | readonly string[]): string[] {
   const list = asArray(texts);
   check("texts", list, strings);

@@ -1,12 +1,21 @@
-/** Values in messages, and one or many as many. */
+/** How messages name a value. */
 
-/** Type of a value, for messages. */
-export function describe(value: unknown): string {
+import { excerpt } from "../../workers/protocol/excerpt.js";
+
+/** Type of a value: a primitive's, or the name of its class. */
+export function describeType(value: unknown): string {
   if (value === null || typeof value !== "object") return value === null ? "null" : typeof value;
   return value.constructor?.name ?? "an object";
 }
 
-/** One or many as many; what is missing in a list is `undefined` there, where methods would pass it over. */
-export function asArray<T>(value: T | readonly T[]): readonly T[] {
-  return Array.isArray(value) ? [...value] : [value as T];
+/** A value itself where it is short, its type otherwise. */
+export function describeValue(value: unknown): string {
+  if (typeof value === "string") return JSON.stringify(excerpt(value));
+  if (typeof value === "bigint") return `the bigint ${excerpt(String(value))}`;
+  if (Array.isArray(value)) {
+    return value.length <= 4 && value.every((one) => typeof one === "number") ? `[${value.join(", ")}]` : "an array";
+  }
+  return value === null || ["object", "function", "symbol"].includes(typeof value)
+    ? describeType(value)
+    : String(value);
 }

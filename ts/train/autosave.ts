@@ -2,9 +2,9 @@
 
 import { toClipError } from "../../workers/protocol/error.js";
 import type { StepEvent } from "../../workers/protocol/train.js";
-import { number, type Schema, size, text } from "../options/options.js";
+import { number, positiveInteger, type Schema, text } from "../options/rules.js";
 import type { WorkerClient } from "../worker/client.js";
-import type { TrainingWarning } from "./training-watch.js";
+import type { TrainingWarning } from "./training-monitor.js";
 
 /** How a run is saved by itself. */
 export interface AutosaveOptions {
@@ -23,9 +23,9 @@ export interface AutosaveOptions {
 
 export const AUTOSAVE = {
   to: text("the name of a folder"),
-  every: size,
+  every: positiveInteger,
   seconds: number("a number above 0", (value) => value > 0),
-  keep: size,
+  keep: positiveInteger,
 } satisfies Schema<AutosaveOptions>;
 
 /** The states of a run. */

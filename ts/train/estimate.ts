@@ -2,10 +2,11 @@
 
 import { ClipError } from "../../workers/protocol/error.js";
 import { canRepeat, type ImageTextPair, openPairs, type PairSource } from "../data/pairs.js";
-import { checked } from "../options/options.js";
-import type { EvaluationOptions } from "./run.js";
-import { ClipTrainer, type CreateOptions, type FitOptions } from "./trainer.js";
-import { createOptions, FIT } from "./trainer-options.js";
+import { checkOptions } from "../options/check.js";
+import { type CreateOptions, checkCreateOptions } from "./create-options.js";
+import { FIT, type FitOptions } from "./fit-options.js";
+import type { EvaluationOptions } from "./run-options.js";
+import { ClipTrainer } from "./trainer.js";
 
 /** What a run is expected to take. */
 export interface FitEstimate {
@@ -137,8 +138,8 @@ export async function estimateFit(
   pairs: PairSource,
   options: FitOptions = {},
 ): Promise<FitEstimate> {
-  createOptions(create);
-  const settings = checked("estimateFit()", options, FIT);
+  checkCreateOptions(create);
+  const settings = checkOptions("estimateFit()", options, FIT);
   const { batchSize = 256, microBatchSize = batchSize, epochs = 20, evaluation } = settings;
   const tried = Math.min(batchSize, 2 * microBatchSize);
   const all: ImageTextPair[] = [];

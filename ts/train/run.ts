@@ -4,47 +4,13 @@ import type { Remote } from "comlink";
 import type { ClipWorkerApi } from "../../workers/protocol/api.js";
 import { ClipError, type ClipErrorCode, toClipError } from "../../workers/protocol/error.js";
 import type { Evaluation, FitSettings, SkippedPair, StepEvent } from "../../workers/protocol/train.js";
-import { canRepeat, PAIRS, type PairSource, sendPairs } from "../data/pairs.js";
-import { flag, group, needed, oneOf, type Schema, signal, size } from "../options/options.js";
+import { canRepeat, type PairSource } from "../data/pairs.js";
+import { sendPairs } from "../data/send-pairs.js";
 import type { WorkerClient } from "../worker/client.js";
-import { AUTOSAVE, Autosave, type AutosaveOptions } from "./autosave.js";
-import { type Classifies, EVALUATE, type EvaluateOptions, Judge } from "./judge.js";
-import { type TrainingWarning, TrainingWatch } from "./training-watch.js";
-
-/** What a run may be asked for whatever it learns. */
-export interface RunOptions {
-  /** Cuts captions longer than the context where they would be refused. @default false */
-  truncate?: boolean;
-  /**
-   * What becomes of a pair whose image cannot be read, or whose caption is too long: the run stops before its first step, or
-   * goes without it and says so at its first step. @default "stop"
-   */
-  badPairs?: "stop" | "skip";
-  /** Judges the model by other pairs now and then, and ends the run when it gets no better. */
-  evaluation?: EvaluationOptions;
-  /** Saves all that the run goes on from now and then, and goes on from it by itself where the worker or the GPU is lost. */
-  autosave?: AutosaveOptions;
-  /** Ends the run after the step under way; the iteration then ends as after the last step. */
-  signal?: AbortSignal;
-}
-
-/** How a run is judged while it goes on. */
-export interface EvaluationOptions extends EvaluateOptions {
-  /** Pairs that are not learned from. */
-  pairs: PairSource;
-  /** Steps from one judgement to the next; the last step is always judged. */
-  every: number;
-  /** Judgements without a better text→image R@1 after which the run ends; `resumeFit` goes on all the same. @default never */
-  patience?: number;
-}
-
-export const RUN = {
-  truncate: flag,
-  badPairs: oneOf("stop", "skip"),
-  evaluation: group<EvaluationOptions>({ ...EVALUATE, pairs: needed(PAIRS), every: needed(size), patience: size }),
-  autosave: group<AutosaveOptions>(AUTOSAVE),
-  signal,
-} satisfies Schema<RunOptions>;
+import { Autosave } from "./autosave.js";
+import { type ClassifierFactory, Evaluator } from "./evaluator.js";
+import type { RunOptions } from "./run-options.js";
+import { TrainingMonitor, type TrainingWarning } from "./training-monitor.js";
 
 /** Why a run went back to its last state. */
 export interface Recovery {
@@ -70,7 +36,7 @@ export interface FitEvent extends StepEvent {
 }
 
 /** The trainer, as its run sees it. */
-export interface RunHost extends Classifies {
+export interface RunHost extends ClassifierFactory {
   /** The worker in use. */
   client(): WorkerClient;
   /** Takes over what the worker now says of its model. */
@@ -90,9 +56,9 @@ export class TrainingRun {
   readonly #pairs: PairSource;
   readonly #options: RunOptions;
   readonly #settings: FitSettings | undefined;
-  readonly #watch: TrainingWatch;
+  readonly #watch: TrainingMonitor;
   readonly #autosave: Autosave | undefined;
-  #judge: Judge | undefined;
+  #judge: Evaluator | undefined;
   /** R@1 of the captions by step: a step that comes once more is judged once more. */
   readonly #judged = new Map<number, number>();
   #skipped: SkippedPair[] | undefined;
@@ -107,7 +73,7 @@ export class TrainingRun {
     this.#options = options;
     this.#settings = settings;
     // what the captions of a run that is gone on with are like was told when it began
-    this.#watch = new TrainingWatch(settings?.maskDuplicates ?? true);
+    this.#watch = new TrainingMonitor(settings?.maskDuplicates ?? true);
     this.#autosave = options.autosave && new Autosave(options.autosave);
     if (options.badPairs === "skip") this.#skipped = [];
   }
@@ -153,7 +119,7 @@ export class TrainingRun {
     }
     await client.call((api) => api.startFit(handle, settings));
     const bad: SkippedPair[] | undefined = this.#skipped && [];
-    this.#judge = evaluation && (await Judge.open(client, this.#host, evaluation.pairs, evaluation, bad));
+    this.#judge = evaluation && (await Evaluator.open(client, this.#host, evaluation.pairs, evaluation, bad));
     for (const pair of bad ?? []) this.#skipped?.push({ ...pair, judged: true });
     await this.#host.refresh();
     return true;

@@ -1,137 +1,56 @@
 /** A CLIP that learns. */
 
-import type { CheckpointLayout, ClipConfig, TokenizerReference } from "../../workers/protocol/config.js";
+import type { CheckpointLayout } from "../../workers/protocol/config.js";
 import { ClipError } from "../../workers/protocol/error.js";
 import type { DeviceChoice, ModelInfo } from "../../workers/protocol/load.js";
 import type { Adapter, Evaluation, FitSettings, GradientResult } from "../../workers/protocol/train.js";
-import { Encoder, LAYOUT, loadInto } from "../clip.js";
 import type { PairSource } from "../data/pairs.js";
 import { toJson } from "../inputs/checkpoint-parts.js";
-import type { PixelInput } from "../inputs/images.js";
-import type { ClipSource } from "../inputs/sources.js";
-import type { TokenInput } from "../inputs/texts.js";
-import { check, checked } from "../options/options.js";
+import { PIXELS, type PixelInput } from "../inputs/images.js";
+import { IDS, type TokenInput } from "../inputs/texts.js";
+import { Encoder } from "../model/encoder.js";
+import { loadInto } from "../model/load.js";
+import { check, checkOptions } from "../options/check.js";
+import { DEVICE, LAYOUT } from "../options/choices.js";
+import { positive, required, type Schema } from "../options/rules.js";
 import { WorkerClient } from "../worker/client.js";
-import { EVALUATE, type EvaluateOptions, Judge } from "./judge.js";
-import { type FitEvent, RUN, type RunHost, type RunOptions, TrainingRun } from "./run.js";
-import { createOptions, FIT, numbers, RESUME, TRAIN_STEP } from "./trainer-options.js";
+import { type CreateOptions, checkCreateOptions } from "./create-options.js";
+import { EVALUATE, type EvaluateOptions, Evaluator } from "./evaluator.js";
+import { FIT, type FitOptions, fitSettings } from "./fit-options.js";
+import { type FitEvent, type RunHost, TrainingRun } from "./run.js";
+import { RUN, type RunOptions } from "./run-options.js";
 import { checkTarget, readState, type StateSource, type StateTarget, writeState } from "./training-state.js";
 
-/** How a trainer is made: fresh weights of a shape, or the weights of a checkpoint. */
-export type CreateOptions = (
-  | {
-      config: ClipConfig;
-      from?: never;
-      seed?: number;
-      /** Merges of another byte-pair encoding. @default the published one's */
-      merges?: string;
-      adapter?: never;
-    }
-  | {
-      from: ClipSource;
-      /** Low-rank adapters that are added to its weights first: see `Clip.load`. @default none */
-      adapter?: ClipSource;
-      config?: never;
-      seed?: never;
-      merges?: never;
-    }
-) & {
-  /** @default "auto" */
-  device?: DeviceChoice;
-  /** Whose tokenization is given. @default "open_clip"; with `from`, that of whoever published the checkpoint */
-  tokenizer?: TokenizerReference;
-};
-
-/** Settings of a run. */
-export interface FitOptions extends RunOptions {
-  /** Pairs a step. More pairs mean more negatives: the one number that matters most. @default 256 */
-  batchSize?: number;
-  /**
-   * Pairs whose activations are in memory together. A batch of any size has the same gradient with it, at the price of a
-   * second forward pass (GradCache, arXiv 2101.06983). @default batchSize
-   */
-  microBatchSize?: number;
-  /**
-   * Keeps the activations of one block at a time and computes them anew when their turn comes: memory no longer grows with
-   * the number of blocks, a step takes longer (arXiv 1604.06174). @default false
-   */
-  activationCheckpointing?: boolean;
-  /** Times through the pairs. @default 20 */
-  epochs?: number;
-  /** Learning rate after the warm-up. @default 1e-3 */
-  lr?: number;
-  /** Steps of linear warm-up. @default 50 */
-  warmup?: number;
-  /** What follows the warm-up. @default "cosine" */
-  schedule?: "cosine" | "linear" | "constant";
-  /** @default 0.9 */
-  beta1?: number;
-  /** @default 0.98 */
-  beta2?: number;
-  /** @default 1e-6 */
-  epsilon?: number;
-  /** Decoupled, on matrices only. @default 0.2 */
-  weightDecay?: number;
-  /**
-   * Trains the matrices of the blocks by Muon (https://kellerjordan.github.io/posts/muon/) and the rest by AdamW: it learns
-   * more from each step, at the price of some multiplications. `lr` rises and falls as AdamW's does.
-   * @default AdamW for all; momentum 0.95, weightDecay 0.1
-   */
-  muon?: { lr: number; momentum?: number; weightDecay?: number };
-  /** Longest that all gradients as one vector may be; longer ones are shortened to it. @default no limit */
-  clipNorm?: number;
-  /** Share of each target that is spread over the batch, from 0 to below 1; CLIP's loss only. @default 0 */
-  labelSmoothing?: number;
-  /** Leaves pairs with the same caption out of each other's negatives. @default false */
-  maskDuplicates?: boolean;
-  /**
-   * A tower that learns nothing: what it makes of each pair is computed once, and every epoch after the first does without
-   * it (locked-image tuning, arXiv 2111.07991). @default neither
-   */
-  lock?: "image" | "text";
-  /**
-   * Trains the last blocks of each tower and what follows them, the final norm, the projection and the temperature; 0 trains
-   * what follows the blocks alone. @default all
-   */
-  lastBlocks?: number;
-  /**
-   * Trains low-rank adapters of the blocks' matrices in the place of the weights (LoRA, arXiv 2106.09685); what is added is
-   * scaled by `alpha / rank`. They are part of what is exported, and `exportAdapter` gives them alone. @default none
-   */
-  lora?: { rank: number; alpha: number };
-  /**
-   * Shows another part of each image in each epoch, cut and resized in another worker while the step before goes on:
-   * `scale` of its area, `ratio` of width to height, left and right changed with the probability `flip`, which captions that
-   * name sides do not bear. `{}` is what OpenCLIP trains with.
-   * @default the same square of an image each time; scale [0.9, 1], ratio [3/4, 4/3], flip 0
-   */
-  augment?: { scale?: readonly [number, number]; ratio?: readonly [number, number]; flip?: number };
-  /**
-   * `"f16"` multiplies the blocks' matrices in half precision, where the device has it; weights, norms and the loss stay in full,
-   * and the loss is scaled so that no gradient is lost (arXiv 1710.03740). @default "f32"
-   */
-  precision?: "f32" | "f16";
-  /** Share of an image's patches that are left out, others each time (FLIP, arXiv 2212.00794). @default 0 */
-  patchDropout?: number;
-  /**
-   * Share of the old average that a step leaves, 0.999 for instance: with it the model encodes, is judged and exported with
-   * the average of its weights. @default no average
-   */
-  emaDecay?: number;
-  /** Decides the order of the pairs, and all else that is drawn. @default 0 */
-  seed?: number;
-}
-
-/** How a run is gone on with: its settings are its own. */
+/** How a stopped run is resumed: its settings are part of its state. */
 export type ResumeOptions = RunOptions;
 
-/** How a state is gone on with. */
+/** How a trainer is made of a saved state. */
 export interface ResumeTrainerOptions {
-  /** @default "auto" */
+  /** Where the model computes. @default "auto" */
   device?: DeviceChoice;
 }
 
-/** A CLIP that learns from image–text pairs. It encodes at any time with the weights of the last step. */
+const RESUME = { device: DEVICE } satisfies Schema<ResumeTrainerOptions>;
+
+/** Options of a single step. */
+export interface TrainStepOptions {
+  /** Learning rate of the step. */
+  lr: number;
+}
+
+const TRAIN_STEP = { lr: required(positive) } satisfies Schema<TrainStepOptions>;
+
+/** A batch as numbers: preprocessed images and the token ids of their captions. */
+export interface TensorBatch extends PixelInput, TokenInput {}
+
+function checkBatch(batch: TensorBatch): TensorBatch {
+  const { pixelValues, inputIds } = Object(batch) as TensorBatch;
+  check("pixelValues", pixelValues, PIXELS);
+  check("inputIds", inputIds, IDS);
+  return { pixelValues, inputIds };
+}
+
+/** A CLIP that learns from image–text pairs. It encodes at any time, with the weights of the last step. */
 export class ClipTrainer extends Encoder {
   #fitting = false;
   readonly #device: DeviceChoice;
@@ -144,15 +63,15 @@ export class ClipTrainer extends Encoder {
   /**
    * Makes a trainer in a worker of its own.
    *
-   * @throws ClipError `invalid-config`, `invalid-option`, `invalid-tokenizer`, `device-unavailable`, and those of
-   * `Clip.load` with `from`
+   * @throws ClipError `invalid-config`, `invalid-option`, `invalid-tokenizer`, `device-unavailable`; with `from`, also those of
+   * `Clip.load`
    *
    * @example
    * const trainer = await ClipTrainer.create({ config, device: "auto", seed: 1 });
    * for await (const { step, loss } of trainer.fit(pairs, { epochs: 5 })) console.log(step, loss);
    */
   static async create(options: CreateOptions): Promise<ClipTrainer> {
-    const given = createOptions(options);
+    const given = checkCreateOptions(options);
     const { device = "auto", tokenizer, merges } = given;
     const client = await WorkerClient.start();
     try {
@@ -177,52 +96,27 @@ export class ClipTrainer extends Encoder {
   }
 
   /**
-   * Trains on pairs, one step for each event taken. Leaving the loop or aborting `signal` stops after the step under
-   * way; what was learned stays. Run again to go on, with a learning-rate schedule of its own.
+   * Trains on pairs and yields an event after each step. The next step begins when the next event is asked for. Leaving the loop
+   * or aborting `signal` stops after the current step and keeps what was learned. A further call trains on, with a learning-rate
+   * schedule of its own.
    *
-   * @throws ClipError `invalid-option`, `empty-batch`, `batch-too-small`, `count-mismatch`, `caption-too-long`,
-   * `undecodable-image`, `image-too-small`, `already-training`, `loss-not-finite`
+   * @throws ClipError `invalid-option`, `invalid-source`, `invalid-dataset`, `empty-batch`, `batch-too-small`, `count-mismatch`,
+   * `caption-too-long`, `undecodable-image`, `image-too-small`, `already-training`, `loss-not-finite`, `target-unwritable`,
+   * `out-of-memory`, `device-failed`
    */
-  async *fit(pairs: PairSource, given: FitOptions = {}): AsyncGenerator<FitEvent, void, undefined> {
-    const options = checked("fit()", given, FIT);
-    const settings: FitSettings = {
-      batchSize: options.batchSize ?? 256,
-      activationCheckpointing: options.activationCheckpointing ?? false,
-      epochs: options.epochs ?? 20,
-      lr: options.lr ?? 1e-3,
-      warmup: options.warmup ?? 50,
-      schedule: options.schedule ?? "cosine",
-      beta1: options.beta1 ?? 0.9,
-      beta2: options.beta2 ?? 0.98,
-      epsilon: options.epsilon ?? 1e-6,
-      weightDecay: options.weightDecay ?? 0.2,
-      labelSmoothing: options.labelSmoothing ?? 0,
-      maskDuplicates: options.maskDuplicates ?? false,
-      ...(options.microBatchSize !== undefined && { microBatchSize: options.microBatchSize }),
-      ...(options.augment !== undefined && {
-        augment: { scale: [0.9, 1], ratio: [3 / 4, 4 / 3], flip: 0, ...options.augment },
-      }),
-      precision: options.precision ?? "f32",
-      patchDropout: options.patchDropout ?? 0,
-      ...(options.emaDecay !== undefined && { emaDecay: options.emaDecay }),
-      ...(options.lastBlocks !== undefined && { lastBlocks: options.lastBlocks }),
-      ...(options.lora !== undefined && { lora: options.lora }),
-      ...(options.lock !== undefined && { lock: options.lock }),
-      ...(options.muon !== undefined && { muon: { momentum: 0.95, weightDecay: 0.1, ...options.muon } }),
-      ...(options.clipNorm !== undefined && { clipNorm: options.clipNorm }),
-      seed: options.seed ?? 0,
-    };
-    yield* this.#run(pairs, options, settings);
+  async *fit(pairs: PairSource, options: FitOptions = {}): AsyncGenerator<FitEvent, void, undefined> {
+    const given = checkOptions("fit()", options, FIT);
+    yield* this.#run(pairs, given, fitSettings(given));
   }
 
   /**
-   * Goes on with a run that was stopped before its last step, in this trainer or in the one whose state was saved. With the
-   * same pairs and on the same device it takes the steps that the run would have taken, bit for bit.
+   * Resumes a run that was stopped before its last step, in this trainer or in one made of its saved state. On the same pairs and
+   * device it takes the same steps as the uninterrupted run, bit for bit.
    *
-   * @throws ClipError `no-run`, `count-mismatch`, `other-pairs`, and as `fit`
+   * @throws ClipError `no-run`, `count-mismatch`, `other-pairs`, and those of `fit`
    */
   async *resumeFit(pairs: PairSource, options: ResumeOptions = {}): AsyncGenerator<FitEvent, void, undefined> {
-    yield* this.#run(pairs, checked("resumeFit()", options, RUN));
+    yield* this.#run(pairs, checkOptions("resumeFit()", options, RUN));
   }
 
   async *#run(
@@ -231,10 +125,7 @@ export class ClipTrainer extends Encoder {
     settings?: FitSettings,
   ): AsyncGenerator<FitEvent, void, undefined> {
     if (this.#fitting) {
-      throw new ClipError(
-        "already-training",
-        "already training: expected the running fit() to end or be stopped first, got another",
-      );
+      throw new ClipError("already-training", "already training: end or stop the running fit() first");
     }
     this.#fitting = true;
     try {
@@ -252,6 +143,7 @@ export class ClipTrainer extends Encoder {
     }
   }
 
+  /** Replaces the worker by a new one with a saved state. */
   async #revive(state: Uint8Array | string): Promise<void> {
     const client = await WorkerClient.start();
     try {
@@ -265,10 +157,10 @@ export class ClipTrainer extends Encoder {
   }
 
   /**
-   * Everything that training goes on from: weights, the optimiser's moments, the run and how far it is. With a target it is
-   * written there, whole or not at all; without, it is returned. Possible at any time, also between two steps of `fit`.
+   * Saves the training state: weights, optimizer moments, the run's settings and position. It can be called at any time, also
+   * between two steps of `fit`. A target is written whole or not at all; without one, the bytes are returned.
    *
-   * @throws ClipError `no-weights`, `target-unwritable`
+   * @throws ClipError `no-weights`, `invalid-source`, `target-unwritable`
    */
   saveCheckpoint(): Promise<Uint8Array>;
   saveCheckpoint(target: StateTarget): Promise<undefined>;
@@ -281,8 +173,8 @@ export class ClipTrainer extends Encoder {
   }
 
   /**
-   * The adapters of the last run with `lora`, in the two files that PEFT reads: small, and nothing without the model that
-   * they were trained beside.
+   * Returns the adapters of the last run with `lora`, as PEFT's two files. They work only with the model that they were trained
+   * on.
    *
    * @throws ClipError `no-adapter`, `no-weights`; `invalid-option` for a model that transformers does not have
    */
@@ -291,13 +183,13 @@ export class ClipTrainer extends Encoder {
   }
 
   /**
-   * Makes a trainer from what `saveCheckpoint` gave. `resumeFit` goes on with its run, `fit` starts another.
+   * Makes a trainer of a state that `saveCheckpoint` or `autosave` saved. `resumeFit` continues its run, `fit` begins another.
    *
-   * @throws ClipError `invalid-checkpoint` for what is no such state, one of another version, and one that was damaged;
-   * `source-unreadable`, `device-unavailable`
+   * @throws ClipError `invalid-source`, `source-unreadable`, `device-unavailable`; `invalid-checkpoint` for a file that is no
+   * training state, is damaged or has another version
    */
   static async resume(source: StateSource, options: ResumeTrainerOptions = {}): Promise<ClipTrainer> {
-    const { device = "auto" } = checked("ClipTrainer.resume()", options, RESUME);
+    const { device = "auto" } = checkOptions("ClipTrainer.resume()", options, RESUME);
     const state = await readState(source);
     const client = await WorkerClient.start();
     try {
@@ -308,36 +200,40 @@ export class ClipTrainer extends Encoder {
     }
   }
 
-  /** How well each pair finds its other half among all of them and the `distractors`. */
+  /**
+   * Measures retrieval: how well each image finds its captions, and each caption its image, among all pairs and `distractors`.
+   *
+   * @throws ClipError `invalid-option`, `no-weights`, and those of `fit` that pairs cause
+   */
   async evaluate(pairs: PairSource, options: EvaluateOptions = {}): Promise<Evaluation> {
-    const judge = await Judge.open(this.client, this, pairs, checked("evaluate()", options, EVALUATE));
+    const evaluator = await Evaluator.open(this.client, this, pairs, checkOptions("evaluate()", options, EVALUATE));
     try {
-      return await judge.evaluate();
+      return await evaluator.evaluate();
     } finally {
-      await judge.close();
+      await evaluator.close();
     }
   }
 
   /**
-   * Loss of a batch and the gradient of every parameter, without a step: for comparison with another implementation.
+   * Returns the loss of a batch and the gradient of every parameter, without a step: for comparison with other implementations.
    *
-   * @throws ClipError `empty-batch`, `batch-too-small`, `count-mismatch`, `shape-mismatch`, `no-weights`
+   * @param layout - naming scheme of the parameters @default "hf"
+   * @throws ClipError `invalid-option`, `empty-batch`, `batch-too-small`, `count-mismatch`, `shape-mismatch`, `no-weights`
    */
-  async gradients(batch: PixelInput & TokenInput, layout: CheckpointLayout = "hf"): Promise<GradientResult> {
+  async gradients(batch: TensorBatch, layout: CheckpointLayout = "hf"): Promise<GradientResult> {
     check("layout", layout, LAYOUT);
-    const { pixelValues, inputIds } = numbers(batch);
+    const { pixelValues, inputIds } = checkBatch(batch);
     return this.client.call((api) => api.gradients(pixelValues, inputIds, layout));
   }
 
   /**
-   * One AdamW step at rate `lr` on a batch given as numbers; returns the loss before it. For training loops of one's
-   * own: `fit` does all of it.
+   * Takes one AdamW step on a batch and returns the loss before it: for custom training loops, in place of `fit`.
    *
-   * @throws ClipError as `gradients`, and `already-training`, `invalid-option`, `loss-not-finite`
+   * @throws ClipError those of `gradients`, `already-training`, `loss-not-finite`
    */
-  async trainStep(batch: PixelInput & TokenInput, options: { lr: number }): Promise<number> {
-    const { lr } = checked("trainStep()", options ?? {}, TRAIN_STEP);
-    const { pixelValues, inputIds } = numbers(batch);
+  async trainStep(batch: TensorBatch, options: TrainStepOptions): Promise<number> {
+    const { lr } = checkOptions("trainStep()", options ?? {}, TRAIN_STEP);
+    const { pixelValues, inputIds } = checkBatch(batch);
     return this.client.call((api) => api.stepOn(pixelValues, inputIds, lr));
   }
 }

@@ -2,8 +2,7 @@
 
 import { type Bytes, isBlob, isBytes, isFileHandle, toBytes } from "../../workers/protocol/bytes.js";
 import { ClipError } from "../../workers/protocol/error.js";
-import { describe } from "../options/describe.js";
-import { got } from "../options/options.js";
+import { describeType, describeValue } from "../options/describe.js";
 
 /** A file that a picker or the origin's private file system gave, or in Node a path. */
 export type StateTarget = FileSystemFileHandle | string;
@@ -16,7 +15,7 @@ export async function readState(source: StateSource): Promise<Uint8Array | strin
   if (typeof source === "string" && source !== "") return source;
   if (isBytes(source)) return toBytes(source);
   if (!isFileHandle(source) && !isBlob(source)) {
-    throw new ClipError("invalid-source", `expected bytes, a file handle or a path, got ${describe(source)}`);
+    throw new ClipError("invalid-source", `expected bytes, a file handle or a path, got ${describeType(source)}`);
   }
   try {
     const file = isFileHandle(source) ? await source.getFile() : source;
@@ -30,7 +29,7 @@ export async function readState(source: StateSource): Promise<Uint8Array | strin
 /** @throws ClipError `invalid-source` for what cannot be written to */
 export function checkTarget(target: StateTarget): void {
   if ((typeof target === "string" && target !== "") || isFileHandle(target)) return;
-  throw new ClipError("invalid-source", `expected a file handle or a path, got ${got(target)}`);
+  throw new ClipError("invalid-source", `expected a file handle or a path, got ${describeValue(target)}`);
 }
 
 /** Writes a file, whole or not at all: a writable stream takes the file's place when it is closed. */

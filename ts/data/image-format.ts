@@ -195,4 +195,4 @@ const OTHERS = new Set(
 );
 
 /** Whether a file of that extension, in lower case, could be a picture: it is one's, or says nothing. */
-export const couldBePicture = (extension: string) => !OTHERS.has(extension);
+export const couldBeImage = (extension: string) => !OTHERS.has(extension);

@@ -34,7 +34,7 @@ const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + 
 const percent = (share: number) => `${(100 * share).toFixed(0)} %`;
 
 /** Looks at a run step by step. */
-export class TrainingWatch {
+export class TrainingMonitor {
   readonly #captions = new Map<string, number>();
   readonly #masked: boolean;
   readonly #told = new Set<TrainingWarningCode>();

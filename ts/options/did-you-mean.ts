@@ -1,8 +1,8 @@
-/** The option that was meant where another name was given. */
+/** Finds the option that a misspelt or foreign name stands for. */
 
-import type { Rule, Rules } from "./options.js";
+import type { Rule, Rules } from "./rules.js";
 
-/** What other libraries call options of ours, without case and underscores. */
+/** Our options by the names that other libraries give them, in lower case and without underscores. */
 const ALIASES: Readonly<Record<string, string>> = {
   optimizer: "muon",
   optim: "muon",
@@ -48,7 +48,7 @@ const ALIASES: Readonly<Record<string, string>> = {
 
 const letters = (name: string) => name.toLowerCase().replace(/[^a-z0-9]/g, "");
 
-/** Letters to put in, to leave out, to replace, or to swap with their neighbour (Damerau's and Levenshtein's distance). */
+/** Damerau–Levenshtein distance: letters inserted, deleted, replaced, or swapped with their neighbour. */
 function distance(a: string, b: string): number {
   let [last, row]: [number[], number[]] = [[], Array.from({ length: b.length + 1 }, (_, j) => j)];
   for (let i = 0; i < a.length; i++) {
@@ -64,14 +64,14 @@ function distance(a: string, b: string): number {
   return row[b.length] ?? 0;
 }
 
-/** All names, those within an option after a dot. */
+/** Paths of all options; nested ones follow a dot. */
 function paths(rules: Rules): string[] {
   const inside = (name: string, { schema }: Rule) => (schema ? paths(schema).map((inner) => `${name}.${inner}`) : []);
   return Object.entries(rules).flatMap(([name, rule]) => [name, ...inside(name, rule)]);
 }
 
-/** The path of the option that was most likely meant by a name and a value; nothing where none is near. */
-export function nearName(name: string, value: unknown, rules: Rules): string | undefined {
+/** Returns the path of the option that a name and a value most likely stand for, or `undefined` where none is near. */
+export function didYouMean(name: string, value: unknown, rules: Rules): string | undefined {
   const meant = letters(name).slice(0, 40);
   const known = paths(rules);
   const last = (path: string) => letters(path.slice(path.lastIndexOf(".") + 1));

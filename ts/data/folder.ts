@@ -5,9 +5,9 @@ import { isFile, isFolderHandle } from "../../workers/protocol/bytes.js";
 import { ClipError, toClipError } from "../../workers/protocol/error.js";
 import type { ImageInput } from "../inputs/images.js";
 import { entriesOf } from "../inputs/sources.js";
-import { describe } from "../options/describe.js";
-import { type Judged, judge } from "./content.js";
-import { couldBePicture, formatOfExtension, HEAD_BYTES } from "./picture-format.js";
+import { describeType } from "../options/describe.js";
+import { couldBeImage, formatOfExtension, HEAD_BYTES } from "./image-format.js";
+import { type Inspection, inspect } from "./sniff.js";
 
 /** A folder with pairs: its path in Node, one that was picked, or the files of `<input webkitdirectory>`. */
 export type Folder = string | FileSystemDirectoryHandle | Iterable<File>;
@@ -85,9 +85,9 @@ export async function listFolder(folder: Folder): Promise<FolderFile[]> {
   } else if (typeof folder === "object" && folder !== null && Symbol.iterator in folder) {
     const list = [...folder];
     if (list.every(isFile)) files.push(...ofPicked(list));
-    else throw new ClipError("invalid-source", `expected files, got ${describe(list)}`);
+    else throw new ClipError("invalid-source", `expected files, got ${describeType(list)}`);
   } else {
-    throw new ClipError("invalid-source", `expected a folder's path, handle or files, got ${describe(folder)}`);
+    throw new ClipError("invalid-source", `expected a folder's path, handle or files, got ${describeType(folder)}`);
   }
   const hidden = (path: string) => path.split("/").some((part) => part.startsWith(".") || part === "__MACOSX");
   return files.filter(({ path }) => !hidden(path)).sort((a, b) => (a.path < b.path ? -1 : 1));
@@ -97,11 +97,11 @@ export async function listFolder(folder: Folder): Promise<FolderFile[]> {
  * Whether a file is a picture. What by its extension is something else is not looked into, so that a folder of many files
  * is read in little time; of others the first bytes are.
  */
-export async function judgeFile(file: FolderFile): Promise<Judged> {
+export async function inspectFile(file: FolderFile): Promise<Inspection> {
   const [, extension] = splitPath(file.path);
-  if (!couldBePicture(extension)) return { picture: false };
+  if (!couldBeImage(extension)) return { picture: false };
   try {
-    return judge(await file.head(), extension);
+    return inspect(await file.head(), extension);
   } catch (error) {
     return { picture: formatOfExtension(extension) !== undefined, problem: toClipError(error).message };
   }

@@ -1,6 +1,6 @@
 /** What a file is, in words for messages, told by its first bytes. */
 
-import { asLatin1, DECODED_NAMES, formatOf, formatOfExtension, isDecoded } from "./picture-format.js";
+import { asLatin1, DECODED_NAMES, formatOf, formatOfExtension, isDecoded } from "./image-format.js";
 
 /** What is often met in place of a picture or an archive, by the Latin-1 that it begins with. */
 const SIGNATURES: readonly [what: string, ...beginnings: string[]][] = [
@@ -44,7 +44,7 @@ export function contentOf(head: Uint8Array): string | undefined {
 }
 
 /** What a file turns out to be. */
-export interface Judged {
+export interface Inspection {
   /** Whether it is a picture, or claims to be one by its extension. */
   picture: boolean;
   /** Why it cannot be used as one. */
@@ -52,7 +52,7 @@ export interface Judged {
 }
 
 /** Whether a file is a picture, by its first bytes, and by its extension where they do not tell. */
-export function judge(head: Uint8Array, extension: string): Judged {
+export function inspect(head: Uint8Array, extension: string): Inspection {
   const format = formatOf(head);
   const named = formatOfExtension(extension);
   if (format === undefined && named === undefined) return { picture: false };

@@ -43,7 +43,7 @@ function fieldReader(text: string, separator: string): (at: number) => Read {
 }
 
 /** Rows of a text, blank ones too. Lines end in LF, CRLF or CR; text in quotes may hold them. */
-export function* readRows(text: string, separator: string): Generator<Field[], void, undefined> {
+export function* readCsvRows(text: string, separator: string): Generator<Field[], void, undefined> {
   const read = fieldReader(text, separator);
   let fields: Field[] = [];
   for (let at = 0; at < text.length; ) {

@@ -3,24 +3,24 @@
 import { spelledOnDisk } from "#disk";
 import { isUrl, tagOf } from "../../workers/protocol/bytes.js";
 import type { ImageInput } from "../inputs/images.js";
-import { isWhole, locate } from "../inputs/location.js";
+import { isAbsolute, locate } from "../inputs/location.js";
 import type { ReadableSource } from "./readable.js";
 
 /** A picture of that name; nothing where there can be none. */
-export type FindImage = (name: string) => ImageInput | undefined | Promise<ImageInput | undefined>;
+export type ImageFinder = (name: string) => ImageInput | undefined | Promise<ImageInput | undefined>;
 
 const onDisk =
-  (folder: string): FindImage =>
+  (folder: string): ImageFinder =>
   (name) =>
-    isWhole(name) ? name : spelledOnDisk(/^(?:[/\\]|[a-z]:[/\\])/i.test(name) ? name : `${folder}${name}`);
+    isAbsolute(name) ? name : spelledOnDisk(/^(?:[/\\]|[a-z]:[/\\])/i.test(name) ? name : `${folder}${name}`);
 
 /** Names are not addresses: `#`, `?` and `%` are characters of theirs. */
 const encodeName = (name: string) => name.replaceAll("\\", "/").split("/").map(encodeURIComponent).join("/");
 
 const atAddress =
-  (base: string): FindImage =>
+  (base: string): ImageFinder =>
   (name) => {
-    const whole = isWhole(name) || name.startsWith("//");
+    const whole = isAbsolute(name) || name.startsWith("//");
     const relative = whole ? name : encodeName(name);
     if (!URL.canParse(relative, base)) return undefined;
     const [address, { origin, search }] = [new URL(relative, base), new URL(base)];
@@ -31,7 +31,7 @@ const atAddress =
   };
 
 /** Finds pictures by their names beside a table, or beside the page or the program where the table is nowhere. */
-export function beside(source: ReadableSource): FindImage {
+export function imagesBeside(source: ReadableSource): ImageFinder {
   let where: string | URL = "./";
   if (typeof source === "string" || isUrl(source)) where = source;
   else if (tagOf(source) === "Response") where = (source as Response).url || where;

@@ -3,10 +3,11 @@
 import { ClipError } from "../../workers/protocol/error.js";
 import type { Evaluation, PairsHandle, SkippedPair } from "../../workers/protocol/train.js";
 import { TEMPLATE, type Template, type ZeroShotClassifier } from "../classify/zero-shot.js";
-import { PAIRS, type PairSource, sendPairs } from "../data/pairs.js";
+import { PAIRS, type PairSource } from "../data/pairs.js";
+import { sendPairs } from "../data/send-pairs.js";
 import type { Embeddings } from "../encode/embeddings.js";
 import type { ImageInput } from "../inputs/images.js";
-import { flag, group, list, needed, type Schema, strings } from "../options/options.js";
+import { flag, list, nested, required, type Schema, strings } from "../options/rules.js";
 import type { WorkerClient } from "../worker/client.js";
 
 /** Labelled images, told apart by their labels' names alone. */
@@ -30,16 +31,16 @@ export interface EvaluateOptions {
 
 export const EVALUATE = {
   distractors: PAIRS,
-  zeroShot: group<ZeroShotOptions>({
-    images: needed(list<ImageInput>("a list of images")),
-    labels: needed(strings),
+  zeroShot: nested<ZeroShotOptions>({
+    images: required(list<ImageInput>("a list of images")),
+    labels: required(strings),
     templates: TEMPLATE,
   }),
   truncate: flag,
 } satisfies Schema<EvaluateOptions>;
 
 /** What embeds labels: an encoder. */
-export interface Classifies {
+export interface ClassifierFactory {
   zeroShotClassifier(
     labels: readonly string[],
     options: { templates?: Template | readonly Template[]; truncate?: boolean },
@@ -47,15 +48,15 @@ export interface Classifies {
 }
 
 /** Pairs in the worker that its model is judged by. They are sent once: a stream can be read only once. */
-export class Judge {
+export class Evaluator {
   readonly #client: WorkerClient;
-  readonly #encoder: Classifies;
+  readonly #encoder: ClassifierFactory;
   readonly #options: EvaluateOptions;
   readonly #handles: PairsHandle[] = [];
   #distractors: PairsHandle | undefined;
   #labelled: PairsHandle | undefined;
 
-  private constructor(client: WorkerClient, encoder: Classifies, options: EvaluateOptions) {
+  private constructor(client: WorkerClient, encoder: ClassifierFactory, options: EvaluateOptions) {
     this.#client = client;
     this.#encoder = encoder;
     this.#options = options;
@@ -64,12 +65,12 @@ export class Judge {
   /** Sends them; with `skipped`, bad pairs are left out, and those of `pairs` added to it. */
   static async open(
     client: WorkerClient,
-    encoder: Classifies,
+    encoder: ClassifierFactory,
     pairs: PairSource,
     options: EvaluateOptions,
     skipped?: SkippedPair[],
-  ): Promise<Judge> {
-    const judge = new Judge(client, encoder, options);
+  ): Promise<Evaluator> {
+    const judge = new Evaluator(client, encoder, options);
     try {
       const { distractors, zeroShot } = options;
       await judge.#send(pairs, skipped);
