@@ -177,7 +177,7 @@ describe("while a trainer lives on", () => {
       first = step;
       const error = await failure(train(colourPairs(4)));
       expect(error.code).toBe("already-training");
-      expect(error.message).toMatch(/expected the running fit\(\) to end.*got another/);
+      expect(error.message).toMatch(/end or stop the running fit\(\) first/);
     }
     expect(first).toBe(4);
     await train(colourPairs(16))();
@@ -217,7 +217,7 @@ test.each([
     "invalid-config",
     /vision.heads: expected a divisor of the width 16, got 3/,
   ],
-  ["no config", {}, "invalid-config", /expected.*got/],
+  ["no config", {}, "invalid-config", /takes config.* or from.*: give one/],
   [
     "an unknown device",
     { config: tinyConfig, device: "tpu" },

@@ -5,7 +5,6 @@ import { ClipError } from "../../workers/protocol/error.js";
 import { excerpt } from "../../workers/protocol/excerpt.js";
 import type { AdapterFile, NamedFile, WireSource } from "../../workers/protocol/load.js";
 import { describeType, describeValue } from "../options/describe.js";
-import { invalidOption } from "../options/invalid-option.js";
 import { type CheckpointParts, fileData, isFileBytes, partFiles, textData } from "./checkpoint-parts.js";
 import { pathOf } from "./location.js";
 
@@ -147,7 +146,10 @@ async function filesOf(
 /** A source as the worker takes it. */
 export async function toWireSource(source: ClipSource, options: ServerOptions): Promise<WireSource> {
   if (options.revision !== undefined && !(typeof source === "string" && HUB_ID.test(source))) {
-    throw invalidOption("revision", "none beside what is no Hub id", describeValue(options.revision));
+    throw new ClipError(
+      "invalid-option",
+      `invalid option revision: only Hub ids have revisions, got ${describeValue(options.revision)}`,
+    );
   }
   if (typeof source === "string") return ofText(source, options);
   if (isUrl(source)) return ofText(source.href, options);

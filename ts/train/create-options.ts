@@ -71,6 +71,6 @@ export function checkCreateOptions(options: CreateOptions): CreateOptions {
   checkOptions(call, { ...options, config: {} } as unknown as CreateFromConfig, FROM_CONFIG);
   throw new ClipError(
     "invalid-config",
-    "ClipTrainer.create() needs config, the shape of a CLIP, or from, a checkpoint: got neither",
+    "ClipTrainer.create() takes config, the shape of a CLIP, or from, a checkpoint: give one of them",
   );
 }
