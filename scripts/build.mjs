@@ -1,13 +1,19 @@
-/** Builds the Wasm modules and the TypeScript, as far as they changed. `--release` makes the modules small. */
+/**
+ * Builds the Wasm modules and the TypeScript if their sources changed. `--release` makes the modules small; `--only encode-cpu`
+ * (repeated, or separated by commas) builds one module and the TypeScript.
+ */
 
 import { createHash } from "node:crypto";
-import { cpSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
 import { fail, ROOT, run, say, setUpBuild, setUpRustSource, WASM_TARGET } from "./setup.mjs";
 import { checkSize } from "./sizes.mjs";
 
 const GLUE = join(ROOT, "workers", "wasm");
+/** What the modules in `GLUE` were made from. */
+const STAMP = join(GLUE, ".stamp");
 /** Features of the core: for the CPU alone, the same for engines with relaxed SIMD, that with threads, and for WebGPU. */
 const CORES = {
   cpu: [],
@@ -127,22 +133,32 @@ function buildModule(name, { crate, features }, release) {
 }
 
 function buildWasm(release) {
-  const stamp = join(GLUE, ".stamp");
   const hash = sourceHash(release);
   const there = Object.keys(MODULES).every((name) => existsSync(moduleFile(name)));
-  if (there && existsSync(stamp) && readFileSync(stamp, "utf8") === hash) return;
+  if (there && existsSync(STAMP) && readFileSync(STAMP, "utf8") === hash) return;
   say("building the Wasm modules (the first time that takes more than twenty minutes)");
   for (const [name, module] of Object.entries(MODULES)) {
     buildModule(name, module, release);
     if (release) checkSize(name, moduleFile(name), true);
   }
-  writeFileSync(stamp, hash);
+  writeFileSync(STAMP, hash);
+}
+
+/** Puts the modules beside the compiled workers, which load them. */
+export function copyModules() {
+  const target = join(ROOT, "dist", "workers", "wasm");
+  cpSync(GLUE, target, { recursive: true, filter: (path) => !/\.gitignore$|\.stamp$/.test(path) });
 }
 
 function buildTypeScript() {
   run("npx", ["tsc", "--build", "workers", "ts"], { orElse: "TypeScript found errors: they are above" });
-  const target = join(ROOT, "dist", "workers", "wasm");
-  cpSync(GLUE, target, { recursive: true, filter: (path) => !/\.gitignore$|\.stamp$/.test(path) });
+  copyModules();
+}
+
+/** Builds some modules; the next whole build builds all of them again. */
+export function buildOnly(names, { release = false } = {}) {
+  for (const name of names) buildModule(name, MODULES[name], release);
+  rmSync(STAMP, { force: true });
 }
 
 /** Brings everything up to date. */
@@ -153,8 +169,21 @@ export function build({ release = false } = {}) {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const unknown = process.argv.slice(2).filter((argument) => argument !== "--release");
-  if (unknown.length > 0) fail(`unknown option ${unknown[0]}: build takes --release only`);
-  build({ release: process.argv.includes("--release") });
+  const { release, only } = commandLine();
+  if (only.length > 0) {
+    setUpBuild();
+    buildOnly(only, { release });
+    buildTypeScript();
+  } else build({ release });
   say("built dist/");
+}
+
+function commandLine() {
+  const { values } = parseArgs({
+    options: { release: { type: "boolean", default: false }, only: { type: "string", multiple: true, default: [] } },
+  });
+  const only = values.only.flatMap((names) => names.split(","));
+  const unknown = only.find((name) => !(name in MODULES));
+  if (unknown) fail(`unknown module ${unknown}: --only takes ${Object.keys(MODULES).join(", ")}`);
+  return { release: values.release, only };
 }

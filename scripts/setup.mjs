@@ -57,21 +57,32 @@ function aptInstall(packages, orElse) {
   run("apt-get", ["install", "-y", "-qq", "--no-install-recommends", ...packages], { env, orElse });
 }
 
-function npmPackages() {
-  const [major, minor] = process.versions.node.split(".").map(Number);
-  if (major < 20 || (major === 20 && minor < 19))
-    fail(`Node 20.19 or newer is needed, this is ${process.versions.node}`);
+/** Installs the npm packages of a folder unless those of its lock file are there. */
+function npmInstall(folder) {
   const lock = createHash("sha256")
-    .update(readFileSync(join(ROOT, "package-lock.json")))
+    .update(readFileSync(join(folder, "package-lock.json")))
     .digest("hex");
-  const stamp = join(ROOT, "node_modules", ".clipwright-lock");
+  const stamp = join(folder, "node_modules", ".clipwright-lock");
   if (existsSync(stamp) && readFileSync(stamp, "utf8") === lock) return;
   say("installing npm packages");
   // not `npm ci`: it refuses a lock file made where other platforms' optional binaries could not be looked up
   run("npm", ["install", "--no-save", "--no-audit", "--no-fund"], {
+    cwd: folder,
     orElse: "npm install failed: its message is above",
   });
   writeFileSync(stamp, lock);
+}
+
+function npmPackages() {
+  const [major, minor] = process.versions.node.split(".").map(Number);
+  if (major < 20 || (major === 20 && minor < 19))
+    fail(`Node 20.19 or newer is needed, this is ${process.versions.node}`);
+  npmInstall(ROOT);
+}
+
+/** TypeDoc and the TypeScript that it can use: docs/decisions/0026. */
+export function setUpReference() {
+  npmInstall(join(ROOT, "scripts", "reference"));
 }
 
 function rust() {
