@@ -6,11 +6,11 @@
 
 use std::time::Instant;
 
-use burn::module::{Module, ModuleMapper, Param};
+use burn::module::Param;
 use burn::tensor::{FloatDType, Tensor, TensorData};
 use clip_core::config::ClipConfig;
 use clip_core::device::{Device, read, webgpu};
-use clip_core::model::TextBatch;
+use clip_core::model::{ParamMapper, TextBatch, map_params};
 use clip_core::train::{StepOptions, Trainer};
 use pollster::block_on;
 
@@ -27,8 +27,8 @@ const WARM_UP: usize = 3;
 /// Matrices in half precision, as a loader keeps them.
 struct Halved;
 
-impl ModuleMapper for Halved {
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+impl ParamMapper for Halved {
+    fn map<const D: usize>(&mut self, _path: &str, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         if D < 2 { param } else { param.map(|x| x.cast(FloatDType::F16)) }
     }
 }
@@ -82,7 +82,7 @@ fn main() {
     while began.elapsed().as_secs() < 2 {
         block_on(read(full.encode_image(pixels.clone()).unwrap())).unwrap();
     }
-    for (precision, model) in [("f32", full.clone()), ("f16 weights", full.map(&mut Halved))] {
+    for (precision, model) in [("f32", full.clone()), ("f16 weights", map_params(full, &mut Halved))] {
         for &batch in &batches {
             let (pixels, ids) = inputs(&config, batch, &device);
             let image = || drop(block_on(read(model.encode_image(pixels.clone()).unwrap())).unwrap());

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use burn::module::{Module, ModuleVisitor, Param};
+use burn::module::Param;
 use burn::tensor::{DType, Tensor, TensorData};
 
 use crate::checkpoint::{Adapter, Layout, metadata, save};
@@ -10,7 +10,7 @@ use crate::config::ClipConfig;
 use crate::device::read;
 use crate::embed::{embed_ids, embed_labels, embed_pixels, embed_squares};
 use crate::error::{ClipError, Result};
-use crate::model::Clip;
+use crate::model::{Clip, ParamVisitor, visit_params};
 use crate::preprocess::Preprocess;
 use crate::tokenizer::Tokenizer;
 
@@ -175,7 +175,7 @@ impl Bundle {
     /// Element type of the weights: `q8` where any is quantised, else `f16` where any is kept so, else `f32`.
     pub fn dtype(&self) -> &'static str {
         let mut found = Narrowest { quantized: false, half: false };
-        self.model.visit(&mut found);
+        visit_params(&self.model, &mut found);
         match found {
             Narrowest { quantized: true, .. } => "q8",
             Narrowest { half: true, .. } => "f16",
@@ -189,8 +189,8 @@ struct Narrowest {
     half: bool,
 }
 
-impl ModuleVisitor for Narrowest {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+impl ParamVisitor for Narrowest {
+    fn visit<const D: usize>(&mut self, _path: &str, param: &Param<Tensor<D>>) {
         match param.val().dtype() {
             DType::QFloat(_) => self.quantized = true,
             DType::F16 => self.half = true,

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use burn::module::{Module, ModuleMapper, Param};
+use burn::module::Param;
 use burn::tensor::{Device, Tensor, TensorData};
 use clip_kernels::{int8, laid_out, matmul, widen};
 use serde_json::Value;
@@ -13,7 +13,7 @@ use super::naming::Naming;
 use super::stored_dtype::StoredDtype;
 use crate::config::{ClipConfig, invalid};
 use crate::error::{ClipError, Result};
-use crate::model::{Clip, Towers};
+use crate::model::{Clip, ParamMapper, Towers, map_params};
 
 /// PEFT's two files.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -148,8 +148,8 @@ impl Adapter {
             _ => Towers::Both,
         };
         let left = modules.keys().cloned().collect();
-        let mut merge = Merge { adapter: self, header: &header, naming, scale, path: Vec::new(), left, failed: None };
-        let model = model.map(&mut merge);
+        let mut merge = Merge { adapter: self, header: &header, naming, scale, left, failed: None };
+        let model = map_params(model, &mut merge);
         if let Some(error) = merge.failed {
             return Err(error);
         }
@@ -174,7 +174,6 @@ struct Merge<'a> {
     header: &'a Header,
     naming: Naming<'a>,
     scale: Scale,
-    path: Vec<String>,
     /// Modules of the adapter that no parameter was found for yet.
     left: BTreeSet<String>,
     failed: Option<ClipError>,
@@ -185,8 +184,8 @@ impl Merge<'_> {
     ///
     /// # Shapes
     /// - output: `[in, out]`
-    fn delta(&mut self, [d_in, d_out]: [usize; 2], device: &Device) -> Result<Option<Tensor<2>>> {
-        let mapping = self.naming.mapping(&self.path.join("."));
+    fn delta(&mut self, path: &str, [d_in, d_out]: [usize; 2], device: &Device) -> Result<Option<Tensor<2>>> {
+        let mapping = self.naming.mapping(path);
         if !mapping.transposed {
             return Ok(None);
         }
@@ -215,21 +214,13 @@ impl Merge<'_> {
     }
 }
 
-impl ModuleMapper for Merge<'_> {
-    fn enter_module(&mut self, name: &str, _container_type: &str) {
-        self.path.push(name.into());
-    }
-
-    fn exit_module(&mut self, _name: &str, _container_type: &str) {
-        self.path.pop();
-    }
-
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+impl ParamMapper for Merge<'_> {
+    fn map<const D: usize>(&mut self, path: &str, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let shape = int8::sides(&param.val());
         if D != 2 || self.failed.is_some() {
             return param;
         }
-        match self.delta([shape[0], shape[D - 1]], &param.val().device()) {
+        match self.delta(path, [shape[0], shape[D - 1]], &param.val().device()) {
             // in full precision: half of it would round away what is small beside the weights
             Ok(Some(delta)) => param.map(|weights| laid_out(widen(weights) + delta.reshape(shape))), // [in, out] already
             Ok(None) => param,

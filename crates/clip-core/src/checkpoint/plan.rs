@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use burn::module::{Module, ModuleVisitor, Param};
+use burn::module::Param;
 use burn::tensor::{Device, FloatDType, Tensor};
 
 use super::header::{Header, TensorInfo};
@@ -11,7 +11,7 @@ use super::options::{LoadOptions, Precision};
 use super::stored_dtype::StoredDtype;
 use crate::config::{ClipConfig, LOGIT_SCALE_INIT};
 use crate::error::{ClipError, Result};
-use crate::model::{Clip, LOGIT_BIAS_INIT, Towers};
+use crate::model::{Clip, LOGIT_BIAS_INIT, ParamVisitor, Towers, visit_params};
 
 /// Bytes of a file that the model needs: a tensor, or rows of one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,7 +68,7 @@ impl Plan {
         let max_values = options.max_tensor_bytes.map(|bytes| usize::try_from(bytes / 4).unwrap_or(usize::MAX));
         let mut blank = config.blank(towers, max_values, device);
         let mut shapes = Shapes::default();
-        blank.visit(&mut shapes);
+        visit_params(&blank, &mut shapes);
         // AdamW's updates need full precision
         let keeps_f16 =
             options.precision != Precision::F32 && !device.is_autodiff() && device.supports_dtype(FloatDType::F16);
@@ -246,20 +246,11 @@ fn check_shape(key: &str, got: &[u64], expected: &[usize]) -> Result<()> {
 /// Paths and shapes of all parameters.
 #[derive(Default)]
 struct Shapes {
-    path: Vec<String>,
     found: Vec<(String, Vec<usize>)>,
 }
 
-impl ModuleVisitor for Shapes {
-    fn enter_module(&mut self, name: &str, _container_type: &str) {
-        self.path.push(name.into());
-    }
-
-    fn exit_module(&mut self, _name: &str, _container_type: &str) {
-        self.path.pop();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        self.found.push((self.path.join("."), param.lazy_shape().dims::<D>().to_vec()));
+impl ParamVisitor for Shapes {
+    fn visit<const D: usize>(&mut self, path: &str, param: &Param<Tensor<D>>) {
+        self.found.push((path.into(), param.lazy_shape().dims::<D>().to_vec()));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use burn::module::{LoraAdapter, Module, ModuleVisitor, Param, Reparameterization};
+use burn::module::{LoraAdapter, Param, Reparameterization};
 use burn::tensor::Tensor;
 use clip_kernels::{int8, widen};
 use safetensors::tensor::{Dtype, TensorView};
@@ -13,7 +13,7 @@ use super::naming::Naming;
 use crate::config::ClipConfig;
 use crate::device::read;
 use crate::error::{ClipError, Result};
-use crate::model::Clip;
+use crate::model::{Clip, ParamVisitor, visit_params};
 
 /// f32 safetensors of every parameter, under the names of `layout`. `metadata` goes into `__metadata__` beside
 /// `format: pt`, which transformers insists on.
@@ -27,8 +27,8 @@ pub async fn save(
     metadata: HashMap<String, String>,
 ) -> Result<Vec<u8>> {
     let naming = Naming::new(layout, config)?;
-    let mut collector = Collector { path: Vec::new(), tensors: Vec::new() };
-    model.visit(&mut collector);
+    let mut collector = Collector { tensors: Vec::new() };
+    visit_params(model, &mut collector);
     if !model.has_logit_scale {
         collector.tensors.retain(|tensor| !tensor.path.starts_with("logit_"));
     }
@@ -43,36 +43,27 @@ pub(super) struct NamedTensor {
 }
 
 impl NamedTensor {
-    /// Under the steps of its path.
-    pub(super) fn new<const D: usize>(path: &[String], value: Tensor<D>) -> Self {
+    /// Named by its parameter's path.
+    pub(super) fn new<const D: usize>(path: &str, value: Tensor<D>) -> Self {
         let shape = value.dims().to_vec();
         let count = shape.iter().product::<usize>();
-        Self { path: path.join("."), shape, values: value.reshape([count]) }
+        Self { path: path.into(), shape, values: value.reshape([count]) }
     }
 }
 
 struct Collector {
-    path: Vec<String>,
     tensors: Vec<NamedTensor>,
 }
 
-impl ModuleVisitor for Collector {
-    fn enter_module(&mut self, name: &str, _container_type: &str) {
-        self.path.push(name.into());
-    }
-
-    fn exit_module(&mut self, _name: &str, _container_type: &str) {
-        self.path.pop();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+impl ParamVisitor for Collector {
+    fn visit<const D: usize>(&mut self, path: &str, param: &Param<Tensor<D>>) {
         // adapters are no part of a checkpoint: whoever wants them in it adds them to their weights before
-        if self.path.iter().any(|step| step == LoraAdapter::NAME) {
+        if path.split('.').any(|name| name == LoraAdapter::NAME) {
             return;
         }
         let value = param.base().inner();
         let value = if int8::is_quantized(&value) { widen(value) } else { value };
-        self.tensors.push(NamedTensor::new(&self.path, value));
+        self.tensors.push(NamedTensor::new(path, value));
     }
 }
 

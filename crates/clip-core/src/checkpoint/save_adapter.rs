@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use burn::module::{Module, ModuleVisitor, Param};
+use burn::module::Param;
 use burn::tensor::Tensor;
 use serde_json::json;
 
@@ -14,7 +14,7 @@ use super::serialize;
 use crate::config::ClipConfig;
 use crate::device::read;
 use crate::error::Result;
-use crate::model::Clip;
+use crate::model::{Clip, ParamVisitor, visit_params};
 
 /// Adapters of `CLIPModel`'s or `SiglipModel`'s linear layers. Where ours is one for query, key and value, each of the
 /// three gets its part of `b` and all of `a`.
@@ -25,8 +25,8 @@ use crate::model::Clip;
 /// `invalid-option` for a model that transformers does not have, `device-failed`.
 pub async fn save_adapter(model: &Clip, config: &ClipConfig, rank: usize, alpha: f32) -> Result<Adapter> {
     let naming = Naming::new(Layout::Hf, config)?;
-    let mut collect = Collect { path: Vec::new(), found: Vec::new() };
-    model.visit(&mut collect);
+    let mut collect = Collect { found: Vec::new() };
+    visit_params(model, &mut collect);
     let mut targets = BTreeSet::new();
     let mut entries: Vec<(String, Vec<usize>, Vec<u8>)> = Vec::new();
     for (path, a, b) in collect.found {
@@ -66,32 +66,19 @@ pub async fn save_adapter(model: &Clip, config: &ClipConfig, rank: usize, alpha:
 }
 
 struct Collect {
-    path: Vec<String>,
     found: Vec<(String, Tensor<2>, Tensor<2>)>,
 }
 
-impl ModuleVisitor for Collect {
-    fn enter_module(&mut self, name: &str, _container_type: &str) {
-        self.path.push(name.into());
-    }
-
-    fn exit_module(&mut self, _name: &str, _container_type: &str) {
-        self.path.pop();
-    }
-
+impl ParamVisitor for Collect {
     /// The factors follow one another: `….lora.a`, `….lora.b`.
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let Some(factor) =
-            self.path.join(".").split_once(".lora.").map(|(path, factor)| (path.to_owned(), factor == "a"))
-        else {
-            return;
-        };
+    fn visit<const D: usize>(&mut self, path: &str, param: &Param<Tensor<D>>) {
+        let Some((path, factor)) = path.split_once(".lora.") else { return };
         let shape = param.base().dims();
         let value = param.base().inner().reshape([shape[0], shape[D - 1]]); // a matrix already
         match (factor, self.found.last_mut()) {
-            ((path, true), _) => self.found.push((path, value.clone(), value)),
-            ((_, false), Some((_, _, b))) => *b = value,
-            ((_, false), None) => {}
+            ("a", _) => self.found.push((path.into(), value.clone(), value)),
+            (_, Some((_, _, b))) => *b = value,
+            (_, None) => {}
         }
     }
 }

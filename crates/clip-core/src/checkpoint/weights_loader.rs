@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use burn::module::{Module, ModuleMapper, Param};
+use burn::module::Param;
 use burn::tensor::{Device, Tensor};
 use clip_kernels::{self as kernels, int8};
 
@@ -12,7 +12,7 @@ use super::options::LoadOptions;
 use super::plan::{ByteRange, Plan, PlannedParameter};
 use crate::config::ClipConfig;
 use crate::error::{ClipError, Result};
-use crate::model::{Clip, Towers};
+use crate::model::{Clip, ParamMapper, Towers, map_params};
 
 /// A parameter whose bytes arrive.
 struct PendingParameter {
@@ -180,8 +180,8 @@ impl WeightsLoader {
                 message: format!("{}: expected {} bytes, got {}", range.name, range.end - range.begin, self.pushed),
             });
         }
-        let mut filler = Filler { done: self.done, path: Vec::new() };
-        Ok(Loaded { model: self.blank.map(&mut filler), not_finite: self.not_finite })
+        let mut filler = Filler { done: self.done };
+        Ok(Loaded { model: map_params(self.blank, &mut filler), not_finite: self.not_finite })
     }
 }
 
@@ -215,20 +215,11 @@ enum DeviceValues {
 
 struct Filler {
     done: HashMap<String, DeviceValues>,
-    path: Vec<String>,
 }
 
-impl ModuleMapper for Filler {
-    fn enter_module(&mut self, name: &str, _container_type: &str) {
-        self.path.push(name.into());
-    }
-
-    fn exit_module(&mut self, _name: &str, _container_type: &str) {
-        self.path.pop();
-    }
-
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        match self.done.remove(&self.path.join(".")) {
+impl ParamMapper for Filler {
+    fn map<const D: usize>(&mut self, path: &str, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        match self.done.remove(path) {
             Some(DeviceValues::RowMajor(values)) => Param::from_tensor(values.reshape(param.lazy_shape())),
             Some(DeviceValues::Quantized(values)) => Param::from_tensor(Tensor::from_dispatch(values.into_dispatch())),
             Some(DeviceValues::ColumnMajor(values)) => {

@@ -1,11 +1,11 @@
 //! Exponential moving average of the weights: what is learned in the last many steps, without the noise of each.
 
-use burn::module::{Module, ModuleVisitor, Param};
+use burn::module::Param;
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 
 use super::values::{learning, replace};
-use crate::model::Clip;
+use crate::model::{Clip, ParamVisitor, visit_params};
 
 /// The average of each parameter that learns.
 pub(super) struct Average {
@@ -28,7 +28,7 @@ impl Average {
         let n = self.steps as f64;
         let decay = self.decay.min((1.0 + n) / (10.0 + n));
         self.steps += 1;
-        model.visit(&mut Blend { values: &mut self.values, decay });
+        visit_params(model, &mut Blend { values: &mut self.values, decay });
     }
 
     /// A model with the averages in the place of its values.
@@ -42,8 +42,8 @@ struct Blend<'a> {
     decay: f64,
 }
 
-impl ModuleVisitor for Blend<'_> {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+impl ParamVisitor for Blend<'_> {
+    fn visit<const D: usize>(&mut self, _path: &str, param: &Param<Tensor<D>>) {
         if let Some(old) = self.values.remove::<D>(param.id) {
             self.values.register(param.id, old * self.decay + param.base().inner() * (1.0 - self.decay));
         }

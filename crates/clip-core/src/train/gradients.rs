@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use burn::module::{Module, ModuleVisitor, Param};
+use burn::module::{Module, Param};
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::Tensor;
 use clip_kernels as kernels;
@@ -15,7 +15,7 @@ use super::checkpointing;
 use super::loss_scale::LossScale;
 use crate::error::{ClipError, Result};
 use crate::loss::{ContrastiveLoss, Negatives, SigmoidLoss};
-use crate::model::{Clip, ImageStages, Stages, TextBatch, Towers};
+use crate::model::{Clip, ImageStages, ParamVisitor, Stages, TextBatch, Towers, visit_params};
 
 /// What the loss of a batch is, and how much of the batch is in memory at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -251,7 +251,7 @@ fn add<const D: usize>(sum: &mut Option<Tensor<D>>, term: Option<Tensor<D>>) {
 /// The length of all gradients as one vector, `[1]`; nothing where nothing learns.
 pub(super) fn norm(model: &Clip, gradients: &GradientsParams) -> Option<Tensor<1>> {
     let mut squares = Squares { gradients, sums: None };
-    model.visit(&mut squares);
+    visit_params(model, &mut squares);
     squares.sums.map(|sums| sums.sum().sqrt())
 }
 
@@ -260,8 +260,8 @@ struct Squares<'a> {
     sums: Option<Tensor<1>>,
 }
 
-impl ModuleVisitor for Squares<'_> {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+impl ParamVisitor for Squares<'_> {
+    fn visit<const D: usize>(&mut self, _path: &str, param: &Param<Tensor<D>>) {
         let Some(gradient) = self.gradients.get::<D>(param.id) else { return };
         let sums = self.sums.take().unwrap_or_else(|| kernels::no_squares(&gradient.device()));
         self.sums = Some(kernels::add_squares(sums, gradient));

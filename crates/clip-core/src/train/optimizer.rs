@@ -1,7 +1,7 @@
 //! AdamW in two groups (arXiv 1711.05101; CLIP, arXiv 2103.00020, section 2.5), and Muon for the blocks' matrices where that
 //! is asked for.
 
-use burn::module::{Module, ModuleMapper, Param};
+use burn::module::Param;
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 use clip_kernels::{self as kernels, AdamWRates};
@@ -12,7 +12,7 @@ use super::tuning::matrix_parts;
 use super::values::copy;
 use crate::error::{ClipError, Result};
 use crate::exact;
-use crate::model::Clip;
+use crate::model::{Clip, ParamMapper, map_params};
 
 /// Settings of AdamW; the defaults are OpenCLIP's for a Vision Transformer, with CLIP's weight decay.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -135,7 +135,7 @@ impl Optimizer {
     /// One update at rate `lr`; `scale` multiplies every gradient before.
     pub fn step(&mut self, lr: f64, model: Clip, gradients: GradientsParams, scale: f32) -> Clip {
         self.steps += 1;
-        model.map(&mut Update { optimizer: self, lr, gradients, scale, path: Vec::new() })
+        map_params(model, &mut Update { optimizer: self, lr, gradients, scale })
     }
 }
 
@@ -144,7 +144,6 @@ struct Update<'a> {
     lr: f64,
     gradients: GradientsParams,
     scale: f32,
-    path: Vec<String>,
 }
 
 impl Update<'_> {
@@ -173,18 +172,10 @@ impl Update<'_> {
     }
 }
 
-impl ModuleMapper for Update<'_> {
-    fn enter_module(&mut self, name: &str, _container_type: &str) {
-        self.path.push(name.into());
-    }
-
-    fn exit_module(&mut self, _name: &str, _container_type: &str) {
-        self.path.pop();
-    }
-
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+impl ParamMapper for Update<'_> {
+    fn map<const D: usize>(&mut self, path: &str, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let Some(gradient) = self.gradients.remove::<D>(param.id) else { return param };
-        let parts = matrix_parts(&self.path.join("."));
+        let parts = matrix_parts(path);
         let (Some((muon, ratio)), Some(parts)) = (self.optimizer.options.muon, parts) else {
             return self.adamw(param, gradient);
         };

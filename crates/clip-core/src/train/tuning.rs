@@ -1,12 +1,12 @@
 //! Which parameters learn: all of them, those of the last blocks, or adapters beside frozen weights.
 
-use burn::module::{LoraAdapter, Module, ModuleMapper, Param, Reparameterizer};
+use burn::module::{LoraAdapter, Module, Param, Reparameterizer};
 use burn::tensor::Tensor;
 use serde::{Deserialize, Serialize};
 
 use super::run::whole;
 use crate::error::{ClipError, Result};
-use crate::model::{Clip, ParamInit};
+use crate::model::{Clip, ParamInit, ParamMapper, map_params};
 
 /// What of a model learns.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
@@ -59,7 +59,7 @@ impl Tuning {
     pub(super) fn apply(self, model: Clip, seed: u64) -> Clip {
         let model = model.materialize();
         match self {
-            Self::All => model.map(&mut Freeze { path: Vec::new(), learns: |_: &str| true }),
+            Self::All => map_params(model, &mut Freeze(|_: &str| true)),
             Self::LastBlocks(count) => {
                 let [image, text] = blocks(&model);
                 let learns = move |path: &str| {
@@ -69,7 +69,7 @@ impl Tuning {
                         None => !BEFORE_BLOCKS.iter().any(|name| path.contains(name)),
                     }
                 };
-                model.map(&mut Freeze { path: Vec::new(), learns })
+                map_params(model, &mut Freeze(learns))
             }
             Self::Lora { rank, alpha } => {
                 let device = model.device();
@@ -105,22 +105,12 @@ fn blocks(model: &Clip) -> [usize; 2] {
     [image, text].map(|blocks| blocks.map_or(0, |blocks| blocks.resblocks.len()))
 }
 
-struct Freeze<F> {
-    path: Vec<String>,
-    learns: F,
-}
+/// Freezes every parameter but those whose path learns.
+struct Freeze<F>(F);
 
-impl<F: Fn(&str) -> bool> ModuleMapper for Freeze<F> {
-    fn enter_module(&mut self, name: &str, _container_type: &str) {
-        self.path.push(name.into());
-    }
-
-    fn exit_module(&mut self, _name: &str, _container_type: &str) {
-        self.path.pop();
-    }
-
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let learns = (self.learns)(&self.path.join("."));
+impl<F: Fn(&str) -> bool> ParamMapper for Freeze<F> {
+    fn map<const D: usize>(&mut self, path: &str, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let learns = (self.0)(path);
         param.set_require_grad(learns)
     }
 }
@@ -153,11 +143,10 @@ impl Reparameterizer for Adapt<'_> {
 
 #[cfg(test)]
 mod tests {
-    use burn::module::ModuleVisitor;
-
     use super::*;
     use crate::config::ClipConfig;
     use crate::device::cpu;
+    use crate::model::{ParamVisitor, visit_params};
     use crate::train::values::learning;
 
     const CONFIG: &str = r#"{"embedDim": 8,
@@ -170,23 +159,17 @@ mod tests {
 
     /// Paths of what learns.
     fn learns(model: &Clip) -> Vec<String> {
-        struct Paths(Vec<String>, Vec<String>);
-        impl ModuleVisitor for Paths {
-            fn enter_module(&mut self, name: &str, _container_type: &str) {
-                self.0.push(name.into());
-            }
-            fn exit_module(&mut self, _name: &str, _container_type: &str) {
-                self.0.pop();
-            }
-            fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        struct Paths(Vec<String>);
+        impl ParamVisitor for Paths {
+            fn visit<const D: usize>(&mut self, path: &str, param: &Param<Tensor<D>>) {
                 if param.base().is_require_grad() {
-                    self.1.push(self.0.join("."));
+                    self.0.push(path.into());
                 }
             }
         }
-        let mut paths = Paths(Vec::new(), Vec::new());
-        model.visit(&mut paths);
-        paths.1
+        let mut paths = Paths(Vec::new());
+        visit_params(model, &mut paths);
+        paths.0
     }
 
     #[test]

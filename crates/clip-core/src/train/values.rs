@@ -3,14 +3,14 @@
 
 use std::collections::HashMap;
 
-use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::module::Param;
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::checkpoint::{Header, TensorInfo, serialize};
 use crate::device::read;
 use crate::error::{ClipError, Result};
-use crate::model::Clip;
+use crate::model::{Clip, ParamMapper, ParamVisitor, map_params, visit_params};
 
 /// Tensors of a model's parameters, in groups: `group/path`.
 #[derive(Default)]
@@ -19,8 +19,8 @@ pub(super) struct Values(Vec<(String, Vec<usize>, Tensor<1>)>);
 impl Values {
     /// Adds those of the parameters that have one here.
     pub(super) fn add(&mut self, group: &str, model: &Clip, values: &GradientsParams) {
-        let mut collect = Collect { group, path: Vec::new(), values, found: &mut self.0 };
-        model.visit(&mut collect);
+        let mut collect = Collect { group, values, found: &mut self.0 };
+        visit_params(model, &mut collect);
     }
 
     /// The file.
@@ -36,25 +36,16 @@ impl Values {
 
 struct Collect<'a> {
     group: &'a str,
-    path: Vec<String>,
     values: &'a GradientsParams,
     found: &'a mut Vec<(String, Vec<usize>, Tensor<1>)>,
 }
 
-impl ModuleVisitor for Collect<'_> {
-    fn enter_module(&mut self, name: &str, _container_type: &str) {
-        self.path.push(name.into());
-    }
-
-    fn exit_module(&mut self, _name: &str, _container_type: &str) {
-        self.path.pop();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+impl ParamVisitor for Collect<'_> {
+    fn visit<const D: usize>(&mut self, path: &str, param: &Param<Tensor<D>>) {
         let Some(value) = self.values.get::<D>(param.id) else { return };
         let shape = value.dims().to_vec();
         let count = shape.iter().product::<usize>();
-        self.found.push((format!("{}/{}", self.group, self.path.join(".")), shape, value.reshape([count])));
+        self.found.push((format!("{}/{path}", self.group), shape, value.reshape([count])));
     }
 }
 
@@ -69,9 +60,8 @@ pub(super) fn read_group(bytes: &[u8], group: &str, model: &Clip, device: &Devic
         .names()
         .filter_map(|name| Some((name.strip_prefix(&prefix)?.to_owned(), header.tensor(name)?)))
         .collect();
-    let mut place =
-        Place { bytes, header: &header, tensors, device, path: Vec::new(), found: GradientsParams::new(), wrong: None };
-    model.visit(&mut place);
+    let mut place = Place { bytes, header: &header, tensors, device, found: GradientsParams::new(), wrong: None };
+    visit_params(model, &mut place);
     match place.wrong.or_else(|| place.tensors.into_keys().next()) {
         Some(path) => Err(ClipError::InvalidCheckpoint {
             message: format!("training state: expected tensors of the model's parameters, got {prefix}{path}"),
@@ -85,29 +75,19 @@ struct Place<'a> {
     header: &'a Header,
     tensors: HashMap<String, &'a TensorInfo>,
     device: &'a Device,
-    path: Vec<String>,
     found: GradientsParams,
     wrong: Option<String>,
 }
 
-impl ModuleVisitor for Place<'_> {
-    fn enter_module(&mut self, name: &str, _container_type: &str) {
-        self.path.push(name.into());
-    }
-
-    fn exit_module(&mut self, _name: &str, _container_type: &str) {
-        self.path.pop();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let path = self.path.join(".");
-        let Some(info) = self.tensors.remove(&path) else { return };
+impl ParamVisitor for Place<'_> {
+    fn visit<const D: usize>(&mut self, path: &str, param: &Param<Tensor<D>>) {
+        let Some(info) = self.tensors.remove(path) else { return };
         let shape = param.base().dims();
         let (begin, end) = self.header.bytes_of(info);
         let (values, rest) = self.bytes[begin as usize..end as usize].as_chunks::<4>();
         let expected: Vec<u64> = shape.iter().map(|&side| side as u64).collect();
         if info.shape != expected || !rest.is_empty() || values.len() != shape.iter().product::<usize>() {
-            self.wrong = Some(path);
+            self.wrong = Some(path.into());
             return;
         }
         let values: Vec<f32> = values.iter().copied().map(f32::from_le_bytes).collect();
@@ -117,13 +97,13 @@ impl ModuleVisitor for Place<'_> {
 
 /// Puts values in the place of the parameters that have one here; each stays as trainable as it was.
 pub(super) fn replace(model: Clip, values: &GradientsParams) -> Clip {
-    model.map(&mut Replace(values))
+    map_params(model, &mut Replace(values))
 }
 
 struct Replace<'a>(&'a GradientsParams);
 
-impl ModuleMapper for Replace<'_> {
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+impl ParamMapper for Replace<'_> {
+    fn map<const D: usize>(&mut self, _path: &str, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let Some(value) = self.0.get::<D>(param.id) else { return param };
         param.map(|old| {
             let learns = old.is_require_grad();
@@ -136,7 +116,7 @@ impl ModuleMapper for Replace<'_> {
 /// The same values of a model's parameters once more; tensors are not copied.
 pub(super) fn copy(model: &Clip, values: &GradientsParams) -> GradientsParams {
     let mut copy = Copy { values, found: GradientsParams::new() };
-    model.visit(&mut copy);
+    visit_params(model, &mut copy);
     copy.found
 }
 
@@ -145,8 +125,8 @@ struct Copy<'a> {
     found: GradientsParams,
 }
 
-impl ModuleVisitor for Copy<'_> {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+impl ParamVisitor for Copy<'_> {
+    fn visit<const D: usize>(&mut self, _path: &str, param: &Param<Tensor<D>>) {
         if let Some(value) = self.values.get::<D>(param.id) {
             self.found.register(param.id, value);
         }
@@ -156,14 +136,14 @@ impl ModuleVisitor for Copy<'_> {
 /// The parameters that learn, without a graph.
 pub(super) fn learning(model: &Clip) -> GradientsParams {
     let mut collect = Learning(GradientsParams::new());
-    model.visit(&mut collect);
+    visit_params(model, &mut collect);
     collect.0
 }
 
 struct Learning(GradientsParams);
 
-impl ModuleVisitor for Learning {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+impl ParamVisitor for Learning {
+    fn visit<const D: usize>(&mut self, _path: &str, param: &Param<Tensor<D>>) {
         let value = param.base();
         if value.is_require_grad() {
             self.0.register(param.id, value.inner());

@@ -1,0 +1,123 @@
+//! Walks over the float parameters of a module, each with its path: `visual.Vit.conv1.weight`.
+//!
+//! Burn's visitors see a parameter without its path and are told of each module entered and left. The path is kept here, once.
+
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::tensor::Tensor;
+
+/// Sees each parameter of a [`visit_params`].
+pub trait ParamVisitor {
+    /// Called once a parameter, in the order of the module's fields.
+    fn visit<const D: usize>(&mut self, path: &str, param: &Param<Tensor<D>>);
+}
+
+/// Replaces each parameter in a [`map_params`].
+pub trait ParamMapper {
+    /// Returns what takes the parameter's place.
+    fn map<const D: usize>(&mut self, path: &str, param: Param<Tensor<D>>) -> Param<Tensor<D>>;
+}
+
+/// Shows every float parameter to a visitor.
+pub fn visit_params(module: &impl Module, visitor: &mut impl ParamVisitor) {
+    module.visit(&mut Walk { path: String::new(), with: visitor });
+}
+
+/// Returns the module with every float parameter replaced by a mapper.
+pub fn map_params<M: Module>(module: M, mapper: &mut impl ParamMapper) -> M {
+    module.map(&mut Walk { path: String::new(), with: mapper })
+}
+
+struct Walk<'a, T> {
+    /// Names of the modules entered, joined by dots.
+    path: String,
+    with: &'a mut T,
+}
+
+impl<T> Walk<'_, T> {
+    fn enter(&mut self, name: &str) {
+        if !self.path.is_empty() {
+            self.path.push('.');
+        }
+        self.path.push_str(name);
+    }
+
+    fn exit(&mut self, name: &str) {
+        // the first name has no dot before it
+        self.path.truncate(self.path.len().saturating_sub(name.len() + 1));
+    }
+}
+
+impl<V: ParamVisitor> ModuleVisitor for Walk<'_, V> {
+    fn enter_module(&mut self, name: &str, _container_type: &str) {
+        self.enter(name);
+    }
+
+    fn exit_module(&mut self, name: &str, _container_type: &str) {
+        self.exit(name);
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        self.with.visit(&self.path, param);
+    }
+}
+
+impl<M: ParamMapper> ModuleMapper for Walk<'_, M> {
+    fn enter_module(&mut self, name: &str, _container_type: &str) {
+        self.enter(name);
+    }
+
+    fn exit_module(&mut self, name: &str, _container_type: &str) {
+        self.exit(name);
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        self.with.map(&self.path, param)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::ClipConfig;
+    use crate::device::cpu;
+    use crate::model::Clip;
+
+    #[derive(Default)]
+    struct Paths(Vec<String>);
+
+    impl ParamVisitor for Paths {
+        fn visit<const D: usize>(&mut self, path: &str, _param: &Param<Tensor<D>>) {
+            self.0.push(path.into());
+        }
+    }
+
+    impl ParamMapper for Paths {
+        fn map<const D: usize>(&mut self, path: &str, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+            self.0.push(path.into());
+            param
+        }
+    }
+
+    fn model() -> Clip {
+        ClipConfig::from_json(
+            r#"{"embedDim": 8, "vision": {"imageSize": 8, "patchSize": 8, "width": 8, "layers": 2, "heads": 1},
+                "text": {"contextLength": 4, "vocabSize": 9, "width": 8, "layers": 1, "heads": 1}}"#,
+        )
+        .unwrap()
+        .init(1, &cpu())
+    }
+
+    #[test]
+    fn paths_name_fields_and_indices_from_the_root() {
+        let mut visited = Paths::default();
+        visit_params(&model(), &mut visited);
+        let Paths(paths) = &visited;
+        assert_eq!(paths[0], "visual.Vit.conv1.weight");
+        assert!(paths.contains(&"visual.Vit.transformer.resblocks.1.attn.out_proj.weight".into()));
+        assert!(paths.contains(&"text.token_embedding.weight".into()));
+        assert_eq!(paths.last().unwrap(), "logit_scale");
+        let mut mapped = Paths::default();
+        map_params(model(), &mut mapped);
+        assert_eq!(mapped.0, visited.0);
+    }
+}
