@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use crate::bundle::Bundle;
 use crate::checkpoint::{Header, LoadOptions, WeightsLoader, metadata, select_towers};
-use crate::config::{ClipConfig, TextPooling, invalid, unknown_keys};
+use crate::config::{ClipConfig, TextPooling, field_name, invalid, unknown_keys};
 use crate::error::{ClipError, Result};
 use crate::model::Towers;
 use crate::preprocess::{Preprocess, TransformFiles};
@@ -59,7 +59,7 @@ impl ModelLoader {
         let mut warnings = unknown_keys(&serde_json::from_str(config_json).unwrap_or_default());
         let towers = select_towers(options.towers, [described.image(), described.text()], "config", &mut warnings)?;
         if config.text.vocab_size == 0 {
-            return Err(invalid("text.vocab_size", "1 or more", 0));
+            return Err(invalid(&field_name(config_json, "text.vocabSize"), "1 or more", 0));
         }
         // the transform beside a text tower is that of an image tower which is elsewhere
         let mut transform = if described.image() { files.transform } else { TransformFiles::default() };

@@ -15,6 +15,25 @@ pub(crate) fn is_hf(value: &Value) -> bool {
     ["vision_config", "text_config", "model_type"].iter().any(has) && !["model_cfg", "vision_cfg"].iter().any(has)
 }
 
+/// Name of a field of [`ClipConfig`] in such a config.
+pub(super) fn field_name(ours: &str) -> String {
+    let Some((tower, field)) = ours.split_once('.') else { return "projection_dim".into() };
+    let field = match field {
+        "imageSize" => "image_size",
+        "patchSize" => "patch_size",
+        "contextLength" => "max_position_embeddings",
+        "vocabSize" => "vocab_size",
+        "width" => "hidden_size",
+        "layers" => "num_hidden_layers",
+        "heads" => "num_attention_heads",
+        "mlpWidth" => "intermediate_size",
+        "layerNormEps" => "layer_norm_eps",
+        "pooling" => "eos_token_id",
+        other => other,
+    };
+    format!("{tower}_config.{field}")
+}
+
 /// Reads a config; what is left out has the default of transformers' `CLIPConfig` or `SiglipConfig`.
 pub(super) fn read(value: &Value) -> Result<(ClipConfig, Towers)> {
     let (value, towers) = &of_one_tower(value).unwrap_or_else(|| (with_early_fields(value), Towers::Both));

@@ -21,6 +21,40 @@ pub(crate) fn is_hf(json: &str) -> bool {
     serde_json::from_str(json).is_ok_and(|value| hf::is_hf(&value))
 }
 
+/// Name that a field of [`ClipConfig`], `text.vocabSize` for instance, has in a config file, for error messages.
+pub(crate) fn field_name(json: &str, ours: &str) -> String {
+    Format::of(&serde_json::from_str(json).unwrap_or_default()).field_name(ours)
+}
+
+/// Whose file a config is.
+#[derive(Clone, Copy)]
+enum Format {
+    Own,
+    Hf,
+    OpenClip,
+}
+
+impl Format {
+    fn of(value: &Value) -> Self {
+        let has = |key: &str| value.get(key).is_some();
+        if hf::is_hf(value) {
+            Self::Hf
+        } else if has("model_cfg") || has("vision_cfg") {
+            Self::OpenClip
+        } else {
+            Self::Own
+        }
+    }
+
+    fn field_name(self, ours: &str) -> String {
+        match self {
+            Self::Own => ours.into(),
+            Self::Hf => hf::field_name(ours),
+            Self::OpenClip => open_clip::field_name(ours),
+        }
+    }
+}
+
 /// ln(1 / 0.07), where CLIP's learned temperature starts (arXiv 2103.00020, section 2.5).
 pub const LOGIT_SCALE_INIT: f64 = 2.659_260_036_932_778;
 
@@ -269,17 +303,23 @@ impl ClipConfig {
     /// As there.
     pub fn of_towers(json: &str) -> Result<(Self, Towers)> {
         let value: Value = serde_json::from_str(json).map_err(|e| invalid("(root)", "a JSON object", e))?;
-        let has = |key: &str| value.get(key).is_some();
-        let (mut config, towers) = if hf::is_hf(&value) {
-            hf::read(&value)?
-        } else if has("model_cfg") || has("vision_cfg") {
-            (open_clip::read(&value)?, Towers::Both)
-        } else {
-            let own = serde_json::from_value(value).map_err(|e| invalid("(root)", "the fields of ClipConfig", e))?;
-            (own, Towers::Both)
+        let format = Format::of(&value);
+        let (mut config, towers) = match format {
+            Format::Hf => hf::read(&value)?,
+            Format::OpenClip => (open_clip::read(&value)?, Towers::Both),
+            Format::Own => {
+                let own =
+                    serde_json::from_value(value).map_err(|e| invalid("(root)", "the fields of ClipConfig", e))?;
+                (own, Towers::Both)
+            }
         };
         config.fill_defaults();
-        config.validate()?;
+        config.validate().map_err(|error| match error {
+            ClipError::InvalidConfig { field, expected, got } => {
+                ClipError::InvalidConfig { field: format.field_name(&field), expected, got }
+            }
+            other => other,
+        })?;
         Ok((config, towers))
     }
 
@@ -361,18 +401,36 @@ mod tests {
     fn what_makes_no_model_is_refused_by_field() {
         for (from, to, field) in [
             ("\"heads\": 3", "\"heads\": 5", "vision.heads"),
-            ("\"patchSize\": 8", "\"patchSize\": 17", "vision.patch_size"),
-            ("\"embedDim\": 8", "\"embedDim\": 0", "embed_dim"),
-            ("\"contextLength\": 6", "\"contextLength\": 2", "text.context_length"),
+            ("\"patchSize\": 8", "\"patchSize\": 17", "vision.patchSize"),
+            ("\"embedDim\": 8", "\"embedDim\": 0", "embedDim"),
+            ("\"contextLength\": 6", "\"contextLength\": 2", "text.contextLength"),
             ("\"heads\": 2", "\"heads\": 2, \"pooling\": {\"first_of\": 20}", "text.pooling"),
             ("\"width\": 12", "\"widht\": 12", "(root)"),
             ("\"width\": 12", "\"width\": 12, \"architecture\": \"vgg\"", "(root)"),
-            ("\"vocabSize\": 20", "\"vocabSize\": 18446744073709551615", "text.vocab_size"),
+            ("\"vocabSize\": 20", "\"vocabSize\": 18446744073709551615", "text.vocabSize"),
             ("\"embedDim\": 8", "\"embedDim\": -8", "(root)"),
         ] {
             let error = ClipConfig::from_json(&TINY.replace(from, to)).unwrap_err();
             assert!(matches!(&error, ClipError::InvalidConfig { field: f, .. } if f == field), "{to}: {error}");
         }
         assert_eq!(ClipConfig::from_json("{").unwrap_err().code(), "invalid-config");
+    }
+
+    #[test]
+    fn a_refused_value_is_named_as_in_its_file() {
+        for (json, field) in [
+            (r#"{"vision_config": {"patch_size": 0}, "text_config": {}}"#, "vision_config.patch_size"),
+            (
+                r#"{"vision_config": {}, "text_config": {"max_position_embeddings": 2}}"#,
+                "text_config.max_position_embeddings",
+            ),
+            (r#"{"vision_config": {}, "text_config": {}, "projection_dim": 0}"#, "projection_dim"),
+            (r#"{"vision_cfg": {"patch_size": 0}, "text_cfg": {}}"#, "vision_cfg.patch_size"),
+            (r#"{"vision_cfg": {}, "text_cfg": {"mlp_ratio": 0.0}}"#, "text_cfg.mlp_ratio"),
+            (r#"{"vision_cfg": {}, "text_cfg": {}, "embed_dim": 0}"#, "embed_dim"),
+        ] {
+            let error = ClipConfig::from_json(json).unwrap_err();
+            assert!(matches!(&error, ClipError::InvalidConfig { field: f, .. } if f == field), "{json}: {error}");
+        }
     }
 }

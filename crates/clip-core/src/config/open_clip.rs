@@ -53,6 +53,22 @@ pub(super) fn read(value: &Value) -> Result<ClipConfig> {
     })
 }
 
+/// Name of a field of [`ClipConfig`] in such a config.
+pub(super) fn field_name(ours: &str) -> String {
+    let Some((tower, field)) = ours.split_once('.') else { return "embed_dim".into() };
+    let field = match field {
+        "imageSize" => "image_size",
+        "patchSize" => "patch_size",
+        "contextLength" => "context_length",
+        "vocabSize" => "vocab_size",
+        "mlpWidth" => "mlp_ratio",
+        "layerNormEps" => "norm_kwargs.eps",
+        "pooling" => "eos_id",
+        other => other,
+    };
+    format!("{tower}_cfg.{field}")
+}
+
 /// What `norm_kwargs` and `act_kwargs` may say, with the defaults that they change.
 fn norm_and_act(tower: &Fields<'_>, eps: f64, activation: Activation) -> Result<(f64, Activation)> {
     let eps = tower.object("norm_kwargs")?.f64("eps", eps)?;

@@ -4,14 +4,15 @@ use super::{ClipConfig, MciConfig, ResNetConfig, TextConfig, TextPooling, Vision
 use crate::error::Result;
 
 impl ClipConfig {
+    /// Checks that the shapes fit together and into memory. Errors name fields as our own JSON does.
     pub(super) fn validate(&self) -> Result<()> {
-        range("embed_dim", self.embed_dim, 1 << 16)?;
+        range("embedDim", self.embed_dim, 1 << 16)?;
         match &self.vision {
             VisionConfig::Vit(v) => v.validate()?,
             VisionConfig::Siglip(v) => {
                 v.validate()?;
                 if v.width != self.embed_dim {
-                    return Err(invalid("embed_dim", format!("the image tower's width {}", v.width), self.embed_dim));
+                    return Err(invalid("embedDim", format!("the image tower's width {}", v.width), self.embed_dim));
                 }
             }
             VisionConfig::Resnet(v) => v.validate()?,
@@ -55,29 +56,29 @@ fn size(field: &str, sides: [usize; 2]) -> Result<()> {
 
 impl VitConfig {
     fn validate(&self) -> Result<()> {
-        range("vision.image_size", self.image_size, 1 << 13)?;
-        range("vision.patch_size", self.patch_size, 1 << 13)?;
+        range("vision.imageSize", self.image_size, 1 << 13)?;
+        range("vision.patchSize", self.patch_size, 1 << 13)?;
         range("vision.width", self.width, 1 << 16)?;
         range("vision.layers", self.layers, 1 << 10)?;
         range("vision.heads", self.heads, 1 << 10)?;
-        range("vision.mlp_width", self.mlp_width, 1 << 18)?;
-        size("vision.mlp_width", [self.width, self.mlp_width])?;
+        range("vision.mlpWidth", self.mlp_width, 1 << 18)?;
+        size("vision.mlpWidth", [self.width, self.mlp_width])?;
         size("vision.width", [self.width, 3 * self.width])?;
-        size("vision.patch_size", [self.width, 3 * self.patch_size * self.patch_size])?;
+        size("vision.patchSize", [self.width, 3 * self.patch_size * self.patch_size])?;
         divides("vision.heads", self.heads, self.width, "width")?;
         // the last pixels of an image that is no multiple of the patch are left out, as a convolution does
         if self.patch_size > self.image_size {
             let expected = format!("at most the image size {}", self.image_size);
-            return Err(invalid("vision.patch_size", expected, self.patch_size));
+            return Err(invalid("vision.patchSize", expected, self.patch_size));
         }
-        size("vision.image_size", [(self.image_size / self.patch_size).pow(2) + 1, self.width])?;
-        epsilon("vision.layer_norm_eps", self.layer_norm_eps)
+        size("vision.imageSize", [(self.image_size / self.patch_size).pow(2) + 1, self.width])?;
+        epsilon("vision.layerNormEps", self.layer_norm_eps)
     }
 }
 
 impl ResNetConfig {
     fn validate(&self) -> Result<()> {
-        range("vision.image_size", self.image_size, 1 << 13)?;
+        range("vision.imageSize", self.image_size, 1 << 13)?;
         range("vision.width", self.width, 1 << 11)?;
         divides("vision.width", 2, self.width, "width")?;
         for layers in self.layers {
@@ -86,7 +87,7 @@ impl ResNetConfig {
         range("vision.heads", self.heads, 1 << 10)?;
         divides("vision.heads", self.heads, self.out_width(), "last stage's width")?;
         if !self.image_size.is_multiple_of(32) {
-            return Err(invalid("vision.image_size", "a multiple of 32", self.image_size));
+            return Err(invalid("vision.imageSize", "a multiple of 32", self.image_size));
         }
         Ok(())
     }
@@ -94,7 +95,7 @@ impl ResNetConfig {
 
 impl MciConfig {
     fn validate(&self) -> Result<()> {
-        range("vision.image_size", self.image_size, 1 << 13)?;
+        range("vision.imageSize", self.image_size, 1 << 13)?;
         range("vision.layers", self.layers.len(), 8)?;
         if self.widths.len() != self.layers.len() {
             let expected = format!("{}, as many as layers", self.layers.len());
@@ -108,34 +109,34 @@ impl MciConfig {
                 divides("vision.widths", 32, width, "attention's width")?;
             }
         }
-        range("vision.mlp_ratio", self.mlp_ratio, 16)?;
-        range("vision.attention_stages", self.attention_stages + 1, self.layers.len() + 1)?;
-        range("vision.squeeze_stages", self.squeeze_stages + 1, self.layers.len())
+        range("vision.mlpRatio", self.mlp_ratio, 16)?;
+        range("vision.attentionStages", self.attention_stages + 1, self.layers.len() + 1)?;
+        range("vision.squeezeStages", self.squeeze_stages + 1, self.layers.len())
     }
 }
 
 impl TextConfig {
     fn validate(&self) -> Result<()> {
-        range("text.context_length", self.context_length, 1 << 16)?;
+        range("text.contextLength", self.context_length, 1 << 16)?;
         range("text.width", self.width, 1 << 16)?;
         range("text.layers", self.layers, 1 << 10)?;
         range("text.heads", self.heads, 1 << 10)?;
-        range("text.mlp_width", self.mlp_width, 1 << 18)?;
-        size("text.vocab_size", [self.vocab_size, self.width])?;
-        size("text.mlp_width", [self.width, self.mlp_width])?;
+        range("text.mlpWidth", self.mlp_width, 1 << 18)?;
+        size("text.vocabSize", [self.vocab_size, self.width])?;
+        size("text.mlpWidth", [self.width, self.mlp_width])?;
         size("text.width", [self.width, 3 * self.width])?;
-        size("text.context_length", [self.context_length, self.width])?;
+        size("text.contextLength", [self.context_length, self.width])?;
         if let TextPooling::FirstOf(id) = self.pooling
             && id as usize >= self.vocab_size
         {
             // without a size the vocabulary is cut, and every id with it
-            let expected = format!("\"argmax\", or an id below text.vocab_size {}", self.vocab_size);
+            let expected = format!("\"argmax\", or an id below the vocabulary's size {}", self.vocab_size);
             return Err(invalid("text.pooling", expected, id));
         }
         if self.context_length < 3 {
-            return Err(invalid("text.context_length", "3 or more: start, a token, end", self.context_length));
+            return Err(invalid("text.contextLength", "3 or more: start, a token, end", self.context_length));
         }
         divides("text.heads", self.heads, self.width, "width")?;
-        epsilon("text.layer_norm_eps", self.layer_norm_eps)
+        epsilon("text.layerNormEps", self.layer_norm_eps)
     }
 }
