@@ -426,7 +426,7 @@ mod tests {
             ),
             (r#"{"vision_config": {}, "text_config": {}, "projection_dim": 0}"#, "projection_dim"),
             (r#"{"vision_cfg": {"patch_size": 0}, "text_cfg": {}}"#, "vision_cfg.patch_size"),
-            (r#"{"vision_cfg": {}, "text_cfg": {"mlp_ratio": 0.0}}"#, "text_cfg.mlp_ratio"),
+            (r#"{"vision_cfg": {}, "text_cfg": {"mlp_ratio": 1e9}}"#, "text_cfg.mlp_ratio"),
             (r#"{"vision_cfg": {}, "text_cfg": {}, "embed_dim": 0}"#, "embed_dim"),
         ] {
             let error = ClipConfig::from_json(json).unwrap_err();
