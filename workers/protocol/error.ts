@@ -32,7 +32,7 @@ export const CORE_CODES = [
 ] as const;
 
 /** Codes of what goes wrong outside the core. */
-const HOST_CODES = [
+export const HOST_CODES = [
   "invalid-image",
   "invalid-source",
   "source-unreadable",
