@@ -3,6 +3,7 @@
 import { openDevice } from "../../dist/workers/runtime/device.js";
 import { loadWasm } from "../../dist/workers/runtime/wasm.js";
 import { WASM_URLS } from "../../dist/workers/runtime/wasm-urls.js";
+import { conformance } from "./conformance";
 import { pretendHardware } from "./hardware";
 
 if (self.name === "hardware") pretendHardware();
@@ -15,8 +16,4 @@ GPUDevice.prototype.createShaderModule = function (descriptor) {
 };
 const load = (kind: "cpu" | "webgpu") => loadWasm("train", kind, { wasm: async (module) => WASM_URLS[module] });
 const { core, device } = await openDevice("webgpu", load);
-const kernels = await core.wasm.checkKernels(device).then(
-  () => "agree",
-  (error: Error) => error.message,
-);
-postMessage({ kernels, waits });
+postMessage({ kernels: await conformance(core.wasm, device), waits });

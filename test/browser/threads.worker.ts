@@ -7,6 +7,7 @@ import { forwardLiveness } from "../../dist/workers/protocol/liveness.js";
 import { openDevice } from "../../dist/workers/runtime/device.js";
 import { loadWasm } from "../../dist/workers/runtime/wasm.js";
 import { WASM_URLS } from "../../dist/workers/runtime/wasm-urls.js";
+import { conformance } from "./conformance";
 
 const thread = () => new Worker(new URL("../../dist/workers/entries/thread.js", import.meta.url), { type: "module" });
 const threads: Worker[] = [];
@@ -24,8 +25,4 @@ const { core, device, info } = await openDevice("cpu", (kind) =>
   loadWasm("train", kind, { ...assets, ...(start && { thread: start }) }),
 );
 threads[0]?.terminate();
-const kernels = await core.wasm.checkKernels(device).then(
-  () => "agree",
-  (error: Error) => error.message,
-);
-postMessage({ threads: info.threads, kernels });
+postMessage({ threads: info.threads, kernels: await conformance(core.wasm, device) });

@@ -73,7 +73,7 @@ fn main() {
     let step: usize = arguments[2].parse().unwrap();
     let config = ClipConfig::from_json(if name == "vit-l-14" { L_14 } else { B_32 }).unwrap();
     let device = block_on(webgpu()).unwrap();
-    block_on(clip_core::check_kernels::check(&device)).unwrap();
+    block_on(clip_kernels::conformance::check(&device)).unwrap();
 
     let full = config.init(1, &device);
     // a GPU that was idle takes a second to get up to speed

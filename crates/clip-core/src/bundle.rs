@@ -122,11 +122,8 @@ impl Bundle {
     /// `device-failed`.
     pub async fn warm_up(&self) -> Result<()> {
         #[cfg(feature = "webgpu")]
-        clip_kernels::compile_every_size(true);
-        let done = self.encode_nothing_much().await;
-        #[cfg(feature = "webgpu")]
-        clip_kernels::compile_every_size(false);
-        done
+        let _compiling = clip_kernels::compile_all_tilings(&self.model.device());
+        self.encode_nothing_much().await
     }
 
     async fn encode_nothing_much(&self) -> Result<()> {

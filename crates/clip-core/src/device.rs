@@ -18,7 +18,7 @@ pub async fn webgpu() -> Result<Device> {
     #[cfg(feature = "webgpu")]
     let device =
         Device::wgpu_options().init_with_setup_async().await.map_err(|e| e.to_string()).map(|(device, setup)| {
-            clip_kernels::fit_to(&setup);
+            clip_kernels::register_device(&device, &setup);
             device
         });
     #[cfg(not(feature = "webgpu"))]

@@ -5,8 +5,6 @@
 #![cfg_attr(not(feature = "train"), allow(dead_code, reason = "backward passes stand beside the forward ones"))]
 
 pub mod bundle;
-#[cfg(feature = "train")]
-pub mod check_kernels;
 pub mod checkpoint;
 pub mod config;
 #[cfg(feature = "train")]

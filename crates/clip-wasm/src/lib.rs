@@ -73,9 +73,11 @@ pub fn clean_text(text: &str, cleaning: &str) -> JsResult<String> {
     Ok(js(Cleaning::from_name(cleaning))?.apply(text))
 }
 
-/// Holds the operations that a device does its own way against what the CPU composes of plain ones: for tests.
-#[cfg(feature = "train")]
+/// Compares the device's kernels with their references on the CPU; rejects with the first difference. For tests: published modules do
+/// not have it.
+#[cfg(feature = "conformance")]
 #[wasm_bindgen(js_name = checkKernels)]
 pub async fn check_kernels(device: &Device) -> JsResult<()> {
-    js(clip_core::check_kernels::check(&device.0).await)
+    let failed = |message| clip_core::ClipError::DeviceFailed { message };
+    js(clip_kernels::conformance::check(&device.0).await.map_err(failed))
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use burn::module::Param;
 use burn::tensor::{Device, Tensor, TensorData};
-use clip_kernels::{int8, laid_out, matmul, widen};
+use clip_kernels::{matmul, to_f32, to_weight_layout, weight_dims};
 use serde_json::Value;
 
 use super::header::Header;
@@ -216,13 +216,13 @@ impl Merge<'_> {
 
 impl ParamMapper for Merge<'_> {
     fn map<const D: usize>(&mut self, path: &str, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let shape = int8::sides(&param.val());
+        let shape = weight_dims(&param.val());
         if D != 2 || self.failed.is_some() {
             return param;
         }
         match self.delta(path, [shape[0], shape[D - 1]], &param.val().device()) {
             // in full precision: half of it would round away what is small beside the weights
-            Ok(Some(delta)) => param.map(|weights| laid_out(widen(weights) + delta.reshape(shape))), // [in, out] already
+            Ok(Some(delta)) => param.map(|weights| to_weight_layout(to_f32(weights) + delta.reshape(shape))), // [in, out] already
             Ok(None) => param,
             Err(error) => {
                 self.failed = Some(error);

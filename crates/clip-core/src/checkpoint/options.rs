@@ -11,7 +11,7 @@ pub enum Precision {
     Auto,
     /// Everything is f32.
     F32,
-    /// The matrices of the blocks are quantised to 8-bit integers (see [`clip_kernels::int8`]) and the token table is f16;
+    /// The matrices of the blocks are quantised to 8-bit integers (see [`clip_kernels::quantize`]) and the token table is f16;
     /// the rest as in `Auto`.
     Int8,
 }

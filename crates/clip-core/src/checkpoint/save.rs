@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use burn::module::{LoraAdapter, Param, Reparameterization};
 use burn::tensor::Tensor;
-use clip_kernels::{int8, widen};
+use clip_kernels::{is_quantized, to_f32};
 use safetensors::tensor::{Dtype, TensorView};
 
 use super::host_values::transpose;
@@ -62,7 +62,7 @@ impl ParamVisitor for Collector {
             return;
         }
         let value = param.base().inner();
-        let value = if int8::is_quantized(&value) { widen(value) } else { value };
+        let value = if is_quantized(&value) { to_f32(value) } else { value };
         self.tensors.push(NamedTensor::new(path, value));
     }
 }

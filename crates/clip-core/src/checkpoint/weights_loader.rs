@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use burn::module::Param;
 use burn::tensor::{Device, Tensor};
-use clip_kernels::{self as kernels, int8};
+use clip_kernels as kernels;
 
 use super::header::Header;
 use super::host_values::HostValues;
@@ -61,7 +61,7 @@ impl WeightsLoader {
             ranges,
             parameters: parameters.into_iter().map(pending).collect(),
             done: defaults.into_iter().map(scalar).collect(),
-            keeps_stored_layout: kernels::multiplies_columns(device),
+            keeps_stored_layout: kernels::wants_k_contiguous(device),
             device: device.clone(),
             range: 0,
             pushed: 0,
@@ -143,7 +143,7 @@ impl WeightsLoader {
         }
         let Some(mut values) = values.take() else { return };
         let quantized = match &values {
-            HostValues::F32(values) if plan.int8 => int8::quantized(values, plan.shape[0]), // [out, in]
+            HostValues::F32(values) if plan.int8 => kernels::quantize(values, plan.shape[0]), // [out, in]
             _ => None,
         };
         let done = if let Some(quantized) = quantized {

@@ -40,7 +40,7 @@ impl LayerScale2d {
     }
 
     fn val(&self) -> Tensor<4> {
-        kernels::widen(self.gamma.val()).unsqueeze::<4>() // [1, c, 1, 1]
+        kernels::to_f32(self.gamma.val()).unsqueeze::<4>() // [1, c, 1, 1]
     }
 }
 
@@ -62,7 +62,7 @@ impl RepMixer {
             return x;
         };
         let [channels, ..] = mixer.dims();
-        let gain = kernels::widen(self.layer_scale.gamma.val());
+        let gain = kernels::to_f32(self.layer_scale.gamma.val());
         let kernel = (mixer - norm) * gain.clone().reshape([channels, 1, 1, 1]);
         let bias = (mixer_bias - norm_bias) * gain.reshape([channels]);
         x.clone() + depthwise(x, kernel, bias, 1)
@@ -229,7 +229,7 @@ impl FastVitStage {
             x = point.forward(large.forward(x));
         }
         if let Some(RepConditionalPosEnc { pos_enc }) = &self.pos_emb {
-            x = x.clone() + depthwise(x, kernels::widen(pos_enc.weight.val()), pos_enc.bias.val(), 1);
+            x = x.clone() + depthwise(x, kernels::to_f32(pos_enc.weight.val()), pos_enc.bias.val(), 1);
         }
         self.blocks.iter().fold(x, |x, block| block.forward(x))
     }

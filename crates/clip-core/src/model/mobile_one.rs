@@ -41,7 +41,7 @@ impl ConvNorm {
     pub(super) fn fused(&self, side: usize) -> (Tensor<4>, Tensor<1>) {
         let [out, _, kernel, _] = self.conv.weight.shape().dims();
         let (scale, shift) = self.bn.scale_and_shift();
-        let weight = kernels::widen(self.conv.weight.val()) * scale.reshape([out, 1, 1, 1]);
+        let weight = kernels::to_f32(self.conv.weight.val()) * scale.reshape([out, 1, 1, 1]);
         let edge = (side - kernel) / 2;
         (weight.pad((edge, edge, edge, edge), PadMode::Constant(0.0)), shift)
     }
@@ -86,7 +86,7 @@ impl PointConv {
     pub(super) fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let [out, input, ..] = self.weight.shape().dims::<4>();
         let [batch, _, height, width] = x.dims();
-        let weight = kernels::widen(self.weight.val()).reshape([1, out, input]); // [1, out, in]
+        let weight = kernels::to_f32(self.weight.val()).reshape([1, out, input]); // [1, out, in]
         let y = kernels::matmul(weight, x.reshape([batch, input, height * width])); // [n, out, h w]
         (y + self.bias.val().reshape([1, out, 1])).reshape([batch, out, height, width])
     }

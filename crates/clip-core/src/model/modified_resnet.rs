@@ -127,7 +127,7 @@ impl AttentionPool2d {
         let [batch, channels, height, width] = x.dims();
         let pixels = x.reshape([batch, channels, height * width]).swap_dims(1, 2); // [n, h w, c]
         let tokens = Tensor::cat(vec![pixels.clone().mean_dim(1), pixels], 1); // [n, 1 + h w, c]
-        let tokens = tokens + kernels::widen(self.positional_embedding.val()).unsqueeze::<3>();
+        let tokens = tokens + kernels::to_f32(self.positional_embedding.val()).unsqueeze::<3>();
         let project = |x: Tensor<3>, by: &Linear| kernels::linear(x, by.weight.val(), by.bias.as_ref().map(Param::val));
         let query = project(tokens.clone().narrow(1, 0, 1), &self.q_proj); // [n, 1, c]
         let keys_values = Tensor::cat(vec![project(tokens.clone(), &self.k_proj), project(tokens, &self.v_proj)], 2); // [n, 1 + h w, 2 c]

@@ -104,7 +104,7 @@ impl SiglipVisionTransformer {
     /// - pixels: `[batch, 3, size, size]`
     /// - output: `[batch, patches, width]`
     pub fn embeddings(&self, pixels: Tensor<4>) -> Tensor<3> {
-        self.conv1.forward(pixels) + kernels::widen(self.positional_embedding.val()).unsqueeze::<3>()
+        self.conv1.forward(pixels) + kernels::to_f32(self.positional_embedding.val()).unsqueeze::<3>()
     }
 
     /// # Shapes

@@ -38,7 +38,7 @@ impl TokenEmbedding {
         let count = ids.len();
         let select = |table: &Param<Tensor<2>>, ids: Vec<i32>| {
             let ids = Tensor::<1, Int>::from_data(TensorData::new(ids, [count]), &device);
-            kernels::widen(table.val().select(0, ids)) // [n, width]
+            kernels::to_f32(table.val().select(0, ids)) // [n, width]
         };
         let mut from = self.weight.shape().dims::<2>()[0] as i32;
         let first = ids.iter().map(|&id| if id < from { id } else { 0 }).collect();
@@ -181,7 +181,7 @@ impl TextTransformer {
         let (count, length) = (batch.len(), batch.length);
         let tokens = self.token_embedding.forward(&batch.ids); // [n * l, width]
         let [_, width] = tokens.dims();
-        let positions = kernels::widen(self.positional_embedding.val()).narrow(0, 0, length);
+        let positions = kernels::to_f32(self.positional_embedding.val()).narrow(0, 0, length);
         tokens.reshape([count, length, width]) + positions.unsqueeze::<3>() // [n, l, width]
     }
 
@@ -207,7 +207,7 @@ impl TextTransformer {
     pub fn project(&self, x: Tensor<3>, batch: &TextBatch) -> Tensor<2> {
         // a norm acts on each position alone: pool first, norm only what is kept
         let pooled = self.ln_final.forward(Self::pool(x, batch));
-        let projected = kernels::matmul(pooled, kernels::widen(self.text_projection.val()));
+        let projected = kernels::matmul(pooled, kernels::to_f32(self.text_projection.val()));
         match &self.text_projection_bias {
             Some(bias) => projected + bias.val().unsqueeze::<2>(),
             None => projected,

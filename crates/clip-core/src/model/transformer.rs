@@ -35,7 +35,7 @@ impl ResidualAttentionBlock {
     }
 
     fn in_precision(&self, x: Tensor<3>, branch: impl FnOnce(Tensor<3>) -> Tensor<3>) -> Tensor<3> {
-        if self.half { kernels::widen(branch(kernels::narrow(x, true))) } else { branch(x) }
+        if self.half { kernels::to_f32(branch(kernels::to_half(x))) } else { branch(x) }
     }
 }
 

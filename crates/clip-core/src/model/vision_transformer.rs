@@ -90,7 +90,7 @@ impl VisionTransformer {
         let patches = self.conv1.forward(pixels);
         let [batch, _, width] = patches.dims();
         let class = self.class_embedding.val().reshape([1, 1, width]).expand([batch, 1, width]);
-        Tensor::cat(vec![class, patches], 1) + kernels::widen(self.positional_embedding.val()).unsqueeze::<3>()
+        Tensor::cat(vec![class, patches], 1) + kernels::to_f32(self.positional_embedding.val()).unsqueeze::<3>()
     }
 
     /// # Shapes
@@ -108,6 +108,6 @@ impl VisionTransformer {
     pub fn head(&self, x: Tensor<3>) -> Tensor<2> {
         let [batch, _, width] = x.dims();
         let class = x.slice([0..batch, 0..1]).reshape([batch, width]);
-        kernels::matmul(self.ln_post.forward(class), kernels::widen(self.proj.val()))
+        kernels::matmul(self.ln_post.forward(class), kernels::to_f32(self.proj.val()))
     }
 }

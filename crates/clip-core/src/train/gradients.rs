@@ -263,7 +263,7 @@ struct Squares<'a> {
 impl ParamVisitor for Squares<'_> {
     fn visit<const D: usize>(&mut self, _path: &str, param: &Param<Tensor<D>>) {
         let Some(gradient) = self.gradients.get::<D>(param.id) else { return };
-        let sums = self.sums.take().unwrap_or_else(|| kernels::no_squares(&gradient.device()));
-        self.sums = Some(kernels::add_squares(sums, gradient));
+        let sums = self.sums.take().unwrap_or_else(|| kernels::zero_sums_of_squares(&gradient.device()));
+        self.sums = Some(kernels::add_sum_of_squares(sums, gradient));
     }
 }

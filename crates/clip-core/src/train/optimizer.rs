@@ -152,15 +152,15 @@ impl Update<'_> {
         let AdamWOptions { beta_1, beta_2, epsilon, weight_decay } = options.adamw;
         let t = *steps as i32;
         let rates = AdamWRates {
-            scale: self.scale,
+            gradient_scale: self.scale,
             beta_1: beta_1 as f32,
-            new_1: (1.0 - beta_1) as f32,
+            one_minus_beta_1: (1.0 - beta_1) as f32,
             beta_2: beta_2 as f32,
-            new_2: (1.0 - beta_2) as f32,
-            rate: (self.lr / (1.0 - beta_1.powi(t))) as f32,
-            correction: (1.0 - beta_2.powi(t)).sqrt() as f32,
+            one_minus_beta_2: (1.0 - beta_2) as f32,
+            step_size: (self.lr / (1.0 - beta_1.powi(t))) as f32,
+            bias_correction_2_sqrt: (1.0 - beta_2.powi(t)).sqrt() as f32,
             epsilon: epsilon as f32,
-            kept: (if D < 2 { 1.0 } else { 1.0 - self.lr * weight_decay }) as f32,
+            decay_factor: (if D < 2 { 1.0 } else { 1.0 - self.lr * weight_decay }) as f32,
         };
         let [first, second] = [exp_avg.remove::<D>(param.id), exp_avg_sq.remove::<D>(param.id)]
             .map(|moment| moment.unwrap_or_else(|| gradient.zeros_like()));

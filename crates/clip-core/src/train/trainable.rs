@@ -2,7 +2,7 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
-use clip_kernels::widen;
+use clip_kernels::to_f32;
 
 use crate::bundle::Bundle;
 use crate::model::{ParamMapper, map_params};
@@ -22,6 +22,6 @@ struct Widen;
 
 impl ParamMapper for Widen {
     fn map<const D: usize>(&mut self, _path: &str, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        param.map(widen)
+        param.map(to_f32)
     }
 }

@@ -1,19 +1,38 @@
-//! Attention of one head at a time, straight from the rows where query, key and value lie side by side: no copies to split
-//! or join heads, and the scores of a few queries at a time.
+//! Attention, one head at a time. It reads heads from the rows of qkv in place, without copies to split or join them, and holds the
+//! scores of a block of queries only.
 
-use super::exp::exp;
-use super::lanes::{add, max, reduce};
-use super::matmul::{Factor, Rows, matmul_nt_into, transpose_into};
+use burn::backend::Flex;
+use burn::backend::TensorMetadata;
+use burn::backend::flex::FlexTensor;
+
+use super::gemm::{AnyRows, Rows, gemm_nt_into, transpose_into};
 use super::parallel::{split, split_mut};
+use super::simd::{add, exp, max, reduce};
+use super::{tensor_from, with_values};
+use crate::ops::attention::{FusedAttention, FusedAttentionBackward};
 
-/// Queries whose scores are held at once; causal ones skip the keys that none of them sees.
+/// Queries of a block. Causal attention skips the keys that no query of the block sees.
 const BLOCK: usize = 16;
 
-/// Shape of the work.
+impl FusedAttention for Flex {
+    fn fused_attention(qkv: FlexTensor, heads: usize, causal: bool) -> FlexTensor {
+        let shape = Shape::new(&qkv.shape(), heads, causal);
+        tensor_from(with_values(&qkv, |qkv| forward(qkv, shape)), [shape.batch, shape.length, shape.width()])
+    }
+}
+
+impl FusedAttentionBackward for Flex {
+    fn fused_attention_backward(qkv: FlexTensor, grad: FlexTensor, heads: usize, causal: bool) -> FlexTensor {
+        let shape = Shape::new(&qkv.shape(), heads, causal);
+        tensor_from(with_values(&qkv, |qkv| with_values(&grad, |grad| backward(qkv, grad, shape))), qkv.shape())
+    }
+}
+
+/// Dimensions of an attention.
 #[derive(Clone, Copy)]
 pub(super) struct Shape {
-    pub(super) batch: usize,
-    pub(super) length: usize,
+    batch: usize,
+    length: usize,
     heads: usize,
     head_dim: usize,
     causal: bool,
@@ -25,11 +44,11 @@ impl Shape {
         Self { batch: qkv[0], length: qkv[1], heads, head_dim: qkv[2] / 3 / heads, causal }
     }
 
-    pub(super) fn width(self) -> usize {
+    fn width(self) -> usize {
         self.heads * self.head_dim
     }
 
-    /// Positions that query `i` sees.
+    /// Number of keys that query `i` sees.
     fn seen(self, i: usize) -> usize {
         if self.causal { i + 1 } else { self.length }
     }
@@ -38,22 +57,22 @@ impl Shape {
         (self.head_dim as f32).powf(-0.5)
     }
 
-    /// Of a row with one value a position, padded.
+    /// Stride of rows with one value a position, padded to a multiple of four.
     fn stride(self) -> usize {
         self.length.next_multiple_of(4)
     }
 
-    /// Where `part` (0 is query, 1 key, 2 value) of a head begins in the rows of one item.
+    /// Offset of a head's `part` (0 query, 1 key, 2 value) in each row of qkv.
     fn offset(self, part: usize, head: usize) -> usize {
         part * self.width() + head * self.head_dim
     }
 
-    /// `part` of one head: `[length, head_dim]`.
+    /// One head's `part`: `[length, head_dim]`.
     fn part(self, item: &[f32], part: usize, head: usize) -> Rows<'_> {
         Rows::new(&item[self.offset(part, head)..], 3 * self.width(), self.length, self.head_dim)
     }
 
-    /// A scratch that holds what is transposed: `[head_dim, stride]`.
+    /// Scratch space for a transposed part: `[head_dim, stride]`.
     fn columns(self) -> Vec<f32> {
         vec![0.0; self.head_dim * self.stride()]
     }
@@ -72,18 +91,18 @@ fn softmax(scores: &mut [f32], scale: f32) {
     }
 }
 
-/// Probabilities of the queries `first..` of one head, as many as `out` has rows; zero where a query does not look. As many
-/// positions a row as the last of them sees.
+/// Probabilities of the queries `first..` of one head, one a row of `out`; zero for masked keys. Returns the number of keys that the
+/// last query sees, padded to a multiple of four.
 fn probabilities(query: Rows<'_>, key: Rows<'_>, first: usize, shape: Shape, out: &mut [f32]) -> usize {
     let stride = shape.stride();
     let count = out.len() / stride;
     let seen = shape.seen(first + count - 1);
-    matmul_nt_into(query.slice(first, count), Factor::F32(key.slice(0, seen)), None, out, stride);
+    gemm_nt_into(query.slice(first, count), AnyRows::F32(key.slice(0, seen)), None, out, stride);
     let padded = seen.next_multiple_of(4);
     for (i, row) in out.chunks_exact_mut(stride).enumerate() {
-        let (looked, hidden) = row[..padded].split_at_mut(shape.seen(first + i));
-        softmax(looked, shape.scale());
-        hidden.fill(0.0);
+        let (visible, masked) = row[..padded].split_at_mut(shape.seen(first + i));
+        softmax(visible, shape.scale());
+        masked.fill(0.0);
     }
     padded
 }
@@ -106,7 +125,7 @@ pub(super) fn forward(qkv: &[f32], shape: Shape) -> Vec<f32> {
     out
 }
 
-/// `count` heads from `first` on, those of one item after another's: `[count, length, head_dim]`.
+/// Output of `count` heads from `first` on, counted across items: `[count, length, head_dim]`.
 fn forward_heads(qkv: &[f32], shape: Shape, first: usize, count: usize) -> Vec<f32> {
     let Shape { length, heads, head_dim, .. } = shape;
     let stride = shape.stride();
@@ -124,13 +143,13 @@ fn forward_heads(qkv: &[f32], shape: Shape, first: usize, count: usize) -> Vec<f
             let seen = probabilities(q, k, first, shape, block);
             let values = Rows::new(&values, stride, head_dim, seen);
             let out = &mut out[first * head_dim..];
-            matmul_nt_into(Rows::new(block, stride, count, seen), Factor::F32(values), None, out, head_dim);
+            gemm_nt_into(Rows::new(block, stride, count, seen), AnyRows::F32(values), None, out, head_dim);
         }
     }
     out
 }
 
-/// Gradient of qkv; the probabilities are computed again rather than kept.
+/// Gradient of qkv; recomputes the probabilities.
 ///
 /// # Shapes
 /// - qkv, output: `[batch, length, 3 * width]`; grad: `[batch, length, width]`
@@ -144,7 +163,7 @@ pub(super) fn backward(qkv: &[f32], grad: &[f32], shape: Shape) -> Vec<f32> {
     dqkv
 }
 
-/// As many items as `dqkv` has.
+/// Gradient of the first items of qkv, as many as `dqkv` has.
 fn backward_items(qkv: &[f32], grad: &[f32], shape: Shape, dqkv: &mut [f32]) {
     let (length, width, stride) = (shape.length, shape.width(), shape.stride());
     let [mut queries, mut keys, mut grads] = [(); 3].map(|()| shape.columns());
@@ -156,10 +175,10 @@ fn backward_items(qkv: &[f32], grad: &[f32], shape: Shape, dqkv: &mut [f32]) {
             let grad = Rows::new(&grad[shape.offset(0, head)..], width, length, shape.head_dim);
             for first in (0..length).step_by(BLOCK) {
                 let rows = first * stride..length.min(first + BLOCK) * stride;
-                probabilities(q, k, first, shape, &mut p[rows]); // what no query of a block sees stays zero
+                probabilities(q, k, first, shape, &mut p[rows]); // keys beyond a block's last query stay zero
             }
-            matmul_nt_into(grad, Factor::F32(v), None, &mut ds, stride);
-            // through the softmax: ds = p (dp - Σ p dp)
+            gemm_nt_into(grad, AnyRows::F32(v), None, &mut ds, stride);
+            // gradient of the softmax: ds = p (dp - Σ p dp)
             for (dp, p) in ds.chunks_exact_mut(stride).zip(p.chunks_exact(stride)) {
                 let mean: f32 = p.iter().zip(dp.iter()).map(|(p, dp)| p * dp).sum();
                 for (dp, p) in dp.iter_mut().zip(p) {
@@ -176,7 +195,7 @@ fn backward_items(qkv: &[f32], grad: &[f32], shape: Shape, dqkv: &mut [f32]) {
             for (part, (left, right)) in products.into_iter().enumerate() {
                 let right = Rows::new(right, stride, shape.head_dim, stride);
                 let out = &mut ditem[shape.offset(part, head)..];
-                matmul_nt_into(square(left), Factor::F32(right), None, out, 3 * width);
+                gemm_nt_into(square(left), AnyRows::F32(right), None, out, 3 * width);
             }
         }
     }

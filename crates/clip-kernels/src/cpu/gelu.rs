@@ -1,11 +1,27 @@
-//! The GELUs in one pass each, and back: `x g(x)`, with gradient `g + x g'`.
+//! The GELUs as `x g(x)`, with gradient `g + x g'`, in one pass each.
 
-use super::exp::exp;
+use burn::backend::flex::FlexTensor;
+use burn::backend::{Flex, TensorMetadata};
+
 use super::parallel::split_mut;
-use crate::fused::Gelu;
+use super::simd::exp;
+use super::{tensor_from, with_values};
+use crate::ops::gelu::{FusedGelu, FusedGeluBackward, Gelu};
 
-/// Multiply-adds that a value takes the time of.
+/// Time of one value, in multiply-adds.
 const WORK: usize = 16;
+
+impl FusedGelu for Flex {
+    fn fused_gelu(x: FlexTensor, gelu: Gelu) -> FlexTensor {
+        tensor_from(with_values(&x, |x| forward(x, gelu)), x.shape())
+    }
+}
+
+impl FusedGeluBackward for Flex {
+    fn fused_gelu_backward(x: FlexTensor, grad: FlexTensor, gelu: Gelu) -> FlexTensor {
+        tensor_from(with_values(&x, |x| with_values(&grad, |grad| backward(x, grad, gelu))), x.shape())
+    }
+}
 
 #[inline(always)]
 fn sigmoid(x: f32) -> f32 {
@@ -31,11 +47,11 @@ fn tanh(x: f32) -> (f32, f32) {
     gate(Gelu::TANH * x * (1.0 + Gelu::CUBIC * squared), Gelu::TANH * (1.0 + 3.0 * Gelu::CUBIC * squared))
 }
 
-/// Φ and its density. The error function by Abramowitz and Stegun, 7.1.26: 1.5e-7 off at most.
+/// Φ and its density. The error function by Abramowitz and Stegun, 7.1.26, to 1.5e-7.
 #[inline(always)]
 fn erf(x: f32) -> (f32, f32) {
     let z = x.abs() * core::f32::consts::FRAC_1_SQRT_2;
-    let t = 1.0 / (1.0 + Gelu::ERF_T * z);
+    let t = 1.0 / (1.0 + Gelu::ERF_P * z);
     let bell = exp(-(z * z).min(87.0));
     let [a, b, c, d, e] = Gelu::ERF;
     let tail = 0.5 * bell * t * (a + t * (b + t * (c + t * (d + t * e))));

@@ -1,11 +1,39 @@
-//! Layer norm in two passes over a row, and back in two.
+//! Layer norm in two passes over each row, its gradient in two more.
+
+use burn::backend::flex::FlexTensor;
+use burn::backend::{Flex, TensorMetadata};
 
 use super::parallel::split_mut;
+use super::{tensor_from, with_values};
+use crate::ops::layer_norm::{FusedLayerNorm, FusedLayerNormBackward};
 
-/// Partial sums kept apart so that they can be added as SIMD lanes.
+/// Independent partial sums, which vectorize.
 const LANES: usize = 8;
 
-/// Sum over a row of what `term` makes of each position.
+impl FusedLayerNorm for Flex {
+    fn fused_layer_norm(x: FlexTensor, weight: FlexTensor, bias: FlexTensor, eps: f32) -> FlexTensor {
+        let y = with_values(&x, |x| {
+            with_values(&weight, |weight| with_values(&bias, |bias| forward(x, weight, bias, eps)))
+        });
+        tensor_from(y, x.shape())
+    }
+}
+
+impl FusedLayerNormBackward for Flex {
+    fn fused_layer_norm_backward(
+        x: FlexTensor,
+        weight: FlexTensor,
+        grad: FlexTensor,
+        eps: f32,
+    ) -> (FlexTensor, FlexTensor, FlexTensor) {
+        let (dx, dweight, dbias) = with_values(&x, |x| {
+            with_values(&weight, |weight| with_values(&grad, |grad| backward(x, weight, grad, eps)))
+        });
+        (tensor_from(dx, x.shape()), tensor_from(dweight, weight.shape()), tensor_from(dbias, weight.shape()))
+    }
+}
+
+/// Sum of `term` over the positions of a row.
 #[inline(always)]
 fn sum(width: usize, term: impl Fn(usize) -> f32) -> f32 {
     let mut lanes = [0.0; LANES];
@@ -18,7 +46,7 @@ fn sum(width: usize, term: impl Fn(usize) -> f32) -> f32 {
     lanes.iter().sum::<f32>() + (whole..width).map(term).sum::<f32>()
 }
 
-/// Mean and 1 / deviation.
+/// Mean and 1 / standard deviation.
 #[inline(always)]
 fn moments(row: &[f32], eps: f32) -> (f32, f32) {
     let width = row.len() as f32;
@@ -41,8 +69,8 @@ pub(super) fn forward(x: &[f32], weight: &[f32], bias: &[f32], eps: f32) -> Vec<
     out
 }
 
-/// With x̂ the normalised row and g = grad · weight: dx = (g - mean(g) - x̂ mean(g x̂)) / deviation.
-pub(super) fn backward(x: &[f32], weight: &[f32], grad: &[f32], eps: f32) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
+/// Gradients of x, weight and bias. With x̂ the normalized row and g = grad · weight, dx = (g - mean(g) - x̂ mean(g x̂)) / deviation.
+fn backward(x: &[f32], weight: &[f32], grad: &[f32], eps: f32) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
     let width = weight.len();
     let mut dx = Vec::with_capacity(x.len());
     let (mut dweight, mut dbias) = (vec![0.0; width], vec![0.0; width]);

@@ -1,275 +1,139 @@
-//! Products of matrices whose rows both run along the sum: what nn.Linear's `[out, in]` weights and a row-major input are as they
-//! lie, so that nothing is packed. A tile of 2 × 4 results stays in registers, each a vector of partial sums.
-//!
-//! Two loads of the one and four of the other feed eight multiply-adds: on x86-64 as V8 compiles it that comes to nine tenths of
-//! what registers alone reach. Larger tiles spill there: 2 × 4 beats 3 × 3, 3 × 4 and 4 × 4.
+//! Products of tensors: views of matrices, how threads share a product, and the operation [`crate::ops::matmul`].
 
-use core::array::from_fn;
-use core::hint::black_box;
+use std::borrow::Cow;
+use std::ops::Range;
 
-use burn::tensor::f16;
+use burn::backend::flex::FlexTensor;
+use burn::backend::ops::FloatTensorOps;
+use burn::backend::{Flex, TensorMetadata};
 
-use super::lanes::{Lanes, add, array, load, mul_add, splat, sums as totals, transpose as transpose4};
+use super::gemm::{AnyRows, Rows, gemm_nt, transpose};
+use super::parallel::{split_columns, split_mut};
+use super::{OWN_GEMM, tensor_from};
+use crate::ops::matmul::FusedMatmul;
 
-/// Values that are read ahead together: 128 KB, an eighth of a core's second cache.
-const AHEAD: usize = 1 << 15;
-
-/// A matrix as rows, `stride` apart in memory.
-#[derive(Clone, Copy)]
-pub(super) struct Rows<'a, T = f32> {
-    values: &'a [T],
-    stride: usize,
-    count: usize,
-    len: usize,
-}
-
-impl<'a, T> Rows<'a, T> {
-    /// `count` rows of `len` values, the first at the start of `values`.
-    pub(super) fn new(values: &'a [T], stride: usize, count: usize, len: usize) -> Self {
-        Self { values, stride, count, len }
-    }
-
-    /// `count` of them, from `first` on.
-    pub(super) fn slice(self, first: usize, count: usize) -> Self {
-        Self { values: &self.values[first * self.stride..], count, ..self }
-    }
-
-    #[inline(always)]
-    fn row(&self, i: usize) -> &'a [T] {
-        &self.values[i * self.stride..][..self.len]
+impl FusedMatmul for Flex {
+    fn fused_matmul(a: FlexTensor, b: FlexTensor) -> FlexTensor {
+        if OWN_GEMM { matmul(a, b) } else { Self::float_matmul(a, b) }
     }
 }
 
-impl Rows<'_> {
-    /// Has all of them come into the cache, where they lie in one piece. Four rows side by side come from memory at less than half
-    /// the pace of one after another.
-    fn read_ahead(self) {
-        if self.stride == self.len {
-            black_box(self.values[..self.count * self.len].iter().fold(0, |bits, value| bits | value.to_bits()));
-        }
-    }
-}
-
-/// A factor in either precision; half is widened four rows at a time.
-#[derive(Clone, Copy)]
-pub(super) enum Factor<'a> {
-    F32(Rows<'a>),
-    F16(Rows<'a, f16>),
-}
-
-impl Factor<'_> {
-    /// `count` of its rows, from `first` on.
-    pub(super) fn slice(self, first: usize, count: usize) -> Self {
-        match self {
-            Self::F32(rows) => Self::F32(rows.slice(first, count)),
-            Self::F16(rows) => Self::F16(rows.slice(first, count)),
-        }
-    }
-
-    pub(super) fn count(&self) -> usize {
-        match self {
-            Self::F32(rows) => rows.count,
-            Self::F16(rows) => rows.count,
-        }
-    }
-}
-
-/// `a bᵀ + bias`.
-///
 /// # Shapes
-/// - a: `[m, k]`; b: `[n, k]`; bias: `[n]`
-/// - out: m rows of n
-pub(super) fn matmul_nt(a: Rows<'_>, b: Factor<'_>, bias: Option<&[f32]>, out: &mut [&mut [f32]]) {
-    let n = b.count();
-    let ahead = (AHEAD / a.len.max(1)).next_multiple_of(4).max(4);
-    let bias = |column: usize| bias.map_or(0.0, |bias| bias[column]);
-    let mut wide = Vec::new();
-    let mut column = 0;
-    while column + 4 <= n {
-        // halves are read one after another as they are widened
-        if let Factor::F32(b) = b
-            && column % ahead == 0
-        {
-            b.slice(column, ahead.min(n - column)).read_ahead();
-        }
-        let rows = widened::<4>(b, column, &mut wide);
-        strip(a, rows, from_fn(|j| bias(column + j)), out, column);
-        column += 4;
+/// - a: `[batch, m, k]`; b: `[batch, k, n]`; either batch may be 1
+/// - output: `[batch, m, n]`
+fn matmul(a: FlexTensor, b: FlexTensor) -> FlexTensor {
+    let [m, n] = [a.shape()[1], b.shape()[2]];
+    let batch = a.shape()[0].max(b.shape()[0]);
+    let (a, b) = (one_unit_stride(a), one_unit_stride(b));
+    let of = |tensor, i| Matrix::<f32>::in_batch(tensor, if tensor.shape()[0] == 1 { 0 } else { i });
+    let products = (0..batch).flat_map(|i| {
+        product(&of(&a, i).contiguous_rows(), AnyRows::F32(of(&b, i).t().contiguous_rows().rows()), None)
+    });
+    tensor_from(products.collect(), [batch, m, n])
+}
+
+/// A matrix whose rows or columns are contiguous.
+pub(super) struct Matrix<'a, T: Clone> {
+    pub(super) values: Cow<'a, [T]>,
+    pub(super) dims: [usize; 2],
+    pub(super) strides: [usize; 2],
+}
+
+impl<'a, T: Clone> Matrix<'a, T> {
+    /// The last two dimensions of a tensor with [`one_unit_stride`].
+    pub(super) fn new(tensor: &FlexTensor, storage: &'a [T]) -> Self {
+        let (shape, layout) = (tensor.shape(), tensor.layout());
+        let first = shape.num_dims() - 2;
+        let strides = [first, first + 1].map(|dim| layout.strides()[dim].unsigned_abs());
+        let dims = [shape[first], shape[first + 1]];
+        Self { values: Cow::Borrowed(&storage[layout.start_offset()..]), dims, strides }
     }
-    for column in column..n {
-        let rows = widened::<1>(b, column, &mut wide);
-        strip(a, rows, [bias(column)], out, column);
+
+    /// The transpose, without a copy.
+    pub(super) fn t(self) -> Self {
+        let ([rows, columns], [row, column]) = (self.dims, self.strides);
+        Self { values: self.values, dims: [columns, rows], strides: [column, row] }
+    }
+
+    pub(super) fn has_contiguous_rows(&self) -> bool {
+        self.strides[1] == 1
+    }
+
+    pub(super) fn rows(&self) -> Rows<'_, T> {
+        Rows::new(&self.values, self.strides[0], self.dims[0], self.dims[1])
     }
 }
 
-/// The same into rows `stride` apart in one piece.
-pub(super) fn matmul_nt_into(a: Rows<'_>, b: Factor<'_>, bias: Option<&[f32]>, out: &mut [f32], stride: usize) {
-    matmul_nt(a, b, bias, &mut out.chunks_mut(stride).take(a.count).collect::<Vec<_>>());
-}
-
-/// `N` rows from `first` on, widened into `wide` where they are not f32.
-#[inline(always)]
-fn widened<'a, const N: usize>(factor: Factor<'a>, first: usize, wide: &'a mut Vec<f32>) -> [&'a [f32]; N] {
-    match factor {
-        Factor::F32(rows) => from_fn(|j| rows.row(first + j)),
-        Factor::F16(rows) => {
-            wide.clear();
-            for j in 0..N {
-                wide.extend(rows.row(first + j).iter().map(|&half| widen(half)));
-            }
-            from_fn(|j| &wide[j * rows.len..][..rows.len])
-        }
+impl<'a> Matrix<'a, f32> {
+    pub(super) fn of(tensor: &'a FlexTensor) -> Self {
+        Self::new(tensor, tensor.storage())
     }
-}
 
-/// f16 to f32 without branches, so that a loop over it becomes SIMD.
-#[inline(always)]
-pub(super) fn widen(half: f16) -> f32 {
-    let bits = u32::from(half.to_bits());
-    // exponents differ by 112: a multiplication moves them, subnormals too
-    let magnitude = f32::from_bits((bits & 0x7fff) << 13) * f32::from_bits(0x7780_0000);
-    let infinite = if bits & 0x7c00 == 0x7c00 { 0x7f80_0000 } else { 0 };
-    f32::from_bits(magnitude.to_bits() | infinite | (bits & 0x8000) << 16)
-}
-
-/// `N` columns of the result, from `column` on.
-#[cfg_attr(all(target_arch = "wasm32", feature = "relaxed-simd"), target_feature(enable = "relaxed-simd"))]
-fn strip<const N: usize>(a: Rows<'_>, b: [&[f32]; N], bias: [f32; N], out: &mut [&mut [f32]], column: usize) {
-    let pairs = a.count / 2 * 2;
-    for i in (0..pairs).step_by(2) {
-        let rows = [a.row(i), a.row(i + 1)];
-        let partial = partial_sums(rows, b);
-        for r in 0..2 {
-            finish(partial[r], rows[r], b, bias, &mut out[i + r][column..]);
-        }
+    /// Matrix `index` of `[batch, rows, columns]`.
+    fn in_batch(tensor: &'a FlexTensor, index: usize) -> Self {
+        Self::new(tensor, &tensor.storage()[index * tensor.layout().strides()[0].unsigned_abs()..])
     }
-    if pairs < a.count {
-        let row = a.row(pairs);
-        let [partial] = partial_sums([row], b);
-        finish(partial, row, b, bias, &mut out[pairs][column..]);
+
+    /// The same matrix, copied if its rows are not contiguous.
+    pub(super) fn contiguous_rows(self) -> Self {
+        if self.has_contiguous_rows() {
+            return self;
+        }
+        let (dims, columns) = (self.dims, self.t());
+        let (values, stride) = transpose(columns.rows());
+        Self { values: Cow::Owned(values), dims, strides: [stride, 1] }
     }
 }
 
-/// Products of each row of `a` with each of `b`, each still in four sums, but for what is left of a multiple of four.
-///
-/// The inner loop: plain, and in a function that nothing but its result leaves, so that all of it stays in registers.
-#[inline]
-#[cfg_attr(all(target_arch = "wasm32", feature = "relaxed-simd"), target_feature(enable = "relaxed-simd"))]
-fn partial_sums<const M: usize, const N: usize>(a: [&[f32]; M], b: [&[f32]; N]) -> [[Lanes; N]; M] {
-    let steps = a[0].len() / 4;
-    let mut rows: [&[[f32; 4]]; M] = [&[]; M];
-    let mut columns: [&[[f32; 4]]; N] = [&[]; N];
-    // of one length, so that no bounds are checked below
-    for i in 0..M {
-        rows[i] = &a[i].as_chunks().0[..steps];
-    }
-    for j in 0..N {
-        columns[j] = &b[j].as_chunks().0[..steps];
-    }
-    let mut partial = [[splat(0.0); N]; M];
-    for p in 0..steps {
-        let mut column = [splat(0.0); N];
-        for j in 0..N {
-            column[j] = load(&columns[j][p]);
-        }
-        for i in 0..M {
-            let row = load(&rows[i][p]);
-            for j in 0..N {
-                partial[i][j] = mul_add(row, column[j], partial[i][j]);
-            }
-        }
-    }
-    partial
-}
-
-/// `N` values of one row of the result.
-#[inline(always)]
-fn finish<const N: usize>(partial: [Lanes; N], row: &[f32], b: [&[f32]; N], bias: [f32; N], out: &mut [f32]) {
-    let (mut sums, mut biases) = ([splat(0.0); 4], [0.0; 4]);
-    sums[..N].copy_from_slice(&partial);
-    biases[..N].copy_from_slice(&bias);
-    let out = &mut out[..N];
-    out.copy_from_slice(&array(add(totals(sums), load(&biases)))[..N]);
-    for p in row.len() / 4 * 4..row.len() {
-        for j in 0..N {
-            out[j] += row[p] * b[j][p];
-        }
+/// The same tensor, copied unless one of its last two dimensions is contiguous, as [`Matrix`] needs.
+pub(super) fn one_unit_stride(tensor: FlexTensor) -> FlexTensor {
+    let strides = tensor.layout().strides();
+    if strides[strides.len() - 2..].contains(&1) && strides.iter().all(|&stride| stride >= 0) {
+        tensor
+    } else {
+        tensor.to_contiguous()
     }
 }
 
-/// Columns as rows, each padded with zeros to a multiple of four: `[len, stride]` with the stride.
-pub(super) fn transposed(x: Rows<'_>) -> (Vec<f32>, usize) {
-    let stride = x.count.next_multiple_of(4);
-    let mut out = vec![0.0; x.len * stride];
-    transpose_into(x, &mut out, stride);
-    (out, stride)
+/// From this many rows on, threads share out the rows of an f32 product. With fewer, they share out the columns, so that each thread
+/// reads only its part of the weights.
+const MIN_ROWS_TO_SPLIT: usize = 256;
+
+/// The dimension that threads share out.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum SplitBy {
+    Rows,
+    Columns,
 }
 
-/// Columns of `x` as rows of `out`, `stride` apart.
-pub(super) fn transpose_into(x: Rows<'_>, out: &mut [f32], stride: usize) {
-    let (rows, columns) = (x.count / 4 * 4, x.len / 4 * 4);
-    for i in (0..rows).step_by(4) {
-        let four: [&[[f32; 4]]; 4] = from_fn(|r| x.row(i + r).as_chunks().0);
-        for block in 0..columns / 4 {
-            let block4 = transpose4(from_fn(|r| load(&four[r][block])));
-            for (c, column) in block4.into_iter().enumerate() {
-                out[(4 * block + c) * stride + i..][..4].copy_from_slice(&array(column));
-            }
-        }
-        for column in columns..x.len {
-            for r in i..i + 4 {
-                out[column * stride + r] = x.row(r)[column];
-            }
-        }
+/// Computes a `rows` × `columns` result, each value a sum of `len` products, on all threads. `f` takes a range of rows, a range of
+/// columns, and the columns of each of these rows to write to.
+pub(super) fn share_out(
+    split_by: SplitBy,
+    [rows, columns, len]: [usize; 3],
+    f: impl Fn(Range<usize>, Range<usize>, &mut [&mut [f32]]) + Sync + Send,
+) -> Vec<f32> {
+    let (work, mut out) = (rows * columns * len, vec![0.0; rows * columns]);
+    match split_by {
+        SplitBy::Rows => split_mut(work, &mut out, columns, 2, |first, out| {
+            let mut parts: Vec<&mut [f32]> = out.chunks_exact_mut(columns).collect();
+            f(first..first + parts.len(), 0..columns, &mut parts);
+        }),
+        SplitBy::Columns => split_columns(work, &mut out, columns, 4, |first, parts| {
+            let count = parts.first().map_or(0, |part| part.len());
+            f(0..rows, first..first + count, parts);
+        }),
     }
-    for i in rows..x.count {
-        for (column, &value) in x.row(i).iter().enumerate() {
-            out[column * stride + i] = value;
-        }
-    }
+    out
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_half_is_widened_as_it_is() {
-        for bits in 0..=u16::MAX {
-            let half = f16::from_bits(bits);
-            let (got, expected) = (widen(half), half.to_f32());
-            assert!(
-                got.to_bits() == expected.to_bits() || got.is_nan() && expected.is_nan(),
-                "{bits:x}: {got} {expected}"
-            );
-        }
-    }
-
-    #[test]
-    fn products_are_those_of_rows_one_by_one() {
-        // several groups of rows that are read ahead, and a last one that is not whole
-        let (m, n, len) = (3, 2 * (AHEAD / 2048) + 7, 2048);
-        let value = |i: usize| (i * 31 % 17) as f32 - 8.0;
-        let (a, b): (Vec<f32>, Vec<f32>) = ((0..m * len).map(value).collect(), (0..n * len).map(value).collect());
-        let mut out = vec![0.0; m * n];
-        let (a, b) = (Rows::new(&a, len, m, len), Rows::new(&b, len, n, len));
-        matmul_nt_into(a, Factor::F32(b), None, &mut out, n);
-        for (i, &got) in out.iter().enumerate() {
-            let expected: f32 = a.row(i / n).iter().zip(b.row(i % n)).map(|(a, b)| a * b).sum();
-            assert_eq!(got, expected, "{i}");
-        }
-    }
-
-    #[test]
-    fn transposing_pads_with_zeros() {
-        let values: Vec<f32> = (1..=42).map(|x| x as f32).collect();
-        for (count, len) in [(6, 7), (5, 5), (1, 7), (4, 4), (3, 2)] {
-            let (columns, stride) = transposed(Rows::new(&values, 7, count, len));
-            assert_eq!((stride % 4, columns.len()), (0, len * stride));
-            for (i, &value) in columns.iter().enumerate() {
-                let (column, row) = (i / stride, i % stride);
-                assert_eq!(value, if row < count { values[row * 7 + column] } else { 0.0 });
-            }
-        }
-    }
+/// `a bᵀ + bias`, row-major.
+pub(super) fn product(a: &Matrix<'_, f32>, b: AnyRows<'_>, bias: Option<&[f32]>) -> Vec<f32> {
+    let [rows, len] = a.dims;
+    let a = a.rows();
+    let split_by = if rows >= MIN_ROWS_TO_SPLIT { SplitBy::Rows } else { SplitBy::Columns };
+    share_out(split_by, [rows, b.count(), len], |rows, columns, out| {
+        let (a, b) = (a.slice(rows.start, rows.len()), b.slice(columns.start, columns.len()));
+        gemm_nt(a, b, bias.map(|bias| &bias[columns.start..]), out);
+    })
 }

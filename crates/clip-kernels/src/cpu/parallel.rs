@@ -1,7 +1,7 @@
-//! Work split among threads where the build has them: rayon's global pool, which whoever starts the program fills. Every value is
-//! computed as on one thread, so that the bits are the same on any number of them.
+//! Splits work among the threads of rayon's global pool, which the program starts; without the feature `threads` there is one. Each
+//! value is computed by one thread, so that results do not depend on their number.
 //!
-//! Whoever asks works as well, and each takes the next piece when it is done with one: a thread that wakes late takes fewer.
+//! The calling thread works too. Each thread takes the next piece when it finishes one, so that a thread that wakes late takes fewer.
 
 #[cfg(feature = "threads")]
 use std::sync::{
@@ -9,34 +9,33 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-/// Multiply-adds below which another thread costs more than it brings: it wakes in some twenty microseconds.
+/// Fewest multiply-adds worth another thread, which takes about 20 µs to wake.
 #[cfg(feature = "threads")]
-const WORTH: usize = 1 << 18;
-/// Pieces for each thread, where the work is enough for so many.
+const MIN_WORK: usize = 1 << 18;
+/// Pieces a thread, if there is enough work.
 #[cfg(feature = "threads")]
-const PIECES: usize = 4;
-/// Looks at whether the others are still busy, before whoever asked goes to sleep, from which it would take as long to wake.
+const PIECES_PER_THREAD: usize = 4;
+/// Times that the calling thread polls the others before it sleeps, from which it would take as long to wake.
 #[cfg(feature = "threads")]
-const LOOKS: usize = 20_000;
+const SPINS: usize = 20_000;
 
-/// Pieces for work of so many multiply-adds, at most `most`.
-fn pieces(work: usize, most: usize) -> usize {
+/// Number of pieces for `work` multiply-adds, from 1 to `max`.
+fn pieces(work: usize, max: usize) -> usize {
     #[cfg(feature = "threads")]
     {
         let threads = rayon::current_num_threads();
-        let worth = work / WORTH;
-        // on one thread they would be for nothing
-        let pieces = if threads == 1 || worth < 2 { 1 } else { worth.clamp(threads, PIECES * threads) };
-        pieces.min(most).max(1)
+        let worth = work / MIN_WORK;
+        let pieces = if threads == 1 || worth < 2 { 1 } else { worth.clamp(threads, PIECES_PER_THREAD * threads) };
+        pieces.min(max).max(1)
     }
     #[cfg(not(feature = "threads"))]
     {
-        let _ = (work, most);
+        let _ = (work, max);
         1
     }
 }
 
-/// Calls `f` with each piece.
+/// Calls `f` with each piece, on all threads.
 fn each<P: Send>(pieces: Vec<P>, f: impl Fn(P) + Sync) {
     #[cfg(feature = "threads")]
     if pieces.len() > 1 {
@@ -57,7 +56,7 @@ fn each<P: Send>(pieces: Vec<P>, f: impl Fn(P) + Sync) {
                 });
             }
             work();
-            for _ in 0..LOOKS {
+            for _ in 0..SPINS {
                 if busy.load(Ordering::Acquire) == 0 {
                     break;
                 }
@@ -69,8 +68,8 @@ fn each<P: Send>(pieces: Vec<P>, f: impl Fn(P) + Sync) {
     pieces.into_iter().for_each(f);
 }
 
-/// Calls `f` with each piece of `count`, all but the last of a length that is a multiple of `grain`: its first and its length.
-/// The answers come in order.
+/// Splits `count` items into pieces and calls `f` with the first item and the length of each. Lengths are multiples of `grain` but
+/// for the last. Returns the results in order.
 pub(super) fn split<R: Send>(
     work: usize,
     count: usize,
@@ -79,12 +78,13 @@ pub(super) fn split<R: Send>(
 ) -> Vec<R> {
     let length = count.div_ceil(pieces(work, count)).next_multiple_of(grain);
     let firsts = (0..count).step_by(length.max(1));
-    let mut answers: Vec<Option<R>> = firsts.clone().map(|_| None).collect();
-    each(firsts.zip(&mut answers).collect(), |(first, answer)| *answer = Some(f(first, length.min(count - first))));
-    answers.into_iter().flatten().collect()
+    let mut results: Vec<Option<R>> = firsts.clone().map(|_| None).collect();
+    each(firsts.zip(&mut results).collect(), |(first, result)| *result = Some(f(first, length.min(count - first))));
+    results.into_iter().flatten().collect()
 }
 
-/// Calls `f` with pieces of `out`, cut at multiples of `unit` values, and the number of the unit that each begins with.
+/// Splits `out` into pieces of whole units of `unit` values, `grain` units or a multiple of it each, and calls `f` with the index of
+/// each piece's first unit and the piece.
 pub(super) fn split_mut(
     work: usize,
     out: &mut [f32],
@@ -97,8 +97,8 @@ pub(super) fn split_mut(
     each(out.chunks_mut((length * unit).max(1)).enumerate().collect(), |(i, out)| f(i * length, out));
 }
 
-/// Calls `f` with strips of the rows of `out`, cut at multiples of `grain` columns: the column that each strip begins with, and its
-/// part of every row.
+/// Splits the columns of `out` into strips of a multiple of `grain` and calls `f` with each strip's first column and its part of every
+/// row.
 pub(super) fn split_columns(
     work: usize,
     out: &mut [f32],
@@ -127,8 +127,8 @@ mod tests {
 
     use super::super::{attention, gelu, layer_norm, linear};
     use super::*;
-    use crate::fused::Gelu;
-    use crate::int8;
+    use crate::dtype::quantize;
+    use crate::ops::gelu::Gelu;
 
     fn values(count: usize) -> Vec<f32> {
         (0..count).map(|i| (i * 7919 % 2003) as f32 / 500.0 - 2.0).collect()
@@ -138,15 +138,15 @@ mod tests {
         FlexTensor::from_data(TensorData::new(values(rows * columns), [rows, columns]))
     }
 
-    /// What every kernel makes of work that is worth sharing.
-    fn all() -> Vec<Vec<f32>> {
+    /// The results of every kernel that uses threads, for inputs large enough to be split.
+    fn results() -> Vec<Vec<f32>> {
         let linear = |rows: usize| {
             let bias = FlexTensor::from_data(TensorData::new(values(390), [390]));
             let y = linear::forward(matrix(rows, 260), matrix(260, 390), bias);
             y.storage::<f32>().to_vec()
         };
         let integers = |rows: usize| {
-            let Some(weight) = int8::quantized(&values(390 * 264), 264) else { unreachable!("rows of whole steps") };
+            let weight = quantize(&values(390 * 264), 264).unwrap();
             let bias = FlexTensor::from_data(TensorData::new(values(390), [390]));
             let y = linear::forward_int8(matrix(rows, 264), Flex::q_from_data(weight, &FlexDevice), bias);
             y.storage::<f32>().to_vec()
@@ -167,16 +167,16 @@ mod tests {
     }
 
     #[test]
-    fn bits_do_not_depend_on_the_number_of_threads() {
+    fn results_do_not_depend_on_the_number_of_threads() {
         let on = |threads: usize| {
             let pool = ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| (pieces(usize::MAX, usize::MAX), all()))
+            pool.install(|| (pieces(usize::MAX, usize::MAX), results()))
         };
         let (pieces, alone) = on(1);
         assert_eq!(pieces, 1);
         for threads in [2, 3, 5] {
             let (pieces, together) = on(threads);
-            assert_eq!(pieces, PIECES * threads);
+            assert_eq!(pieces, PIECES_PER_THREAD * threads);
             for (i, (a, b)) in alone.iter().zip(&together).enumerate() {
                 assert!(a.iter().zip(b).all(|(a, b)| a.to_bits() == b.to_bits()) && a.len() == b.len(), "kernel {i}");
             }
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn every_piece_is_taken_once() {
+    fn every_piece_is_processed_once() {
         let pool = ThreadPoolBuilder::new().num_threads(3).build().unwrap();
         for count in [0, 1, 3, 4, 5, 12, 13] {
             let pieces = pool.install(|| split(usize::MAX, count, 4, |first, count| (first, count)));

@@ -1,228 +1,35 @@
-//! Attention in WGSL, straight from the rows where query, key and value lie side by side. Each invocation has one query of one
-//! head, or on hardware half of it, and goes once over the keys, with the softmax's maximum and sum corrected as it goes (arXiv
-//! 2205.14135, section 3.1): no scores are ever written.
+//! Attention and its gradient.
 
-use std::fmt::Write;
-
+use burn::backend::Cube;
 use burn::backend::wgpu::{CubeTensor, into_contiguous};
 
-use super::shader::{Shader, empty, in_software, launch};
+use super::launch::{empty, launch};
+use super::limits::is_software;
+use super::wgsl::attention::{Attention, Pass, WORKGROUP_SIZE};
+use crate::ops::attention::{FusedAttention, FusedAttentionBackward};
 
-const WORKGROUP: u32 = 32;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Pass {
-    Forward,
-    /// Gradient of the queries, and what the keys' pass needs of each: log of the softmax's sum, and output · gradient.
-    Queries,
-    /// Gradients of keys and values.
-    Keys,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Attention {
-    pass: Pass,
-    causal: bool,
-    head_dim: usize,
-    /// Invocations that share a head's dimensions: each keeps its own in registers, which a whole head's do not all fit into.
-    parts: usize,
-    /// Positions that a turn of a loop takes: their scores do not wait for each other, and invocations wait once for all of them.
-    together: usize,
-}
-
-impl Attention {
-    /// `vec4`s that an invocation has of a head.
-    fn own(&self) -> usize {
-        self.head_dim / 4 / self.parts
-    }
-
-    /// One line for each of those, with `#` for its number.
-    fn each(&self, text: &mut String, line: &str) {
-        for i in 0..self.own() {
-            let _ = writeln!(text, "{}", line.replace('#', &i.to_string()));
-        }
-    }
-
-    /// One line for each position of a turn, with `@` for its number.
-    fn each_position(&self, text: &mut String, line: &str) {
-        for i in 0..self.together {
-            let _ = writeln!(text, "{}", line.replace('@', &i.to_string()));
-        }
-    }
-
-    /// The same line for each position, joined.
-    fn joined(&self, between: &str, line: &str) -> String {
-        (0..self.together).map(|i| line.replace('@', &i.to_string())).collect::<Vec<_>>().join(between)
-    }
-
-    /// Declares for each position of a turn the products `name = left · right` of whole heads.
-    fn dots(&self, text: &mut String, products: &[[&str; 3]]) {
-        for [name, left, right] in products {
-            self.each_position(text, &format!("var {name}@_4 = vec4<f32>();"));
-            for i in 0..self.own() {
-                let line = format!("{name}@_4 = fma({left}, {right}, {name}@_4);");
-                self.each_position(text, &line.replace('#', &i.to_string()));
-            }
-            let sum = format!("{name}@_4.x + {name}@_4.y + {name}@_4.z + {name}@_4.w");
-            self.each_position(text, &format!("var {name}@ = {sum};"));
-        }
-        if self.parts == 1 {
-            return;
-        }
-        // every turn has the half of the memory that the one before does not read any more
-        let slot = |part: &str, value: usize, position: usize| {
-            let value = value * self.together + position;
-            format!(
-                "shares[((turn * {}u + {part}) * {}u + {value}u) * {WORKGROUP}u + local.x]",
-                self.parts,
-                self.values()
-            )
-        };
-        *text += "turn = 1u - turn;\n";
-        let all = || (0..products.len()).flat_map(|value| (0..self.together).map(move |position| (value, position)));
-        for (value, position) in all() {
-            let _ = writeln!(text, "{} = {}{position};", slot("local.z", value, position), products[value][0]);
-        }
-        *text += "workgroupBarrier();\n";
-        for (value, position) in all() {
-            let shares: Vec<String> = (0..self.parts).map(|part| slot(&format!("{part}u"), value, position)).collect();
-            let _ = writeln!(text, "{}{position} = {};", products[value][0], shares.join(" + "));
-        }
-    }
-
-    /// Values that invocations exchange in a turn.
-    fn values(&self) -> usize {
-        self.together * if self.pass == Pass::Forward { 1 } else { 2 }
-    }
-
-    /// Begins a loop over the keys that may be seen, `together` at a time.
-    fn over_keys(&self, text: &mut String) {
-        let _ = writeln!(text, "for (var j = 0u; j < most; j += {}u) {{", self.together);
-        self.each_position(
-            text,
-            "let key@ = (item + min(j + @u, length - 1u)) * row + head + width; let value@ = key@ + width;",
-        );
-    }
-
-    /// Softmax's maximum and sum, corrected for a turn's scores `s`, which become their exponentials `p`.
-    fn soften(&self, text: &mut String) {
-        self.each_position(text, "s@ = select(-3.0e38, s@, j + @u < seen);");
-        *text += "var higher = top;\n";
-        self.each_position(text, "higher = max(higher, s@);");
-        *text += "let keep = exp(top - higher); top = higher;\n";
-        self.each_position(text, "let p@ = exp(s@ - higher);");
-        let _ = writeln!(text, "sum = sum * keep + {};", self.joined(" + ", "p@"));
-    }
-
-    fn forward(&self, text: &mut String) {
-        self.each(text, "let q# = qkv[own + #u] * scale; var o# = vec4<f32>();");
-        *text += "var top = -3.0e38; var sum = 0.0;\n";
-        self.over_keys(text);
-        self.dots(text, &[["s", "q#", "qkv[key@ + #u]"]]);
-        self.soften(text);
-        self.each(text, &format!("o# = o# * keep + {};", self.joined(" + ", "p@ * qkv[value@ + #u]")));
-        *text += "}\nif (id.x < length) {\n";
-        self.each(text, "out[(item + i) * width + head + #u] = o# / sum;");
-        *text += "}\n";
-    }
-
-    /// Of query i: dS = P (dO · v - D), dq = Σ dS k, with D = O · dO = Σ P (dO · v).
-    fn queries(&self, text: &mut String) {
-        self.each(text, "let q# = qkv[own + #u] * scale; let g# = grad[(item + i) * width + head + #u];");
-        let products = [["s", "q#", "qkv[key@ + #u]"], ["gv", "g#", "qkv[value@ + #u]"]];
-        *text += "var top = -3.0e38; var sum = 0.0; var og = 0.0;\n";
-        self.over_keys(text);
-        self.dots(text, &products);
-        self.soften(text);
-        let _ = writeln!(text, "og = og * keep + {};\n}}", self.joined(" + ", "p@ * gv@"));
-        *text += "og = og / sum; let log_sum = top + log(sum);\n";
-        self.each(text, "var dq# = vec4<f32>();");
-        self.over_keys(text);
-        self.dots(text, &products);
-        self.each_position(text, "let ds@ = select(0.0, exp(s@ - log_sum) * (gv@ - og) * scale, j + @u < seen);");
-        self.each(text, &format!("dq# += {};", self.joined(" + ", "ds@ * qkv[key@ + #u]")));
-        *text += "}\nif (id.x < length) {\n";
-        self.each(text, "dqkv[own + #u] = dq#;");
-        *text +=
-            "if (local.z == 0u) { statistics[(group.z * dims[2] + group.y) * length + i] = vec2(log_sum, og); }\n}\n";
-    }
-
-    /// Of key i: dk = Σ dS q, dv = Σ P dO, over the queries that see it.
-    fn keys(&self, text: &mut String) {
-        self.each(text, "let k# = qkv[own + width + #u] * scale; let v# = qkv[own + 2u * width + #u];");
-        self.each(text, "var dk# = vec4<f32>(); var dv# = vec4<f32>();");
-        let first = match (self.causal, self.parts) {
-            (false, _) => "0u".to_owned(),
-            (true, 1) => "i".to_owned(),
-            (true, _) => format!("group.x * {WORKGROUP}u"),
-        };
-        let _ = writeln!(text, "for (var j = {first}; j < length; j += {}u) {{", self.together);
-        self.each_position(
-            text,
-            "let query@ = (item + min(j + @u, length - 1u)) * row + head; let at@ = (item + min(j + @u, length - 1u)) * width + head;\n\
-             let statistic@ = statistics[(group.z * dims[2] + group.y) * length + min(j + @u, length - 1u)];",
-        );
-        self.dots(text, &[["s", "k#", "qkv[query@ + #u]"], ["gv", "v#", "grad[at@ + #u]"]]);
-        let sees = if self.causal { "j + @u < length && j + @u >= i" } else { "j + @u < length" };
-        self.each_position(text, &format!("let p@ = select(0.0, exp(s@ - statistic@.x), {sees});"));
-        self.each_position(text, "let ds@ = p@ * (gv@ - statistic@.y) * scale;");
-        self.each(text, &format!("dk# += {};", self.joined(" + ", "ds@ * qkv[query@ + #u]")));
-        self.each(text, &format!("dv# += {};", self.joined(" + ", "p@ * grad[at@ + #u]")));
-        *text += "}\nif (id.x < length) {\n";
-        self.each(text, "dqkv[own + width + #u] = dk#; dqkv[own + 2u * width + #u] = dv#;");
-        *text += "}\n";
+impl FusedAttention for Cube {
+    fn fused_attention(qkv: CubeTensor, heads: usize, causal: bool) -> CubeTensor {
+        let qkv = into_contiguous(qkv);
+        let shape = Shape::new(&qkv, heads, causal);
+        let out = empty(&qkv, [shape.batch, shape.length, shape.width]);
+        shape.launch(Pass::Forward, &[&qkv], &[&out]);
+        out
     }
 }
 
-impl Shader for Attention {
-    fn buffers(&self) -> (Vec<&'static str>, Vec<&'static str>) {
-        match self.pass {
-            Pass::Forward => (vec!["qkv"], vec!["out"]),
-            Pass::Queries => (vec!["qkv", "grad"], vec!["dqkv", "statistics: vec2<f32>"]),
-            Pass::Keys => (vec!["qkv", "grad", "statistics: vec2<f32>"], vec!["dqkv"]),
-        }
-    }
-
-    fn workgroup(&self) -> [u32; 3] {
-        [WORKGROUP, 1, self.parts as u32]
-    }
-
-    fn declarations(&self) -> String {
-        if self.parts == 1 {
-            return String::new();
-        }
-        format!("var<workgroup> shares: array<f32, {}>;\n", 2 * self.parts * self.values() * WORKGROUP as usize)
-    }
-
-    fn body(&self) -> String {
-        let (d, own, scale) = (self.head_dim / 4, self.own(), (self.head_dim as f32).powf(-0.5));
-        // group: positions, head, item of the batch
-        let mut text = format!(
-            "let length = dims[0]; let width = dims[1] / 4u; let row = 3u * width; let scale = {scale:e}f;\n\
-             let i = min(id.x, length - 1u); let item = group.z * length;\n\
-             let head = group.y * {d}u + local.z * {own}u; let own = (item + i) * row + head;\n"
-        );
-        if self.parts == 1 {
-            text += "if (id.x >= length) { return; }\n";
-        }
-        text += if self.causal { "let seen = i + 1u;\n" } else { "let seen = length;\n" };
-        // where invocations wait for each other, all go round as often
-        text += &match (self.causal, self.parts) {
-            (true, 2..) => format!("let most = min(length, (group.x + 1u) * {WORKGROUP}u); var turn = 0u;\n"),
-            (false, 2..) => "let most = length; var turn = 0u;\n".to_owned(),
-            _ => "let most = seen;\n".to_owned(),
-        };
-        match self.pass {
-            Pass::Forward => self.forward(&mut text),
-            Pass::Queries => self.queries(&mut text),
-            Pass::Keys => self.keys(&mut text),
-        }
-        text
+impl FusedAttentionBackward for Cube {
+    fn fused_attention_backward(qkv: CubeTensor, grad: CubeTensor, heads: usize, causal: bool) -> CubeTensor {
+        let (qkv, grad) = (into_contiguous(qkv), into_contiguous(grad));
+        let shape = Shape::new(&qkv, heads, causal);
+        let dqkv = empty(&qkv, qkv.meta.shape().clone());
+        let statistics = empty(&qkv, [shape.batch, shape.heads, shape.length, 2]);
+        shape.launch(Pass::Queries, &[&qkv, &grad], &[&dqkv, &statistics]);
+        shape.launch(Pass::Keys, &[&qkv, &grad, &statistics], &[&dqkv]);
+        dqkv
     }
 }
 
-/// # Shapes
-/// - qkv: `[batch, length, 3 * width]`
 struct Shape {
     batch: usize,
     length: usize,
@@ -232,48 +39,15 @@ struct Shape {
 }
 
 impl Shape {
+    /// From `[batch, length, 3 * width]`.
     fn new(qkv: &CubeTensor, heads: usize, causal: bool) -> Self {
         let shape = qkv.meta.shape();
         Self { batch: shape[0], length: shape[1], width: shape[2] / 3, heads, causal }
     }
 
     fn launch(&self, pass: Pass, inputs: &[&CubeTensor], outputs: &[&CubeTensor]) {
-        let head_dim = self.width / self.heads;
-        let (parts, together) = match (in_software(inputs[0]), pass) {
-            (true, _) => (1, 1),
-            (false, Pass::Forward) => (2, 4),
-            // what four positions need would not fit into registers
-            (false, _) => (2, 2),
-        };
-        let parts = if head_dim.is_multiple_of(4 * parts) { parts } else { 1 };
-        let shader = Attention { pass, causal: self.causal, head_dim, parts, together };
-        let groups = [self.length.div_ceil(WORKGROUP as usize), self.heads, self.batch];
-        launch(shader, inputs, outputs, &[self.length, self.width, self.heads], groups);
+        let shader = Attention::new(pass, self.causal, self.width / self.heads, is_software(inputs[0]));
+        let workgroups = [self.length.div_ceil(WORKGROUP_SIZE as usize), self.heads, self.batch];
+        launch(shader, inputs, outputs, &[self.length, self.width, self.heads], workgroups);
     }
-}
-
-/// # Shapes
-/// - qkv: `[batch, length, 3 * width]`
-/// - output: `[batch, length, width]`
-pub(super) fn forward(qkv: CubeTensor, heads: usize, causal: bool) -> CubeTensor {
-    let qkv = into_contiguous(qkv);
-    let shape = Shape::new(&qkv, heads, causal);
-    let out = empty(&qkv, [shape.batch, shape.length, shape.width]);
-    shape.launch(Pass::Forward, &[&qkv], &[&out]);
-    out
-}
-
-/// Gradient of qkv.
-///
-/// # Shapes
-/// - qkv: `[batch, length, 3 * width]`; grad: `[batch, length, width]`
-/// - output: as qkv
-pub(super) fn backward(qkv: CubeTensor, grad: CubeTensor, heads: usize, causal: bool) -> CubeTensor {
-    let (qkv, grad) = (into_contiguous(qkv), into_contiguous(grad));
-    let shape = Shape::new(&qkv, heads, causal);
-    let dqkv = empty(&qkv, qkv.meta.shape().clone());
-    let statistics = empty(&qkv, [shape.batch, shape.heads, shape.length, 2]);
-    shape.launch(Pass::Queries, &[&qkv, &grad], &[&dqkv, &statistics]);
-    shape.launch(Pass::Keys, &[&qkv, &grad, &statistics], &[&dqkv]);
-    dqkv
 }

@@ -1,14 +1,14 @@
-//! e^x without branches or calls, so that the compiler turns a loop over it into SIMD: Wasm has no `expf` but a scalar one, and
-//! x86-64 without SSE4.1 rounds by a call.
+//! e^x without branches or calls, so that the compiler vectorizes loops over it: Wasm has only a scalar `expf`, and x86-64 without
+//! SSE4.1 rounds by a call.
 
-/// e^x to about 2 units in the last place; 0 below -87.3, and e^88 above 88.
+/// e^x to about 2 ulp; 0 below -87.3, and e^88 above 88.
 ///
-/// Cephes' `expf`: x = n ln 2 + r with |r| ≤ ln 2 / 2, a polynomial in r, 2^n by the exponent's bits.
+/// Cephes' `expf`: x = n ln 2 + r with |r| ≤ ln 2 / 2, a polynomial in r, and 2^n through the exponent's bits.
 #[inline(always)]
-pub(super) fn exp(x: f32) -> f32 {
+pub(in crate::cpu) fn exp(x: f32) -> f32 {
     const LN2_HIGH: f32 = 0.693_359_4;
     const LN2_LOW: f32 = -2.121_944_4e-4;
-    // 1.5 · 2^23: what is added to it is rounded to whole numbers, which stand in the lowest bits
+    // 1.5 · 2^23: adding it rounds to an integer, which ends up in the lowest bits
     const ROUNDING: f32 = 12_582_912.0;
     let clamped = x.clamp(-87.3, 88.0);
     let rounded = clamped * core::f32::consts::LOG2_E + ROUNDING;
@@ -29,7 +29,7 @@ mod tests {
     use super::exp;
 
     #[test]
-    fn is_close_to_the_exact_one_over_the_whole_range() {
+    fn is_accurate_over_the_whole_range() {
         let worst = (-870..880)
             .map(|i| i as f32 / 10.0 + 0.003)
             .map(|x| (f64::from(exp(x)) / f64::from(x).exp() - 1.0).abs())
