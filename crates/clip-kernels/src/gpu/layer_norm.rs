@@ -35,7 +35,7 @@ impl FusedLayerNormBackward for Cube {
         let workgroups = [(width / 4).div_ceil(VEC4S_PER_WORKGROUP as usize), chunks, 1];
         launch(ParameterGradients, &[&x, &grad, &statistics], &[&sums], &[rows, width], workgroups);
         let sums = sum_rows(sums); // [2 width]
-        let half = |begin: usize| Cube::float_slice(sums.clone(), &[(begin..begin + width).into()]);
+        let half = |begin: usize| Self::float_slice(sums.clone(), &[(begin..begin + width).into()]);
         (dx, half(0), half(width))
     }
 }

@@ -15,6 +15,7 @@ pub(super) fn is_software(tensor: &CubeTensor) -> bool {
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct DeviceState {
     /// Whether it multiplies 16 × 16 matrices of f16 into f32 (tensor cores): see [`super::gemm`].
+    #[cfg(not(target_family = "wasm"))]
     pub(super) cooperative_matrices: bool,
     /// Whether each product also runs the kernels for other sizes, so that these get compiled.
     pub(super) compiles_all_tilings: bool,
