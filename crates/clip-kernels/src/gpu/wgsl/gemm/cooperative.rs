@@ -49,7 +49,7 @@ impl Tiling {
         let half = (a == Storage::F16 || b == Storage::F16) && b != Storage::Int8;
         // the contiguous dimensions in values, the strides in vec4s
         let in_pieces = dims[1..3].iter().all(|dim| dim % PIECE == 0)
-            && (gemm.a == Layout::KContiguous || dims[0] % PIECE == 0)
+            && (gemm.a == Layout::KContiguous || dims[0].is_multiple_of(PIECE))
             && dims[3..].iter().all(|vec4s| vec4s % 2 == 0);
         if !half || !in_pieces {
             return None;
