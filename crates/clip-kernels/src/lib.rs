@@ -1,10 +1,10 @@
 //! The operations that take most of a CLIP model's time, as kernels for the CPU and the GPU.
 //!
-//! - [`ops`]: one file an operation: the public function, the backend trait, the reference in Burn's operations, the gradient
-//! - [`cpu`]: kernels in SIMD, on threads where the build has them
-//! - [`gpu`]: kernels in WGSL
-//! - [`dtype`]: casts and 8-bit weights
-//! - [`conformance`]: compares a device's kernels with the references, in tests
+//! - `ops`: one file an operation: the public function, the backend trait, the reference in Burn's operations, the gradient
+//! - `cpu`: kernels in SIMD, on threads where the build has them
+//! - `gpu`: kernels in WGSL
+//! - `dtype`: casts and 8-bit weights
+//! - `conformance`: compares a device's kernels with the references, in tests
 
 #![cfg_attr(
     not(feature = "train"),
