@@ -50,7 +50,7 @@ test("all blocks run, and leave what they say", async () => {
   const { stdout, stderr } = await promisify(execFile)(process.execPath, ["guide.mjs"], { cwd: folder, env });
   await server.stop();
   expect(stderr).toBe("");
-  expect(stdout).toMatch(/^1 left out, the first: pair \d \(nameless\): expected a caption/m);
+  expect(stdout).toMatch(/^1 left out, the first: pair \d \(nameless\): no caption/m);
   expect(stdout).toMatch(/^reads (\S+ ){5}\S+\nreads noise_60x45.png\nreads a a\n$/m);
   for (const file of ["my-clip/config.json", "my-open-clip/open_clip_config.json", "adapter/adapter_config.json"]) {
     expect(JSON.parse(readFileSync(join(folder, file), "utf8"))).toBeTypeOf("object");

@@ -231,7 +231,7 @@ describe("zero-shot classification", () => {
       "a set of templates that is none",
       () => clip.zeroShotClassifier(labels, { templates: ["openai", "opanai"] }),
       "invalid-option",
-      /templates: expected captions with \{\}.*openai or simple.*got "opanai"/,
+      /templates: expected one or more captions with \{\}.*openai or simple.*got "opanai"/,
     ],
     [
       "a template that is no text",
@@ -243,7 +243,7 @@ describe("zero-shot classification", () => {
       "a template that writes no text",
       () => clip.zeroShotClassifier(labels, { templates: (() => undefined) as never }),
       "invalid-option",
-      /templates: expected functions that give captions, got undefined/,
+      /templates: expected functions that return strings, got undefined/,
     ],
     [
       "one label in the place of many",
@@ -255,7 +255,7 @@ describe("zero-shot classification", () => {
       "no templates",
       () => clip.zeroShotClassifier(labels, { templates: [] }),
       "invalid-option",
-      /at least 1 caption, got 0/,
+      /expected one or more captions.*got 0/,
     ],
     [
       "topK",

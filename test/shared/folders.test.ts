@@ -116,13 +116,13 @@ describe.each(kinds)("a folder as %s", (kind) => {
       ["a/deep/x.jpg", "an x"],
       ["a/y.jpg", "a y"],
       ["a/deep\\..\\deep\\z.jpg", "a z"],
-      ["a/gone.jpg", "expected a picture of that name, got none"],
+      ["a/gone.jpg", "no image of that name"],
       ["root.jpg", "a root"],
-      ["a/deep/x.jpg", "expected its caption in one table, got others in a/deep/captions.tsv and metadata.csv"],
-      ["../out.jpg", "expected a picture of that name, got none"],
-      ["A/Y.JPG", "expected a picture of that name, got none: did you mean a/y.jpg?"],
+      ["a/deep/x.jpg", "a/deep/captions.tsv and metadata.csv have different captions for it"],
+      ["../out.jpg", "no image of that name"],
+      ["A/Y.JPG", "no image of that name; did you mean a/y.jpg?"],
       ["a/deep/beside", "has one beside"],
-      ["a/deep/spare", "expected a row for a/deep/spare.jpg in a/deep/captions.tsv, got none"],
+      ["a/deep/spare", "no row for a/deep/spare.jpg in a/deep/captions.tsv"],
     ]);
   });
 
@@ -134,8 +134,8 @@ describe.each(kinds)("a folder as %s", (kind) => {
     ],
     ["a Parquet table", { "a.jpg": photo, "x/metadata.parquet": "PAR1" }, /x\/metadata\.parquet/],
     ["a table that is not whole", { "a/a.jpg": photo, "a/metadata.jsonl": "{" }, /^a\/metadata\.jsonl: line 1/],
-    ["no pictures", { "a.txt": "a", "b.csv": "c" }, /got 2 files and none/],
-    ["what is no picture, either", { "a.txt": "a", "b.xyz": "c" }, /got 2 files and none/],
+    ["no pictures", { "a.txt": "a", "b.csv": "c" }, /no images among the folder's 2 files/],
+    ["what is no picture, either", { "a.txt": "a", "b.xyz": "c" }, /no images among the folder's 2 files/],
   ])("with %s is refused", async (_, contents, message) => {
     const run = all(imageFolder(await open(kind, contents)));
     await expect(run).rejects.toMatchObject({ code: "invalid-dataset", message: expect.stringMatching(message) });
@@ -160,20 +160,20 @@ describe.each(kinds)("a folder as %s", (kind) => {
     const pairs = (await all(imageFolder(folder))).map((pair) => ({ ...pair, key: pair.key?.normalize("NFC") ?? "" }));
     expect(brief(pairs)).toEqual([
       ["Café", "a café"],
-      ["Photo", "expected a caption for Photo.JPG in Photo.txt, got no such file: did you mean photo.txt?"],
+      ["Photo", "no caption for Photo.JPG: Photo.txt is missing; did you mean photo.txt?"],
       ["Track 2.0 (live)", "no extension"],
       ["b.c", "two dots"],
       ["d", "named after the picture"],
       ["e.jpg", "one for both"],
       ["e.png", "one for both"],
-      ["photo", "expected a picture for the caption photo.txt, got no such file"],
+      ["photo", "no image for the caption photo.txt"],
     ]);
     const named = await all(
       captionTable(new Blob(["file_name,text\nCafé.jpg,one\nphoto.jpg,two\n"]), { images: folder }),
     );
     expect(brief(named)).toEqual([
       ["Café.jpg", "one"],
-      ["photo.jpg", "expected a picture of that name, got none: did you mean Photo.JPG?"],
+      ["photo.jpg", "no image of that name; did you mean Photo.JPG?"],
     ]);
   });
 
@@ -199,8 +199,8 @@ describe.each(kinds)("a folder as %s", (kind) => {
     expect(brief(await all(imageFolder(folder)))).toEqual([
       ["a", "a"],
       ["license", "a licence plate"],
-      ["film", "expected a picture for the caption film.txt, got only film.mp4"],
-      ["lost", "expected a picture for the caption lost.txt, got no such file"],
+      ["film", "no image for the caption film.txt, only film.mp4"],
+      ["lost", "no image for the caption lost.txt"],
     ]);
   });
 
@@ -226,7 +226,7 @@ describe.each(kinds)("a folder as %s", (kind) => {
     for (const reader of readers) {
       const [pair, ...others] = await all(reader);
       expect(pair?.error?.message).toBe(
-        `${name}: expected a picture (PNG, JPEG, WebP, GIF or BMP), got ${pair?.error?.message.split(", got ")[1]}`,
+        `${name}: expected an image (PNG, JPEG, WebP, GIF or BMP), got ${pair?.error?.message.split(", got ")[1]}`,
       );
       expect(pair?.error?.message.split(", got ")[1]).toContain(what);
       expect(others).toEqual([]);
@@ -289,7 +289,7 @@ test.each(formats.beginnings)(
         if (LEFT.includes(format)) expect(pair).toMatchObject({ text: "a caption" });
         else
           expect(pair?.error?.message).toBe(
-            `${name}: expected a picture (PNG, JPEG, WebP, GIF or BMP), got ${format}, which is not decoded here`,
+            `${name}: expected an image (PNG, JPEG, WebP, GIF or BMP), got ${format}, which cannot be decoded here`,
           );
         expect(others).toEqual([]);
       }
@@ -352,7 +352,7 @@ test("links on disk are followed, but not in circles; pipes are not waited for",
   execFileSync("mkfifo", [`${folder}/pipe`]);
   expect(brief(await all(imageFolder(folder)))).toEqual([
     ["a", "a"],
-    ["c", "expected a caption for c.jpg in c.txt, got no such file"],
+    ["c", "no caption for c.jpg: c.txt is missing"],
     ["d", expect.stringMatching(/d\.jpg.*ENOENT/)],
     ["linked/b", "b"],
   ]);

@@ -168,17 +168,21 @@ test("raw pixels of other types and shapes are refused, never read as bytes", as
       await refused(raw({ data }), "invalid-image", new RegExp(`as Uint8Array or Uint8ClampedArray, got ${name}`));
     }
   }
-  await refused(raw({ data: new Float32Array(9) }), "invalid-image", /levels from 0 to 1, Uint8ClampedArray\.from/);
-  await refused(raw({ data: new Uint16Array(9) }), "invalid-image", /from 0 to 65535, .* x \/ 257/);
+  await refused(raw({ data: new Float32Array(9) }), "invalid-image", /levels from 0 to 1 by Uint8ClampedArray\.from/);
+  await refused(raw({ data: new Uint16Array(9) }), "invalid-image", /from 0 to 65535 by .* x \/ 257/);
   for (const data of [levels.buffer, new DataView(levels.buffer), null, undefined, "pixels"]) {
-    await refused(raw({ data }), "invalid-image", /expected the data of raw pixels/);
+    await refused(raw({ data }), "invalid-image", /raw pixels: expected data /);
   }
   for (const side of ["width", "height"]) {
     for (const value of [48.0001, -48, 0, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 60]) {
-      await refused(raw({ [side]: value }), "invalid-image", new RegExp(`expected the ${side} .* got ${value}`));
+      await refused(
+        raw({ [side]: value }),
+        "invalid-image",
+        new RegExp(`raw pixels: expected ${side} .* got ${value}`),
+      );
     }
     for (const value of ["48", null, undefined, 48n, [48]]) {
-      await refused(raw({ [side]: value }), "invalid-image", new RegExp(`expected the ${side} of raw pixels`));
+      await refused(raw({ [side]: value }), "invalid-image", new RegExp(`raw pixels: expected ${side} `));
     }
     // as many as a wrapped number of 32 bits would give
     await refused(raw({ [side]: 48 + 2 ** 32 }), "shape-mismatch", /got 6912 bytes/);

@@ -39,7 +39,7 @@ const nameIn = ({ image }: ImageTextPair) => new TextDecoder().decode((image as 
 
 describe("the cases", () => {
   const dotted = (stem: string, key: string) =>
-    `expected names with no dot but that of the extension, got ${stem}.png, ${stem}.txt: the key ${key} ends at the first dot of the file's name`;
+    `no sample: ${stem}.png, ${stem}.txt: the key ${key} ends at the first dot of the file name; remove other dots than that of the extension`;
 
   test.each<[string, [string, string][]]>([
     [
@@ -147,7 +147,7 @@ test.each<[string, string, Uint8Array<ArrayBuffer> | string]>([
   ["Parquet", "a Parquet table", "PAR1\x15\x04"],
   ["a web page", "a web page", "<!doctype html><html></html>".padEnd(2000)],
   ["a Git LFS pointer", "a Git LFS pointer", "version https://git-lfs.github.com/spec/v1\noid sha256:ab"],
-  ["a picture", "a picture in the format PNG", SIGNATURE.padEnd(600, "\0")],
+  ["a picture", "an image in the format PNG", SIGNATURE.padEnd(600, "\0")],
   ["text", "text", "no tar at all ".repeat(60)],
 ])("%s is called by its name", async (_, what, content) => {
   const bytes = typeof content === "string" ? latin1(content) : content;
@@ -161,7 +161,7 @@ test.each<[string, string, Uint8Array<ArrayBuffer> | string]>([
 });
 
 test.each<[string, (whole: Uint8Array<ArrayBuffer>) => Uint8Array<ArrayBuffer>, RegExp]>([
-  ["cut inside a member", (whole) => whole.slice(0, 700), /truncated tar: expected 324 more bytes of 1\.png/],
+  ["cut inside a member", (whole) => whole.slice(0, 700), /truncated tar: 324 bytes of 1\.png are missing/],
   ["with a header that is not whole", (whole) => whole.slice(0, 1024 + 100), /truncated tar: expected a header/],
   [
     "with rubbish after its end",
@@ -228,25 +228,24 @@ test("each group is a sample, as webdataset has it, and what one lacks is said",
       ),
     ),
   );
-  const lacks = (has: string, lacks: string) => `expected a picture and a caption, got ${has} without a ${lacks}`;
-  const problem = (got: string) => `: expected a picture (PNG, JPEG, WebP, GIF or BMP), got ${got}`;
-  const pictureless = lacks("a caption", "picture (.png, .jpg, .webp)");
+  const problem = (got: string) => `: expected an image (PNG, JPEG, WebP, GIF or BMP), got ${got}`;
+  const imageless = "caption without an image (.png, .jpg, .webp)";
   expect(brief(got)).toEqual([
-    ["1", lacks("a picture", "caption (.txt)")],
-    ["1", pictureless],
+    ["1", "image without a caption (.txt)"],
+    ["1", imageless],
     ["3", "caption of 3.txt"],
     ["4", "caption of 4.txt"],
     ["5", "caption of 5.txt"],
     ["README", "caption of README.txt"],
     ["6", "caption of 6.txt"],
-    ["6.png", "expected one picture in a sample, got 6.jpg and 6.png"],
-    ["7", "7.png: expected a file, got a link to 1.png, which has no bytes in the tar"],
-    ["8", "expected each name once, got 8.png, 8.PNG, 8.txt"],
+    ["6.png", "more than one image in the sample: 6.jpg and 6.png"],
+    ["7", "7.png: a link to 1.png has no bytes in the tar"],
+    ["8", "duplicate names: 8.png, 8.PNG, 8.txt"],
     ["9", "caption of 9.txt"],
-    inBrowser ? ["10", "caption of 10.txt"] : ["10", `10.png${problem("HEIC, which is not decoded here")}`],
+    inBrowser ? ["10", "caption of 10.txt"] : ["10", `10.png${problem("HEIC, which cannot be decoded here")}`],
     ["11", `11.jpg${problem("a web page")}`],
     ["12", "caption of 12.txt"],
-    ["13", pictureless],
+    ["13", imageless],
   ]);
   expect(nameIn(got[6] as ImageTextPair)).toBe("6.jpg");
   expect(brief(await all(webDataset(await tarOf("1.png", "1.txt", "README.txt", "LICENSE.txt"))))).toHaveLength(1);

@@ -96,8 +96,8 @@ test("a pair without its half is marked, and its neighbours are whole", async ()
     ["3", undefined],
     ["4", "invalid-dataset"],
   ]);
-  expect(pairs[0]?.error?.message).toBe("expected a picture and a caption, got a picture without a caption (.txt)");
-  expect(pairs[1]?.error?.message).toMatch(/got a caption without a picture/);
+  expect(pairs[0]?.error?.message).toBe("image without a caption (.txt)");
+  expect(pairs[1]?.error?.message).toMatch(/caption without an image/);
 });
 
 test("lines are captions of their own where that is asked for", async () => {

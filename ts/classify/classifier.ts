@@ -1,4 +1,4 @@
-/** What tells labels apart, however it came to. */
+/** The base of zero-shot classifiers and linear probes. */
 
 import { ClipError } from "../../workers/protocol/error.js";
 import { checkEmbeddings, type Embeddings, isEmbeddings, isFloats } from "../encode/embeddings.js";
@@ -6,37 +6,40 @@ import type { ImageInput } from "../inputs/images.js";
 import { checkOptions } from "../options/check.js";
 import { positiveInteger, type Schema } from "../options/rules.js";
 
-/** A label, and how well it fits. */
+/** A label and its score. */
 export interface Prediction {
   label: string;
-  /** Index of the label. */
+  /** Index of the label in `labels`. */
   index: number;
-  /** From 0 to 1. Of CLIP and of a probe, the labels' scores sum to 1; of SigLIP, each stands alone. */
+  /** Probability, from 0 to 1. The labels' scores sum to 1 with CLIP and with a probe; with SigLIP each is independent. */
   score: number;
 }
 
 /** How images are classified. */
 export interface ClassifyOptions {
-  /** Labels that are given. @default 5 */
+  /** Number of labels to return for each image. @default 5 */
   topK?: number;
 }
 
 const CLASSIFY = { topK: positiveInteger } satisfies Schema<ClassifyOptions>;
 
-/** What embeds images. */
-export interface EncodesImages {
+/** A model that embeds images. */
+export interface ImageEncoder {
   encodeImage(images: ImageInput | readonly ImageInput[]): Promise<Embeddings>;
 }
 
-/** Labels, and how well each fits an image. */
+/** Scores an image by labels. */
 export abstract class Classifier {
-  /** What it tells apart. */
+  /** Labels that it can predict. */
   readonly labels: readonly string[];
-  readonly #model: EncodesImages;
+  readonly #model: ImageEncoder;
   readonly #dim: number;
 
-  /** `dim`: values of an embedding. */
-  protected constructor(labels: readonly string[], model: EncodesImages, dim: number) {
+  /**
+   * @param dim - dimensions of an embedding
+   * @internal
+   */
+  protected constructor(labels: readonly string[], model: ImageEncoder, dim: number) {
     this.labels = labels;
     this.#model = model;
     this.#dim = dim;
@@ -49,12 +52,18 @@ export abstract class Classifier {
     return images;
   }
 
-  /** Scores of images, a row each. */
+  /**
+   * Returns `[images, labels]` scores, row by row.
+   *
+   * @internal
+   */
   protected abstract scores(images: Embeddings): Promise<Float32Array>;
 
   /**
-   * The labels that fit an image best, best first; of many images, a list for each. The values of one embedding, as
-   * `encodeImages` gives them, stand for its image.
+   * Returns the best labels of an image, best first; of several images, one list each. An image can be given as its embedding,
+   * such as `encodeImages` yields.
+   *
+   * @throws ClipError `invalid-option`, `shape-mismatch`, and those of `encodeImage`
    */
   classify(image: ImageInput | Float32Array, options?: ClassifyOptions): Promise<Prediction[]>;
   classify(images: readonly ImageInput[] | Embeddings, options?: ClassifyOptions): Promise<Prediction[][]>;

@@ -1,29 +1,29 @@
-/** A linear probe (arXiv 2103.00020, section 3.2): what can be told from a model's embeddings by a line. */
+/** Linear probe: logistic regression on a model's embeddings (arXiv 2103.00020, section 3.2). */
 
 import type { Matrix } from "../../workers/protocol/encode.js";
 import { checkEmbeddings, type Embeddings, isEmbeddings } from "../encode/embeddings.js";
 import type { ImageInput } from "../inputs/images.js";
 import { check, checkCount, checkOptions } from "../options/check.js";
 import { list, positive, type Schema, strings } from "../options/rules.js";
-import { Classifier, type EncodesImages } from "./classifier.js";
+import { Classifier, type ImageEncoder } from "./classifier.js";
 
 /** How a probe is fitted. */
 export interface ProbeOptions {
-  /** How much the images count against small weights, scikit-learn's `C`. @default 0.316, as in CLIP's paper */
+  /** Inverse of the L2 regularization strength, above 0: scikit-learn's `C`. @default 0.316, as in CLIP's paper */
   c?: number;
 }
 
 const PROBE = { c: positive } satisfies Schema<ProbeOptions>;
 
-/** What a probe needs of a model. */
-export interface ProbeModel extends EncodesImages {
+/** The calls of a model that a probe makes. */
+export interface ProbeModel extends ImageEncoder {
   fit(features: Embeddings, classes: Uint32Array, classCount: number, c: number): Promise<Matrix>;
   probabilities(weights: Matrix, features: Embeddings): Promise<Float32Array>;
 }
 
-/** Labels, in the order of their first image, and the weights that tell them apart. */
+/** A linear classifier of embeddings. Its labels are in the order of their first image. */
 export class LinearProbe extends Classifier {
-  /** A row a label: a weight for each dimension of an embedding, then the bias. */
+  /** `[labels, dimensions + 1]`: the weights of each label, then its bias. */
   readonly weights: Matrix;
   readonly #model: ProbeModel;
 
@@ -33,7 +33,11 @@ export class LinearProbe extends Classifier {
     this.#model = model;
   }
 
-  /** Fits labels to images, one each. */
+  /**
+   * Fits the probe to images and their labels.
+   *
+   * @internal
+   */
   static async fit(
     images: readonly ImageInput[] | Embeddings,
     labels: readonly string[],

@@ -1,7 +1,7 @@
-/** Captions that a label is put into, at `{}`. */
+/** Prompt templates: captions with `{}` in place of the label. */
 
 /**
- * The 80 of OpenAI's ImageNet evaluation: https://github.com/openai/CLIP/blob/d05afc436d78/data/prompts.md and
+ * The 80 templates of OpenAI's ImageNet evaluation: https://github.com/openai/CLIP/blob/d05afc436d78/data/prompts.md and
  * notebooks/Prompt_Engineering_for_ImageNet.ipynb (MIT).
  */
 const OPENAI = [
@@ -87,7 +87,7 @@ const OPENAI = [
   "a tattoo of the {}.",
 ] as const;
 
-/** The seven of them that do best together, as the same notebook finds. */
+/** The seven of them that the same notebook found to work best together. */
 const SIMPLE = [
   "itap of a {}.",
   "a bad photo of the {}.",
@@ -98,5 +98,5 @@ const SIMPLE = [
   "a photo of the small {}.",
 ] as const;
 
-/** Sets of templates by name. */
+/** Template sets by name: `openai`, the 80 of CLIP's paper; `simple`, the best seven of them. */
 export const TEMPLATES = { openai: OPENAI, simple: SIMPLE } as const;

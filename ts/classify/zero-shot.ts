@@ -1,4 +1,4 @@
-/** Zero-shot classification: labels instead of training. */
+/** Zero-shot classification: labels become captions, captions become embeddings. */
 
 import type { Embeddings } from "../encode/embeddings.js";
 import type { Logits } from "../encode/logits.js";
@@ -6,14 +6,14 @@ import { check, checkOptions } from "../options/check.js";
 import { describeValue } from "../options/describe.js";
 import { invalidOption } from "../options/invalid-option.js";
 import { flag, type RuleFor, type Schema, strings } from "../options/rules.js";
-import { Classifier, type EncodesImages } from "./classifier.js";
+import { Classifier, type ImageEncoder } from "./classifier.js";
 import { TEMPLATES } from "./templates.js";
 
-/** A caption with `{}` where the label goes, a function that writes one, or the name of a set of them. */
+/** A caption with `{}` in place of the label, a function from label to caption, or the name of a set of {@link TEMPLATES}. */
 export type Template = keyof typeof TEMPLATES | (string & {}) | ((label: string) => string);
 
-/** What a classifier needs of a model. */
-export interface ClassifierModel extends EncodesImages {
+/** The calls of a model that a classifier makes. */
+export interface ClassifierModel extends ImageEncoder {
   /** Returns one embedding a label: the mean of its `perLabel` captions, which follow one another. */
   encodeLabels(captions: string[], perLabel: number, truncate: boolean): Promise<Embeddings>;
   logits(images: Embeddings, texts: Embeddings): Promise<Logits>;
@@ -23,9 +23,12 @@ const DEFAULT_TEMPLATE = "a photo of a {}.";
 
 /** How labels become captions. */
 export interface LabelOptions {
-  /** Captions that each label is put into at `{}`, in each place. @default ["a photo of a {}."] */
+  /**
+   * One or several templates; a label's embedding is the normalized mean of its captions' embeddings. `"openai"` stands for the 80
+   * of CLIP's paper. @default "a photo of a {}."
+   */
   templates?: Template | readonly Template[];
-  /** Cuts captions longer than the context where they would be refused. @default false */
+  /** Cuts captions longer than the context instead of refusing them. @default false */
   truncate?: boolean;
 }
 
@@ -35,9 +38,8 @@ const isSet = (template: unknown): template is keyof typeof TEMPLATES =>
 const isTemplate = (template: unknown) =>
   typeof template === "function" || isSet(template) || (typeof template === "string" && template.includes("{}"));
 
-/** One caption, or several. */
 export const TEMPLATE: RuleFor<Template | readonly Template[]> = {
-  expected: `captions with {} where the label goes, functions that write them, ${Object.keys(TEMPLATES).join(" or ")}, at least 1 caption`,
+  expected: `one or more captions with {} in place of the label, functions that return them, or ${Object.keys(TEMPLATES).join(" or ")}`,
   accepts: (value) => listOf(value).length > 0 && listOf(value).every(isTemplate),
   got: (value) =>
     Array.isArray(value) ? describeValue(value.find((one) => !isTemplate(one)) ?? 0) : describeValue(value),
@@ -45,9 +47,9 @@ export const TEMPLATE: RuleFor<Template | readonly Template[]> = {
 
 const LABEL_OPTIONS = { templates: TEMPLATE, truncate: flag } satisfies Schema<LabelOptions>;
 
-/** What makes the captions of a label. */
+/** Returns functions from label to caption, one a template. */
 function writersOf(templates: Template | readonly Template[]): ((label: string) => string)[] {
-  // a text in the place of the function would be a pattern: `$&` and the like are labels' own
+  // a replacement string would interpret `$&` and the like in labels
   const write = (template: string) => (label: string) => template.replaceAll("{}", () => label);
   return (listOf(templates) as readonly Template[]).flatMap((template) => {
     if (typeof template === "function") return [template];
@@ -55,9 +57,9 @@ function writersOf(templates: Template | readonly Template[]): ((label: string) 
   });
 }
 
-/** Labels whose captions are embedded. */
+/** Scores images by the captions of labels. */
 export class ZeroShotClassifier extends Classifier {
-  /** One row a label; with the `warnings` of their captions. */
+  /** Embeddings of the labels, one row each, with the warnings of their captions. */
   readonly embeddings: Embeddings;
   readonly #model: ClassifierModel;
 
@@ -67,7 +69,11 @@ export class ZeroShotClassifier extends Classifier {
     this.#model = model;
   }
 
-  /** Embeds the labels' captions. */
+  /**
+   * Embeds the labels' captions.
+   *
+   * @internal
+   */
   static async create(
     labels: readonly string[],
     options: LabelOptions,
@@ -82,7 +88,7 @@ export class ZeroShotClassifier extends Classifier {
     const writers = writersOf(templates);
     const captions = labels.flatMap((label) => writers.map((write) => write(label)));
     const wrong = captions.findIndex((caption) => typeof caption !== "string");
-    if (wrong !== -1) throw invalidOption("templates", "functions that give captions", describeValue(captions[wrong]));
+    if (wrong !== -1) throw invalidOption("templates", "functions that return strings", describeValue(captions[wrong]));
     const embeddings = await model.encodeLabels(captions, writers.length, truncate);
     return new ZeroShotClassifier([...labels], embeddings, model);
   }

@@ -1,17 +1,18 @@
-/** `a/{000..002}.tar` as the names that it stands for, as Python's `braceexpand` has it, which WebDataset uses. */
+/** Expands `a/{000..002}.tar` as Python's `braceexpand` does, which WebDataset uses. */
 
 import { invalidOption } from "../options/invalid-option.js";
 
-/** More names than any data set has shards. */
-const MOST = 100_000;
+/** Limit of names: more than any data set has shards. */
+const MAX_NAMES = 100_000;
 
 const refuse = (expected: string, got: string) => invalidOption("shards", expected, JSON.stringify(got.slice(0, 200)));
 
-/** Numbers of which one begins with a zero are all as wide as the wider of the two. */
+/** Expands a range of numbers. If one begins with a zero, all are padded to the wider of the two. */
 function numbersOf(from: string, to: string, step: number): string[] {
   const width = [from, to].some((text) => /^-?0\d/.test(text)) ? Math.max(from.length, to.length) : 0;
   const count = Math.floor((Number(to) - Number(from)) / step) + 1;
-  if (!(count >= 1 && count <= MOST)) throw refuse(`a range that rises, to at most ${MOST} shards`, `{${from}..${to}}`);
+  if (!(count >= 1 && count <= MAX_NAMES))
+    throw refuse(`an ascending range of at most ${MAX_NAMES} shards`, `{${from}..${to}}`);
   return Array.from({ length: count }, (_, i) => {
     const number = Number(from) + i * step;
     return number < 0 ? `-${String(-number).padStart(width - 1, "0")}` : String(number).padStart(width, "0");
@@ -22,11 +23,11 @@ const LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
 function lettersOf(from: string, to: string, step: number): string[] {
   const letters = [...LETTERS.slice(LETTERS.indexOf(from), LETTERS.indexOf(to) + 1)];
-  if (letters.length === 0) throw refuse("a range that rises", `{${from}..${to}}`);
+  if (letters.length === 0) throw refuse("an ascending range", `{${from}..${to}}`);
   return letters.filter((_, i) => i % step === 0);
 }
 
-/** Where the outermost braces and the commas between them are; a backslash before one makes it a character. */
+/** Returns the indices of the wanted characters outside of braces; a backslash escapes a character. */
 function outermost(text: string, wanted: string): number[] {
   const found: number[] = [];
   let depth = 0;
@@ -35,16 +36,16 @@ function outermost(text: string, wanted: string): number[] {
     if (char === "\\" && "{},\\".includes(text[at + 1] ?? " ")) at++;
     else {
       if (char === "}") depth--;
-      if (depth < 0) throw refuse("as many { as }, or \\{ for the character", text);
+      if (depth < 0) throw refuse("balanced braces, or \\{ for a literal one", text);
       if (depth === 0 && wanted.includes(char)) found.push(at);
       if (char === "{") depth++;
     }
   }
-  if (depth !== 0) throw refuse("as many { as }, or \\{ for the character", text);
+  if (depth !== 0) throw refuse("balanced braces, or \\{ for a literal one", text);
   return found;
 }
 
-/** What stands between two braces; nothing where that is neither a range nor a list. */
+/** Expands the text between two braces; `undefined` where it is neither a range nor a list. */
 function inBraces(text: string): string[] | undefined {
   const [, from, to, by] = /^(-?\d+|[A-Za-z])\.\.(-?\d+|[A-Za-z])(?:\.\.-?(\d+))?$/.exec(text) ?? [];
   if (from !== undefined && to !== undefined && /\d/.test(from) === /\d/.test(to)) {
@@ -59,7 +60,7 @@ function expand(text: string): string[] {
   const braces = outermost(text, "{}");
   let names = [""];
   const add = (parts: readonly string[]) => {
-    if (names.length * parts.length > MOST) throw refuse(`at most ${MOST} shards`, text);
+    if (names.length * parts.length > MAX_NAMES) throw refuse(`at most ${MAX_NAMES} shards`, text);
     names = names.flatMap((name) => parts.map((part) => name + part));
   };
   let done = 0;
@@ -74,12 +75,12 @@ function expand(text: string): string[] {
   return names;
 }
 
-/** A path of Windows, in which `\` parts folders; there, `/` does, too. */
+/** Replaces `\` by `/` in Windows paths, where both separate folders. */
 const slashed = (name: string) => (/^([a-z]:|\\)\\/i.test(name) ? name.replaceAll("\\", "/") : name);
 
 /**
- * The names that a name with ranges (`{000..012}`, `{a..f}`, `{0..8..2}`) and lists (`{train,test}`) stands for, in their
- * order. Ranges must rise. A brace that is one is written `\{`.
+ * Expands ascending ranges (`{000..012}`, `{a..f}`, `{0..8..2}`) and lists (`{train,test}`) in a name, in order. `\{` stands for a
+ * literal brace.
  *
  * @throws ClipError `invalid-option`
  */

@@ -1,4 +1,4 @@
-/** Tables that name a picture and its caption in each row: csv, tsv, and JSON line by line. */
+/** Reads tables with the name of an image and its caption in each row: CSV, TSV and JSON lines. */
 
 import { isClipError } from "../../workers/protocol/error.js";
 import type { ImageInput } from "../inputs/images.js";
@@ -17,7 +17,7 @@ import { tableRows } from "./table-rows.js";
 
 /** How a table is read. */
 export interface CaptionTableOptions extends TableColumns, EncodingOptions {
-  /** Where the pictures are: a folder, or what makes one of a name. @default beside the table */
+  /** Where the images are: a folder, or a function from name to image. @default beside the table */
   images?: Folder | ((name: string) => ImageInput | Promise<ImageInput>);
 }
 
@@ -25,12 +25,16 @@ const CAPTION_TABLE = {
   ...COLUMNS,
   ...ENCODING,
   images: {
-    expected: "a folder, or a function that makes a picture of a name",
+    expected: "a folder, or a function from name to image",
     accepts: (value: unknown) => ["string", "object", "function"].includes(typeof value) && value !== null,
   },
 } satisfies Schema<CaptionTableOptions>;
 
-/** The pairs of a table's file: the rows of one picture are captions of it. */
+/**
+ * Reads the pairs of a table file. Rows of the same image become one pair with several captions.
+ *
+ * @throws ClipError `invalid-dataset`
+ */
 export async function* readTable(
   file: Uint8Array,
   fileName: string,
@@ -62,36 +66,36 @@ async function ofRows(key: string, texts: readonly string[], find: ImageFinder):
   try {
     image = await find(key);
   } catch (error) {
-    // what was found and is no picture, or cannot be read; a function of the user's own fails with its own errors
+    // errors of the caller's own function pass through
     if (!isClipError(error)) throw error;
     return badSample(key, error.message);
   }
-  return image === undefined ? badSample(key, "expected a picture of that name, got none") : sample(key, image, texts);
+  return image === undefined ? badSample(key, "no image of that name") : sample(key, image, texts);
 }
 
 /**
- * Reads the pairs of a table that names a picture and a caption in each row: separated values under a header (csv, tsv, with
- * any separator), or JSON, one object a line or an array of them; gzipped or not. Several rows of the same picture are several
- * captions of it. Names are those of files, whatever characters they have; whole addresses are addresses.
+ * Reads the pairs of a table with the name of an image and its caption in each row: separated values under a header (CSV, TSV, any
+ * separator), or JSON as one object a line or an array of objects. The table may be compressed by gzip. Several rows of the same
+ * image are several captions of it. Names are file names with any characters; absolute addresses are addresses.
  *
- * A row that is not what its header says, whose quotes are broken, that has no caption or cannot be decoded is a pair with an
- * `error`, which names the row: `fit` stops at it, or goes without it. Rows are counted as spreadsheets do, the header first.
+ * A malformed row, or one without a caption, is a pair with an `error` that names the row: `fit` throws it or skips the pair. Row
+ * numbers are those of a spreadsheet: the header is row 1.
  *
- * @throws ClipError `invalid-dataset` for a table that cannot be read or lacks the columns, `invalid-source`,
- * `source-unreadable`
+ * @throws ClipError `invalid-option`, `invalid-source`, `source-unreadable`; `invalid-dataset` for a table that cannot be read or
+ * lacks the columns
  *
  * @example
  * for await (const event of trainer.fit(() => captionTable("photos/captions.csv"))) { … }
  */
 export async function* captionTable(
   table: ReadableSource,
-  given: CaptionTableOptions = {},
+  options: CaptionTableOptions = {},
 ): AsyncGenerator<ImageTextPair, void, undefined> {
-  const options = checkOptions("captionTable()", given, CAPTION_TABLE);
-  const { images } = options;
+  const given = checkOptions("captionTable()", options, CAPTION_TABLE);
+  const { images } = given;
   const file = await readAll(await openReadable(table));
   let find: ImageFinder;
   if (images === undefined) find = imagesBeside(table);
   else find = typeof images === "function" ? images : imageFinder(await listFolder(images));
-  yield* readTable(file, (nameOf(table) ?? "").replace(/[?#].*$/, ""), options, find);
+  yield* readTable(file, (nameOf(table) ?? "").replace(/[?#].*$/, ""), given, find);
 }

@@ -1,20 +1,20 @@
-/** Rows of values with a separator between them: RFC 4180, and what people write in its place. */
+/** Reads separated values: RFC 4180, and common deviations from it. */
 
-/** What stands between two separators. */
+/** A value of a row. */
 export interface Field {
   text: string;
-  /** Whether it stood in quotes, which are not in the text. */
+  /** Whether it was quoted; the text is without the quotes. */
   quoted: boolean;
-  /** Why the text is not what was meant. */
+  /** What is wrong with it. */
   problem?: string;
 }
 
-/** What one field is, and where it ends. */
+/** A field and the index of its end. */
 type Read = Field & { end: number };
 
-const OPEN = "a quote that is not closed";
+const UNCLOSED = "a quote is not closed";
 
-/** Reads fields of a text one after another. */
+/** Returns a function that reads the field at an index. */
 function fieldReader(text: string, separator: string): (at: number) => Read {
   const escaped = separator.replace(/[\\^$.*+?()[\]{}|]/g, "\\$&");
   const other = separator.length === 1 ? `[^${escaped}\\r\\n]` : `(?:(?!${escaped})[^\\r\\n])`;
@@ -36,13 +36,13 @@ function fieldReader(text: string, separator: string): (at: number) => Read {
       const quoted = text.slice(at + 1, close).replaceAll('""', '"');
       return { text: quoted, quoted: true, end: close + 1 + rest.length };
     }
-    // `"Best" dog ever` begins with quotes of its own
+    // `"Best" dog ever`: the quotes belong to the text
     const whole = plain.split('"').length % 2 === 1 && !plain.includes('\\"');
-    return { text: plain, quoted: false, end, ...(!whole && { problem: OPEN }) };
+    return { text: plain, quoted: false, end, ...(!whole && { problem: UNCLOSED }) };
   };
 }
 
-/** Rows of a text, blank ones too. Lines end in LF, CRLF or CR; text in quotes may hold them. */
+/** Reads the rows of a text, blank ones included. Lines end in LF, CRLF or CR; quoted fields may contain line breaks. */
 export function* readCsvRows(text: string, separator: string): Generator<Field[], void, undefined> {
   const read = fieldReader(text, separator);
   let fields: Field[] = [];

@@ -1,17 +1,17 @@
-/** Captions as text, in the encoding that an editor or a spreadsheet saved them in. */
+/** Decodes captions, in the encoding that an editor or a spreadsheet saved them in. */
 
 import { ClipError } from "../../workers/protocol/error.js";
 import type { Schema } from "../options/rules.js";
 import { decodeAs, encodingOf, isEncoding, isNarrow } from "./encodings.js";
 import { guessEncoding } from "./guess-encoding.js";
 
-/** In which encoding captions are. */
+/** Encoding of captions. */
 export interface EncodingOptions {
   /**
    * Encoding of text without a byte order mark, by its name in the
    * [Encoding Standard](https://encoding.spec.whatwg.org/#names-and-labels): `"windows-1252"`, `"shift_jis"`, `"utf-16le"`.
-   * A byte order mark (UTF-8, UTF-16) decides before it, as on the web; where the encoding has one byte a character, text
-   * that is whole UTF-8 is read as such, too. @default "utf-8"
+   * A byte order mark (UTF-8, UTF-16) takes precedence, as on the web. With an encoding of one byte a character, text that is valid
+   * UTF-8 is decoded as UTF-8. @default "utf-8"
    */
   encoding?: string;
 }
@@ -37,21 +37,20 @@ export const ENCODING = {
 function notText(bytes: Uint8Array, encoding: string, marked = false): ClipError {
   const expected = `expected text in ${encoding.toUpperCase()}${marked ? ", as its byte order mark says" : ""}`;
   const guess = guessEncoding(bytes);
-  let got = "got bytes that are none";
-  if (guess !== undefined && guess !== encoding) got = `got what is probably ${guess}`;
-  let advice = "save it as UTF-8, or say its encoding";
-  if (isEncoding(guess) && guess !== encoding) advice = `{ encoding: "${guess}" } decodes it`;
+  let got = "got bytes that are not";
+  if (guess !== undefined && guess !== encoding) got = `got probably ${guess}`;
+  let advice = "save it as UTF-8 or pass its encoding";
+  if (isEncoding(guess) && guess !== encoding) advice = `pass { encoding: "${guess}" }`;
   return new ClipError("invalid-dataset", `${expected}, ${got}: ${advice}`);
 }
 
-/** What two encodings look like in UTF-8: ISO 2022 has escapes, UTF-16 zeros. */
+/** Whether text decoded as UTF-8 is ISO 2022 (escapes) or UTF-16 (zeros). */
 const isOther = (text: string) => text.includes("\x1b$") || text.includes("\0");
 
 /**
- * Bytes as text: by their byte order mark, else in the encoding that is said, else in UTF-8. Nothing is replaced by U+FFFD.
+ * Decodes bytes by their byte order mark, or else in `encoding`. Never replaces bytes by U+FFFD.
  *
- * @throws ClipError `invalid-dataset` for bytes that are not in that encoding; the message names the one that they are
- * probably in
+ * @throws ClipError `invalid-dataset` for bytes of another encoding; the message names the likely one
  */
 export function decodeText(bytes: Uint8Array, encoding = "utf-8"): string {
   const mark = markOf(bytes);
@@ -70,14 +69,14 @@ const lineAt = (bytes: Uint8Array, from: number) => {
 };
 
 /**
- * Like `decodeText`, line by line: one that cannot be decoded keeps its bytes from 0x80 on as U+DC80 to U+DCFF, which are
- * no characters, as Python's `surrogateescape` has it; `undecoded` finds them.
+ * Decodes bytes line by line. In a line that cannot be decoded, bytes from 0x80 on become the lone surrogates U+DC80 to U+DCFF, as
+ * with Python's `surrogateescape`; `undecoded` finds them.
  *
- * @throws ClipError `invalid-dataset` where no line can be decoded
+ * @throws ClipError `invalid-dataset` where lines cannot be told apart
  */
 export function decodeLines(bytes: Uint8Array, encoding = "utf-8"): string {
   const said = markOf(bytes) ?? encodingOf(encoding);
-  // in these, a byte of a line's end ends no line
+  // 0x0A is not a line break there
   if (/^utf-(16|32)/.test(said) || lineAt(bytes, 0).includes(0)) return decodeText(bytes, encoding);
   const whole = decodeAs(bytes, isNarrow(said) ? "utf-8" : said);
   if (whole?.includes("\x1b$")) throw notText(bytes, said);
@@ -92,7 +91,7 @@ export function decodeLines(bytes: Uint8Array, encoding = "utf-8"): string {
   return text;
 }
 
-/** What is to be said of text from `decodeLines` that could not be decoded; nothing of other text. */
+/** Returns a message where one of the texts of `decodeLines` could not be decoded. */
 export function undecoded(texts: readonly unknown[], encoding = "utf-8"): string | undefined {
   const lost = texts.find((text): text is string => typeof text === "string" && /[\udc80-\udcff]/u.test(text));
   if (lost === undefined) return undefined;

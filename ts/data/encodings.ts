@@ -1,6 +1,6 @@
-/** The platform's decoders, made strict. */
+/** Strict decoding by the platform's decoders. */
 
-/** What 0x80 to 0x9F are in Windows-1252: Node 20 to 24 take them for Latin-1's control characters (nodejs/node#56542). */
+/** Characters 0x80 to 0x9F of Windows-1252: Node 20 to 24 decode them as Latin-1's control characters (nodejs/node#56542). */
 const WINDOWS_1252 = "€\x81‚ƒ„…†‡ˆ‰Š‹Œ\x8dŽ\x8f\x90‘’“”•–—˜™š›œ\x9džŸ";
 
 /** Whether the platform knows an encoding of that name. */
@@ -12,15 +12,16 @@ export function isEncoding(label: unknown): label is string {
   }
 }
 
-/** Name of an encoding in the Encoding Standard, of which a label may be another name. */
+/** Returns the canonical name of an encoding. */
 export const encodingOf = (label: string): string => new TextDecoder(label).encoding;
 
-/** Whether an encoding of that name has one byte a character. */
+/** Whether an encoding has one byte a character. */
 export const isNarrow = (encoding: string) => /^(windows-|iso-8859-|koi8-|ibm866|macintosh|x-mac-)/.test(encoding);
 
 /**
- * Bytes as text, without a byte order mark of their own; nothing where they are not text in that encoding. In
- * encodings of one byte a character, what happens to be UTF-8 is: data sets are mixed, and hardly a word of theirs is.
+ * Decodes bytes without a byte order mark; returns `undefined` where they are not valid in the encoding. Valid UTF-8 is decoded as
+ * UTF-8 also when an encoding of one byte a character is asked for: data sets are mixed, and words of these encodings are hardly ever
+ * valid UTF-8.
  */
 export function decodeAs(bytes: Uint8Array, encoding: string): string | undefined {
   const decoder = new TextDecoder(encoding, { fatal: true });
@@ -36,6 +37,6 @@ export function decodeAs(bytes: Uint8Array, encoding: string): string | undefine
   if (decoder.encoding === "windows-1252") {
     text = text.replace(/[\x80-\x9f]/g, (control) => WINDOWS_1252[control.charCodeAt(0) - 0x80] as string);
   }
-  // bytes that stand for nothing become control characters
+  // undefined bytes are decoded to control characters
   return /[\x80-\x9f\ufffd]/.test(text) ? undefined : text;
 }

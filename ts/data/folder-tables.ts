@@ -1,4 +1,4 @@
-/** The tables in a folder, and the pictures that they name. */
+/** Reads the tables in a folder, and the images that they name. */
 
 import { ClipError, toClipError } from "../../workers/protocol/error.js";
 import { excerpt } from "../../workers/protocol/excerpt.js";
@@ -14,16 +14,19 @@ const TABLE = /^(metadata|captions)\.(csv|tsv|jsonl|ndjson|parquet)(\.gz)?$/i;
 
 const invalid = (message: string) => new ClipError("invalid-dataset", message);
 
-/** The table at a path in a folder. */
+/** @throws ClipError `invalid-dataset` without a table at the path */
 export function tableAt(files: readonly FolderFile[], path: string): FolderFile {
   const index = new FileIndex(files);
   const table = index.find(path);
   if (table) return table;
-  const got = `got ${files.length} other files${index.hint(path)}`;
-  throw invalid(`expected the table ${path.slice(0, 200)} in the folder, ${got}`);
+  throw invalid(`no table ${path.slice(0, 200)} among the folder's ${files.length} files${index.hint(path)}`);
 }
 
-/** The tables of a folder and of those in it, the deepest first: the nearest to a picture has its caption. */
+/**
+ * Finds the tables of a folder and below, the deepest first: an image takes its caption from the nearest table.
+ *
+ * @throws ClipError `invalid-dataset` for two tables in one folder, and for a format that is not read
+ */
 export function tablesIn(files: readonly FolderFile[]): FolderFile[] {
   const tables = files.filter(({ path }) => TABLE.test(path.slice(folderOf(path).length)));
   const perFolder = new Map<string, string>();
@@ -32,7 +35,7 @@ export function tablesIn(files: readonly FolderFile[]): FolderFile[] {
       throw invalid(`expected a table as csv, tsv or jsonl, got ${excerpt(path)}: convert it`);
     const other = perFolder.get(folderOf(path));
     if (other !== undefined) {
-      throw invalid(`expected one table in a folder, got ${other} and ${path}: say which by { table: "${path}" }`);
+      throw invalid(`expected one table in a folder, got ${other} and ${path}: choose one by { table: "${path}" }`);
     }
     perFolder.set(folderOf(path), path);
   }
@@ -40,12 +43,14 @@ export function tablesIn(files: readonly FolderFile[]): FolderFile[] {
   return tables.sort((a, b) => depth(b) - depth(a));
 }
 
-/** The pictures that tables name: the table that each was first named in, and its captions there. */
+/** For each image that tables name, the first table that names it, and its captions there. */
 export type NamedImages = Map<FolderFile, { table: FolderFile; captions: string }>;
 
 /**
- * The pairs of tables, whose names begin in each one's own folder, as Hugging Face's ImageFolder has it
- * (datasets 5.2, `folder_based_builder.py`). Where two name a picture, the first has it; the other must say the same.
+ * Reads the pairs of tables. Image names are relative to the table's folder, as in Hugging Face's ImageFolder (datasets 5.2,
+ * `folder_based_builder.py`). An image that two tables name is read from the first; the other must have the same captions.
+ *
+ * @throws ClipError `invalid-dataset`
  */
 export async function* readTables(
   tables: readonly FolderFile[],
@@ -62,13 +67,12 @@ export async function* readTables(
     };
     try {
       for await (const pair of readTable(await table.bytes(), table.path, options, find)) {
-        // a row that is broken names its picture, too
+        // a malformed row names its image, too
         found ??= index.find(pair.key ?? "", folderOf(table.path));
         const captions = JSON.stringify([pair.text, pair.moreTexts]);
         const first = found && named.get(found);
         if (found && first && first.table !== table && first.captions !== captions) {
-          const expected = `expected its caption in one table, got others in ${first.table.path} and ${table.path}`;
-          yield badSample(found.path, expected);
+          yield badSample(found.path, `${first.table.path} and ${table.path} have different captions for it`);
         } else if (!first || first.table === table) {
           if (found) named.set(found, { table, captions });
           yield tables.length === 1 ? pair : { ...pair, key: `${folderOf(table.path)}${pair.key}` };

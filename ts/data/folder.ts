@@ -1,4 +1,4 @@
-/** The files of a folder, wherever it is: on disk, picked as a handle, picked as files. */
+/** Lists the files of a folder: on disk, picked as a handle, or picked as files. */
 
 import { readDiskBytes, walkDisk } from "#disk";
 import { isFile, isFolderHandle } from "../../workers/protocol/bytes.js";
@@ -9,30 +9,30 @@ import { describeType } from "../options/describe.js";
 import { couldBeImage, formatOfExtension, HEAD_BYTES } from "./image-format.js";
 import { type Inspection, inspect } from "./sniff.js";
 
-/** A folder with pairs: its path in Node, one that was picked, or the files of `<input webkitdirectory>`. */
+/** A folder: a picked directory handle, the files of `<input webkitdirectory>`, or in Node a path. */
 export type Folder = string | FileSystemDirectoryHandle | Iterable<File>;
 
 /** A file in a folder. */
 export interface FolderFile {
-  /** From the folder on, with `/`. */
+  /** Path from the folder on, with `/`. */
   path: string;
-  /** As `fit` takes it. */
+  /** Returns it as `fit` takes it. */
   image(): Promise<ImageInput>;
   bytes(): Promise<Uint8Array>;
-  /** Its first bytes, which tell what it is. */
+  /** Returns its first bytes, which tell the format. */
   head(): Promise<Uint8Array>;
 }
 
-/** Path without extension, and extension in lower case. */
+/** Splits a path into the path without extension and the extension in lower case. */
 export function splitPath(path: string): [stem: string, extension: string] {
   const dot = path.lastIndexOf(".");
   return dot > path.lastIndexOf("/") ? [path.slice(0, dot), path.slice(dot + 1).toLowerCase()] : [path, ""];
 }
 
-/** The folder of a path, with its slash. */
+/** Returns the folder of a path, with a slash at its end. */
 export const folderOf = (path: string) => path.slice(0, path.lastIndexOf("/") + 1);
 
-/** A path as names are compared: macOS takes names apart (NFD), most that is typed is put together (NFC). */
+/** Normalizes a path for comparison: macOS decomposes names (NFD), typed text is mostly composed (NFC). */
 export const composed = (path: string) => path.normalize("NFC");
 
 const wholeOf = async (blob: Blob) => new Uint8Array(await blob.arrayBuffer());
@@ -68,7 +68,7 @@ async function* walkHandle(folder: FileSystemDirectoryHandle, prefix: string): A
   }
 }
 
-/** The files of a picked folder come with its own name before theirs. */
+/** Removes the name of the picked folder, with which the paths of its files begin. */
 function ofPicked(files: readonly File[]): FolderFile[] {
   const paths = files.map((file) => file.webkitRelativePath || file.name);
   const root = paths[0]?.slice(0, paths[0].indexOf("/") + 1) ?? "";
@@ -76,7 +76,11 @@ function ofPicked(files: readonly File[]): FolderFile[] {
   return files.map((file, i) => ofBlob((paths[i] as string).slice(inside ? root.length : 0), file));
 }
 
-/** All files of a folder and of those in it, in the order of their paths, which is the same each time. */
+/**
+ * Lists the files of a folder and its subfolders, in the order of their paths. Hidden files are left out.
+ *
+ * @throws ClipError `invalid-source`, `source-unreadable`
+ */
 export async function listFolder(folder: Folder): Promise<FolderFile[]> {
   const files: FolderFile[] = [];
   if (typeof folder === "string" && folder !== "") for await (const file of walkDisk(folder)) files.push(ofDisk(file));
@@ -84,8 +88,9 @@ export async function listFolder(folder: Folder): Promise<FolderFile[]> {
     for await (const file of walkHandle(folder, "")) files.push(file);
   } else if (typeof folder === "object" && folder !== null && Symbol.iterator in folder) {
     const list = [...folder];
-    if (list.every(isFile)) files.push(...ofPicked(list));
-    else throw new ClipError("invalid-source", `expected files, got ${describeType(list)}`);
+    const other = list.findIndex((item) => !isFile(item));
+    if (other !== -1) throw new ClipError("invalid-source", `expected File objects, got ${describeType(list[other])}`);
+    files.push(...ofPicked(list));
   } else {
     throw new ClipError("invalid-source", `expected a folder's path, handle or files, got ${describeType(folder)}`);
   }
@@ -93,16 +98,13 @@ export async function listFolder(folder: Folder): Promise<FolderFile[]> {
   return files.filter(({ path }) => !hidden(path)).sort((a, b) => (a.path < b.path ? -1 : 1));
 }
 
-/**
- * Whether a file is a picture. What by its extension is something else is not looked into, so that a folder of many files
- * is read in little time; of others the first bytes are.
- */
+/** Inspects a file. The extension alone rules out other kinds of files, so that large folders are listed quickly. */
 export async function inspectFile(file: FolderFile): Promise<Inspection> {
   const [, extension] = splitPath(file.path);
-  if (!couldBeImage(extension)) return { picture: false };
+  if (!couldBeImage(extension)) return { isImage: false };
   try {
     return inspect(await file.head(), extension);
   } catch (error) {
-    return { picture: formatOfExtension(extension) !== undefined, problem: toClipError(error).message };
+    return { isImage: formatOfExtension(extension) !== undefined, problem: toClipError(error).message };
   }
 }

@@ -1,12 +1,12 @@
-/** Which encoding bytes are probably in, for messages: nothing is decoded by a guess. */
+/** Guesses the encoding of bytes, for messages only: no text is decoded by a guess. */
 
 import { decodeAs } from "./encodings.js";
 
-/** An encoding, and what text in it mostly consists of. */
+/** An encoding, and a pattern of what is frequent in it. */
 interface Guess {
   encoding: string;
   usual: RegExp;
-  /** Of encodings with several bytes a character: the pattern is one of bytes. */
+  /** The pattern matches bytes, for encodings of several bytes a character. */
   ofBytes?: true;
 }
 
@@ -20,9 +20,9 @@ const WESTERN: readonly Guess[] = [
   { encoding: "macintosh", usual: LATIN },
 ];
 
-// the commoner half of each character set; what is narrower comes first
+// the more frequent half of each character set, narrower patterns first
 const OTHERS: readonly Guess[] = [
-  // kanji beside kana, which are no characters of its neighbours' languages
+  // kanji next to kana: the other languages have no kana
   {
     encoding: "euc-jp",
     usual: /(?:[\xb0-\xcf][\xa1-\xfe])*(?:[\xa4\xa5][\xa1-\xf6])+(?:[\xb0-\xcf][\xa1-\xfe])*/g,
@@ -39,7 +39,7 @@ const OTHERS: readonly Guess[] = [
 
 const highOf = (text: string) => text.replace(/[^\x80-\uffff]/g, "");
 
-/** Share of what is not ASCII that is usual in text of that encoding. */
+/** Share of the non-ASCII characters that the pattern matches. */
 function scoreOf(bytes: Uint8Array, raw: string, { encoding, usual, ofBytes }: Guess): number {
   const text = decodeAs(bytes, encoding);
   if (text === undefined) return 0;
@@ -47,7 +47,7 @@ function scoreOf(bytes: Uint8Array, raw: string, { encoding, usual, ofBytes }: G
   return highOf((seen.match(usual) ?? []).join("")).length / highOf(seen).length;
 }
 
-/** UTF-16 and UTF-32 have zeros beside each ASCII character, on the side that says their order. */
+/** Guesses UTF-16 or UTF-32 by the zeros beside ASCII characters, whose side tells the byte order. */
 function guessWide(bytes: Uint8Array): string | undefined {
   const [a, b, c, d] = [0, 1, 2, 3].map((at) => bytes.some((byte, i) => byte === 0 && i % 4 === at));
   if (b && c && a !== d) return a ? "utf-32be" : "utf-32le";
@@ -55,26 +55,23 @@ function guessWide(bytes: Uint8Array): string | undefined {
   return undefined;
 }
 
-/** Bytes that are looked at, up to the end of a word. */
-const MOST = 1 << 16;
+/** Number of bytes to examine, up to the end of a word. */
+const MAX_BYTES = 1 << 16;
 
 function headOf(bytes: Uint8Array): Uint8Array {
-  const head = bytes.subarray(0, MOST);
+  const head = bytes.subarray(0, MAX_BYTES);
   const end = Math.max(head.lastIndexOf(0x20), head.lastIndexOf(0x0a));
-  return bytes.length <= MOST ? bytes : head.subarray(0, end + 1);
+  return bytes.length <= MAX_BYTES ? bytes : head.subarray(0, end + 1);
 }
 
-/**
- * Name of the encoding that bytes are probably in, where they are not in the one that was expected; nothing where none seems
- * likely.
- */
+/** Returns the name of the most likely encoding, or `undefined` where none is likely. */
 export function guessEncoding(all: Uint8Array): string | undefined {
   const bytes = headOf(all);
   if (bytes.includes(0)) return guessWide(bytes);
   const raw = Array.from(bytes, (byte) => String.fromCharCode(byte)).join("");
   if (raw.includes("\x1b$")) return "iso-2022-jp";
   if (decodeAs(bytes, "utf-8") !== undefined) return "utf-8";
-  // of Latin text, few letters have accents
+  // few letters of Latin text have accents
   const western = highOf(raw).length < 0.3 * raw.length;
   const guesses = western ? [...WESTERN, ...OTHERS] : [...OTHERS, ...WESTERN];
   const scores = guesses.map((guess) => scoreOf(bytes, raw, guess));

@@ -1,4 +1,4 @@
-/** A folder of pictures with their captions. */
+/** Reads a folder of images and their captions. */
 
 import { ClipError, toClipError } from "../../workers/protocol/error.js";
 import { checkOptions } from "../options/check.js";
@@ -15,8 +15,8 @@ import { COLUMNS, type TableColumns } from "./table-columns.js";
 /** How a folder is read. */
 export interface ImageFolderOptions extends TableColumns, CaptionOptions {
   /**
-   * Path in the folder of the one table with the captions: pictures that it does not name are left out.
-   * @default metadata.csv, .tsv or .jsonl, or captions, in each folder that has one
+   * Path, in the folder, of the only table to read; images that it does not name are left out.
+   * @default metadata.csv, .tsv or .jsonl, or captions.csv, .tsv or .jsonl, of each folder that has one
    */
   table?: string;
 }
@@ -27,7 +27,7 @@ const IMAGE_FOLDER = {
   table: text("the path of a table in the folder"),
 } satisfies Schema<ImageFolderOptions>;
 
-/** Files whose first bytes are read at the same time. */
+/** Files whose first bytes are read concurrently. */
 const CONCURRENCY = 32;
 
 async function* inspectAll(files: readonly FolderFile[]): AsyncGenerator<[FolderFile, Inspection], void, undefined> {
@@ -41,17 +41,14 @@ async function* inspectAll(files: readonly FolderFile[]): AsyncGenerator<[Folder
 function noImages(files: readonly FolderFile[]): ClipError {
   const some = files.slice(0, 3).map(({ path }) => path.slice(0, 60));
   const names = files.length > 0 ? `: ${some.join(", ")}${files.length > 3 ? ", …" : ""}` : "";
-  return new ClipError(
-    "invalid-dataset",
-    `expected a folder with pictures, got ${files.length} files and none${names}`,
-  );
+  return new ClipError("invalid-dataset", `no images among the folder's ${files.length} files${names}`);
 }
 
 const isText = ({ path }: FolderFile) => splitPath(path)[1] === "txt";
 const couldBe = ({ path }: FolderFile) => couldBeImage(splitPath(path)[1]);
 const stemOf = ({ path }: FolderFile) => composed(splitPath(path)[0]);
 
-/** Stems that several pictures share: their keys have the extension, too. */
+/** Stems that several images share: their keys include the extension. */
 function sharedStems(files: readonly FolderFile[]): ReadonlySet<string> {
   const [seen, shared] = [new Set<string>(), new Set<string>()];
   for (const file of files.filter(({ path }) => formatOfExtension(splitPath(path)[1]))) {
@@ -62,18 +59,18 @@ function sharedStems(files: readonly FolderFile[]): ReadonlySet<string> {
 
 async function ofCaption(
   key: string,
-  picture: FolderFile,
+  image: FolderFile,
   caption: FolderFile,
   options: CaptionOptions,
 ): Promise<ImageTextPair> {
   try {
-    return sampleOfText(key, await picture.image(), await caption.bytes(), options);
+    return sampleOfText(key, await image.image(), await caption.bytes(), options);
   } catch (error) {
     return badSample(key, toClipError(error).message);
   }
 }
 
-/** The pictures that no table names, with the captions beside them; then the captions that are left over. */
+/** Reads the images that no table names, with the caption files beside them; then the caption files that are left over. */
 async function* readBeside(
   files: readonly FolderFile[],
   tables: readonly FolderFile[],
@@ -82,18 +79,18 @@ async function* readBeside(
 ): AsyncGenerator<ImageTextPair, void, undefined> {
   const texts = files.filter(isText);
   const index = new FileIndex(texts);
-  // of two that differ in the capitals of their extension, the first; the other is left over
+  // of two whose extensions differ in case, the first; the other is left over
   const captions = new Map(texts.toReversed().map((file) => [stemOf(file), file]));
   const used = new Set<FolderFile>();
   const tableFor = ({ path }: FolderFile) => tables.find((table) => path.startsWith(folderOf(table.path)));
   const candidates = files.filter((file) => couldBe(file) && !named.has(file));
   const shared = sharedStems(candidates);
-  let pictures = named.size;
+  let images = named.size;
 
-  for await (const [file, { picture, problem }] of inspectAll(candidates)) {
-    if (!picture) continue;
-    pictures++;
-    // a.jpg.txt is the caption of a.jpg, too, and a name without an extension may have a dot
+  for await (const [file, { isImage, problem }] of inspectAll(candidates)) {
+    if (!isImage) continue;
+    images++;
+    // a.jpg.txt is a caption of a.jpg, too; and a name without extension may have a dot
     const caption = captions.get(stemOf(file)) ?? captions.get(composed(file.path));
     const [stem, extension] = splitPath(file.path);
     const own = formatOfExtension(extension) || captions.get(stemOf(file)) ? stem : file.path;
@@ -102,34 +99,31 @@ async function* readBeside(
     if (caption) used.add(caption);
     if (problem) yield badSample(key, `${file.path}: ${problem}`);
     else if (caption) yield await ofCaption(key, file, caption, options);
-    else if (table) yield badSample(key, `expected a row for ${file.path} in ${table.path}, got none`);
-    else {
-      const got = `got no such file${index.hint(`${own}.txt`)}`;
-      yield badSample(key, `expected a caption for ${file.path} in ${own}.txt, ${got}`);
-    }
+    else if (table) yield badSample(key, `no row for ${file.path} in ${table.path}`);
+    else yield badSample(key, `no caption for ${file.path}: ${own}.txt is missing${index.hint(`${own}.txt`)}`);
   }
 
-  if (pictures === 0) throw noImages(files);
+  if (images === 0) throw noImages(files);
   const orphans = texts.filter((file) => !used.has(file) && !tableFor(file) && !isNotice(file.path));
   const beside = new Map(orphans.map((file): [string, string[]] => [stemOf(file), []]));
   for (const file of files) beside.get(stemOf(file))?.push(file.path);
   for (const left of orphans) {
     const others = (beside.get(stemOf(left)) ?? []).filter((path) => path !== left.path);
-    const got = others.length > 0 ? `only ${others.join(", ").slice(0, 200)}` : "no such file";
-    yield badSample(splitPath(left.path)[0], `expected a picture for the caption ${left.path}, got ${got}`);
+    const only = others.length > 0 ? `, only ${others.join(", ").slice(0, 200)}` : "";
+    yield badSample(splitPath(left.path)[0], `no image for the caption ${left.path}${only}`);
   }
 }
 
 /**
- * Reads the pairs of a folder and of those in it: each picture's caption from the `.txt` file of the same name beside it, or
- * from the nearest table (`metadata.csv`, as Hugging Face's ImageFolder has it). What is a picture is told by its first bytes,
- * whatever its name. The order is that of the paths, so that a run can be gone on with; rows of tables come first.
+ * Reads the pairs of a folder and its subfolders. An image's caption is in the `.txt` file of the same name beside it, or in the
+ * nearest table (`metadata.csv`, as in Hugging Face's ImageFolder). First bytes, not names, tell what is an image. Rows of tables
+ * come first; the rest is in the order of paths, so that a run can be resumed.
  *
- * Every picture and every caption is a pair, or one with an `error` that says what it lacks: `fit` stops at them, or goes
- * without them. Left out are hidden files, and captions that no picture has and that are named as notices are (README.txt).
+ * An image without a caption, and a caption without an image, is a pair with an `error`: `fit` throws it or skips the pair. Left out
+ * are hidden files, and texts without an image that are named like notices (README.txt).
  *
- * @throws ClipError `invalid-dataset` for a folder without pictures and for a table that cannot be read, `invalid-source`,
- * `source-unreadable`
+ * @throws ClipError `invalid-option`, `invalid-source`, `source-unreadable`; `invalid-dataset` for a folder without images and for
+ * a table that cannot be read
  *
  * @example
  * const folder = await showDirectoryPicker(); // in Node a path
@@ -137,14 +131,14 @@ async function* readBeside(
  */
 export async function* imageFolder(
   folder: Folder,
-  given: ImageFolderOptions = {},
+  options: ImageFolderOptions = {},
 ): AsyncGenerator<ImageTextPair, void, undefined> {
-  const options = checkOptions("imageFolder()", given, IMAGE_FOLDER);
+  const given = checkOptions("imageFolder()", options, IMAGE_FOLDER);
   const files = await listFolder(folder);
   if (!files.some(couldBe)) throw noImages(files);
-  const tables = options.table === undefined ? tablesIn(files) : [tableAt(files, options.table)];
+  const tables = given.table === undefined ? tablesIn(files) : [tableAt(files, given.table)];
   const named: NamedImages = new Map();
-  yield* readTables(tables, files, named, options);
-  // who names a table wants its pictures: others may be those of another split
-  if (options.table === undefined) yield* readBeside(files, tables, named, options);
+  yield* readTables(tables, files, named, given);
+  // with a table of the caller's choice, other images may belong to another split
+  if (given.table === undefined) yield* readBeside(files, tables, named, given);
 }

@@ -1,30 +1,30 @@
-/** Formats of pictures, told by a file's first bytes; by its extension only where its bytes say nothing. */
+/** Recognizes image formats by first bytes and by extension. */
 
-/** How many of a file's first bytes tell what it is: an SVG may begin with comments. */
+/** Number of first bytes that tell the format: an SVG may begin with comments. */
 export const HEAD_BYTES = 512;
 
-/** The formats that the core decodes. */
+/** Formats that the core decodes. */
 const DECODED: ReadonlySet<string> = new Set(["PNG", "JPEG", "WebP", "GIF", "BMP"]);
 
-/** Those that some browsers decode: whether this one does shows when it is asked to (`workers/loading/images.ts`). */
+/** Formats that some browsers decode; `workers/loading/images.ts` tries. */
 const PLATFORMS_OWN: ReadonlySet<string> = new Set(["AVIF", "HEIC", "HEIF", "JPEG XL", "TIFF"]);
 
-/** Whether pictures of a format may be decoded here. */
+/** Whether images of a format may be decoded here. */
 export const isDecoded = (format: string) =>
   DECODED.has(format) || (typeof createImageBitmap === "function" && PLATFORMS_OWN.has(format));
 
-/** As messages name what is decoded here. */
+/** The decoded formats, for messages. */
 export const DECODED_NAMES = "PNG, JPEG, WebP, GIF or BMP";
 
-/** What stands where in files of a format, as Latin-1. A later row is for what no earlier one has. */
+/** Bytes at fixed places of each format, as Latin-1. The first match wins. */
 const SIGNATURES: readonly [format: string, ...parts: [at: number, bytes: string][]][] = [
   ["PNG", [0, "\x89PNG\r\n\x1a\n"]],
-  // an MPO begins as the JPEG that it is
+  // MPO too, which is a JPEG
   ["JPEG", [0, "\xff\xd8\xff"]],
   ["GIF", [0, "GIF87a"]],
   ["GIF", [0, "GIF89a"]],
   ["WebP", [0, "RIFF"], [8, "WEBP"]],
-  // by the size of its header: a text can begin with BM, too
+  // with the size of its header: texts can begin with BM, too
   ...[12, 16, 40, 52, 56, 64, 108, 124].map((size): [string, ...[number, string][]] => [
     "BMP",
     [0, "BM"],
@@ -79,7 +79,7 @@ const SIGNATURES: readonly [format: string, ...parts: [at: number, bytes: string
   ["XPM", [0, "/* XPM */"]],
 ];
 
-/** Formats that are text. Each pattern fails in one way only: what is tried again and again could take for ever. */
+/** Formats that are text. The patterns cannot backtrack exponentially. */
 const TEXTUAL: readonly [format: string, pattern: RegExp][] = [
   ["SVG", /^(<\?xml[^>]*>|<!--((?!-->).)*-->|<!doctype\s+svg[^>]*>|\s)*<(\w+:)?svg[\s>/]/is],
   ["Netpbm", /^P[1-6]\s+(#[^\n]*\n\s*)*\d+\s+(#[^\n]*\n\s*)*\d+\s/],
@@ -88,7 +88,7 @@ const TEXTUAL: readonly [format: string, pattern: RegExp][] = [
   ["XBM", /^\s*(\/\*.*?\*\/\s*)?#define\s+\w*_?width\s+\d/s],
 ];
 
-/** Brands of ISO base media files that are pictures. */
+/** Brands of image formats in ISO base media files. */
 const BRANDS: readonly [format: string, pattern: RegExp][] = [
   ["AVIF", /^(avif|avis|avio)$/],
   ["HEIC", /^(hei[cxms]|hev[cxms])$/],
@@ -98,7 +98,7 @@ const BRANDS: readonly [format: string, pattern: RegExp][] = [
   ["HEIF", /^(mif[12]|msf1|miaf)$/],
 ];
 
-/** A format by the brands in a file's first box, of which several may be named. */
+/** Finds a format by the brands in the first box of the file. */
 function ofBrands(head: string): string | undefined {
   if (head.slice(4, 8) !== "ftyp") return undefined;
   const length = Math.min(head.charCodeAt(2) * 256 + head.charCodeAt(3), head.length);
@@ -107,10 +107,10 @@ function ofBrands(head: string): string | undefined {
   return BRANDS.find(([, pattern]) => brands.some((brand) => pattern.test(brand)))?.[0];
 }
 
-/** A file's first bytes as Latin-1: a character a byte. */
+/** Decodes first bytes as Latin-1: one character a byte. */
 export const asLatin1 = (head: Uint8Array) => String.fromCharCode(...head.subarray(0, HEAD_BYTES));
 
-/** Name of the picture format that a file with these first bytes has; nothing where they are no picture's. */
+/** Returns the image format of first bytes, or `undefined` for other files. */
 export function formatOf(bytes: Uint8Array): string | undefined {
   const head = asLatin1(bytes);
   const signed = SIGNATURES.find(([, ...parts]) => parts.every(([at, part]) => head.startsWith(part, at)));
@@ -119,7 +119,7 @@ export function formatOf(bytes: Uint8Array): string | undefined {
   return ofBrands(head) ?? TEXTUAL.find(([, pattern]) => pattern.test(text))?.[0];
 }
 
-/** Extensions of pictures: those of Pillow, of cameras, of design tools. */
+/** Extensions of images: Pillow's, those of cameras and of design tools. */
 const EXTENSIONS: Readonly<Record<string, string>> = {
   PNG: "png apng",
   JPEG: "jpg jpeg jpe jfif jif jfi mpo jps pjpeg pjp",
@@ -183,10 +183,10 @@ const BY_EXTENSION: ReadonlyMap<string, string> = new Map(
   ),
 );
 
-/** Name of the picture format that an extension, in lower case, stands for. */
+/** Returns the image format of an extension in lower case. */
 export const formatOfExtension = (extension: string): string | undefined => BY_EXTENSION.get(extension);
 
-/** Extensions of what is no picture, and is not looked into: text, tables, arrays, archives, sound, video, programs. */
+/** Extensions of other files, which are not opened: text, tables, arrays, archives, sound, video, programs. */
 const OTHERS = new Set(
   `txt text json jsonl jsn ndjson csv tsv md rst html htm xml xmp aae yaml yml toml ini cfg conf log lst pdf doc docx odt xls xlsx
   ods ppt pptx parquet arrow feather npy npz pkl pickle pyd pt pth ckpt safetensors onnx h5 hdf hdf5 mat mp msg msgpack cbor ten tb
@@ -194,5 +194,5 @@ const OTHERS = new Set(
   ogg m4a aac mp4 m4v mov avi mkv webm mpg mpeg wmv py ipynb js mjs ts css sh bat cmd exe dll so url lnk`.split(/\s+/),
 );
 
-/** Whether a file of that extension, in lower case, could be a picture: it is one's, or says nothing. */
+/** Whether a file of an extension, in lower case, could be an image. */
 export const couldBeImage = (extension: string) => !OTHERS.has(extension);

@@ -1,4 +1,4 @@
-/** What is read from its beginning to its end, wherever it is. */
+/** Sources that are read as streams. */
 
 import { readDisk } from "#disk";
 import { type Bytes, isBlob, isBytes, isFileHandle, isUrl, tagOf, toBytes } from "../../workers/protocol/bytes.js";
@@ -7,7 +7,7 @@ import { excerpt } from "../../workers/protocol/excerpt.js";
 import { locate } from "../inputs/location.js";
 import { describeType } from "../options/describe.js";
 
-/** Bytes, a file or its handle, a response, a stream; or where it is: an address, or in Node a path. */
+/** Bytes, a file or its handle, a response, a stream, an address, or in Node a path. */
 export type ReadableSource = string | URL | Bytes | FileSystemFileHandle | Response | ReadableStream<Uint8Array>;
 
 const isStream = (value: unknown): value is ReadableStream<Uint8Array> => tagOf(value) === "ReadableStream";
@@ -18,19 +18,23 @@ function bodyOf(response: Response, name: string): ReadableStream<Uint8Array> {
   throw new ClipError("source-unreadable", `${excerpt(name)}: expected a file, got HTTP ${response.status}`);
 }
 
-/** A file may be gone, or no longer allowed, since it was picked. */
+/** Opens a file, which may have been deleted or become inaccessible since it was picked. */
 async function openHandle(handle: FileSystemFileHandle): Promise<File> {
   try {
     return await handle.getFile();
   } catch (error) {
     const { message } = error as Error;
-    throw new ClipError("source-unreadable", `${handle.name}: expected a file that can be read, got: ${message}`, {
+    throw new ClipError("source-unreadable", `cannot read the file ${handle.name}: ${message}`, {
       cause: error,
     });
   }
 }
 
-/** The bytes of a source as they come. */
+/**
+ * Streams the bytes of a source.
+ *
+ * @throws ClipError `invalid-source`, `source-unreadable`
+ */
 export async function openReadable(source: ReadableSource): Promise<ReadableStream<Uint8Array>> {
   if (isBytes(source)) return new Blob([toBytes(source)]).stream();
   if (isBlob(source)) return source.stream();
@@ -53,7 +57,7 @@ export async function openReadable(source: ReadableSource): Promise<ReadableStre
   );
 }
 
-/** How messages call a source; nothing where there is nothing to call it by. */
+/** Returns the name of a source for messages, where it has one. */
 export function nameOf(source: ReadableSource): string | undefined {
   if (typeof source === "string") return source;
   if (isUrl(source)) return source.href;
@@ -63,12 +67,12 @@ export function nameOf(source: ReadableSource): string | undefined {
     : undefined;
 }
 
-/** All bytes of a stream. */
+/** Reads a stream to its end. */
 export async function readAll(stream: ReadableStream<Uint8Array>): Promise<Uint8Array> {
   return new Uint8Array(await new Response(stream as ReadableStream<Uint8Array<ArrayBuffer>>).arrayBuffer());
 }
 
-/** The first bytes of a stream, and the stream from its beginning. */
+/** Reads the first bytes of a stream. Returns them, and a stream that begins with them. */
 export async function peek(
   stream: ReadableStream<Uint8Array>,
   length: number,

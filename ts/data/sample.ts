@@ -1,4 +1,4 @@
-/** What readers of data sets have in common. */
+/** Makes pairs of images and captions, for all dataset readers. */
 
 import { ClipError, toClipError } from "../../workers/protocol/error.js";
 import type { ImageInput } from "../inputs/images.js";
@@ -9,8 +9,8 @@ import type { ImageTextPair } from "./pairs.js";
 /** How captions are read. */
 export interface CaptionOptions extends EncodingOptions {
   /**
-   * What a caption file holds: one caption, or one on each line. With several, each epoch takes one of them, and each is
-   * asked for in `evaluate`. @default "whole"
+   * Whether a caption file has one caption (`"whole"`) or one on each line (`"lines"`). Of several captions, each epoch uses one, and
+   * `evaluate` uses all as queries. @default "whole"
    */
   captions?: "whole" | "lines";
 }
@@ -20,26 +20,26 @@ export const CAPTIONS = { ...ENCODING, captions: oneOf("whole", "lines") } satis
 const NOTICE =
   /^(readme|licen[cs]e|copying|copyright|notice|changelog|authors|credits|attribution|contributing|requirements)/i;
 
-/** Whether a text file is named as what stands beside data sets, and is nobody's caption unless a picture has its name. */
+/** Whether a text file is named like a README or a licence: it is a caption only of an image of the same name. */
 export const isNotice = (path: string) => NOTICE.test(path.slice(path.lastIndexOf("/") + 1));
 
-/** What is to be said of text that holds what is no character; nothing of other text. */
+/** Returns a message where text contains NUL or a lone surrogate. */
 export function invalidCharacter(text: string): string | undefined {
-  const [wrong] = /[\0\p{Surrogate}]/u.exec(text) ?? [];
-  const code = wrong?.codePointAt(0)?.toString(16).toUpperCase().padStart(4, "0");
-  return code && `expected text of characters, got one with U+${code}`;
+  const [invalid] = /[\0\p{Surrogate}]/u.exec(text) ?? [];
+  const code = invalid?.codePointAt(0)?.toString(16).toUpperCase().padStart(4, "0");
+  return code && `invalid character U+${code} in the text`;
 }
 
-/** A picture with its captions. */
+/** Makes a pair of an image and its captions. */
 export function sample(key: string, image: ImageInput, captions: readonly string[]): ImageTextPair {
   const [text, ...moreTexts] = captions.map((caption) => caption.trim()).filter((caption) => caption !== "");
-  if (text === undefined) return badSample(key, "expected a caption, got none");
+  if (text === undefined) return badSample(key, "the caption is empty");
   const wrong = captions.map(invalidCharacter).find((problem) => problem !== undefined);
-  if (wrong !== undefined) return badSample(key, `its caption: ${wrong}`);
+  if (wrong !== undefined) return badSample(key, `caption: ${wrong}`);
   return { key, image, text, ...(moreTexts.length > 0 && { moreTexts }) };
 }
 
-/** A picture with the captions in a text file's bytes. */
+/** Makes a pair of an image and a caption file. */
 export function sampleOfText(
   key: string,
   image: ImageInput,
@@ -50,12 +50,12 @@ export function sampleOfText(
   try {
     text = decodeText(bytes, encoding);
   } catch (error) {
-    return badSample(key, `its caption: ${toClipError(error).message}`);
+    return badSample(key, `caption: ${toClipError(error).message}`);
   }
   return sample(key, image, captions === "lines" ? text.split(/\r\n?|\n/) : [text]);
 }
 
-/** A sample that is no pair: it stops a run, or is left out, as the run says. */
+/** Makes a pair with an error: `fit` throws it or skips the pair. */
 export function badSample(key: string, message: string): ImageTextPair {
   return { key, image: new Uint8Array(), text: "", error: new ClipError("invalid-dataset", message) };
 }

@@ -1,8 +1,8 @@
-/** What a file is, in words for messages, told by its first bytes. */
+/** Tells by the first bytes of a file what it is. */
 
 import { asLatin1, DECODED_NAMES, formatOf, formatOfExtension, isDecoded } from "./image-format.js";
 
-/** What is often met in place of a picture or an archive, by the Latin-1 that it begins with. */
+/** Files often found in place of an image or an archive, by their first bytes as Latin-1. */
 const SIGNATURES: readonly [what: string, ...beginnings: string[]][] = [
   ["a zip archive", "PK\x03\x04", "PK\x05\x06", "PK\x07\x08"],
   ["a gzip archive", "\x1f\x8b"],
@@ -24,7 +24,7 @@ const SIGNATURES: readonly [what: string, ...beginnings: string[]][] = [
   ["a Git LFS pointer (`git lfs pull` fetches its file)", "version https://git-lfs.github.com/spec"],
 ];
 
-/** The same for what has no fixed beginning; the last is words with spaces between them. */
+/** Files without a fixed beginning; the last is words separated by spaces. */
 const PATTERNS: readonly [what: string, pattern: RegExp][] = [
   ["a video", /^(.{4}ftyp|RIFF.{4}AVI )/s],
   ["a web page", /^\s*(<!--((?!-->).)*-->\s*)*<(!doctype\s+html|html|head|body|title|script)\b/is],
@@ -33,32 +33,32 @@ const PATTERNS: readonly [what: string, pattern: RegExp][] = [
   ["text", /^(?=\s*\S+\s+\S)[\P{Cc}\s\u0080-\u009f]*$/u],
 ];
 
-/** What a file with these first bytes is; nothing where they do not tell. */
+/** Describes a file by its first bytes, or returns `undefined` where they do not tell. */
 export function contentOf(head: Uint8Array): string | undefined {
   if (head.length === 0) return "an empty file";
   const format = formatOf(head);
-  if (format !== undefined) return `a picture in the format ${format}`;
+  if (format !== undefined) return `an image in the format ${format}`;
   const text = asLatin1(head).replace(/^\xef\xbb\xbf/, "");
   const signed = SIGNATURES.find(([, ...beginnings]) => beginnings.some((beginning) => text.startsWith(beginning)));
   return (signed ?? PATTERNS.find(([, pattern]) => pattern.test(text)))?.[0];
 }
 
-/** What a file turns out to be. */
+/** Result of inspecting a file. */
 export interface Inspection {
-  /** Whether it is a picture, or claims to be one by its extension. */
-  picture: boolean;
-  /** Why it cannot be used as one. */
+  /** Whether it is an image by its first bytes or its extension. */
+  isImage: boolean;
+  /** Why it cannot be decoded. */
   problem?: string;
 }
 
-/** Whether a file is a picture, by its first bytes, and by its extension where they do not tell. */
+/** Inspects a file by its first bytes, and by its extension where they do not tell. */
 export function inspect(head: Uint8Array, extension: string): Inspection {
   const format = formatOf(head);
   const named = formatOfExtension(extension);
-  if (format === undefined && named === undefined) return { picture: false };
+  if (format === undefined && named === undefined) return { isImage: false };
   const content = format === undefined ? contentOf(head) : undefined;
-  // bytes that say nothing are left to the decoder, which refuses them by name
-  if (content === undefined && isDecoded(format ?? (named as string))) return { picture: true };
-  const got = content ?? `${format ?? named}, which is not decoded here`;
-  return { picture: true, problem: `expected a picture (${DECODED_NAMES}), got ${got}` };
+  // unknown bytes are left to the decoder, whose error is better
+  if (content === undefined && isDecoded(format ?? (named as string))) return { isImage: true };
+  const got = content ?? `${format ?? named}, which cannot be decoded here`;
+  return { isImage: true, problem: `expected an image (${DECODED_NAMES}), got ${got}` };
 }

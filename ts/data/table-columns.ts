@@ -1,15 +1,15 @@
-/** Which columns of a table are the picture's name and its caption. */
+/** Finds the columns of image names and captions in a table. */
 
 import { ClipError } from "../../workers/protocol/error.js";
 import { type Schema, text } from "../options/rules.js";
 
-/** Which columns are read. Letters' case, spaces, `-` and `_` in their names make no difference. */
+/** Which columns are read. Names match regardless of case, spaces, `-` and `_`. */
 export interface TableColumns {
-  /** Column of the picture's name. @default the first of file_name, filepath, image, path, url */
+  /** Column of image names. @default the first of file_name, filepath, image, path, url */
   imageColumn?: string;
-  /** Column of the caption. @default the first of text, caption, title */
+  /** Column of captions. @default the first of text, caption, title */
   captionColumn?: string;
-  /** What stands between columns. @default what the header has between the columns' names, or the `sep=` line says */
+  /** Separator of columns, 1 to 100 characters. @default that of a `sep=` line, else the one found in the header */
   separator?: string;
 }
 
@@ -17,25 +17,25 @@ export const COLUMNS = {
   imageColumn: text("the name of a column"),
   captionColumn: text("the name of a column"),
   separator: {
-    expected: "what stands between columns, at most 100 characters without quotes and lines' ends",
+    expected: "1 to 100 characters without quotes and line breaks",
     accepts: (value: unknown) => typeof value === "string" && /^[^"\r\n]{1,100}$/.test(value),
     text: true,
   },
 } satisfies Schema<TableColumns>;
 
-/** Where the two columns are. */
+/** Indices of the two columns. */
 export interface Columns {
   image: number;
   caption: number;
 }
 
-/** As img2dataset, OpenCLIP and Hugging Face's ImageFolder call them. */
+/** Names in img2dataset, OpenCLIP and Hugging Face's ImageFolder. */
 const IMAGE_COLUMNS = ["file_name", "filepath", "image", "path", "url"];
 const CAPTION_COLUMNS = ["text", "caption", "title"];
 
-const plain = (name: string) => name.toLowerCase().replace(/[\s_-]/g, "");
+const normalized = (name: string) => name.toLowerCase().replace(/[\s_-]/g, "");
 
-/** Values in a message, few and short. */
+/** Lists values for a message, shortened. */
 export const list = (values: readonly string[]): string =>
   values
     .slice(0, 10)
@@ -43,12 +43,12 @@ export const list = (values: readonly string[]): string =>
     .join(", ")
     .slice(0, 200);
 
-function findColumn(header: readonly string[], wanted: string | undefined, usual: readonly string[]): number {
-  const names = wanted === undefined ? usual : [wanted];
+function findColumn(header: readonly string[], given: string | undefined, defaults: readonly string[]): number {
+  const names = given === undefined ? defaults : [given];
   for (const name of names) {
     const exact = header.flatMap((column, at) => (column === name ? [at] : []));
     const found =
-      exact.length > 0 ? exact : header.flatMap((column, at) => (plain(column) === plain(name) ? [at] : []));
+      exact.length > 0 ? exact : header.flatMap((column, at) => (normalized(column) === normalized(name) ? [at] : []));
     if (found.length > 1) {
       const same = found.map((at) => header[at] as string);
       throw new ClipError("invalid-dataset", `expected one column ${name}, got ${found.length}: ${list(same)}`);
@@ -59,11 +59,11 @@ function findColumn(header: readonly string[], wanted: string | undefined, usual
   throw new ClipError("invalid-dataset", `expected a column ${names.join(" or ").slice(0, 200)}, got ${got}`);
 }
 
-/** @throws ClipError `invalid-dataset` for a header that lacks one, has two of that name, or one for both */
+/** @throws ClipError `invalid-dataset` for a header without one of them, with two of its name, or with one column for both */
 export function findColumns(header: readonly string[], { imageColumn, captionColumn }: TableColumns): Columns {
   const image = findColumn(header, imageColumn, IMAGE_COLUMNS);
   const caption = findColumn(header, captionColumn, CAPTION_COLUMNS);
   if (image !== caption) return { image, caption };
   const got = `${list([header[image] as string])} for both`;
-  throw new ClipError("invalid-dataset", `expected a column of pictures and one of captions, got ${got}`);
+  throw new ClipError("invalid-dataset", `expected a column of image names and one of captions, got ${got}`);
 }

@@ -1,4 +1,4 @@
-/** The bytes of a table's file: unpacked where they are packed, refused by name where they are no text. */
+/** Unpacks the file of a table, and refuses other formats by name. */
 
 import { ClipError } from "../../workers/protocol/error.js";
 import { HEAD_BYTES } from "./image-format.js";
@@ -11,15 +11,15 @@ async function unpack(bytes: Uint8Array): Promise<Uint8Array> {
     return await readAll(packed.pipeThrough(new DecompressionStream("gzip")));
   } catch (error) {
     const { message } = error as Error;
-    throw new ClipError("invalid-dataset", `expected a whole gzip file, got: ${message}`, { cause: error });
+    throw new ClipError("invalid-dataset", `cannot unpack the gzip file: ${message}`, { cause: error });
   }
 }
 
-/** @throws ClipError `invalid-dataset` for a gzip file that is cut, and for what is known to be no table */
+/** @throws ClipError `invalid-dataset` for a truncated gzip file, and for a format that is known to be no table */
 export async function openTable(bytes: Uint8Array): Promise<Uint8Array> {
   if (bytes[0] === 0x1f && bytes[1] === 0x8b) return unpack(bytes);
   const content = contentOf(bytes.subarray(0, HEAD_BYTES));
   if (content === undefined || ["text", "JSON", "an empty file"].includes(content)) return bytes;
-  const hint = content === "a zip archive" ? " (as Excel's workbooks are: save it as CSV)" : "";
+  const hint = content === "a zip archive" ? " (an Excel workbook? save it as CSV)" : "";
   throw new ClipError("invalid-dataset", `expected a table as csv, tsv or JSON lines, got ${content}${hint}`);
 }

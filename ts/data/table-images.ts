@@ -1,4 +1,4 @@
-/** Pictures that a table names: at its address, or in its folder on disk. */
+/** Finds the images that a table names: relative to its address, or to its folder on disk. */
 
 import { spelledOnDisk } from "#disk";
 import { isUrl, tagOf } from "../../workers/protocol/bytes.js";
@@ -6,7 +6,7 @@ import type { ImageInput } from "../inputs/images.js";
 import { isAbsolute, locate } from "../inputs/location.js";
 import type { ReadableSource } from "./readable.js";
 
-/** A picture of that name; nothing where there can be none. */
+/** Returns the image of a name, or `undefined` for a name that cannot be one. */
 export type ImageFinder = (name: string) => ImageInput | undefined | Promise<ImageInput | undefined>;
 
 const onDisk =
@@ -14,7 +14,7 @@ const onDisk =
   (name) =>
     isAbsolute(name) ? name : spelledOnDisk(/^(?:[/\\]|[a-z]:[/\\])/i.test(name) ? name : `${folder}${name}`);
 
-/** Names are not addresses: `#`, `?` and `%` are characters of theirs. */
+/** File names are not addresses: `#`, `?` and `%` are part of the name. */
 const encodeName = (name: string) => name.replaceAll("\\", "/").split("/").map(encodeURIComponent).join("/");
 
 const atAddress =
@@ -24,13 +24,13 @@ const atAddress =
     const relative = whole ? name : encodeName(name);
     if (!URL.canParse(relative, base)) return undefined;
     const [address, { origin, search }] = [new URL(relative, base), new URL(base)];
-    // what was signed for the table is signed for what lies beside it
+    // a signature in the query of the table is valid for its neighbours
     if (!whole && address.origin === origin) address.search = search;
-    // whoever wrote a table on a server has no say over the files here
+    // a table on a server may not name local files
     return /^(https?|data|blob):$/.test(address.protocol) ? address : undefined;
   };
 
-/** Finds pictures by their names beside a table, or beside the page or the program where the table is nowhere. */
+/** Finds images beside a table; beside the page or the working directory where the table has no location. */
 export function imagesBeside(source: ReadableSource): ImageFinder {
   let where: string | URL = "./";
   if (typeof source === "string" || isUrl(source)) where = source;

@@ -1,4 +1,4 @@
-/** What the rows of a table say, whether its values are separated or JSON. */
+/** Reads the rows of a table of separated values or JSON. */
 
 import { ClipError, toClipError } from "../../workers/protocol/error.js";
 import { describeType } from "../options/describe.js";
@@ -7,9 +7,9 @@ import { undecoded } from "./decode-text.js";
 import { invalidCharacter } from "./sample.js";
 import { type Columns, findColumns, list, type TableColumns } from "./table-columns.js";
 
-/** A row: a picture's name and its captions, or why it has none. */
+/** A row: the name of an image and its captions, or a problem. */
 export interface TableRow {
-  /** How messages call it. */
+  /** Name of the row for messages. */
   where: string;
   name: string;
   captions: string[];
@@ -21,10 +21,10 @@ interface TableFormat extends TableColumns {
   encoding?: string;
 }
 
-/** Separators that a header is tried with, before others that are in it. */
+/** Separators to try first; then the other signs in the header. */
 const SEPARATORS = [",", "\t", ";", "|"];
 
-/** What pandas takes for no value; in quotes, it is one. */
+/** Values that pandas reads as missing unless they are quoted. */
 const MISSING = /^(#?N\/A|#?NA|<NA>|NULL|NaN|None|n\/a|nan|null)$/;
 
 const headerOf = (text: string, separator: string): string[] => {
@@ -35,7 +35,7 @@ const headerOf = (text: string, separator: string): string[] => {
   return [];
 };
 
-/** The separator with which a header has both columns; where none has, the one with the most columns. */
+/** Returns the separator that gives both columns, or else the one that gives the most columns. */
 function findSeparator(text: string, format: TableFormat): string {
   const [line = ""] = /\S.*/.exec(text) ?? [];
   const candidates = [...new Set([...SEPARATORS, ...(line.match(/[^\p{L}\p{N}\s_"'-]/gu) ?? [])])];
@@ -51,13 +51,13 @@ function findSeparator(text: string, format: TableFormat): string {
   return candidates[fits === -1 ? headers.findIndex(({ length }) => length === most) : fits] as string;
 }
 
-/** What a table's header says. */
+/** The header of a table. */
 interface Header extends Columns {
   length: number;
   separator: string;
 }
 
-/** A line in quotes that reads like a row: a quote that was never closed took it in. */
+/** Finds a line inside a quoted field that looks like a row: an unclosed quote has swallowed it. */
 const rowWithin = (text: string, { image, length, separator }: Header): string | undefined =>
   text
     .split(/\r\n|\r|\n/)
@@ -67,54 +67,54 @@ const rowWithin = (text: string, { image, length, separator }: Header): string |
       return fields.length >= length && /^[^\s"]+\.[a-z0-9]{2,4}$/i.test((fields[image] as string).trim());
     });
 
-/** A row that is none; it is called by its picture's name where it has one. */
+/** Makes a row with a problem. */
 function bad(where: string, problem: string, name = ""): TableRow {
   return { where, name: invalidCharacter(name) ? "" : name.trim(), captions: [], problem };
 }
 
-/** A row with all that it should have. */
+/** Makes a row, or one with a problem where a value is missing or invalid. */
 function complete(where: string, name: string, captions: readonly unknown[], { encoding }: TableFormat): TableRow {
   const lost = undecoded([name, ...captions], encoding);
   if (lost !== undefined) return bad(where, lost, name);
-  if (name.trim() === "") return bad(where, "expected the name of a picture, got none");
+  if (name.trim() === "") return bad(where, "no image name");
   const other = captions.find((caption) => typeof caption !== "string");
   if (other !== undefined) return bad(where, `expected captions as text, got ${describeType(other)}`, name);
   const texts = (captions as string[]).filter((caption) => caption.trim() !== "");
   const wrong = [name, ...texts].map(invalidCharacter).find((problem) => problem !== undefined);
   if (wrong !== undefined) return bad(where, wrong, name);
-  if (texts.length === 0) return bad(where, "expected a caption, got none", name);
+  if (texts.length === 0) return bad(where, "no caption", name);
   return { where, name: name.trim(), captions: texts };
 }
 
 function ofFields(where: string, row: readonly Field[], header: Header, format: TableFormat): TableRow {
   const texts = row.map(({ text }) => text);
-  // a field that is cut moves those behind it
+  // a field that was split shifts the fields after it
   const name = header.image < header.caption ? texts[header.image] : undefined;
   const problem = row.find(({ problem }) => problem !== undefined)?.problem;
-  // a separator too many at the end cuts nothing
-  const cut = texts.slice(header.length).some((text) => text.trim() !== "");
-  if (problem !== undefined || cut || row.length < header.length) {
-    const hint = cut ? "; a field that holds the separator stands in quotes" : "";
-    const fields = `expected ${header.length} fields, as the header has, got ${row.length}: ${list(texts)}${hint}`;
-    const quotes = problem && `expected whole quotes, got ${problem}, in ${list(texts)}`;
+  // trailing separators split no field
+  const split = texts.slice(header.length).some((text) => text.trim() !== "");
+  if (problem !== undefined || split || row.length < header.length) {
+    const hint = split ? "; quote fields that contain the separator" : "";
+    const fields = `expected ${header.length} fields, as in the header, got ${row.length}: ${list(texts)}${hint}`;
+    const quotes = problem && `${problem}: ${list(texts)}`;
     return bad(where, undecoded(texts, format.encoding) ?? quotes ?? fields, name);
   }
   const [image, caption] = [row[header.image] as Field, row[header.caption] as Field];
   const within = rowWithin(caption.text, header);
   if (within !== undefined)
-    return bad(where, `expected whole quotes, got a row in quotes: ${list([within])}`, image.text);
+    return bad(where, `a quote is not closed: the caption contains the row ${list([within])}`, image.text);
   const value = caption.text.trim();
   if (!caption.quoted && MISSING.test(value)) {
-    return bad(where, `expected a caption, got ${value}, which means none; in quotes it is one`, image.text);
+    return bad(where, `no caption: ${value} stands for a missing value; quote it if it is the caption`, image.text);
   }
   return complete(where, image.text, [caption.text], format);
 }
 
 function* ofSeparated(text: string, format: TableFormat): Generator<TableRow, void, undefined> {
-  // Excel's own first line
-  const [sepLine = "", said = ""] = /^"?sep=([^\r\n])"?[ \t]*(?:\r\n|\r|\n|$)/i.exec(text) ?? [];
+  // Excel's optional first line
+  const [sepLine = "", declared = ""] = /^"?sep=([^\r\n])"?[ \t]*(?:\r\n|\r|\n|$)/i.exec(text) ?? [];
   const body = text.slice(sepLine.length);
-  const between = format.separator ?? (said || findSeparator(body, format));
+  const between = format.separator ?? (declared || findSeparator(body, format));
   let header: Header | undefined;
   let number = 0;
   for (const row of readCsvRows(body, between)) {
@@ -140,11 +140,11 @@ function ofObject(where: string, row: unknown, format: TableFormat): TableRow {
   const columns = findColumns(Object.keys(row), format);
   const values = Object.values(row);
   const name: unknown = values[columns.image];
-  if (typeof name !== "string") return bad(where, `expected the name of a picture, got ${describeType(name)}`);
+  if (typeof name !== "string") return bad(where, `expected an image name, got ${describeType(name)}`);
   return complete(where, name, [values[columns.caption]].flat(), format);
 }
 
-/** The values in JSON: those of one array, or of lines. */
+/** Splits JSON into values: the items of one array, or one value a line. */
 function jsonValues(text: string): { where: string; json: string; value?: unknown }[] {
   try {
     const value: unknown = JSON.parse(text);
@@ -163,12 +163,12 @@ function ofJson(text: string, format: TableFormat): TableRow[] {
       return ofObject(where, json === "" ? value : JSON.parse(json), format);
     } catch (error) {
       const { message } = toClipError(error);
-      const problem = error instanceof SyntaxError ? `expected JSON, got: ${message.slice(0, 200)}` : message;
+      const problem = error instanceof SyntaxError ? `invalid JSON: ${message.slice(0, 200)}` : message;
       errors.push(new ClipError("invalid-dataset", `${where}: ${problem}`));
       return bad(where, problem);
     }
   });
-  // not one is what was expected: the table is another, or the column
+  // every row fails: it is another table, or another column is meant
   if (errors[0] && errors.length === rows.length) throw errors[0];
   return rows;
 }
@@ -176,7 +176,7 @@ function ofJson(text: string, format: TableFormat): TableRow[] {
 const JSON_NAME = /\.(json|jsonl|jsonlines|ndjson)(\.gz)?$/i;
 
 /**
- * The rows of a table: of JSON, one object a line or an array of them, or of separated values under a header.
+ * Reads the rows of a table: JSON, as one object a line or an array of objects, or separated values under a header.
  *
  * @throws ClipError `invalid-dataset` for a table that lacks the columns, `invalid-option`
  */

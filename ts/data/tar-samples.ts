@@ -1,4 +1,4 @@
-/** Members of a tar file as samples: those that follow one another and have one key, as the `webdataset` library has it. */
+/** Groups consecutive members of a tar file by key, as the `webdataset` library does. */
 
 import { composed, splitPath } from "./folder.js";
 import { couldBeImage, formatOfExtension } from "./image-format.js";
@@ -7,31 +7,30 @@ import { badSample, type CaptionOptions, isNotice, sampleOfText } from "./sample
 import { type Inspection, inspect } from "./sniff.js";
 import { readBody, type TarMember, tarError } from "./tar.js";
 
-/** A member that is a picture or a caption, or should be one. */
+/** A member that is an image or a caption, or should be one. */
 interface Part extends Inspection {
   name: string;
-  /** What follows the first dot of the file's name, in lower case. */
+  /** Everything after the first dot of the file name, in lower case. */
   suffix: string;
   bytes: Uint8Array;
 }
 
-/** In which order OpenCLIP looks for a sample's picture (`data.py`: `image="jpg;png;jpeg;webp"`); others come after. */
+/** Order in which OpenCLIP looks for the image of a sample (`data.py`: `image="jpg;png;jpeg;webp"`); other formats follow. */
 const ORDER = ["jpg", "png", "jpeg", "webp"];
 
 /**
- * Key and suffix of a member, by `base_plus_ext` of webdataset 1.0.2. A name without a dot, which has none there, is its own
- * key here.
+ * Splits the name of a member as `base_plus_ext` of webdataset 1.0.2 does, except that a name without a dot is its own key.
  */
 function splitName(name: string): [key: string, suffix: string] {
   const [, key = name, suffix = ""] = /^((?:.*\/|)[^.]+)[.]([^/]*)$/s.exec(name) ?? [];
   return [composed(key), suffix.toLowerCase()];
 }
 
-/** What systems add to archives, and WebDataset's own (`__index__`). */
+/** Whether a member is hidden, a file that a system adds to archives, or WebDataset's own (`__index__`). */
 const isHidden = (name: string) =>
   /^__[^/]*__($|\/)/.test(name) || name.split("/").some((part) => /^\.(?!\.?$)|^__MACOSX$/.test(part));
 
-/** A member as a part of a sample, its body read; nothing for what is neither a picture nor a caption. */
+/** Reads a member as a part of a sample; returns `undefined` for one that is neither an image nor a caption. */
 async function readPart({ header, body }: TarMember, suffix: string): Promise<Part | undefined> {
   const { name, type } = header;
   const [, extension] = splitPath(`.${suffix}`);
@@ -39,20 +38,20 @@ async function readPart({ header, body }: TarMember, suffix: string): Promise<Pa
   if (type === "link" || type === "symlink") {
     await readBody(body);
     if (!caption && !formatOfExtension(extension)) return undefined;
-    const problem = `expected a file, got a link to ${header.linkname?.slice(0, 200)}, which has no bytes in the tar`;
-    return { name, suffix, picture: !caption, bytes: new Uint8Array(), problem };
+    const problem = `a link to ${header.linkname?.slice(0, 200)} has no bytes in the tar`;
+    return { name, suffix, isImage: !caption, bytes: new Uint8Array(), problem };
   }
   if (type !== "file" || !(caption || couldBeImage(extension))) {
     await readBody(body, () => false);
     return undefined;
   }
-  if (caption) return { name, suffix, picture: false, bytes: await readBody(body) };
-  let inspection: Inspection = { picture: false };
+  if (caption) return { name, suffix, isImage: false, bytes: await readBody(body) };
+  let inspection: Inspection = { isImage: false };
   const bytes = await readBody(body, (head) => {
     inspection = inspect(head, extension);
-    return inspection.picture && !inspection.problem;
+    return inspection.isImage && !inspection.problem;
   });
-  return inspection.picture ? { name, suffix, ...inspection, bytes } : undefined;
+  return inspection.isImage ? { name, suffix, ...inspection, bytes } : undefined;
 }
 
 const namesOf = (parts: readonly Part[]) =>
@@ -61,7 +60,7 @@ const namesOf = (parts: readonly Part[]) =>
     .join(", ")
     .slice(0, 400);
 
-/** Pictures and captions with a dot more in their names than keys have: no pair has them. */
+/** Yields errors for images and captions with more than one dot in their names: their keys differ. */
 function* ofDotted(key: string, parts: readonly Part[], whole: boolean): Generator<ImageTextPair, void, undefined> {
   const stems = new Map<string, Part[]>();
   for (const part of parts) {
@@ -69,15 +68,15 @@ function* ofDotted(key: string, parts: readonly Part[], whole: boolean): Generat
     stems.set(stem, [...(stems.get(stem) ?? []), part]);
   }
   for (const [stem, alike] of stems) {
-    const kinds = new Set(alike.map(({ picture }) => picture)).size;
-    // 0001.depth.png beside 0001.png and 0001.txt is another picture of theirs
-    if ((whole && kinds < 2) || alike.every(({ name, picture }) => !picture && isNotice(name))) continue;
-    const got = `got ${namesOf(alike)}: the key ${key.slice(0, 200)} ends at the first dot of the file's name`;
-    yield badSample(stem, `expected names with no dot but that of the extension, ${got}`);
+    const kinds = new Set(alike.map(({ isImage }) => isImage)).size;
+    // 0001.depth.png beside 0001.png and 0001.txt is a further image of that sample
+    if ((whole && kinds < 2) || alike.every(({ name, isImage }) => !isImage && isNotice(name))) continue;
+    const reason = `the key ${key.slice(0, 200)} ends at the first dot of the file name`;
+    yield badSample(stem, `no sample: ${namesOf(alike)}: ${reason}; remove other dots than that of the extension`);
   }
 }
 
-/** The pair of a sample, and what is left of it. */
+/** Yields the pair of a sample, and errors for the rest of it. */
 function* ofSample(
   key: string,
   parts: readonly Part[],
@@ -87,29 +86,29 @@ function* ofSample(
   const dotted = parts.filter((part) => !plain.includes(part));
   const twice = plain.find(({ suffix }, i) => plain.findIndex((other) => other.suffix === suffix) < i);
   const rank = ({ suffix, problem }: Part) => (ORDER.indexOf(suffix) + 1 || 9) + (problem ? 10 : 0);
-  const [picture, ...others] = plain.filter((part) => part.picture).sort((a, b) => rank(a) - rank(b));
-  const caption = plain.find((part) => !part.picture);
+  const [image, ...others] = plain.filter((part) => part.isImage).sort((a, b) => rank(a) - rank(b));
+  const caption = plain.find((part) => !part.isImage);
 
-  if (twice) yield badSample(key, `expected each name once, got ${namesOf(plain)}`);
-  else if (picture?.problem) yield badSample(key, `${picture.name}: ${picture.problem}`);
+  if (twice) yield badSample(key, `duplicate names: ${namesOf(plain)}`);
+  else if (image?.problem) yield badSample(key, `${image.name}: ${image.problem}`);
   else if (caption?.problem) yield badSample(key, `${caption.name}: ${caption.problem}`);
-  else if (picture && caption) yield sampleOfText(key, picture.bytes, caption.bytes, options);
-  else if (picture) yield badSample(key, "expected a picture and a caption, got a picture without a caption (.txt)");
+  else if (image && caption) yield sampleOfText(key, image.bytes, caption.bytes, options);
+  else if (image) yield badSample(key, "image without a caption (.txt)");
   else if (caption && !isNotice(caption.name)) {
-    yield badSample(key, "expected a picture and a caption, got a caption without a picture (.png, .jpg, .webp)");
+    yield badSample(key, "caption without an image (.png, .jpg, .webp)");
   }
   for (const { name, problem } of twice ? [] : others) {
     yield badSample(
       name,
-      `expected one picture in a sample, got ${picture?.name} and ${name}${problem ? `: ${problem}` : ""}`,
+      `more than one image in the sample: ${image?.name} and ${name}${problem ? `: ${problem}` : ""}`,
     );
   }
-  yield* ofDotted(key, dotted, picture !== undefined && caption !== undefined);
+  yield* ofDotted(key, dotted, image !== undefined && caption !== undefined);
 }
 
 /**
- * Parts by their samples: those that follow one another with one key. What has no key there, links and names without a dot,
- * stands between the members of a sample without parting them.
+ * Groups parts into samples: consecutive ones with the same key. Links and names without a dot have no key in webdataset; they do not
+ * separate the members of a sample.
  */
 class Samples {
   #key: string | undefined;
@@ -118,7 +117,7 @@ class Samples {
 
   constructor(readonly options: CaptionOptions) {}
 
-  /** Takes a member with a key; yields what that ends. */
+  /** Adds a member with a key; yields the sample that it ends. */
   *add(key: string, part: Part | undefined): Generator<ImageTextPair, void, undefined> {
     if (key !== this.#key) yield* this.end(key);
     this.#key = key;
@@ -129,7 +128,7 @@ class Samples {
     (key === this.#key ? this.#parts : this.#loose).push(part);
   }
 
-  /** What is whole when a sample with the key `next` begins, or nothing more comes. */
+  /** Yields the current sample when one with the key `next` begins, or at the end. */
   *end(next?: string): Generator<ImageTextPair, void, undefined> {
     if (this.#key !== undefined) yield* ofSample(this.#key, this.#parts, this.options);
     const loose = this.#loose.map((part) => ({ part, key: splitName(part.name)[0] }));
@@ -140,9 +139,9 @@ class Samples {
 }
 
 /**
- * The pairs of a tar file's members.
+ * Reads the pairs of a tar file's members.
  *
- * @throws ClipError `invalid-dataset` for what is no tar or ends too early
+ * @throws ClipError `invalid-dataset` for a file that is no tar file or is truncated
  */
 export async function* readSamples(
   members: AsyncIterable<TarMember>,

@@ -1,4 +1,4 @@
-/** Tar files as they stream, as people have them: compressed, joined, without an end. */
+/** Reads tar streams: also compressed, concatenated, and without an end marker. */
 
 import { createTarDecoder, type ParsedTarEntry } from "modern-tar";
 import { ClipError, isClipError, toClipError } from "../../workers/protocol/error.js";
@@ -12,41 +12,41 @@ const invalid = (message: string) => new ClipError("invalid-dataset", message);
 
 const latin1 = (bytes: Uint8Array) => String.fromCharCode(...bytes);
 
-/** A number in a header: octal digits, or what GNU writes for larger ones. */
+/** Reads a number of a header: octal digits, or GNU's base-256 for larger numbers. */
 function numberAt(header: Uint8Array, at: number, length: number): number {
   const field = header.subarray(at, at + length);
   if ((field[0] as number) & 0x80) return field.subarray(1).reduce((sum, byte) => sum * 256 + byte, 0);
   return Number.parseInt(latin1(field).replace(/\0.*$/s, "").trim() || "0", 8);
 }
 
-/** Whether a block is a header: it holds the sum of its bytes, its own counted as spaces. */
+/** Whether a block is a header: its checksum is the sum of its bytes, with the checksum itself as spaces. */
 function isHeader(block: Uint8Array): boolean {
   let sum = 8 * 32;
   for (let i = 0; i < BLOCK; i++) if (i < 148 || i >= 156) sum += block[i] as number;
   return numberAt(block, 148, 8) === sum;
 }
 
-/** Links, devices and folders have no bytes, whatever size they say. */
+/** Whether a member has bytes: links, devices and folders have none, whatever their size field says. */
 const hasBytes = (header: Uint8Array) => !"123456".includes(String.fromCharCode(header[156] as number));
 
 /**
- * Makes one whole archive of what comes: archives joined by `cat` (as `tar --ignore-zeros` reads them), and one without the
- * zeros at its end, as Python's tarfile takes it. One that ends inside a member is refused.
+ * Joins archives concatenated by `cat` (as `tar --ignore-zeros` reads them) and adds a missing end marker (as Python's tarfile
+ * tolerates it). An archive that ends inside a member is refused.
  */
 function wholeArchive(): TransformStream<Uint8Array, Uint8Array> {
   let block = new Uint8Array(BLOCK);
   let filled = 0;
   let position = 0;
-  /** Bytes still to come of the member that `name` names. */
+  /** Bytes left of the member `name`. */
   let left = 0;
   let name = "";
 
   const take = (): Uint8Array | undefined => {
     if (block.every((byte) => byte === 0)) return undefined;
     if (!isHeader(block)) {
-      const got = contentOf(block) ?? "something else";
+      const got = contentOf(block) ?? "unknown data";
       throw invalid(
-        position === 0 ? `expected a tar file, got ${got}` : `expected a tar's header at byte ${position}, got ${got}`,
+        position === 0 ? `expected a tar file, got ${got}` : `expected a tar header at byte ${position}, got ${got}`,
       );
     }
     name = new TextDecoder().decode(block.subarray(0, 100)).replace(/\0.*$/s, "");
@@ -76,7 +76,7 @@ function wholeArchive(): TransformStream<Uint8Array, Uint8Array> {
     },
     flush(controller) {
       if (position === 0 && filled === 0) throw invalid("expected a tar file, got an empty file");
-      if (left > 0) throw invalid(`truncated tar: expected ${left} more bytes of ${name} at its end`);
+      if (left > 0) throw invalid(`truncated tar: ${left} bytes of ${name} are missing`);
       const cut = block.subarray(0, filled);
       if (position === 0) throw invalid(`expected a tar file, got ${contentOf(cut) ?? `${filled} bytes`}`);
       if (cut.some((byte) => byte !== 0))
@@ -86,7 +86,7 @@ function wholeArchive(): TransformStream<Uint8Array, Uint8Array> {
   });
 }
 
-/** A member of an archive. Its body must be read or passed over before the next one comes. */
+/** A member of an archive. Its body must be read before the next member. */
 export type TarMember = ParsedTarEntry;
 
 function concat(chunks: readonly Uint8Array[]): Uint8Array {
@@ -101,8 +101,8 @@ function concat(chunks: readonly Uint8Array[]): Uint8Array {
 }
 
 /**
- * The bytes of a body; of one whose first bytes are not wanted, these alone. It is read to its end all the same: to cancel it
- * could end the next one, as modern-tar 0.8.6 may be there already.
+ * Reads a body. Where `wanted` refuses its first bytes, only these are returned. The body is read to its end all the same: cancelling
+ * it could end the next one, which modern-tar 0.8.6 may have begun.
  */
 export async function readBody(
   body: ReadableStream<Uint8Array>,
@@ -124,7 +124,7 @@ export async function readBody(
   }
 }
 
-/** The members of a tar file, which may be compressed by gzip: its first bytes tell, not its name. */
+/** Reads the members of a tar file, which may be compressed by gzip: its first bytes tell, not its name. */
 export async function* readTar(stream: ReadableStream<Uint8Array>): AsyncGenerator<TarMember, void, undefined> {
   const [head, whole] = await peek(stream, 2);
   const zipped = head[0] === 0x1f && head[1] === 0x8b;
@@ -134,9 +134,9 @@ export async function* readTar(stream: ReadableStream<Uint8Array>): AsyncGenerat
   yield* bytes.pipeThrough(wholeArchive()).pipeThrough(createTarDecoder({ strict: true }));
 }
 
-/** What goes wrong while a tar is read, of whose streams each has errors of its own. */
+/** Converts the errors of the streams that read a tar file. */
 export function tarError(error: unknown): ClipError {
   if (isClipError(error)) return error;
   const { message } = toClipError(error);
-  return new ClipError("invalid-dataset", `expected a whole tar file, got: ${message}`, { cause: error });
+  return new ClipError("invalid-dataset", `cannot read the tar file: ${message}`, { cause: error });
 }

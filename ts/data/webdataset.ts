@@ -1,4 +1,4 @@
-/** WebDataset: tar files in which the members of one sample share a name and differ in the extension. */
+/** Reads WebDataset shards: tar files whose samples are members of the same name and different extensions. */
 
 import { ClipError, toClipError } from "../../workers/protocol/error.js";
 import { asArray } from "../options/as-array.js";
@@ -11,17 +11,16 @@ import { CAPTIONS, type CaptionOptions } from "./sample.js";
 import { readTar } from "./tar.js";
 import { readSamples } from "./tar-samples.js";
 
-/** A shard: its bytes, all at once or as they arrive, or where it is. */
+/** A shard: its bytes, a stream of them, an address or a path. */
 export type WebDatasetSource = ReadableSource;
 
 /** How shards are read. */
 export interface WebDatasetOptions extends CaptionOptions {
   /**
-   * Pairs that are held back and given in another order, for those who take them one by one or do not take all: `fit` draws
-   * its order among all pairs anyway. @default 0
+   * Size of the buffer that pairs are shuffled in, in pairs. `fit` needs none: it shuffles all pairs anyway. @default 0
    */
   shuffle?: number;
-  /** Decides that order. @default 0 */
+  /** Seed of the shuffle, an unsigned 32-bit integer. @default 0 */
   seed?: number;
 }
 
@@ -43,8 +42,8 @@ async function* readShards(
   }
 }
 
-/** Numbers from 0 to below 1, the same for a seed: splitmix32. */
-function numbers(seed: number): () => number {
+/** Pseudo-random numbers in [0, 1): splitmix32. */
+function splitmix32(seed: number): () => number {
   let state = seed;
   return () => {
     state = (state + 0x9e3779b9) | 0;
@@ -55,38 +54,38 @@ function numbers(seed: number): () => number {
 }
 
 async function* shuffled<T>(items: AsyncIterable<T>, size: number, seed: number): AsyncGenerator<T, void, undefined> {
-  const [held, next]: [T[], () => number] = [[], numbers(seed)];
-  /** One of those held; `item` takes its place. */
-  const draw = (...item: T[]): T => held.splice(Math.floor(next() * held.length), 1, ...item)[0] as T;
+  const [buffer, next]: [T[], () => number] = [[], splitmix32(seed)];
+  /** Removes a random pair from the buffer; `item` takes its place. */
+  const draw = (...item: T[]): T => buffer.splice(Math.floor(next() * buffer.length), 1, ...item)[0] as T;
   for await (const item of items) {
-    if (held.length < size) held.push(item);
+    if (buffer.length < size) buffer.push(item);
     else yield draw(item);
   }
-  while (held.length > 0) yield draw();
+  while (buffer.length > 0) yield draw();
 }
 
 /**
- * Reads the pairs of one or several shards as they stream, tar files or those compressed by gzip: a picture and a caption
- * (`.txt`) each, which follow one another and whose names are alike up to their first dot. What is a picture is told by its
- * first bytes, whatever its extension. A name stands for several with `{000..123}` or `{a,b}` in it.
+ * Streams the pairs of one or several shards: tar files, which may be compressed by gzip. A pair is an image and a caption (`.txt`)
+ * that follow one another and whose names are the same up to the first dot. First bytes, not extensions, tell what is an image.
+ * `{000..123}` and `{a,b}` in a name stand for several shards.
  *
- * Every picture and every caption is a pair, or one with an `error` that says what it lacks: `fit` stops at them, or goes
- * without them. Other members are passed over, as are further pictures of a whole sample (`0001.depth.png`).
+ * An image without a caption, and a caption without an image, is a pair with an `error`: `fit` throws it or skips the pair. Other
+ * members are ignored, as are further images of a complete sample (`0001.depth.png`).
  *
- * @throws ClipError `invalid-dataset` for what is no tar, and for one that ends inside a member; `source-unreadable`,
- * `invalid-source`
+ * @throws ClipError `invalid-option`, `invalid-source`, `source-unreadable`; `invalid-dataset` for a file that is no tar file or is
+ * truncated
  *
  * @example
  * for await (const event of trainer.fit(() => webDataset("https://…/shard-{000..011}.tar"))) { … }
  */
 export async function* webDataset(
   shards: WebDatasetSource | readonly WebDatasetSource[],
-  given: WebDatasetOptions = {},
+  options: WebDatasetOptions = {},
 ): AsyncGenerator<ImageTextPair, void, undefined> {
-  const { shuffle = 0, seed = 0, ...options } = checkOptions("webDataset()", given, WEB_DATASET);
+  const { shuffle = 0, seed = 0, ...captions } = checkOptions("webDataset()", options, WEB_DATASET);
   const sources = asArray<WebDatasetSource>(shards).flatMap((shard): WebDatasetSource[] =>
     typeof shard === "string" ? expandBraces(shard) : [shard],
   );
-  const pairs = readShards(sources, options);
+  const pairs = readShards(sources, captions);
   yield* shuffle === 0 ? pairs : shuffled(pairs, shuffle, seed);
 }

@@ -1,4 +1,4 @@
-/** Images from a stream of them: in batches, in order, no faster than they are taken. */
+/** Embeds a stream of images: in batches, in order, no faster than the results are read. */
 
 import type { EncodedImages, NamedImage } from "../../workers/protocol/encode.js";
 import { ClipError } from "../../workers/protocol/error.js";
@@ -10,11 +10,11 @@ import { integerFrom, oneOf, type Schema } from "../options/rules.js";
 
 /** How a stream of images is embedded. */
 export interface EncodeImagesOptions {
-  /** Images in one call. @default 16 */
+  /** Images a batch. @default 16 */
   batchSize?: number;
   /**
-   * What becomes of an image that cannot be read: its error comes in its place and the others go on, or the stream ends with
-   * it. @default "yield"
+   * What happens to an image that cannot be read: `"yield"` yields its error in its place, `"stop"` throws it.
+   * @default "yield"
    */
   badImages?: "yield" | "stop";
 }
@@ -24,25 +24,29 @@ const ENCODE_IMAGES = {
   badImages: oneOf("yield", "stop"),
 } satisfies Schema<EncodeImagesOptions>;
 
-/** An image of a stream. */
+/** The embedding of one image of a stream. */
 export interface EncodedImage {
   /** Its place in the stream, from 0. */
   index: number;
-  /** Its path, address or file's name, where it has one. */
+  /** Path, address or file name of the image, where it has one. */
   key?: string;
+  /** The normalized embedding. */
   embedding: Float32Array;
   error?: never;
 }
 
-/** An image of a stream that cannot be read, and why. */
+/** An image of a stream that cannot be read. */
 export interface BadImage {
+  /** Its place in the stream, from 0. */
   index: number;
+  /** Path, address or file name of the image, where it has one. */
   key?: string;
   embedding?: never;
+  /** Why it cannot be read. */
   error: ClipError;
 }
 
-/** Embeds each image of a stream: while one batch is embedded, the next is collected, and no more than that. */
+/** Embeds each image of a stream. While one batch is embedded, the next is collected; at most two are in memory. */
 export async function* encodeEach(
   images: Iterable<ImageInput> | AsyncIterable<ImageInput>,
   options: EncodeImagesOptions,
@@ -72,7 +76,7 @@ export async function* encodeEach(
   let running: Promise<(EncodedImage | BadImage)[]> | undefined;
   const start = () => {
     const next = run(batch, first);
-    // told of when it is its turn
+    // the error is thrown when the batch is awaited
     next.catch(() => undefined);
     first += batch.length;
     batch = [];

@@ -1,4 +1,4 @@
-/** The files of a checkpoint given one by one. */
+/** A checkpoint given file by file. */
 
 import { type Bytes, isBlob, isBytes, toBytes } from "../../workers/protocol/bytes.js";
 import { ClipError } from "../../workers/protocol/error.js";
@@ -7,29 +7,32 @@ import { checkOptions } from "../options/check.js";
 import { describeValue } from "../options/describe.js";
 import { isPlainObject, type RuleFor, required, type Schema, unchecked } from "../options/rules.js";
 
-/** The files of a checkpoint, by what they are. JSON is given as text, as its bytes or parsed. */
+/** The files of a checkpoint. JSON can be given as text, as bytes or parsed. */
 export interface CheckpointParts {
-  /** Safetensors: one file, or shards. */
+  /** One safetensors file, or its shards. */
   weights: Bytes | readonly Bytes[];
-  /** `config.json`, `open_clip_config.json`, or a `ClipConfig`. */
+  /** `config.json`, `open_clip_config.json`, or a `ClipConfig`. @default the config in the weights' metadata */
   config?: string | object;
-  /** `processor_config.json`, `preprocessor_config.json`, or a `PreprocessConfig`; goes before what the config says. */
+  /**
+   * `processor_config.json`, `preprocessor_config.json`, or a `PreprocessConfig`; it overrides the transform in `config`.
+   * @default the transform in `config`, or the publisher's
+   */
   preprocess?: string | object;
-  /** `tokenizer.json`. */
+  /** `tokenizer.json`. @default the tokenizer in the weights' metadata, or none */
   tokenizer?: string | object;
-  /** `tokenizer_config.json`. */
+  /** `tokenizer_config.json`. @default none */
   tokenizerConfig?: string | object;
-  /** `merges.txt`, where there is no `tokenizer.json`. */
+  /** `merges.txt`, in place of `tokenizer.json`. @default none */
   merges?: string | Bytes;
-  /** `vocab.json` beside `merges`: it may number more tokens than they make. */
+  /** `vocab.json` beside `merges`: it may have more tokens than the merges. @default none */
   vocab?: string | object;
-  /** `special_tokens_map.json`. */
+  /** `special_tokens_map.json`. @default none */
   specialTokens?: string | object;
-  /** `added_tokens.json`. */
+  /** `added_tokens.json`. @default none */
   addedTokens?: string | object;
 }
 
-/** Whether a value is bytes of a file, in memory or not. */
+/** Whether a value is bytes of a file: in memory, or a `Blob`. */
 export const isFileBytes = (value: unknown): value is Bytes => isBytes(value) || isBlob(value);
 
 const isText = (value: unknown) => typeof value === "string" || isFileBytes(value);
@@ -51,7 +54,7 @@ const PARTS = {
 
 const OWN_TRANSFORM: OwnTransform = "preprocess.json";
 
-/** Name of the file that each part stands for. */
+/** File name of each part. */
 const NAMES = {
   config: "config.json",
   preprocess: OWN_TRANSFORM,
@@ -63,26 +66,26 @@ const NAMES = {
   addedTokens: "added_tokens.json",
 } satisfies Record<Exclude<keyof CheckpointParts, "weights">, string>;
 
-/** Contents of a file as they cross to the worker. */
+/** Converts bytes of a file to what the worker takes. */
 export const fileData = (bytes: Bytes): Blob | Uint8Array => (isBlob(bytes) ? bytes : toBytes(bytes));
 
-/** Text, bytes or parsed JSON as a file's contents. */
+/** Converts text, bytes or parsed JSON to the contents of a file. */
 export function textData(name: string, value: string | object): Blob | Uint8Array {
   if (typeof value === "string") return new Blob([value]);
   return isFileBytes(value) ? fileData(value) : new Blob([toJson(name, value)]);
 }
 
-/** @throws ClipError `invalid-option` for what JSON cannot say, such as an object that holds itself */
+/** @throws ClipError `invalid-option` for values that JSON cannot express, such as cycles */
 export function toJson(name: string, value: object): string {
   try {
     return JSON.stringify(value);
   } catch (error) {
     const { message } = error as Error;
-    throw new ClipError("invalid-option", `invalid option ${name}: expected what JSON can say, got: ${message}`);
+    throw new ClipError("invalid-option", `invalid option ${name}: cannot be written as JSON: ${message}`);
   }
 }
 
-/** The files under their published names. */
+/** Returns the files under their published names. */
 export function partFiles(parts: CheckpointParts): NamedFile[] {
   const { weights, ...others } = checkOptions("a checkpoint", parts, PARTS);
   const list = Array.isArray(weights) ? (weights as readonly Bytes[]) : [weights as Bytes];

@@ -1,4 +1,4 @@
-/** Files on disk, in Node. */
+/** Reads files on disk, in Node. */
 
 import { open, readdir, realpath, stat } from "node:fs/promises";
 import { join } from "node:path";
@@ -6,46 +6,45 @@ import { ClipError } from "../../workers/protocol/error.js";
 import { excerpt } from "../../workers/protocol/excerpt.js";
 import type { DiskFile } from "./disk.js";
 
+/** Bytes a read. */
 const PIECE = 1 << 20;
 
 const unreadable = (path: string, what: string, cause: unknown) =>
-  new ClipError(
-    "source-unreadable",
-    `expected ${what} at ${excerpt(path)}, got: ${excerpt((cause as Error).message)}`,
-    { cause },
-  );
+  new ClipError("source-unreadable", `cannot read the ${what} ${excerpt(path)}: ${excerpt((cause as Error).message)}`, {
+    cause,
+  });
 
-/** All files of a folder and of those in it. Links are followed, but for those that lead back into a folder above. */
+/** Lists the files of a folder and below. Follows links, except those that lead back to a folder above. */
 export async function* walkDisk(folder: string): AsyncGenerator<DiskFile, void, undefined> {
   yield* walk(folder, "", []);
 }
 
 async function* walk(folder: string, prefix: string, above: readonly string[]): AsyncGenerator<DiskFile> {
   const fail = (error: unknown) => {
-    throw unreadable(folder, "a folder", error);
+    throw unreadable(folder, "folder", error);
   };
   const real = await realpath(folder).catch(fail);
   if (above.includes(real)) return;
   for (const entry of await readdir(folder, { withFileTypes: true }).catch(fail)) {
     const [location, path] = [join(folder, entry.name), `${prefix}${entry.name}`];
-    // a link that leads nowhere is a file that cannot be read
+    // a dangling link is listed, and fails when it is read
     const target = entry.isSymbolicLink() ? await stat(location).catch(() => undefined) : entry;
     if (target?.isDirectory()) yield* walk(location, `${path}/`, [...above, real]);
-    // neither a pipe, which could be waited for without end, nor a device
+    // no pipes, which could block for ever, and no devices
     else if (target === undefined || target.isFile()) yield { path, location };
   }
 }
 
-/** Bytes of a file. */
+/** Streams a file. */
 export function readDisk(path: string): ReadableStream<Uint8Array<ArrayBuffer>> {
   const file = open(path).catch((error) => {
-    throw unreadable(path, "a file", error);
+    throw unreadable(path, "file", error);
   });
   return new ReadableStream<Uint8Array<ArrayBuffer>>({
     async pull(controller) {
       const handle = await file;
       const { bytesRead, buffer } = await handle.read(new Uint8Array(PIECE)).catch((error) => {
-        throw unreadable(path, "a file", error);
+        throw unreadable(path, "file", error);
       });
       if (bytesRead > 0) return controller.enqueue(buffer.subarray(0, bytesRead));
       await handle.close();
@@ -57,25 +56,25 @@ export function readDisk(path: string): ReadableStream<Uint8Array<ArrayBuffer>> 
   });
 }
 
-/** A small file's bytes, or its first ones. */
+/** Reads a file, or its first `most` bytes. */
 export async function readDiskBytes(path: string, most?: number): Promise<Uint8Array<ArrayBuffer>> {
   const handle = await open(path).catch((error) => {
-    throw unreadable(path, "a file", error);
+    throw unreadable(path, "file", error);
   });
   try {
     if (most === undefined) return new Uint8Array(await handle.readFile());
     const { bytesRead, buffer } = await handle.read(new Uint8Array(most), 0, most, 0);
     return buffer.subarray(0, bytesRead);
   } catch (error) {
-    throw unreadable(path, "a file", error);
+    throw unreadable(path, "file", error);
   } finally {
     await handle.close();
   }
 }
 
 /**
- * A path as the disk has it: tables are made where `\` parts folders, and where characters are put together or taken apart
- * (NFC, NFD), and go elsewhere. One that no spelling finds stays as it is.
+ * Returns the spelling of a path that exists on disk: with `/` for `\`, in NFC or NFD, since tables may come from another
+ * platform. Returns the path unchanged where no spelling exists.
  */
 export async function spelledOnDisk(path: string): Promise<string> {
   const slashed = path.replaceAll("\\", "/");

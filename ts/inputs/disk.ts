@@ -1,36 +1,36 @@
-/** Files on disk, of which a browser has none. */
+/** Stands for `disk.node.ts` in browsers, which have no access to paths. */
 
 import { ClipError } from "../../workers/protocol/error.js";
 import { excerpt } from "../../workers/protocol/excerpt.js";
 
-/** A file somewhere in a folder. */
+/** A file in a folder or below. */
 export interface DiskFile {
-  /** From the folder on, with `/`. */
+  /** Path from the folder on, with `/`. */
   path: string;
-  /** Its path for the platform. */
+  /** Path that opens it. */
   location: string;
 }
 
 const noDisk = (path: string) =>
-  new ClipError("invalid-source", `expected what was picked, or an address, got the path ${excerpt(path)}`);
+  new ClipError("invalid-source", `a browser cannot open the path ${excerpt(path)}: pass picked files or an address`);
 
-/** All files of a folder and of those in it. */
-// biome-ignore lint/correctness/useYield: the platform has none
+/** Lists the files of a folder and below. */
+// biome-ignore lint/correctness/useYield: it always throws
 export async function* walkDisk(folder: string): AsyncGenerator<DiskFile, void, undefined> {
   throw noDisk(folder);
 }
 
-/** Bytes of a file. */
+/** Streams a file. */
 export function readDisk(path: string): ReadableStream<Uint8Array<ArrayBuffer>> {
   throw noDisk(path);
 }
 
-/** A small file's bytes, or its first ones. */
+/** Reads a file, or its first bytes. */
 export async function readDiskBytes(path: string, _most?: number): Promise<Uint8Array<ArrayBuffer>> {
   throw noDisk(path);
 }
 
-/** A path as the disk has it. */
+/** Returns the spelling of a path that exists on disk. */
 export async function spelledOnDisk(path: string): Promise<string> {
   return path;
 }

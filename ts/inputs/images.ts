@@ -1,4 +1,4 @@
-/** What counts as an image. */
+/** Images in the forms that callers give them. */
 
 import { transfer } from "comlink";
 import { type Bytes, isBlob, isBytes, isUrl, tagOf, toBytes } from "../../workers/protocol/bytes.js";
@@ -11,16 +11,16 @@ import { checkAddress, keyOf } from "./image-address.js";
 import { locate } from "./location.js";
 import { isRawImage, type RawImage, toWirePixels } from "./raw-image.js";
 
-/** What the platform can draw. */
+/** Images that the platform has decoded. */
 export type DrawnImage = ImageBitmap | HTMLCanvasElement | OffscreenCanvas | VideoFrame | HTMLVideoElement;
 
 /**
  * An image:
- * - an encoded PNG, JPEG, WebP, GIF (its first frame) or BMP, as bytes or `Blob`; in a browser that reads AVIF, HEIC, JPEG XL or
- *   TIFF, those as well, as it decodes them;
- * - its address, as `URL` or text; in Node its path, as text;
- * - an `<img>`, whose address is read anew, so that it is decoded here as everywhere;
- * - `ImageBitmap`, canvas, `VideoFrame`, `<video>`: as the platform has decoded it;
+ * - bytes or a `Blob` of a PNG, JPEG, WebP, GIF (first frame) or BMP file; also AVIF, HEIC, JPEG XL or TIFF where the browser
+ *   decodes them;
+ * - an address, as `URL` or string; in Node also a path, as string;
+ * - an `<img>`: its address is loaded again, so that it is decoded the same way everywhere;
+ * - `ImageBitmap`, canvas, `VideoFrame`, `<video>`: as the platform decoded it;
  * - `ImageData`, or raw pixels: {@link RawImage}.
  */
 export type ImageInput = string | URL | Bytes | RawImage | HTMLImageElement | DrawnImage;
@@ -35,7 +35,7 @@ export type ImagesInput = ImageInput | readonly ImageInput[] | PixelInput;
 
 export const PIXELS = typedArray<Float32Array>("Float32Array");
 
-/** Whether a value is images given as the tower's own numbers. */
+/** Whether images are given preprocessed. */
 export function isPixelInput(value: unknown): value is PixelInput {
   return typeof value === "object" && value !== null && "pixelValues" in value;
 }
@@ -51,7 +51,7 @@ const DRAWN: ReadonlySet<string> = new Set([
 const isElement = (value: unknown): value is HTMLImageElement => tagOf(value) === "HTMLImageElement";
 const isDrawn = (value: unknown): value is DrawnImage => DRAWN.has(tagOf(value));
 
-/** Pixels of another colour space than sRGB, or of other numbers than bytes: the platform converts them. */
+/** Whether a value is `ImageData` of another colour space than sRGB, or not of bytes: the platform converts it. */
 function isOtherImageData(value: unknown): value is ImageData {
   if (tagOf(value) !== "ImageData") return false;
   const { colorSpace, data } = value as ImageData;
@@ -63,7 +63,11 @@ function ofAddress(address: string): WireImage {
   return "address" in place ? { url: place.address } : place;
 }
 
-/** An image as it crosses to the worker; the caller's buffers are left alone. */
+/**
+ * Converts an image to what the worker takes, without detaching the caller's buffers.
+ *
+ * @throws ClipError `invalid-image`, `shape-mismatch`
+ */
 export async function toWireImage(image: ImageInput): Promise<WireImage> {
   if (typeof image === "string" && image !== "") {
     checkAddress(image);
@@ -74,18 +78,18 @@ export async function toWireImage(image: ImageInput): Promise<WireImage> {
   if (isBlob(image)) return { encoded: image };
   if (isElement(image)) {
     if (image.currentSrc || image.src) return { url: image.currentSrc || image.src };
-    throw new ClipError("invalid-image", "expected an <img> with a src, got one without");
+    throw new ClipError("invalid-image", "the <img> has no src");
   }
   if (isDrawn(image)) return { bitmap: await toBitmap(image) };
   if (isOtherImageData(image)) return { bitmap: await toBitmap(image) };
   if (isRawImage(image)) return toWirePixels(image);
   throw new ClipError(
     "invalid-image",
-    `expected encoded bytes, a Blob, an address, something drawn, ImageData or { data, width, height }, got ${describeType(image)}`,
+    `expected encoded bytes, a Blob, an address, a canvas or bitmap, ImageData or { data, width, height }, got ${describeType(image)}`,
   );
 }
 
-/** An image with what messages call it; `index` is its place among others. One that cannot be had says so over there. */
+/** Adds to an image the name that messages use for it. A bad image carries its error, which the worker throws in turn. */
 export async function toNamedImage(image: ImageInput, index: number): Promise<NamedImage> {
   const key = keyOf(image);
   const name = key ? excerpt(key) : `image ${index}`;
@@ -97,7 +101,7 @@ export async function toNamedImage(image: ImageInput, index: number): Promise<Na
   }
 }
 
-/** Images as an argument of a call: their bitmaps move to the worker instead of being copied. */
+/** Marks the bitmaps of images for transfer: the call moves them to the worker instead of copying them. */
 export function moveBitmaps<T extends { image: WireImage }>(images: T[]): T[] {
   return transfer(
     images,
@@ -105,13 +109,13 @@ export function moveBitmaps<T extends { image: WireImage }>(images: T[]): T[] {
   );
 }
 
-/** A copy of what is drawn, which the worker may take. */
+/** Copies a drawn image to a bitmap that can be transferred. */
 async function toBitmap(image: DrawnImage | ImageData): Promise<ImageBitmap> {
   try {
     return await createImageBitmap(image, { premultiplyAlpha: "none", colorSpaceConversion: "default" });
   } catch (error) {
     const { message } = error as Error;
-    throw new ClipError("invalid-image", `expected something drawn, got ${describeType(image)}: ${message}`, {
+    throw new ClipError("invalid-image", `cannot read the pixels of the ${describeType(image)}: ${message}`, {
       cause: error,
     });
   }

@@ -1,14 +1,14 @@
-/** Where something is that was named by text: at an address, or on disk. */
+/** Tells addresses and paths on disk apart. */
 
 /** An address, or a path on disk. */
 export type Location = { address: string } | { path: string };
 
-/** Path of a `file:` address, on POSIX and on Windows. */
+/** Returns the path of a `file:` address, on POSIX and on Windows. */
 export function pathOf(url: URL): string {
   return decoded(url.pathname).replace(/^\/([A-Za-z]:)/, "$1");
 }
 
-/** Characters for their percent signs; text with other such signs is meant as it stands. */
+/** Decodes percent escapes, or returns the path unchanged where they are malformed. */
 function decoded(path: string): string {
   try {
     return decodeURIComponent(path);
@@ -17,12 +17,12 @@ function decoded(path: string): string {
   }
 }
 
-/** Whether text is an address by itself. A colon alone makes none: `photo-12:30.png` is a file's name. */
+/** Whether a string is an absolute address. A colon alone does not make one: `photo-12:30.png` is a file name. */
 export const isAbsolute = (text: string): boolean => /^([a-z][a-z0-9+.-]+:\/\/|(data|blob|file):)/i.test(text);
 
 /**
- * Whole addresses are what they are; other text is relative to the page, or a path where there is none. Text that is no
- * address stays as it is, for whoever fetches it to complain of.
+ * Returns where a string points: absolute addresses stay; others are relative to the page, or without a page, paths. A malformed
+ * address is returned unchanged, so that fetching it fails with its own message.
  */
 export function locate(source: string | URL): Location {
   const text = String(source);

@@ -6,35 +6,36 @@ import { ClipError } from "../../workers/protocol/error.js";
 import { describeType } from "../options/describe.js";
 
 /**
- * Pixels row by row: gray (1 value a pixel), gray and alpha (2), RGB (3) or RGBA (4), from 0 to 255, told apart by their number.
- * `ImageData` is one, transformers.js's `RawImage`, too. What is transparent is put on white.
+ * Pixels in memory, row by row, such as `ImageData` or transformers.js's `RawImage`. The length of `data` tells gray (1 value a
+ * pixel), gray with alpha (2), RGB (3) and RGBA (4) apart. Transparent pixels are blended with white.
  */
 export interface RawImage {
+  /** Values from 0 to 255. */
   data: Uint8Array | Uint8ClampedArray;
-  /** In pixels. */
+  /** Width in pixels. */
   width: number;
-  /** In pixels. */
+  /** Height in pixels. */
   height: number;
 }
 
-/** How levels of other types become bytes; which of the usual ranges they have, nobody can tell from them. */
+/** How to convert other types. Their values do not tell their range, so they are not converted here. */
 const CONVERSIONS: Readonly<Record<string, string>> = {
-  Float16Array: "of levels from 0 to 1, Uint8ClampedArray.from(data, (x) => 255 * x) makes such",
-  Float32Array: "of levels from 0 to 1, Uint8ClampedArray.from(data, (x) => 255 * x) makes such",
-  Float64Array: "of levels from 0 to 1, Uint8ClampedArray.from(data, (x) => 255 * x) makes such",
-  Uint16Array: "of levels from 0 to 65535, Uint8ClampedArray.from(data, (x) => x / 257) makes such",
+  Float16Array: "convert levels from 0 to 1 by Uint8ClampedArray.from(data, (x) => 255 * x)",
+  Float32Array: "convert levels from 0 to 1 by Uint8ClampedArray.from(data, (x) => 255 * x)",
+  Float64Array: "convert levels from 0 to 1 by Uint8ClampedArray.from(data, (x) => 255 * x)",
+  Uint16Array: "convert levels from 0 to 65535 by Uint8ClampedArray.from(data, (x) => x / 257)",
 };
 
-/** Whether a value is meant as pixels in memory. */
+/** Whether a value is meant as raw pixels. */
 export function isRawImage(value: unknown): value is RawImage {
   return typeof value === "object" && value !== null && "data" in value && "width" in value && "height" in value;
 }
 
 /**
- * Raw pixels as they cross to the worker: the caller's own memory, where it can be.
+ * Converts raw pixels to what the worker takes, without a copy where possible.
  *
- * @throws ClipError `invalid-image` for data of another type, and for sides that are no whole numbers; `shape-mismatch` for data
- * whose length does not fit them
+ * @throws ClipError `invalid-image` for data of another type and for sides that are not whole numbers; `shape-mismatch` for data
+ * whose length does not fit the sides
  */
 export function toWirePixels(image: RawImage): WireImage {
   const { data, width, height } = image;
@@ -43,16 +44,13 @@ export function toWirePixels(image: RawImage): WireImage {
     const advice = CONVERSIONS[type] ?? "";
     throw new ClipError(
       "invalid-image",
-      `expected the data of raw pixels as Uint8Array or Uint8ClampedArray, got ${describeType(data)}${advice && `: ${advice}`}`,
+      `raw pixels: expected data as Uint8Array or Uint8ClampedArray, got ${describeType(data)}${advice && `; ${advice}`}`,
     );
   }
   for (const [name, side] of Object.entries({ width, height })) {
     if (!Number.isSafeInteger(side) || side < 1) {
       const got = typeof side === "number" ? `${side}` : describeType(side);
-      throw new ClipError(
-        "invalid-image",
-        `expected the ${name} of raw pixels as a whole number from 1 on, got ${got}`,
-      );
+      throw new ClipError("invalid-image", `raw pixels: expected ${name} as a whole number above 0, got ${got}`);
     }
   }
   const channels = "channels" in image ? [image.channels as number] : [3, 1, 2, 4];

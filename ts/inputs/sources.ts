@@ -1,4 +1,4 @@
-/** What counts as a checkpoint, and how it crosses to the worker. */
+/** Checkpoints in the forms that callers give them. */
 
 import { type Bytes, isFile, isFolderHandle, isUrl } from "../../workers/protocol/bytes.js";
 import { ClipError } from "../../workers/protocol/error.js";
@@ -11,39 +11,39 @@ import { pathOf } from "./location.js";
 /**
  * Where a checkpoint is:
  * - a Hub id (`"laion/CLIP-ViT-B-32-laion2B-s34B-b79K"`);
- * - the address of a folder with its files (`"https://…/"`, `"/models/clip/"`, a `URL`), or of one `.safetensors` file; its query
- *   goes with every request;
- * - in Node, the path of a folder or of one file (`"./model"`); a folder goes before a Hub id of the same name;
- * - files that were picked or dropped, or a directory handle: of one model, which may lie in a folder below;
- * - the bytes of one safetensors file that clipwright wrote, which carries everything;
- * - the files one by one.
+ * - the address of a folder (`"https://…/"`, `"/models/clip/"`, a `URL`) or of one `.safetensors` file; its query is sent with
+ *   every request;
+ * - in Node, the path of a folder or file (`"./model"`); an existing folder takes precedence over a Hub id of the same name;
+ * - picked or dropped files, or a directory handle: of one model, which may be in a subfolder;
+ * - the bytes of a safetensors file that clipwright wrote: it contains configuration and tokenizer;
+ * - the files one by one: {@link CheckpointParts}.
  */
 export type ClipSource = string | URL | Bytes | readonly File[] | FileSystemDirectoryHandle | CheckpointParts;
 
-/** How a server is asked. */
+/** How a server is asked for files. */
 export interface ServerOptions {
-  /** Where Hub ids are resolved. @default "https://huggingface.co", or in Node what `HF_ENDPOINT` says */
+  /** Address of the Hub. @default "https://huggingface.co", or in Node the environment's `HF_ENDPOINT` */
   endpoint?: string;
-  /** Branch, tag or commit of a Hub id. @default "main" */
+  /** Branch, tag or commit of the Hub id. @default "main" */
   revision?: string;
-  /** Sent with every request, such as an `Authorization`. */
+  /** Headers of every request, such as `Authorization`. @default none */
   headers?: Record<string, string>;
 }
 
 const ADAPTER_WEIGHTS: AdapterFile = "adapter_model.safetensors";
 const ADAPTER_CONFIG: AdapterFile = "adapter_config.json";
 
-/** Names of files that a checkpoint has, or has in a form that is not read. */
+/** Files of checkpoints, in formats that are read and that are refused by name. */
 const CHECKPOINT_FILE = /\.(json|txt|safetensors|bin|pt|pth|ckpt)$/;
-/** How deep a model is looked for in a directory: the Hub's cache has it under `snapshots/<commit>`. */
-const DEPTH = 3;
+/** Depth to which a directory is searched: the Hub's cache keeps models in `snapshots/<commit>`. */
+const MAX_DEPTH = 3;
 
-/** Characters of the longest path that any system has. */
-const LONGEST_PATH = 4096;
+/** Longest path of any platform, in characters. */
+const MAX_PATH = 4096;
 
 const HUB_ID = /^[A-Za-z0-9][\w.-]*\/[A-Za-z0-9][\w.-]*$/;
 
-/** What is in a directory, by a method that TypeScript's library lacks in some of its versions. */
+/** Entries of a directory; some versions of TypeScript's library lack the method. */
 export const entriesOf = (directory: FileSystemDirectoryHandle) =>
   (directory as unknown as { values(): AsyncIterable<FileSystemHandle> }).values();
 
@@ -59,12 +59,12 @@ function ofText(text: string, options: ServerOptions): WireSource {
   }
   if (/^file:/i.test(text)) return { kind: "path", path: pathOf(new URL(text)) };
   if (/^[a-z][a-z0-9+.-]+:\/\//i.test(text)) return ofAddress(text, headers);
-  if (text === "" || text.length > LONGEST_PATH || /[\n\0]|^(data|blob):/i.test(text)) {
+  if (text === "" || text.length > MAX_PATH || /[\n\0]|^(data|blob):/i.test(text)) {
     const got = JSON.stringify(text.slice(0, 200));
     const more = text.length > 200 ? ` and ${text.length - 200} more characters` : "";
     throw new ClipError(
       "invalid-source",
-      `expected a Hub id, an address or a path, got ${got}${more}; files' contents are given as bytes, Blobs, or { weights, config }`,
+      `expected a Hub id, an address or a path, got ${got}${more}; pass the contents of files as bytes, Blobs or { weights, config }`,
     );
   }
   if (typeof location === "undefined") return { kind: "path", path: text };
@@ -72,7 +72,7 @@ function ofText(text: string, options: ServerOptions): WireSource {
   return /^[./]/.test(text) ? place : { ...place, relative: text };
 }
 
-/** The Hub id that a text is, or that the page of a repository is of: `<hub>/owner/model`, `<hub>/owner/model/tree/<revision>`. */
+/** Reads a Hub id, or the address of a repository's page: `<hub>/owner/model`, `<hub>/owner/model/tree/<revision>`. */
 function repositoryOf(text: string, hub: string): { id?: string; revision?: string } {
   if (HUB_ID.test(text)) return { id: text };
   const path = text.startsWith(`${hub}/`) ? text.slice(hub.length + 1) : "";
@@ -80,7 +80,7 @@ function repositoryOf(text: string, hub: string): { id?: string; revision?: stri
   return HUB_ID.test(id) ? { id, ...(revision !== undefined && { revision }) } : {};
 }
 
-/** A folder, or one file of weights in it. */
+/** Reads the address of a folder, or of one file of weights in it. */
 function ofAddress(address: string, headers: Record<string, string>): Extract<WireSource, { kind: "url" }> {
   const [, path = "", query = ""] = /^([^?#]*)(\?[^#]*)?/.exec(new URL(resolve(address)).href) ?? [];
   const [, base, file] = /^(.*\/)([^/]+\.safetensors)$/.exec(path) ?? [];
@@ -93,7 +93,7 @@ function hubEndpoint(): string {
   return env?.HF_ENDPOINT || "https://huggingface.co";
 }
 
-/** Address as the worker needs it: it lives elsewhere than the page. */
+/** Makes an address absolute: the worker has another base than the page. */
 function resolve(address: string): string {
   try {
     return new URL(address, typeof document === "undefined" ? undefined : document.baseURI).href;
@@ -102,9 +102,13 @@ function resolve(address: string): string {
   }
 }
 
-/** Where an adapter is, as the worker takes it: the same kinds of places, with PEFT's names in them. */
+/**
+ * Converts the source of an adapter, whose files have PEFT's names, to what the worker takes.
+ *
+ * @throws ClipError `invalid-source`, `invalid-option`
+ */
 export async function toWireAdapter(adapter: ClipSource, options: ServerOptions): Promise<WireSource> {
-  // a branch of the model's is none of another repository's
+  // the revision is one of the model's repository
   const { revision: _, ...server } = options;
   if (typeof adapter === "object" && adapter !== null && "weights" in adapter && "config" in adapter) {
     const { weights, config } = adapter;
@@ -125,7 +129,7 @@ export async function toWireAdapter(adapter: ClipSource, options: ServerOptions)
   );
 }
 
-/** Files that a checkpoint may have, in a directory and below. */
+/** Lists the files of checkpoints in a directory and below. */
 async function filesOf(
   directory: FileSystemDirectoryHandle,
   path = `${directory.name}/`,
@@ -136,14 +140,18 @@ async function filesOf(
     const name = path + entry.name;
     if (entry.kind === "file") {
       if (CHECKPOINT_FILE.test(name)) files.push({ name, data: await (entry as FileSystemFileHandle).getFile() });
-    } else if (depth < DEPTH && !/^\.|^node_modules$/.test(entry.name)) {
+    } else if (depth < MAX_DEPTH && !/^\.|^node_modules$/.test(entry.name)) {
       files.push(...(await filesOf(entry as FileSystemDirectoryHandle, `${name}/`, depth + 1)));
     }
   }
   return files;
 }
 
-/** A source as the worker takes it. */
+/**
+ * Converts a source to what the worker takes.
+ *
+ * @throws ClipError `invalid-source`, `invalid-option`
+ */
 export async function toWireSource(source: ClipSource, options: ServerOptions): Promise<WireSource> {
   if (options.revision !== undefined && !(typeof source === "string" && HUB_ID.test(source))) {
     throw new ClipError(

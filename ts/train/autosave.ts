@@ -1,4 +1,4 @@
-/** When a run is saved by itself, and where. */
+/** Saves the state of a run at intervals. */
 
 import { toClipError } from "../../workers/protocol/error.js";
 import type { StepEvent } from "../../workers/protocol/train.js";
@@ -6,18 +6,18 @@ import { number, positiveInteger, type Schema, text } from "../options/rules.js"
 import type { WorkerClient } from "../worker/client.js";
 import type { TrainingWarning } from "./training-monitor.js";
 
-/** How a run is saved by itself. */
+/** When and where the state of a run is saved. */
 export interface AutosaveOptions {
   /**
-   * A folder: in the origin's private file system in a browser, on disk in Node. `ClipTrainer.resume` takes it. Without it
-   * the state is kept in memory, where a lost worker or GPU can be gone on from, and a closed tab cannot.
+   * A folder: in the origin private file system in a browser, on disk in Node. `ClipTrainer.resume` takes it. A state in memory
+   * survives the loss of the worker or the GPU, but not of the page. @default memory
    */
   to?: string;
-  /** Steps from one state to the next. @default by `seconds` alone */
+  /** Steps between two states. @default no limit: `seconds` decides */
   every?: number;
-  /** Seconds from one state to the next. @default 60, or never where `every` is given */
+  /** Seconds between two states. @default 60; with `every`, no limit */
   seconds?: number;
-  /** States that stay in the folder: older ones go. @default 2 */
+  /** Number of states to keep in the folder; older ones are deleted. @default 2 */
   keep?: number;
 }
 
@@ -28,15 +28,16 @@ export const AUTOSAVE = {
   keep: positiveInteger,
 } satisfies Schema<AutosaveOptions>;
 
-/** The states of a run. */
+/** Saves the states of one run. */
 export class Autosave {
   readonly #to: string | undefined;
   readonly #every: number;
   readonly #seconds: number;
   readonly #keep: number;
   #memory: Uint8Array | undefined;
+  /** When the last state was saved, in milliseconds. */
   #time = 0;
-  /** Whether there were steps since the last one. */
+  /** Whether steps were taken since. */
   #behind = false;
   #failing = false;
 
@@ -47,9 +48,9 @@ export class Autosave {
     this.#keep = options.keep ?? 2;
   }
 
-  /** What the run goes on from: the bytes, or the folder they are in. */
+  /** The last state: its bytes, or the folder that has it. */
   get state(): Uint8Array | string {
-    // a copy: sending may give the memory away
+    // a copy: sending may detach the buffer
     return this.#to ?? (this.#memory as Uint8Array).slice();
   }
 
@@ -61,12 +62,12 @@ export class Autosave {
     this.#behind = false;
   }
 
-  /** Saves before the first step: a place that cannot be written is found now, and there is something to go back to. */
+  /** Saves before the first step: an unwritable folder fails now, and there is a state to return to. */
   begin(client: WorkerClient): Promise<void> {
     return this.#save(client);
   }
 
-  /** Saves after a step where it is time to; a warning where it could not, which is told once until it can again. */
+  /** Saves after a step when it is time. Returns a warning when that fails, once until it succeeds again. */
   async after({ step, totalSteps }: StepEvent, client: WorkerClient): Promise<true | TrainingWarning | undefined> {
     this.#behind = true;
     const due = performance.now() - this.#time >= 1000 * this.#seconds;
@@ -77,21 +78,21 @@ export class Autosave {
       return true;
     } catch (error) {
       const { code, message } = toClipError(error);
-      // the step was taken and is not lost; the next attempt waits as long as one that succeeded
+      // the run goes on; the next attempt waits as long as after a success
       if (code !== "target-unwritable") throw error;
       this.#time = performance.now();
       if (this.#failing) return undefined;
       this.#failing = true;
-      return { code: "autosave-failed", message: `${message}; the state before it is still there` };
+      return { code: "autosave-failed", message: `${message}; the previous state is kept` };
     }
   }
 
-  /** Leaves the last state as it is. */
+  /** Keeps the last saved state as it is. */
   abandon(): void {
     this.#behind = false;
   }
 
-  /** Saves what the last steps added when a run is left. */
+  /** Saves the steps since the last state at the end of a run. */
   async finish(client: WorkerClient): Promise<void> {
     if (this.#behind) await this.#save(client);
   }

@@ -1,31 +1,31 @@
-/** A model judged by pairs, once or again and again, and by labelled images where there are some. */
+/** Evaluates a model by retrieval among pairs, and by zero-shot classification of labelled images. */
 
 import { ClipError } from "../../workers/protocol/error.js";
 import type { Evaluation, PairsHandle, SkippedPair } from "../../workers/protocol/train.js";
 import { TEMPLATE, type Template, type ZeroShotClassifier } from "../classify/zero-shot.js";
 import { PAIRS, type PairSource } from "../data/pairs.js";
 import { sendPairs } from "../data/send-pairs.js";
-import type { Embeddings } from "../encode/embeddings.js";
+import { toEmbeddings } from "../encode/embeddings.js";
 import type { ImageInput } from "../inputs/images.js";
 import { flag, list, nested, required, type Schema, strings } from "../options/rules.js";
 import type { WorkerClient } from "../worker/client.js";
 
-/** Labelled images, told apart by their labels' names alone. */
+/** Labelled images to classify by the names of their labels. */
 export interface ZeroShotOptions {
   images: readonly ImageInput[];
-  /** One for each image. */
+  /** One label for each image. */
   labels: readonly string[];
-  /** Captions that each label is put into at `{}`. @default ["a photo of a {}."] */
+  /** One or several templates, as for `zeroShotClassifier`. @default "a photo of a {}." */
   templates?: Template | readonly Template[];
 }
 
-/** How a model is judged. */
+/** How a model is evaluated. */
 export interface EvaluateOptions {
-  /** More pairs to be told apart from: their images and captions are candidates, but nothing is asked for them. */
+  /** Pairs whose images and captions are candidates of the retrieval, but not queries. @default none */
   distractors?: PairSource;
-  /** Labelled images to be classified besides. */
+  /** Labelled images to classify as well. @default none */
   zeroShot?: ZeroShotOptions;
-  /** Cuts captions longer than the context where they would be refused. @default false */
+  /** Cuts captions longer than the context instead of refusing them. @default false */
   truncate?: boolean;
 }
 
@@ -39,7 +39,7 @@ export const EVALUATE = {
   truncate: flag,
 } satisfies Schema<EvaluateOptions>;
 
-/** What embeds labels: an encoder. */
+/** Makes classifiers: an encoder. */
 export interface ClassifierFactory {
   zeroShotClassifier(
     labels: readonly string[],
@@ -47,7 +47,7 @@ export interface ClassifierFactory {
   ): Promise<ZeroShotClassifier>;
 }
 
-/** Pairs in the worker that its model is judged by. They are sent once: a stream can be read only once. */
+/** Validation data in the worker. It is sent once, since a stream can be read only once, and evaluated any number of times. */
 export class Evaluator {
   readonly #client: WorkerClient;
   readonly #encoder: ClassifierFactory;
@@ -62,7 +62,7 @@ export class Evaluator {
     this.#options = options;
   }
 
-  /** Sends them; with `skipped`, bad pairs are left out, and those of `pairs` added to it. */
+  /** Sends the data. With `skipped`, bad pairs are skipped, and those of `pairs` added to it. */
   static async open(
     client: WorkerClient,
     encoder: ClassifierFactory,
@@ -70,15 +70,15 @@ export class Evaluator {
     options: EvaluateOptions,
     skipped?: SkippedPair[],
   ): Promise<Evaluator> {
-    const judge = new Evaluator(client, encoder, options);
+    const evaluator = new Evaluator(client, encoder, options);
     try {
       const { distractors, zeroShot } = options;
-      await judge.#send(pairs, skipped);
-      if (distractors !== undefined) judge.#distractors = await judge.#send(distractors, skipped && []);
-      if (zeroShot) judge.#labelled = await judge.#send({ images: zeroShot.images, texts: zeroShot.labels });
-      return judge;
+      await evaluator.#send(pairs, skipped);
+      if (distractors !== undefined) evaluator.#distractors = await evaluator.#send(distractors, skipped && []);
+      if (zeroShot) evaluator.#labelled = await evaluator.#send({ images: zeroShot.images, texts: zeroShot.labels });
+      return evaluator;
     } catch (error) {
-      await judge.close();
+      await evaluator.close();
       throw error;
     }
   }
@@ -90,7 +90,7 @@ export class Evaluator {
     return handle;
   }
 
-  /** How well each pair finds its other half with the weights as they are now. */
+  /** Evaluates the current weights. */
   async evaluate(): Promise<Evaluation> {
     const [pairs] = this.#handles as [PairsHandle];
     const retrieval = await this.#client.call((api) => api.evaluate(pairs, this.#distractors));
@@ -98,7 +98,7 @@ export class Evaluator {
     return zeroShot ? { ...retrieval, zeroShot } : retrieval;
   }
 
-  /** The labels' captions are embedded anew each time: the text tower learns too. */
+  /** Embeds the labels' captions each time, since the text tower learns too. */
   async #classify(): Promise<Evaluation["zeroShot"]> {
     const [{ zeroShot, truncate = false }, handle] = [this.#options, this.#labelled];
     if (!zeroShot || handle === undefined) return undefined;
@@ -106,7 +106,7 @@ export class Evaluator {
     if (labels.length === 0)
       throw new ClipError("empty-batch", "empty batch: expected at least 1 labelled image, got 0");
     const matrix = await this.#client.call((api) => api.embedPairImages(handle));
-    const images: Embeddings = { ...matrix, normalized: true };
+    const images = toEmbeddings(matrix);
     const names = [...new Set(labels)];
     const options = { truncate, ...(templates !== undefined && { templates }) };
     const classifier = await this.#encoder.zeroShotClassifier(names, options);
@@ -116,7 +116,7 @@ export class Evaluator {
     return { top1: among(1), top5: among(5) };
   }
 
-  /** Frees them; nothing to free where the worker is gone. */
+  /** Frees the data. Errors are ignored: a lost worker has freed it. */
   async close(): Promise<void> {
     for (const handle of this.#handles) {
       await this.#client.call((api) => api.closePairs(handle)).catch(() => undefined);

@@ -1,4 +1,4 @@
-/** One run, from its pairs to its last step: sends, steps, judges, saves, and starts again where its worker was lost. */
+/** One run, from its pairs to its last step: sends pairs, takes steps, evaluates, saves, and recovers a lost worker. */
 
 import type { Remote } from "comlink";
 import type { ClipWorkerApi } from "../../workers/protocol/api.js";
@@ -12,43 +12,44 @@ import { type ClassifierFactory, Evaluator } from "./evaluator.js";
 import type { RunOptions } from "./run-options.js";
 import { TrainingMonitor, type TrainingWarning } from "./training-monitor.js";
 
-/** Why a run went back to its last state. */
+/** Why a run returned to its last saved state. */
 export interface Recovery {
-  /** What happened: `worker-lost`, `panicked` or `device-failed`. */
+  /** Code of the error: `worker-lost`, `panicked` or `device-failed`. */
   code: ClipErrorCode;
+  /** Message of the error. */
   message: string;
-  /** The step that had been reached; the steps from the last state to it come once more, the same. */
+  /** Last step before the error. The steps from the saved state to it are repeated, with the same results. */
   reached: number;
 }
 
-/** One training step, and what else there is to say at it. */
+/** One training step, and what happened with it. */
 export interface FitEvent extends StepEvent {
-  /** What the model is worth after this step, where it was asked for. */
+  /** Evaluation after this step, where `evaluation.every` asks for one. */
   evaluation?: Evaluation;
-  /** What is odd about the run; each is told once. */
+  /** New warnings; each is given once a run. */
   warnings?: TrainingWarning[];
-  /** At the first step, the pairs that the run goes without. */
+  /** At the first step: the pairs that are skipped. */
   skipped?: SkippedPair[];
-  /** Whether all that the run goes on from was saved after this step. */
+  /** Set where the training state was saved after this step. */
   saved?: true;
-  /** At the first step after the worker or the GPU was lost, what happened. */
+  /** At the first step after the worker or the GPU was lost: what happened. */
   recovered?: Recovery;
 }
 
-/** The trainer, as its run sees it. */
+/** The trainer, as its run uses it. */
 export interface RunHost extends ClassifierFactory {
-  /** The worker in use. */
+  /** Returns the current worker. */
   client(): WorkerClient;
-  /** Takes over what the worker now says of its model. */
+  /** Updates `info` from the worker. */
   refresh(): Promise<void>;
-  /** Puts a new worker with a saved state in the place of the present one. */
+  /** Replaces the worker by a new one with a saved state. */
   revive(state: Uint8Array | string): Promise<void>;
 }
 
-/** What a new worker may do better. */
+/** Errors that a new worker may not have. */
 const RECOVERABLE: ReadonlySet<ClipErrorCode> = new Set<ClipErrorCode>(["worker-lost", "panicked", "device-failed"]);
-/** Losses without a new step in between, after which it is no accident. */
-const MOST_LOSSES = 3;
+/** Losses in a row, without a new step between them, after which the run gives up. */
+const MAX_LOSSES = 3;
 
 /** A run of a trainer. */
 export class TrainingRun {
@@ -56,49 +57,49 @@ export class TrainingRun {
   readonly #pairs: PairSource;
   readonly #options: RunOptions;
   readonly #settings: FitSettings | undefined;
-  readonly #watch: TrainingMonitor;
+  readonly #monitor: TrainingMonitor;
   readonly #autosave: Autosave | undefined;
-  #judge: Evaluator | undefined;
-  /** R@1 of the captions by step: a step that comes once more is judged once more. */
-  readonly #judged = new Map<number, number>();
+  #evaluator: Evaluator | undefined;
+  /** Text→image R@1 by step: a repeated step is evaluated again. */
+  readonly #recalls = new Map<number, number>();
   #skipped: SkippedPair[] | undefined;
   #recovered: Recovery | undefined;
   #reached = 0;
   #losses = 0;
 
-  /** Without settings it goes on with the run that was stopped. */
+  /** Without settings, resumes the run that was stopped. */
   constructor(host: RunHost, pairs: PairSource, options: RunOptions, settings?: FitSettings) {
     this.#host = host;
     this.#pairs = pairs;
     this.#options = options;
     this.#settings = settings;
-    // what the captions of a run that is gone on with are like was told when it began
-    this.#watch = new TrainingMonitor(settings?.maskDuplicates ?? true);
+    // a resumed run has had its warning about captions: count none
+    this.#monitor = new TrainingMonitor(settings?.maskDuplicates ?? true);
     this.#autosave = options.autosave && new Autosave(options.autosave);
     if (options.badPairs === "skip") this.#skipped = [];
   }
 
-  /** Takes a step for each event. */
+  /** Takes one step for each event. */
   async *events(): AsyncGenerator<FitEvent, void, undefined> {
     const { signal } = this.#options;
     try {
-      if (!(await this.#start(this.#watch.count(this.#pairs), this.#settings))) return;
+      if (!(await this.#start(this.#monitor.count(this.#pairs), this.#settings))) return;
       await this.#autosave?.begin(this.#host.client());
       while (!signal?.aborted) {
         const event = await this.#step().catch((error) => this.#recover(toClipError(error)));
-        // after a loss the step is asked for once more
+        // the worker was replaced: ask for the step again
         if (event === "again") continue;
         if (!event) return;
         yield event;
-        if (this.#gotNoBetter()) return;
+        if (this.#stoppedImproving()) return;
       }
     } catch (error) {
-      // what is there after it is no better than what was saved before it
+      // the state after an error is not worth saving
       this.#autosave?.abandon();
       throw error;
     } finally {
-      await this.#judge?.close();
-      // nothing to keep or stop where the worker is gone
+      await this.#evaluator?.close();
+      // both fail where the worker is gone, and need not be done then
       await this.#autosave?.finish(this.#host.client()).catch(() => undefined);
       await this.#host
         .client()
@@ -107,7 +108,7 @@ export class TrainingRun {
     }
   }
 
-  /** Whether it began: not where `signal` ended it before. */
+  /** Sends the pairs and starts the run. Returns false where `signal` aborted it before. */
   async #start(pairs: PairSource, settings: FitSettings | undefined): Promise<boolean> {
     const { truncate = false, signal, evaluation } = this.#options;
     const client = this.#host.client();
@@ -119,7 +120,7 @@ export class TrainingRun {
     }
     await client.call((api) => api.startFit(handle, settings));
     const bad: SkippedPair[] | undefined = this.#skipped && [];
-    this.#judge = evaluation && (await Evaluator.open(client, this.#host, evaluation.pairs, evaluation, bad));
+    this.#evaluator = evaluation && (await Evaluator.open(client, this.#host, evaluation.pairs, evaluation, bad));
     for (const pair of bad ?? []) this.#skipped?.push({ ...pair, judged: true });
     await this.#host.refresh();
     return true;
@@ -131,10 +132,10 @@ export class TrainingRun {
     const step = await client.call((api) => api.stepFit());
     if (!step) return undefined;
     const event: FitEvent = { ...step };
-    const warnings = this.#watch.look(step);
-    if (this.#judge && evaluation && (step.step % evaluation.every === 0 || step.step === step.totalSteps)) {
-      event.evaluation = await this.#judge.evaluate();
-      this.#judged.set(step.step, event.evaluation.textToImage.r1);
+    const warnings = this.#monitor.look(step);
+    if (this.#evaluator && evaluation && (step.step % evaluation.every === 0 || step.step === step.totalSteps)) {
+      event.evaluation = await this.#evaluator.evaluate();
+      this.#recalls.set(step.step, event.evaluation.textToImage.r1);
     }
     const saved = await this.#autosave?.after(step, client);
     if (saved === true) event.saved = true;
@@ -148,18 +149,18 @@ export class TrainingRun {
     return event;
   }
 
-  /** Goes back to the last state in a new worker. */
+  /** Returns to the last saved state in a new worker. */
   async #recover(error: ClipError): Promise<"again"> {
     const { evaluation, badPairs } = this.#options;
     if (!this.#autosave || !RECOVERABLE.has(error.code)) throw error;
     const sources = [this.#pairs, evaluation?.pairs, evaluation?.distractors];
     if (!sources.every((source) => source === undefined || canRepeat(source))) {
-      const advice = "to go on by itself a run needs its pairs as an array, as { images, texts } or as a function";
+      const advice = "to recover by itself, a run needs its pairs as an array, as { images, texts } or as a function";
       throw new ClipError(error.code, `${error.message}; ${advice}`, { cause: error });
     }
     for (let last = error; ; ) {
       this.#losses += 1;
-      if (this.#losses > MOST_LOSSES) throw last;
+      if (this.#losses > MAX_LOSSES) throw last;
       try {
         await this.#host.revive(this.#autosave.state);
         if (badPairs === "skip") this.#skipped = [];
@@ -174,12 +175,12 @@ export class TrainingRun {
     }
   }
 
-  /** Whether the last judgements were none the better. */
-  #gotNoBetter(): boolean {
+  /** Whether the last `patience` evaluations brought no better R@1. */
+  #stoppedImproving(): boolean {
     const { patience = Number.POSITIVE_INFINITY } = this.#options.evaluation ?? {};
-    let [best, worse] = [-1, 0];
-    for (const [, r1] of [...this.#judged].sort(([a], [b]) => a - b))
-      [best, worse] = r1 > best ? [r1, 0] : [best, worse + 1];
-    return worse >= patience;
+    let [best, since] = [-1, 0];
+    for (const [, r1] of [...this.#recalls].sort(([a], [b]) => a - b))
+      [best, since] = r1 > best ? [r1, 0] : [best, since + 1];
+    return since >= patience;
   }
 }

@@ -1,16 +1,20 @@
-/** Where the state of a training is kept, and how it gets there. */
+/** Reads and writes training states. */
 
 import { type Bytes, isBlob, isBytes, isFileHandle, toBytes } from "../../workers/protocol/bytes.js";
 import { ClipError } from "../../workers/protocol/error.js";
 import { describeType, describeValue } from "../options/describe.js";
 
-/** A file that a picker or the origin's private file system gave, or in Node a path. */
+/** A file handle of a picker or of the origin private file system; in Node a path. */
 export type StateTarget = FileSystemFileHandle | string;
 
-/** What {@link StateTarget} names, or the bytes themselves. */
+/** A {@link StateTarget}, or the bytes of a state. */
 export type StateSource = StateTarget | Bytes;
 
-/** Bytes of a state, or the path that the worker reads them from. */
+/**
+ * Returns the bytes of a state, or the path that the worker reads.
+ *
+ * @throws ClipError `invalid-source`, `source-unreadable`
+ */
 export async function readState(source: StateSource): Promise<Uint8Array | string> {
   if (typeof source === "string" && source !== "") return source;
   if (isBytes(source)) return toBytes(source);
@@ -22,17 +26,21 @@ export async function readState(source: StateSource): Promise<Uint8Array | strin
     return new Uint8Array(await file.arrayBuffer());
   } catch (error) {
     const { message } = error as Error;
-    throw new ClipError("source-unreadable", `expected a file that can be read, got: ${message}`, { cause: error });
+    throw new ClipError("source-unreadable", `cannot read the training state: ${message}`, { cause: error });
   }
 }
 
-/** @throws ClipError `invalid-source` for what cannot be written to */
+/** @throws ClipError `invalid-source` for anything but a file handle or a path */
 export function checkTarget(target: StateTarget): void {
   if ((typeof target === "string" && target !== "") || isFileHandle(target)) return;
   throw new ClipError("invalid-source", `expected a file handle or a path, got ${describeValue(target)}`);
 }
 
-/** Writes a file, whole or not at all: a writable stream takes the file's place when it is closed. */
+/**
+ * Writes a file whole or not at all: a writable stream replaces the file when it is closed.
+ *
+ * @throws ClipError `target-unwritable`
+ */
 export async function writeState(target: FileSystemFileHandle, bytes: Uint8Array): Promise<void> {
   try {
     const writable = await target.createWritable();
@@ -40,6 +48,6 @@ export async function writeState(target: FileSystemFileHandle, bytes: Uint8Array
     await writable.close();
   } catch (error) {
     const { message } = error as Error;
-    throw new ClipError("target-unwritable", `expected to write ${target.name}, got: ${message}`, { cause: error });
+    throw new ClipError("target-unwritable", `cannot write ${target.name}: ${message}`, { cause: error });
   }
 }
