@@ -15,7 +15,7 @@ test("a full disk keeps nothing, loads all the same, and says so", async () => {
   const used = (await navigator.storage.estimate()).usage ?? 0;
   await send("Storage.overrideQuotaForOrigin", { origin, quotaSize: used + 200_000 });
   const clip = await Clip.load(source, { device: "cpu" });
-  expect(clip.info.warnings).toEqual(["not kept for the next time: the disk, or this page's share of it, is full"]);
+  expect(clip.info.warnings).toEqual(["not cached: the disk, or this page's share of it, is full"]);
   expect((await clip.cache.list()).map(({ url }) => url)).not.toContain(source);
   expect((await clip.encodeText({ inputIds: new Int32Array(77).fill(1) })).shape).toEqual([1, 40]);
   clip.dispose();

@@ -102,7 +102,7 @@ test("without a place to keep it, the model loads and says so", async () => {
   process.env.XDG_CACHE_HOME = "/dev/null";
   try {
     const clip = await load();
-    expect(clip.info.warnings).toEqual(["not kept for the next time: there is no place to keep it here"]);
+    expect(clip.info.warnings).toEqual(["not cached: this platform has no place for a cache"]);
     expect(await clip.cache.list()).toEqual([]);
     expect(await clip.cache.delete()).toBe(0);
     clip.dispose();

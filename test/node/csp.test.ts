@@ -85,5 +85,5 @@ test("a module that the server does not have is named, with its address", async 
   const { answer } = await answerOf(await browser.newPage());
   mislaid = false;
   await browser.close();
-  expect(answer.error).toMatch(/^ClipError: expected to load .* module encode-cpu-relaxed at http:\S+\.wasm, got: /);
+  expect(answer.error).toMatch(/^ClipError: cannot load .* module encode-cpu-relaxed at http:\S+\.wasm: /);
 });

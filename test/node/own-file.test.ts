@@ -8,7 +8,7 @@ import { loadWasm } from "../../dist/workers/runtime/wasm.js";
 
 test("of merges is named where it is a page or broken, and read where it is unpacked", async () => {
   const bytes = (text: string) => new TextEncoder().encode(text);
-  const own = { code: "source-unreadable", message: expect.stringContaining("own clip-merges.txt.gz, got") };
+  const own = { code: "source-unreadable", message: expect.stringContaining("own clip-merges.txt.gz: ") };
   await expect(readMerges(bytes("<!doctype html>"))).rejects.toMatchObject(own);
   await expect(readMerges(new Uint8Array([0x1f, 0x8b, 8, 0, 0, 0]))).rejects.toMatchObject(own);
   const packed = new Uint8Array(await readFile(new URL("../../assets/clip-merges.txt.gz", import.meta.url)));

@@ -54,8 +54,8 @@ test.each([
     "invalid-checkpoint",
     /model\.safetensors: expected a safetensors file, got a Git LFS pointer/,
   ],
-  ["a folder that is not there", "./runs/none", "source-unreadable", /expected a folder or a file at \.\/runs\/none/],
-  ["a name of one part", "none", "source-unreadable", /none, got: ENOENT.*a Hub id has the form owner\/model/],
+  ["a folder that is not there", "./runs/none", "source-unreadable", /cannot read the folder or file \.\/runs\/none/],
+  ["a name of one part", "none", "source-unreadable", /none: ENOENT.*a Hub id has the form owner\/model/],
   ["a name of two", "runs/none", "source-unreadable", /no folder runs\/none here.*Hub id.*did you mean \.\/runs\/none/],
 ])("%s is told of", async (_, path, code, message) => {
   const error = (await load(path).catch((reason) => reason)) as ClipError;

@@ -13,8 +13,9 @@ const entry = new URL("../../dist/workers/entries/clip.node.js", import.meta.url
 test("a worker without a model says so and lives on", async () => {
   const worker = new Worker(entry);
   const api = wrap<ClipWorkerApi>(nodeEndpoint(worker));
-  await expect(api.encodeText(["a cat"], false)).rejects.toThrow(/expected a model to be loaded/);
-  await expect(api.stepFit()).rejects.toThrow(/expected a trainer/);
+  await expect(api.encodeText(["a cat"], false)).rejects.toThrow(/no model loaded/);
+  await expect(api.info()).rejects.toMatchObject({ code: "no-weights" });
+  await expect(api.stepFit()).rejects.toThrow(/no trainer/);
   expect((await api.memory()).wasmBytes).toBeGreaterThan(0);
   await worker.terminate();
 });

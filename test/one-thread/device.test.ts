@@ -7,6 +7,6 @@ import { tinyConfig } from "../support";
 test("computes on one thread, and says so", async () => {
   expect(crossOriginIsolated).toBe(false);
   const trainer = await ClipTrainer.create({ config: tinyConfig, device: "cpu" });
-  expect(trainer.info.device).toEqual({ kind: "cpu", reason: "as asked for", threads: 1 });
+  expect(trainer.info.device).toEqual({ kind: "cpu", reason: "as requested", threads: 1 });
   trainer.dispose();
 });

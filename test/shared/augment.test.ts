@@ -139,7 +139,7 @@ test.skipIf(inBrowser)("a picture that is gone ends the run, which goes on once 
   };
   await expect(failing()).rejects.toMatchObject({
     code: "source-unreadable",
-    message: expect.stringMatching(/^pair 0 \(noise_60x45\.png\): expected a file at/),
+    message: expect.stringMatching(/^pair 0 \(noise_60x45\.png\): cannot read the file/),
   });
   await rename(`${gone}.away`, gone);
   got.push(...(await take(trainer.resumeFit(pairs))).map(({ loss }) => loss));

@@ -79,7 +79,7 @@ test("a state that was damaged is passed over for the one before it", async () =
   const names = await files("damaged");
   await damage("damaged", names.at(-1) ?? "");
   const resumed = await ClipTrainer.resume(to, { device: "cpu" });
-  expect(resumed.info.warnings.join()).toContain("1 newer states");
+  expect(resumed.info.warnings.join()).toContain("skipped 1 damaged state");
   expect((await take(resumed.resumeFit(pairs), 1)).map(({ step }) => step)).toEqual([11]);
   resumed.dispose();
   for (const name of names) await damage("damaged", name);

@@ -126,9 +126,9 @@ async function nameless(): Promise<[ImageInput, string | undefined, RegExp][]> {
   const long = `${server.base}images/${"long".repeat(60)}.png`;
   const picked = Object.defineProperty(new File(["no"], "b.png"), "webkitRelativePath", { value: "pets/b.png" });
   const list: [ImageInput, string | undefined, RegExp][] = [
-    [missing, missing, /nothing\.png: expected an image, got HTTP 404/],
-    [new URL(missing), missing, /nothing\.png: expected an image/],
-    [long, long, /^[^:]*:\/\/.{100,300}…: expected an image/],
+    [missing, missing, /nothing\.png: cannot fetch the image: HTTP 404/],
+    [new URL(missing), missing, /nothing\.png: cannot fetch the image/],
+    [long, long, /^[^:]*:\/\/.{100,300}…: cannot fetch the image/],
     [new File(["no"], "a.png"), "a.png", /^a\.png: .*expected PNG/],
     [new File(["no"], "a"), "a", /^a: .*expected PNG/],
     [picked, "pets/b.png", /^pets\/b\.png: .*expected PNG/],
@@ -137,7 +137,7 @@ async function nameless(): Promise<[ImageInput, string | undefined, RegExp][]> {
     [{} as never, undefined, /^image 1: expected encoded bytes.*got Object/],
   ];
   if (!inBrowser)
-    list.push(["./none/here.png", "./none/here.png", /^expected a file at \.\/none\/here\.png, got: ENOENT/]);
+    list.push(["./none/here.png", "./none/here.png", /^cannot read the file \.\/none\/here\.png: ENOENT/]);
   return list;
 }
 
@@ -181,7 +181,7 @@ test("pairs are called by their key, or as their image is", async () => {
     const error = await failure(run());
     expect(error.message).toMatch(key === undefined ? /^pair 4: / : /^pair 4 \(.*\): /);
     if (key !== undefined) expect(error.message).toContain(`(${key.slice(0, 200)}`);
-    expect(error.message).toMatch(new RegExp(said.includes("://") ? "expected an image" : said));
+    expect(error.message).toMatch(new RegExp(said.includes("://") ? "cannot fetch the image" : said));
     let skipped: SkippedPair[] = [];
     for await (const event of trainer.fit(pairs, { batchSize: 4, epochs: 1, badPairs: "skip" })) {
       skipped = event.skipped ?? skipped;

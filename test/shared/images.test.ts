@@ -122,7 +122,7 @@ test("a picture that claims to be huge, SVG, and what cannot be fetched", async 
   const cases: [ImageInput, string, RegExp][] = [
     [bomb, "image-too-large", /image 0: .*at most 16384 pixels on a side/],
     [new Blob(['<svg xmlns="http://www.w3.org/2000/svg"/>']), "undecodable-image", /SVG, which has no pixels/],
-    [`${server.base}images/nothing.png`, "source-unreadable", /expected an image, got HTTP 404/],
+    [`${server.base}images/nothing.png`, "source-unreadable", /cannot fetch the image: HTTP 404/],
     [png.subarray(0, png.length / 2), "undecodable-image", /image 0/],
     ["", "invalid-image", /got string/],
     [{ data: new Uint8Array(5), width: 2, height: 2 }, "shape-mismatch", /got 5 bytes/],

@@ -101,7 +101,7 @@ describe("a picked folder", () => {
 
   test("with a model of its own and others below says which it took", async () => {
     const clip = await load([...(await model("run/")), ...(await other("run/b/")), ...(await other("run/a/x/"))]);
-    expect(clip.info.warnings).toEqual(["the model of run itself was loaded, not those below: a/x, b"]);
+    expect(clip.info.warnings).toEqual(["loaded the model of run, not those in its subfolders: a/x, b"]);
     await isRight(clip);
   });
 
@@ -141,8 +141,8 @@ describe("a picked folder", () => {
     ],
     [[{ path: "0_WordEmbeddings", type: "a.WordEmbeddings" }], /got WordEmbeddings/],
     [[], /got none/],
-    [[{ path: "../../etc", type: "a.CLIPModel" }], /the path of a folder below, got "\.\.\/\.\.\/etc"/],
-    [[{ path: 7, type: "a.CLIPModel" }], /the path of a folder below, got 7/],
+    [[{ path: "../../etc", type: "a.CLIPModel" }], /the path of a subfolder, got "\.\.\/\.\.\/etc"/],
+    [[{ path: 7, type: "a.CLIPModel" }], /the path of a subfolder, got 7/],
     [[null], /modules\.json/],
   ])("whose modules.json says %j is refused", async (list, message) => {
     const error = await failure(load([...(await model("st/0_CLIPModel/")), picked("st/modules.json", modules(list))]));
@@ -244,7 +244,7 @@ describe("on a server", () => {
     (await load(all)).dispose();
     const without = await failure(load(all.filter(({ name }) => name !== names[3])));
     expect(without.code).toBe("invalid-source");
-    expect(without.message).toMatch(/expected the shard model-00002-of-00002\.safetensors, got/);
+    expect(without.message).toMatch(/expected shard model-00002-of-00002\.safetensors, got/);
     const twice = [...all.slice(0, 3), await file(names[3] as string, all[2])];
     expect((await failure(load(twice))).message).toMatch(/in one of the files, got it in two/);
     const pointer = [...all.slice(0, 3), await file(names[3] as string, "version https://git-lfs.github.com/spec/v1")];

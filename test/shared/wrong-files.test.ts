@@ -50,7 +50,7 @@ const ANYWHERE: [string, BlobPart, RegExp][] = [
 /** Where text is expected. */
 const AS_TEXT: [string, BlobPart, RegExp][] = [
   ["UTF-16", utf16('{"model_type": "clip"}'), /UTF-8, got UTF-16/],
-  ["bytes that are no text", bytes(0x7b, 0x22, 0xe9, 0x22, 0x7d), /UTF-8, got bytes that are none/],
+  ["bytes that are no text", bytes(0x7b, 0x22, 0xe9, 0x22, 0x7d), /UTF-8, got invalid bytes/],
 ];
 
 /** Where JSON is expected. */
@@ -59,7 +59,7 @@ const AS_JSON: [string, BlobPart, RegExp][] = [
   ["a sentence", "Entry not found", /line 1 column 1/],
 ];
 const AS_CHECKED_JSON: [string, BlobPart, RegExp][] = [
-  ["a word too many", '{"a": 1,\n "b": NaN}', /expected JSON, got .*none at line 2 column 7/],
+  ["a word too many", '{"a": 1,\n "b": NaN}', /invalid JSON at line 2 column 7/],
   [
     "a server's error",
     '{"error": "Invalid credentials in Authorization header"}',

@@ -2,7 +2,7 @@
 
 import type { ExportedFile, MemoryInfo } from "../../workers/protocol/api.js";
 import type { CheckpointLayout } from "../../workers/protocol/config.js";
-import type { TextMatrix } from "../../workers/protocol/encode.js";
+import type { EncodedTexts } from "../../workers/protocol/encode.js";
 import { ClipError } from "../../workers/protocol/error.js";
 import type { ModelInfo } from "../../workers/protocol/load.js";
 import { LinearProbe, type ProbeOptions } from "../classify/linear-probe.js";
@@ -82,7 +82,7 @@ export abstract class Encoder {
   }
 
   /** Returns embeddings of texts, and adds their warnings to `info.warnings`. */
-  #withWarnings({ warnings, ...matrix }: TextMatrix): Embeddings {
+  #withWarnings({ warnings, ...matrix }: EncodedTexts): Embeddings {
     if (warnings.length === 0) return toEmbeddings(matrix);
     const known = this.info.warnings;
     const fresh = warnings.filter((warning) => !known.includes(warning));

@@ -1,4 +1,4 @@
-/** Entry of the worker in Node. */
+/** A model's worker, in Node. */
 
 import { parentPort, Worker } from "node:worker_threads";
 import { expose } from "comlink";
@@ -9,7 +9,7 @@ import { spawnedWorker, WORKER_OPTIONS } from "../protocol/spawned-worker.node.j
 import { registerTransferHandlers } from "../protocol/transfer.js";
 import { readPackaged } from "../runtime/packaged-file.node.js";
 import { WASM_URLS } from "../runtime/wasm-urls.js";
-import { ClipService } from "../service/service.js";
+import { createService } from "../service/service.js";
 import { makeFolder, openCacheFolder, resolvePath } from "../storage/folder.node.js";
 import { readPath } from "../storage/read-file.node.js";
 
@@ -18,7 +18,7 @@ registerTransferHandlers();
 if (!parentPort) throw new Error("clip.node.js runs in a worker thread");
 
 expose(
-  new ClipService({
+  createService({
     wasm: (module) => readPackaged(WASM_URLS[module]),
     tokenizers: () => readPackaged(new URL("../wasm/tokenizers_bg.wasm", import.meta.url)),
     merges: async () => readMerges(await readPackaged(new URL("../../../assets/clip-merges.txt.gz", import.meta.url))),

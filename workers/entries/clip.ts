@@ -1,32 +1,25 @@
-/** Entry of the worker in a browser. */
+/** A model's worker, in a browser. */
 
 import { expose } from "comlink";
 import { readMerges } from "../loading/merges.js";
 import { forwardLiveness, holdLivenessLock } from "../protocol/liveness.js";
 import { spawnedWorker } from "../protocol/spawned-worker.js";
 import { registerTransferHandlers } from "../protocol/transfer.js";
-import { loadPackaged } from "../runtime/packaged-file.js";
+import { fetchPackaged } from "../runtime/packaged-file.js";
 import { WASM_URLS } from "../runtime/wasm-urls.js";
-import { ClipService } from "../service/service.js";
+import { createService } from "../service/service.js";
 import { makeFolder, openCacheFolder, resolvePath } from "../storage/opfs.js";
 
 registerTransferHandlers();
 
 holdLivenessLock((name) => self.postMessage(name));
 
-const fetchOwn = (url: URL) =>
-  loadPackaged(url.href, async () => {
-    const response = await fetch(url);
-    if (!response.ok) throw new Error(`HTTP ${response.status}`);
-    return new Uint8Array(await response.arrayBuffer());
-  });
-
 expose(
-  new ClipService({
+  createService({
     wasm: async (module) => WASM_URLS[module],
     thread: () => forwardLiveness(new Worker(new URL("./thread.js", import.meta.url), { type: "module" })),
     tokenizers: async () => new URL("../wasm/tokenizers_bg.wasm", import.meta.url),
-    merges: async () => readMerges(await fetchOwn(new URL("../../../assets/clip-merges.txt.gz", import.meta.url))),
+    merges: async () => readMerges(await fetchPackaged(new URL("../../../assets/clip-merges.txt.gz", import.meta.url))),
     cacheFolder: openCacheFolder,
     makeFolder,
     resolvePath,

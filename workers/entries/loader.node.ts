@@ -1,4 +1,4 @@
-/** Entry of the worker that makes images, in Node. */
+/** The worker that augments images for a run, in Node. */
 
 import { parentPort } from "node:worker_threads";
 import { expose } from "comlink";

@@ -1,4 +1,4 @@
-/** Entry of the worker that makes images, in a browser. */
+/** The worker that augments images for a run, in a browser. */
 
 import { expose } from "comlink";
 import { holdLivenessLock } from "../protocol/liveness.js";

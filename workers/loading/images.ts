@@ -1,37 +1,47 @@
-/** Images as they arrive in the worker, to bytes that the core decodes or pixels that it takes. */
+/** Turns the images that callers pass into bytes or pixels for the core. */
 
 import { isBlob } from "../protocol/bytes.js";
 import type { WireImage } from "../protocol/encode.js";
 import { ClipError } from "../protocol/error.js";
 import { excerpt } from "../protocol/excerpt.js";
 
-/** No photograph is larger; a stream without end would fill the memory. */
-const MOST_BYTES = 256 << 20;
+/** Bytes of the largest image that is downloaded; a server may send without end. */
+const MAX_BYTES = 256 << 20;
 
-/** An image that the core takes. */
-export type ReadyImage = { encoded: Uint8Array } | { data: Uint8Array; width: number; height: number };
+/** An image in memory: a file for the core to decode, or pixels of 3 or 4 bytes. */
+export type LoadedImage = { encoded: Uint8Array } | { data: Uint8Array; width: number; height: number };
 
-/** Fetches, reads or draws what is not in memory yet. */
-export async function readImage(
+/**
+ * Fetches, reads or draws an image.
+ *
+ * @param readPath reads a file on disk; only Node has it
+ * @throws ClipError `source-unreadable`, `invalid-image`, or the error that the image carries
+ */
+export async function loadImage(
   image: WireImage,
   readPath: ((path: string) => Promise<Uint8Array>) | undefined,
-): Promise<ReadyImage> {
+): Promise<LoadedImage> {
   if ("failed" in image) throw new ClipError(image.failed.code, image.failed.message);
   if ("encoded" in image) {
     const { encoded } = image;
-    return decodable(isBlob(encoded) ? await readBlob(encoded) : encoded);
+    return decodeIfForeign(isBlob(encoded) ? await readBlob(encoded) : encoded);
   }
-  if ("url" in image) return decodable(await fetchImage(image.url));
-  if ("bitmap" in image) return drawn(image.bitmap);
+  if ("url" in image) return decodeIfForeign(await fetchImage(image.url));
+  if ("bitmap" in image) return draw(image.bitmap);
   if ("path" in image) {
-    if (!readPath) throw new ClipError("invalid-image", `expected an address, got the path ${excerpt(image.path)}`);
-    return decodable(await readPath(image.path));
+    if (!readPath) {
+      throw new ClipError(
+        "invalid-image",
+        `cannot read the path ${excerpt(image.path)} in a browser: give an address, a file or bytes`,
+      );
+    }
+    return decodeIfForeign(await readPath(image.path));
   }
   return image;
 }
 
-/** Where what some browsers decode and the core does not has its mark: AVIF and HEIC, JPEG XL (two kinds), TIFF (two kinds). */
-const PLATFORMS_OWN = [
+/** Signatures, with their offsets, of formats that only browsers decode: AVIF and HEIC, JPEG XL (two), TIFF (two). */
+const FOREIGN = [
   [4, "ftyp"],
   [4, "JXL "],
   [0, "\xff\n"],
@@ -39,34 +49,34 @@ const PLATFORMS_OWN = [
   [0, "MM\0*"],
 ] as const;
 
-/** Bytes for the core, or pixels where only the platform knows the format; where that does not either, the core names it. */
-async function decodable(encoded: Uint8Array): Promise<ReadyImage> {
+/** Has the browser decode what the core cannot. If neither can, the core's error names the format. */
+async function decodeIfForeign(encoded: Uint8Array): Promise<LoadedImage> {
   const start = String.fromCharCode(...encoded.subarray(0, 8));
-  const foreign = PLATFORMS_OWN.some(([at, mark]) => start.startsWith(mark, at));
-  if (!foreign || typeof createImageBitmap !== "function") return { encoded };
+  const isForeign = FOREIGN.some(([at, signature]) => start.startsWith(signature, at));
+  if (!isForeign || typeof createImageBitmap !== "function") return { encoded };
   const blob = new Blob([encoded.slice()]);
   const bitmap = await createImageBitmap(blob, { premultiplyAlpha: "none" }).catch(() => undefined);
-  return bitmap ? drawn(bitmap) : { encoded };
+  return bitmap ? draw(bitmap) : { encoded };
 }
 
 async function readBlob(blob: Blob): Promise<Uint8Array> {
   try {
     return new Uint8Array(await blob.arrayBuffer());
   } catch (error) {
-    // of a file that was moved or changed since it was picked
+    // the file was moved or changed after it was picked
     const { message } = error as Error;
-    throw new ClipError("source-unreadable", `expected a file that can be read, got: ${message}`, { cause: error });
+    throw new ClipError("source-unreadable", `cannot read the file: ${message}`, { cause: error });
   }
 }
 
 async function fetchImage(url: string): Promise<Uint8Array> {
-  const unreadable = (got: string, cause?: unknown) =>
-    new ClipError("source-unreadable", `${excerpt(url)}: expected an image, got ${got}`, { cause });
+  const unreadable = (reason: string, cause?: unknown) =>
+    new ClipError("source-unreadable", `${excerpt(url)}: cannot fetch the image: ${reason}`, { cause });
   let response: Response;
   try {
     response = await fetch(url);
   } catch (error) {
-    throw unreadable(`none: ${excerpt((error as Error).message)}`, error);
+    throw unreadable(excerpt((error as Error).message), error);
   }
   if (!response.ok) throw unreadable(`HTTP ${response.status}`);
   const pieces: Uint8Array[] = [];
@@ -75,9 +85,9 @@ async function fetchImage(url: string): Promise<Uint8Array> {
   for (let next = await reader?.read(); next && !next.done; next = await reader?.read()) {
     pieces.push(next.value);
     length += next.value.length;
-    if (length > MOST_BYTES) {
+    if (length > MAX_BYTES) {
       await reader?.cancel();
-      throw unreadable(`more than ${MOST_BYTES} bytes`);
+      throw unreadable(`it has more than ${MAX_BYTES} bytes`);
     }
   }
   const bytes = new Uint8Array(length);
@@ -89,14 +99,13 @@ async function fetchImage(url: string): Promise<Uint8Array> {
   return bytes;
 }
 
-/** Pixels of what the platform has already decoded, not resized. */
-function drawn(bitmap: ImageBitmap): ReadyImage {
+/** Reads the pixels of a bitmap at its own size, and closes it. */
+function draw(bitmap: ImageBitmap): LoadedImage {
   const { width, height } = bitmap;
-  if (width === 0 || height === 0)
-    throw new ClipError("invalid-image", "expected a bitmap with pixels, got a closed one");
+  if (width === 0 || height === 0) throw new ClipError("invalid-image", "the ImageBitmap is closed: pass an open one");
   const canvas = new OffscreenCanvas(width, height);
   const context = canvas.getContext("2d", { willReadFrequently: true });
-  if (!context) throw new ClipError("invalid-image", `expected a canvas of ${width}×${height}, got none: too large?`);
+  if (!context) throw new ClipError("invalid-image", `cannot draw an image of ${width}×${height} pixels: too large?`);
   context.drawImage(bitmap, 0, 0);
   bitmap.close();
   const { data } = context.getImageData(0, 0, width, height);

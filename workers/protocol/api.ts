@@ -1,7 +1,11 @@
-/** Everything a worker can be asked for. Types only: what crosses the border between a page (or Node) and the worker. */
+/**
+ * The calls that a worker answers. Types only: what crosses the border between a page (or Node) and the worker.
+ *
+ * Types named `Wire…` are forms in which a caller's value is sent.
+ */
 
 import type { CheckpointLayout } from "./config.js";
-import type { EncodedImages, Logits, Matrix, NamedImage, TextMatrix } from "./encode.js";
+import type { EncodedImages, EncodedTexts, Logits, Matrix, NamedImage } from "./encode.js";
 import type { CachedModel, DeviceChoice, LoadProgress, LoadRequest, ModelInfo } from "./load.js";
 import type {
   Adapter,
@@ -22,72 +26,96 @@ export interface ExportedFile {
   data: Uint8Array;
 }
 
-/** Bytes that the worker and its module hold. */
+/** Memory of the worker, in bytes. */
 export interface MemoryInfo {
   /** Linear memory of the Wasm module; it never shrinks. On the CPU it holds the tensors too. */
   wasmBytes: number;
-  /** What the GPU's allocator holds, buffers kept for reuse included. */
+  /** Memory of the GPU's allocator, including buffers kept for reuse. */
   gpuBytes?: number;
 }
 
-/** Everything a worker can be asked for. Calls are answered one after another, in order. */
-export interface ClipWorkerApi {
+/** Calls that make a model, and ask about it. */
+export interface LoadingApi {
   load(request: LoadRequest, onProgress?: (progress: LoadProgress) => void): Promise<ModelInfo>;
-  /** Ends a load under way, at once. */
+  /** Aborts the load that is going on. */
   abortLoad(): void;
-  cachedModels(): Promise<CachedModel[]>;
-  /** Forgets the models of an address, or all; returns how many there were. */
-  deleteCached(url?: string): Promise<number>;
+  /** Makes a trainer with random weights. */
   create(request: CreateRequest): Promise<ModelInfo>;
-  /** Turns the loaded model into one that learns. */
+  /** Turns the loaded model into a trainer. */
   train(): Promise<ModelInfo>;
+  /** Makes a trainer from the bytes of a state, from its path, or from the newest undamaged state in a folder. */
+  resume(state: Uint8Array | string, device: DeviceChoice): Promise<ModelInfo>;
   info(): Promise<ModelInfo>;
   memory(): Promise<MemoryInfo>;
+  cachedModels(): Promise<CachedModel[]>;
+  /** Deletes the cached models of a URL, or all; returns how many there were. */
+  deleteCached(url?: string): Promise<number>;
+}
 
-  /** With `skip`, those that cannot be read are left out, where the first of them would be an error. */
+/** Calls that encode. Embeddings have length one. */
+export interface EncodingApi {
+  /** Embeds images; with `skip`, those that cannot be read are left out instead of throwing. */
   encodeImage(images: NamedImage[], skip: boolean): Promise<EncodedImages>;
-  encodeText(texts: string[], truncate: boolean): Promise<TextMatrix>;
-  /** One embedding a label: the mean of its `perLabel` captions, which stand together. */
-  encodeLabels(captions: string[], perLabel: number, truncate: boolean): Promise<TextMatrix>;
+  /** Embeds texts. */
+  encodeText(texts: string[], truncate: boolean): Promise<EncodedTexts>;
+  /** Embeds labels: each is the mean of `perLabel` consecutive captions. */
+  encodeLabels(captions: string[], perLabel: number, truncate: boolean): Promise<EncodedTexts>;
+  /** Embeds pixels, `[images, 3, size, size]`. */
   encodePixels(pixels: Float32Array): Promise<Matrix>;
+  /** Embeds token ids, `[texts, contextLength]`. */
   encodeIds(ids: Int32Array): Promise<Matrix>;
+  /** Returns token ids, `[texts, contextLength]`. */
   tokenize(texts: string[], truncate: boolean): Promise<Int32Array>;
+  /** Returns normalised pixels, `[images, 3, size, size]`. */
   preprocess(images: NamedImage[]): Promise<Float32Array>;
-  /** Logits of embeddings, `[images, texts]`, and the probabilities that follow from them. */
+  /** Compares embeddings of images with those of texts. */
   logits(images: Float32Array, texts: Float32Array): Promise<Logits>;
-  /** Logistic regression on embeddings: a row a class, the bias last. */
-  fitProbe(features: Matrix, classes: Uint32Array, classCount: number, c: number): Promise<Matrix>;
-  /** What such rows say of embeddings, images by classes. */
-  probeProbabilities(weights: Matrix, features: Matrix): Promise<Float32Array>;
-  save(layout: CheckpointLayout): Promise<Uint8Array>;
-  exportFiles(layout: CheckpointLayout): Promise<ExportedFile[]>;
+}
 
-  /** For pairs that the model is judged by. */
+/** Calls of the linear probe. */
+export interface ProbeApi {
+  /** Fits a logistic regression; returns one class a row, the bias in the last column. */
+  fitProbe(features: Matrix, classes: Uint32Array, classCount: number, c: number): Promise<Matrix>;
+  /** Returns probabilities, `[features, classes]`. */
+  probeProbabilities(weights: Matrix, features: Matrix): Promise<Float32Array>;
+}
+
+/** Calls that save the model, or the state of its training. */
+export interface SavingApi {
+  /** Returns the model as one safetensors file. */
+  save(layout: CheckpointLayout): Promise<Uint8Array>;
+  /** Returns the model as the folder that `transformers` or `open_clip` loads. */
+  exportFiles(layout: CheckpointLayout): Promise<ExportedFile[]>;
+  /** Returns the adapters that were trained last. */
+  saveAdapter(): Promise<Adapter>;
+  /** Writes the state of the training to `path`, or returns it if there is none. */
+  saveState(path?: string): Promise<Uint8Array | undefined>;
+  /** Adds the state of the training to a folder, and removes all but the last `keep` there. */
+  keepState(folder: string, keep: number): Promise<void>;
+}
+
+/** Calls that train and evaluate. */
+export interface TrainingApi {
+  /** Opens a data set for evaluation. */
   openPairs(): Promise<PairsHandle>;
-  /**
-   * For the pairs of a run with these settings, or without them of the run that was stopped. Refuses settings that no data
-   * could make right, before any is sent.
-   */
+  /** Opens a data set for a run with these settings, or for the run that was stopped. Checks the settings before pairs are sent. */
   openRunPairs(settings: FitSettings | undefined): Promise<PairsHandle>;
-  /** Adds pairs; gives back those that it skipped, which it does only where it may. */
+  /** Adds pairs to a data set; returns those that were skipped, which needs `options.skip`. */
   pushPairs(handle: PairsHandle, pairs: WirePair[], options: PushOptions): Promise<SkippedPair[]>;
   closePairs(handle: PairsHandle): Promise<void>;
-  /** Starts a run, or without settings goes on with the one that was stopped; it takes the pairs over. */
+  /** Starts a run, or without settings resumes the one that was stopped. Takes the data set over: its handle is closed. */
   startFit(handle: PairsHandle, settings: FitSettings | undefined): Promise<void>;
-  /** Nothing after the last step. */
+  /** Runs one step; `undefined` after the last. */
   stepFit(): Promise<StepEvent | undefined>;
   stopFit(): Promise<void>;
-  /** Everything that training goes on from; written to `path` where there is one, given back otherwise. */
-  saveState(path?: string): Promise<Uint8Array | undefined>;
-  /** Adds the same to a folder and removes all but the last `keep`. */
-  keepState(folder: string, keep: number): Promise<void>;
-  /** The adapters that were trained last. */
-  saveAdapter(): Promise<Adapter>;
-  /** A trainer from what `saveState` wrote, or from the newest whole one in a folder. */
-  resume(state: Uint8Array | string, device: DeviceChoice): Promise<ModelInfo>;
   evaluate(pairs: PairsHandle, distractors: PairsHandle | undefined): Promise<Evaluation>;
-  /** Embeddings of the pairs' images. */
+  /** Embeds the images of a data set. */
   embedPairImages(pairs: PairsHandle): Promise<Matrix>;
+  /** Returns the loss of a batch and its gradients, without a step. */
   gradients(pixels: Float32Array, ids: Int32Array, layout: CheckpointLayout): Promise<GradientResult>;
+  /** Runs one step on a batch; returns its loss before the update. */
   stepOn(pixels: Float32Array, ids: Int32Array, lr: number): Promise<number>;
 }
+
+/** All calls of a model's worker. They are answered one after another, in order. */
+export interface ClipWorkerApi extends LoadingApi, EncodingApi, ProbeApi, SavingApi, TrainingApi {}

@@ -1,17 +1,17 @@
 /**
- * What bytes are, whichever realm made them: an iframe, `vm.runInContext` and Jest have classes of their own, of which
- * `instanceof` knows nothing. The tags of `Object.prototype.toString` are the same everywhere.
+ * Recognises bytes, files and URLs of any realm: iframes, `vm.runInContext` and Jest have classes of their own, for which
+ * `instanceof` is false. `Object.prototype.toString` gives the same tag in each.
  */
 
 import { ClipError } from "./error.js";
 
-/** Bytes in memory. Shared memory is copied where it crosses to a worker. */
+/** Bytes in memory. Shared memory is copied when it is sent to a worker. */
 export type MemoryBytes = Uint8Array | Uint8ClampedArray | DataView | ArrayBuffer | SharedArrayBuffer;
 
 /** Bytes of a file. */
 export type Bytes = MemoryBytes | Blob;
 
-/** Name of a value's class, of its nearest one that the platform has. */
+/** Returns the name of a value's class, or of the nearest one that the platform defines. */
 export const tagOf = (value: unknown): string => Object.prototype.toString.call(value).slice(8, -1);
 
 const VIEWS: ReadonlySet<string> = new Set(["Uint8Array", "Uint8ClampedArray", "DataView"]);
@@ -24,31 +24,31 @@ const has = (value: unknown, method: string): boolean =>
 export const isBlob = (value: unknown): value is Blob =>
   ["Blob", "File"].includes(tagOf(value)) && has(value, "stream") && has(value, "arrayBuffer");
 
-/** Whether a value is a file with its name. */
+/** Whether a value is a `File`. */
 export const isFile = (value: unknown): value is File =>
   isBlob(value) && "name" in value && typeof value.name === "string";
 
-/** Whether a value is a handle of a file. */
+/** Whether a value is a `FileSystemFileHandle`. */
 export const isFileHandle = (value: unknown): value is FileSystemFileHandle => has(value, "getFile");
 
-/** Whether a value is a handle of a folder. */
+/** Whether a value is a `FileSystemDirectoryHandle`. */
 export const isFolderHandle = (value: unknown): value is FileSystemDirectoryHandle =>
   has(value, "values") && (value as FileSystemHandle).kind === "directory";
 
-/** Whether a value is an address as `URL` has it. */
+/** Whether a value is a `URL`. */
 export const isUrl = (value: unknown): value is URL =>
   tagOf(value) === "URL" && typeof (value as URL).href === "string";
 
-/** Whether a value is bytes in memory: a buffer, or a view of bytes. Views of wider numbers are none. */
+/** Whether a value is bytes in memory: a buffer, or a view whose elements are bytes. */
 export function isBytes(value: unknown): value is MemoryBytes {
   return BUFFERS.has(tagOf(value)) || (ArrayBuffer.isView(value) && VIEWS.has(tagOf(value)));
 }
 
 /**
- * Bytes in memory as this realm's `Uint8Array`: the same memory, or a copy where it is shared or may be resized, as neither
- * `Blob` nor `TextDecoder` takes those.
+ * Returns bytes as a `Uint8Array` of this realm: a view of the same memory, or a copy if it is shared or resizable, which
+ * neither `Blob` nor `TextDecoder` accepts.
  *
- * @throws ClipError `invalid-source` where the memory was given away
+ * @throws ClipError `invalid-source` if the buffer was transferred
  */
 export function toBytes(value: MemoryBytes): Uint8Array<ArrayBuffer> {
   try {
@@ -59,7 +59,7 @@ export function toBytes(value: MemoryBytes): Uint8Array<ArrayBuffer> {
     const own = tagOf(buffer) === "ArrayBuffer" && !("resizable" in buffer && buffer.resizable);
     return (own ? bytes : bytes.slice()) as Uint8Array<ArrayBuffer>;
   } catch (error) {
-    throw new ClipError("invalid-source", "expected bytes, got a buffer that was transferred to somewhere else", {
+    throw new ClipError("invalid-source", "the buffer was transferred and has no bytes any more: pass a copy", {
       cause: error,
     });
   }

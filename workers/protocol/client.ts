@@ -1,4 +1,4 @@
-/** One worker and the calls to it. */
+/** The client of one worker. */
 
 import { type Remote, releaseProxy, wrap } from "comlink";
 import { ClipError, toClipError } from "./error.js";
@@ -7,7 +7,7 @@ import { registerTransferHandlers } from "./transfer.js";
 
 registerTransferHandlers();
 
-/** Calls that settle even when the worker dies or is disposed of in the middle of them. */
+/** Calls a worker; the calls settle even if the worker dies or is disposed of meanwhile. */
 export class WorkerClient<Api> {
   readonly #spawned: SpawnedWorker;
   readonly #api: Remote<Api>;
@@ -18,11 +18,15 @@ export class WorkerClient<Api> {
     this.#spawned = spawned;
     this.#api = wrap<Api>(spawned.endpoint);
     spawned.onLost((reason) =>
-      this.#close(new ClipError("worker-lost", `expected the worker to answer, got: ${reason}`)),
+      this.#close(new ClipError("worker-lost", `the worker was lost (${reason}): load the model again`)),
     );
   }
 
-  /** Asks the worker. Rejects with `disposed`, `worker-lost` or `panicked` where no answer can come any more. */
+  /**
+   * Calls the worker.
+   *
+   * @throws ClipError what the call throws, or `disposed` or `worker-lost` if the worker cannot answer any more
+   */
   call<T>(ask: (api: Remote<Api>) => Promise<T>): Promise<T> {
     if (this.#closed) return Promise.reject(this.#closed);
     return new Promise<T>((resolve, reject) => {
@@ -42,8 +46,8 @@ export class WorkerClient<Api> {
     this.#spawned.terminate();
   }
 
-  /** Ends the worker and gives its memory back. Doing so again does nothing. */
+  /** Ends the worker and frees its memory; may be called twice. */
   dispose(): void {
-    this.#close(new ClipError("disposed", "expected a model in use, got one that was disposed of"));
+    this.#close(new ClipError("disposed", "the model was disposed of: load it again"));
   }
 }

@@ -1,9 +1,9 @@
-/** Configurations of models and of their transforms. */
+/** Configs of models and of their transforms. */
 
 /** Non-linearity of the MLPs: OpenAI's models use `quick_gelu`, newer ones `gelu`, SigLIP `gelu_tanh`. */
 export type Activation = "quick_gelu" | "gelu" | "gelu_tanh";
 
-/** What both towers have. */
+/** Keys that both towers have. */
 export interface TowerConfig {
   /** Width of the residual stream. */
   width: number;
@@ -18,7 +18,7 @@ export interface TowerConfig {
   layerNormEps?: number;
 }
 
-/** A Vision Transformer: CLIP's, or SigLIP's without class token and with attention pooling. */
+/** A Vision Transformer: CLIP's, or SigLIP's, which has attention pooling and no class token. */
 export interface VitConfig extends TowerConfig {
   /** @default "vit" */
   architecture?: "vit" | "siglip";
@@ -28,7 +28,7 @@ export interface VitConfig extends TowerConfig {
   patchSize: number;
 }
 
-/** CLIP's ResNet. It encodes; it is not trained here. */
+/** CLIP's ResNet; it cannot be trained. */
 export interface ResNetConfig {
   architecture: "resnet";
   /** Side of the square input, in pixels. */
@@ -41,7 +41,7 @@ export interface ResNetConfig {
   heads: number;
 }
 
-/** MobileCLIP's image towers. They encode; they are not trained here. */
+/** MobileCLIP's image towers; they cannot be trained. */
 export interface MciConfig {
   architecture: "mci";
   /** Side of the square input, in pixels. */
@@ -50,15 +50,15 @@ export interface MciConfig {
   layers: number[];
   /** Channels of each stage. */
   widths: number[];
-  /** Width of the MLPs over that of the stage. */
+  /** Width of the MLPs relative to that of the stage. */
   mlpRatio: number;
-  /** How many of the last stages attend. */
+  /** Number of last stages with attention. */
   attentionStages: number;
-  /** How many of the last stages are entered by a squeeze-and-excite. */
+  /** Number of last stages that begin with squeeze-and-excitation. */
   squeezeStages: number;
-  /** Whether attention follows a layer norm, and not a batch norm. @default false */
+  /** Whether attention follows a layer norm instead of a batch norm. @default false */
   layerNorm?: boolean;
-  /** Whether the stem has branches of one pixel. @default true */
+  /** Whether the stem has 1×1 branches. @default true */
   stemScale?: boolean;
 }
 
@@ -67,51 +67,54 @@ export type VisionConfig = VitConfig | ResNetConfig | MciConfig;
 
 /** Text tower: a Transformer, causal in CLIP. */
 export interface TextConfig extends TowerConfig {
-  /** Tokens of a caption, start and end included. */
+  /** Tokens of a text, start and end included. */
   contextLength: number;
-  /** Left out: cut to the tokens of the captions of the first `fit`. Otherwise the size of the tokenizer's vocabulary. */
+  /** Size of the tokenizer's vocabulary. If left out, the vocabulary is cut to the captions of the first `fit`. */
   vocabSize?: number;
   /**
-   * Which token stands for the caption: the first of the highest id, the first of a given id, or the last of the
-   * context. @default "argmax"
+   * The token whose output becomes the embedding: the first with the highest id (`argmax`), the last of the context, or the
+   * first with a given id. @default "argmax"
    */
   pooling?: "argmax" | "last" | { first_of: number };
-  /** Whether a token sees only those before it. @default true */
+  /** Whether a token attends only to those before it. @default true */
   causal?: boolean;
   /** Whether the projection has a bias. @default false */
   projectionBias?: boolean;
 }
 
-/** Shape of a CLIP. */
+/** Config of a CLIP. */
 export interface ClipConfig {
-  /** Width of the space that images and captions share. */
+  /** Width of the embeddings. */
   embedDim: number;
-  /** What similarities become: a choice among all (CLIP), or a judgement on each (SigLIP). @default "softmax" */
+  /** How similarities become probabilities: softmax over the texts (CLIP), or sigmoid of each (SigLIP). @default "softmax" */
   objective?: "softmax" | "sigmoid";
   vision: VisionConfig;
   text: TextConfig;
 }
 
-/** How images become pixels. */
+/** The transform from an image to the model's pixels. */
 export interface PreprocessConfig {
-  /** Side of the output. */
+  /** Side of the output, in pixels. */
   size: number;
-  /** Side resized to, before the crop. */
+  /** Side after resizing, before the crop, in pixels. */
   resize: number;
+  /** Which side is resized to that: the shortest, the longest, or both. */
   mode: "shortest" | "squash" | "longest";
   filter: "bicubic" | "bilinear";
-  /** Whose rounding of half a pixel. */
+  /** Whose rounding of the crop's offset is used. */
   crop: "torchvision" | "hf";
-  /** Level that `longest` fills with. */
+  /** Value of the padding for `longest`, from 0 to 255. */
   fill: number;
+  /** Subtracted from each channel, which has values from 0 to 1. */
   mean: [number, number, number];
+  /** Divides each channel afterwards. */
   std: [number, number, number];
 }
 
-/** Whose tokenization is given where the references differ. */
+/** Whose tokenization is used where the reference implementations differ. */
 export type TokenizerReference = "open_clip" | "openai" | "hf" | "hf_normalized";
 
-/** Which towers a model is loaded with. */
+/** The towers of a model that are loaded. */
 export type Towers = "both" | "image" | "text";
 
 /** Naming scheme of a checkpoint. */

@@ -1,6 +1,6 @@
-/** What was given, in messages. */
+/** Shortens values for messages. */
 
-const MOST = 200;
+const MAX_LENGTH = 200;
 
-/** The beginning of a text that may be long. */
-export const excerpt = (text: string): string => (text.length > MOST ? `${text.slice(0, MOST)}…` : text);
+/** Returns the start of a text that may be long. */
+export const excerpt = (text: string): string => (text.length > MAX_LENGTH ? `${text.slice(0, MAX_LENGTH)}…` : text);

@@ -1,25 +1,28 @@
-/** How a page learns that a worker was killed: it gets the lock that the worker holds for as long as it lives. */
+/**
+ * Tells a page that a worker was killed, which no event does: the worker holds a lock for as long as it lives, and the page
+ * requests the same lock.
+ */
 
 const PREFIX = "clipwright worker ";
 
 /** Whether a message is the name of a worker's lock. */
 export const isLivenessLock = (data: unknown): data is string => typeof data === "string" && data.startsWith(PREFIX);
 
-/** Takes the lock of this worker and tells its name, where there are locks; resolves when that is done. */
-export function holdLivenessLock(tell: (name: string) => void): Promise<void> {
+/** Takes this worker's lock and posts its name; resolves when the lock is taken, or at once if the platform has no locks. */
+export function holdLivenessLock(post: (name: string) => void): Promise<void> {
   const locks = navigator.locks as LockManager | undefined;
   if (!locks) return Promise.resolve();
   const name = `${PREFIX}${crypto.getRandomValues(new Uint32Array(4)).join("-")}`;
-  return new Promise((told) => {
+  return new Promise((taken) => {
     locks.request(name, () => {
-      tell(name);
-      told();
+      post(name);
+      taken();
       return new Promise(() => undefined);
     });
   });
 }
 
-/** A worker's worker, whose end is this worker's: the page is told of its lock, too. */
+/** Forwards the lock of a worker's worker to the page, so that the end of either counts as the end of both. */
 export function forwardLiveness(worker: Worker): Worker {
   worker.addEventListener("message", ({ data }) => isLivenessLock(data) && self.postMessage(data));
   return worker;

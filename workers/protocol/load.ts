@@ -1,101 +1,102 @@
-/** How a model is loaded: where from, onto which device, and what the worker says of it. */
+/** Loading: the request, its progress, and what is known about the model. */
 
 import type { ClipConfig, PreprocessConfig, TokenizerReference, Towers } from "./config.js";
 
-/** What a model is loaded for: what trains can encode as well, and takes a larger download. */
+/** What a model is loaded for; `train` can also encode, and takes a larger module. */
 export type Work = "encode" | "train";
 
-/** Where a model computes. `auto` takes WebGPU on a real GPU and the CPU otherwise. */
+/** Where a model computes. `auto` takes WebGPU on a hardware GPU, otherwise the CPU. */
 export type DeviceChoice = "auto" | "webgpu" | "cpu";
 
-/** The device that was taken, and why. */
+/** The chosen device, and why. */
 export interface DeviceInfo {
   kind: "webgpu" | "cpu";
-  /** In words, for people: the adapter's name, or why there is none. */
+  /** For people: the adapter's name, or why the CPU was chosen. */
   reason: string;
-  /** Of the CPU: how many compute together; more than one on a page that is cross-origin isolated. */
+  /** Threads of the CPU; more than one only on a cross-origin isolated page. */
   threads?: number;
-  /** Bytes that one tensor may have on it; larger token tables are cut. */
+  /** Bytes of the largest tensor that the GPU takes; larger token embeddings are split. */
   maxTensorBytes?: number;
 }
 
-/** A file by its name. */
+/** A file with its name. */
 export interface NamedFile {
   name: string;
   data: Blob | Uint8Array;
 }
 
-/** Name of the file in which a caller's own transform crosses: it goes before the publisher's. */
+/** Name under which a caller's own transform is sent; it replaces the publisher's. */
 export type OwnTransform = "preprocess.json";
 
-/** Names of an adapter's files: PEFT's. */
+/** Names of an adapter's files, as PEFT writes them. */
 export type AdapterFile = "adapter_model.safetensors" | "adapter_config.json";
 
-/** A checkpoint as it crosses the border: files, a server's folder or one file in it, a path on disk. */
+/** A checkpoint as it is sent to the worker: files, a server's folder or one file in it, or a path on disk. */
 export type WireSource =
   | { kind: "files"; files: NamedFile[] }
   | {
       kind: "url";
       base: string;
       file?: string;
-      /** Goes with every request: `?token=…`. */
+      /** Query of every request, such as `?token=…`. */
       query?: string;
-      /** The Hub id that it was made of; or the name, where it was taken as one relative to the page. */
+      /** The Hub id that the URL was made from. */
       hub?: string;
+      /** The name that was resolved relative to the page. */
       relative?: string;
-      /** Address of the Hub's list of files, which tells their SHA-256. */
+      /** URL of the Hub's list of files with their SHA-256. */
       sums?: string;
       headers: Record<string, string>;
     }
   | { kind: "path"; path: string };
 
-/** A model in the worker. */
+/** What to load, and how. */
 export interface LoadRequest {
   source: WireSource;
-  /** `train` for a model that `ClipWorkerApi.train` is asked to turn into one that learns. */
+  /** `train` if `LoadingApi.train` is called afterwards. */
   work: Work;
-  /** Added to the weights. */
+  /** An adapter to add to the weights. */
   adapter?: WireSource;
-  /** Left out: that of whoever published the checkpoint. */
+  /** @default the publisher's */
   reference?: TokenizerReference;
   towers: Towers;
-  /** `auto` keeps half precision as it is stored, where the device can; `f32` widens it; `q8` rounds the blocks' matrices. */
+  /** `auto` keeps f16 weights if the device can compute with them; `f32` converts them; `q8` quantizes the blocks' matrices. */
   dtype: "auto" | "f32" | "q8";
-  /** Left out: the adapter's limit. */
+  /** Bytes of the largest tensor. @default the GPU's limit */
   maxTensorBytes?: number;
   device: DeviceChoice;
-  /** Whether what is downloaded is kept; `refresh` downloads it anew. */
+  /** Whether downloads are cached; `refresh` downloads again what has changed. */
   cache: boolean | "refresh";
 }
 
-/** How far a load is. */
+/** Progress of a load. */
 export interface LoadProgress {
   /**
-   * `download` into the cache, then `load` to the device; without a cache, `load` alone. On a GPU `compile` follows, when all bytes are
-   * there: its pipelines, which the first call would wait for.
+   * `download` into the cache, then `load` onto the device; without a cache, `load` alone. On a GPU, `compile` of its
+   * pipelines follows, so that the first call does not wait for them.
    */
   phase: "download" | "load" | "compile";
   loadedBytes: number;
   totalBytes: number;
 }
 
-/** A model that is kept. */
+/** A cached model. */
 export interface CachedModel {
   url: string;
   towers: Towers;
   bytes: number;
-  /** When it was first loaded, in milliseconds since 1970. */
+  /** When it was downloaded, in milliseconds since 1970. */
   time: number;
 }
 
-/** What a worker says of its model. */
+/** What is known about a model. */
 export interface ModelInfo {
   config: ClipConfig;
   device: DeviceInfo;
-  /** Element type that the weights are kept in. */
+  /** Element type of the weights in memory. */
   dtype: "f32" | "f16" | "q8";
-  /** Nothing while a trainer's vocabulary is not known yet. */
+  /** `undefined` until a trainer knows its vocabulary. */
   preprocess?: PreprocessConfig;
-  /** What its user should know, in words: weights that are no numbers, a cache that is full. */
+  /** Warnings for the user, such as weights with NaN, or a full cache. */
   warnings: string[];
 }

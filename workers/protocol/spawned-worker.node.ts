@@ -1,12 +1,13 @@
-/** A worker that runs, in Node. */
+/** A running worker, in Node. */
 
 import type { Worker } from "node:worker_threads";
 import nodeEndpoint from "comlink/dist/esm/node-adapter.mjs";
 import type { SpawnedWorker } from "./spawned-worker.js";
 
-/** Its options: the process's own may be for its entry alone, such as --input-type. */
+/** Options for workers: those of the process, such as `--input-type`, may only suit its own entry. */
 export const WORKER_OPTIONS = { execArgv: [] };
 
+/** Wraps a worker. */
 export function spawnedWorker(worker: Worker): SpawnedWorker {
   return {
     endpoint: nodeEndpoint(worker),

@@ -1,15 +1,19 @@
-/** A worker that runs, in a browser. */
+/** A running worker, in a browser. */
 
 import type { Endpoint } from "comlink";
 import { isLivenessLock } from "./liveness.js";
 
-/** How to talk to a worker, how to hear that it died, how to end it. */
+/** A running worker, as a client needs it. */
 export interface SpawnedWorker {
+  /** Where comlink talks to it. */
   endpoint: Endpoint;
+  /** Calls `report` with a reason when the worker ends unasked. */
   onLost(report: (reason: string) => void): void;
+  /** Ends the worker. */
   terminate(): void;
 }
 
+/** Wraps a worker. */
 export function spawnedWorker(worker: Worker): SpawnedWorker {
   return {
     endpoint: worker,
@@ -17,7 +21,6 @@ export function spawnedWorker(worker: Worker): SpawnedWorker {
       worker.addEventListener("error", (event) => report(event.message || "the worker's script failed to load"));
       worker.addEventListener("messageerror", () => report("a message could not be read"));
       worker.addEventListener("message", ({ data }) => {
-        // the lock that it holds for as long as it lives: nothing else tells that it was killed
         if (isLivenessLock(data)) navigator.locks.request(data, () => report("the worker was ended"));
       });
     },

@@ -1,11 +1,11 @@
-/** Pairs, a run and its results. */
+/** Training: pairs, a run, and its results. */
 
 import type { TokenizerReference, Towers } from "./config.js";
 import type { WireImage } from "./encode.js";
 import type { ClipErrorCode } from "./error.js";
 import type { DeviceChoice } from "./load.js";
 
-/** A pair as it crosses the border. */
+/** A pair as it is sent to the worker. */
 export interface WirePair {
   image: WireImage;
   /** Its captions. */
@@ -14,18 +14,18 @@ export interface WirePair {
   key?: string;
 }
 
-/** Fresh weights in the worker. */
+/** A model with random weights. */
 export interface CreateRequest {
-  /** JSON, ours or Hugging Face's. */
+  /** JSON in our form or Hugging Face's. */
   config: string;
-  /** Left out: the published vocabulary. */
+  /** @default the published vocabulary */
   merges?: string;
   reference: TokenizerReference;
   seed: number;
   device: DeviceChoice;
 }
 
-/** Settings of a run, complete. */
+/** Settings of a run, complete; `FitOptions` documents them. */
 export interface FitSettings {
   batchSize: number;
   microBatchSize?: number;
@@ -55,58 +55,61 @@ export interface FitSettings {
 /** One training step. */
 export interface StepEvent {
   type: "step";
-  /** Steps of this run done, this one included. */
+  /** Number of the step in its run, from 1. */
   step: number;
   totalSteps: number;
-  /** Counted from 1. */
+  /** Number of the epoch, from 1. */
   epoch: number;
-  /** Loss before the update; an untrained model is near `ln(batchSize)`. */
+  /** Loss before the update; near `ln(batchSize)` for an untrained model. */
   loss: number;
   /** Learning rate of the update. */
   lr: number;
-  /** Logarithm of the inverse temperature, before the update; at most ln 100. */
+  /** Logarithm of the inverse temperature before the update; at most ln 100. */
   logitScale: number;
-  /** Length of all gradients as one vector, before it was clipped. */
+  /** Norm of all gradients as one vector, before clipping. */
   gradientNorm: number;
-  /** Mean cosine of two images, and of two captions, of the batch: 1 where all of them are one. */
+  /** Mean cosine similarity of two images, and of two captions, of the batch; 1 if all embeddings are equal. */
   likeness: { image: number; text: number };
   batchSize: number;
-  /** Pairs a second, over the last steps. */
+  /** Pairs per second, averaged over the last steps. */
   samplesPerSecond: number;
-  /** Seconds to the end of the run at that speed. */
+  /** Seconds to the end of the run at this speed. */
   secondsLeft: number;
-  /** Share of the last steps' time in which they waited for their images; 0 unless `augment` makes them. */
+  /** Share of the last steps' time spent waiting for augmented images, from 0 to 1; 0 without `augment`. */
   waiting: number;
 }
 
-/** Retrieval in one direction, as shares of the queries from 0 to 1. */
+/** Retrieval in one direction; recalls are shares of the queries, from 0 to 1. */
 export interface Recall {
+  /** Queries whose match is the nearest candidate. */
   r1: number;
+  /** Queries whose match is among the nearest 5. */
   r5: number;
+  /** Queries whose match is among the nearest 10. */
   r10: number;
-  /** 1 is best. */
+  /** Median rank of the matches, from 1. */
   medianRank: number;
-  /** How many were asked: distinct pictures, or distinct captions. */
+  /** Number of queries: distinct pictures, or distinct captions. */
   queries: number;
 }
 
 /**
- * Retrieval in both directions. Equal pictures are one query and one candidate, and so are equal captions; a query has found its own
- * with the nearest of all that stand in a row with it.
+ * Retrieval in both directions. Equal pictures count as one query and one candidate, and so do equal captions. A query with
+ * several matches is ranked by the nearest of them.
  */
 export interface Evaluation {
   imageToText: Recall;
   textToImage: Recall;
   /**
-   * How many of the pairs' pictures and captions have an equal one among them and were counted as one with it. Pictures are equal
-   * that the model cannot tell apart, whatever their names; captions that the tokenizer makes the same of.
+   * Number of pictures and captions that were counted as one with an equal one. Pictures are equal if the model's pixels are,
+   * captions if their token ids are.
    */
   grouped: { images: number; captions: number };
-  /** Where labelled images were given, the share of them whose label is the first, or among the first five. */
+  /** Share of the labelled images whose label is ranked first, or among the first five; only if some were given. */
   zeroShot?: { top1: number; top5: number };
 }
 
-/** Adapters as PEFT reads them: the contents of its two files. */
+/** An adapter: the contents of PEFT's two files. */
 export interface Adapter {
   /** `adapter_model.safetensors`. */
   weights: Uint8Array;
@@ -114,7 +117,7 @@ export interface Adapter {
   config: string;
 }
 
-/** Loss of a batch, and the gradient of every parameter as safetensors. */
+/** Loss of a batch, and the gradients of all parameters as safetensors. */
 export interface GradientResult {
   loss: number;
   safetensors: Uint8Array;
@@ -123,23 +126,23 @@ export interface GradientResult {
 /** Handle of a data set in the worker. */
 export type PairsHandle = number;
 
-/** How pairs are taken. */
+/** How pairs are added to a data set. */
 export interface PushOptions {
-  /** Number of the first of them in the data set, for messages. */
+  /** Index of the first pair in the data set, for messages. */
   first: number;
-  /** Cuts captions that are too long. */
+  /** Truncates captions that are too long. */
   truncate: boolean;
-  /** Leaves out what cannot be read, where it would be refused. */
+  /** Skips pairs that cannot be read, instead of throwing. */
   skip: boolean;
 }
 
-/** A pair that was left out, and why. */
+/** A pair that was skipped, and why. */
 export interface SkippedPair {
-  /** Its place in the data set, from 0. */
+  /** Index in the data set, from 0. */
   index: number;
   key?: string;
   code: ClipErrorCode;
   message: string;
-  /** Whether it is one of the pairs that a run is judged by. */
+  /** Set for pairs of the evaluation set. */
   judged?: true;
 }

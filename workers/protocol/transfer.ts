@@ -1,4 +1,4 @@
-/** How errors cross the border: comlink by itself keeps only name, message and stack. Imported at both ends. */
+/** Carries a `ClipError` across the worker's border, of which comlink keeps name, message and stack. Registered at both ends. */
 
 import { transferHandlers } from "comlink";
 import { ClipError, type ClipErrorCode, toClipError } from "./error.js";
@@ -9,7 +9,7 @@ interface WireError {
   stack: string | undefined;
 }
 
-/** Registers the handler; doing so twice does no harm. */
+/** Registers the handler; may be called twice. */
 export function registerTransferHandlers(): void {
   const builtIn = transferHandlers.get("throw");
   if (!builtIn) return;

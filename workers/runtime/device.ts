@@ -1,16 +1,16 @@
-/** Which device a model gets. */
+/** Chooses and opens the device of a model. */
 
 import { ClipError } from "../protocol/error.js";
 import type { DeviceChoice, DeviceInfo, Work } from "../protocol/load.js";
 import type { Core, Device } from "./wasm.js";
 
-/** Under load the first request for an adapter was seen to fail once. */
+/** Requests for an adapter: on a busy machine the first one may fail. */
 const TRIES = 2;
 
-/** One device per instance of a module: a second initialisation is an error. */
+/** The GPU of each instance: an instance can only open one. */
 const gpus = new WeakMap<Core, Promise<Device>>();
 
-/** Neither Node 20 nor an insecure page has one. */
+/** `undefined` in Node 20 and on insecure pages. */
 function webGpu(): GPU | undefined {
   return (globalThis.navigator as Navigator | undefined)?.gpu;
 }
@@ -28,26 +28,28 @@ function describe({ info }: GPUAdapter): string {
   return info.isFallbackAdapter ? `${name} (software)` : name;
 }
 
-/** A device, and the module that computes with it. */
-export interface Opened<W extends Work> {
+/** A device, and the instance that computes on it. */
+export interface OpenedDevice<W extends Work> {
   core: Core<W>;
   device: Device;
   info: DeviceInfo;
 }
 
 /**
- * The device asked for; for `auto` a GPU that is one and computes as the CPU does, or else the CPU. `load` gives the module for a
- * kind of device.
+ * Opens the chosen device. `auto` takes a GPU that is not emulated in software and passes the self-test, otherwise the CPU.
+ *
+ * @param load instantiates the module for a kind of device
+ * @throws ClipError `invalid-option`, or `device-unavailable` if `webgpu` was chosen and there is none
  */
 export async function openDevice<W extends Work>(
   choice: DeviceChoice,
   load: (kind: DeviceInfo["kind"]) => Promise<Core<W>>,
-): Promise<Opened<W>> {
-  const cpu = async (reason: string): Promise<Opened<W>> => {
+): Promise<OpenedDevice<W>> {
+  const cpu = async (reason: string): Promise<OpenedDevice<W>> => {
     const core = await load("cpu");
     return { core, device: core.wasm.Device.cpu(), info: { kind: "cpu", reason, threads: core.threads } };
   };
-  if (choice === "cpu") return cpu("as asked for");
+  if (choice === "cpu") return cpu("as requested");
   if (choice !== "auto" && choice !== "webgpu") {
     throw new ClipError("invalid-option", `invalid option device: expected auto, webgpu or cpu, got ${String(choice)}`);
   }
@@ -55,8 +57,8 @@ export async function openDevice<W extends Work>(
   if (choice === "auto" && !adapter) return cpu("no WebGPU adapter");
   if (choice === "auto" && adapter?.info.isFallbackAdapter) return cpu(`WebGPU is only ${describe(adapter)}`);
   if (!adapter) {
-    const got = webGpu() ? "navigator.gpu without an adapter" : "no navigator.gpu";
-    throw new ClipError("device-unavailable", `no webgpu device: expected a WebGPU adapter, got ${got}`);
+    const reason = webGpu() ? "navigator.gpu has no adapter" : "there is no navigator.gpu";
+    throw new ClipError("device-unavailable", `no WebGPU device: ${reason}; choose the device "auto" or "cpu"`);
   }
   try {
     const core = await load("webgpu");
@@ -68,7 +70,7 @@ export async function openDevice<W extends Work>(
       });
     gpus.set(core, opening);
     const device = await opening;
-    // who asked for this GPU gets it; who left the choice to us gets one that computes rightly
+    // `webgpu` means this GPU, whatever it computes; `auto` means one that computes correctly
     if (choice === "auto") await device.selfTest();
     const maxTensorBytes = Math.min(adapter.limits.maxStorageBufferBindingSize, adapter.limits.maxBufferSize);
     return { core, device, info: { kind: "webgpu", reason: describe(adapter), maxTensorBytes } };

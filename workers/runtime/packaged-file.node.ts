@@ -1,4 +1,4 @@
-/** Files of the package, in Node. */
+/** Loads files that ship with the package, in Node. */
 
 import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";

@@ -1,15 +1,27 @@
-/** Files that come with the package. */
+/** Loads files that ship with the package. */
 
 import { ClipError } from "../protocol/error.js";
 
-/** What `read` makes of a file of the package. Where a bundler or a server has mislaid it, the message names it. */
-export async function loadPackaged<T>(name: string, read: () => Promise<T>): Promise<T> {
+/**
+ * Runs `load`; its error names the file, which a bundler or a server may have mislaid.
+ *
+ * @throws ClipError `source-unreadable` or `out-of-memory`
+ */
+export async function loadPackaged<T>(name: string, load: () => Promise<T>): Promise<T> {
   try {
-    return await read();
+    return await load();
   } catch (error) {
     if (error instanceof ClipError) throw error;
     const code = error instanceof RangeError ? "out-of-memory" : "source-unreadable";
     const { message } = error as Error;
-    throw new ClipError(code, `expected to load clipwright's own ${name}, got: ${message}`, { cause: error });
+    throw new ClipError(code, `cannot load clipwright's own ${name}: ${message}`, { cause: error });
   }
 }
+
+/** Fetches a file of the package. */
+export const fetchPackaged = (url: URL): Promise<Uint8Array<ArrayBuffer>> =>
+  loadPackaged(url.href, async () => {
+    const response = await fetch(url);
+    if (!response.ok) throw new Error(`HTTP ${response.status}`);
+    return new Uint8Array(await response.arrayBuffer());
+  });

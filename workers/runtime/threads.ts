@@ -1,28 +1,28 @@
-/** The threads of the core's CPU: workers over one memory (`entries/thread.ts`), which only isolated pages may share. */
+/** The threads of the CPU modules: workers that share one memory, which browsers allow on cross-origin isolated pages only. */
 
 import type { Work } from "../protocol/load.js";
 
-/** What a thread is told: an instance of a module, which it becomes a part of. */
+/** Message to a thread (`entries/thread.ts`): the module to instantiate, and the memory to share. */
 export interface ThreadStart {
   work: Work;
   module: WebAssembly.Module;
   memory: WebAssembly.Memory;
 }
 
-/** What a thread says when it has instantiated the module. */
+/** Message from a thread when it has instantiated the module. */
 export const READY = "ready";
 
-/** More would wait for each other: a layer's work is soon too small to share. */
-const MOST = 8;
+/** More threads wait for each other: a layer's work is too small to share among them. */
+const MAX_THREADS = 8;
 
-/** The core's part of it: `Threads`. */
+/** The module's thread pool. */
 interface Pool {
   fill(count: number): void;
 }
 
-/** How many threads are worth starting here; one where memory cannot be shared. */
+/** Returns how many threads to use; 1 if memory cannot be shared. */
 export function threadCount(): number {
-  return globalThis.crossOriginIsolated ? Math.min(MOST, globalThis.navigator?.hardwareConcurrency ?? 1) : 1;
+  return globalThis.crossOriginIsolated ? Math.min(MAX_THREADS, globalThis.navigator?.hardwareConcurrency ?? 1) : 1;
 }
 
 /** Resolves when the worker has instantiated the module. */
@@ -35,7 +35,7 @@ function ready(worker: Worker): Promise<void> {
   });
 }
 
-/** Starts all threads but this one for an instance of the module, and has it compute with them; how many there are. */
+/** Starts the other threads of an instance and fills its pool; returns how many there are, this one included. */
 export async function startThreads(start: () => Worker, pool: Pool, instance: ThreadStart): Promise<number> {
   const workers = Array.from({ length: threadCount() - 1 }, start);
   try {

@@ -1,8 +1,8 @@
-/** Addresses of the core's modules, written out so that bundlers find them. */
+/** URLs of the core's modules, written out so that bundlers find them. */
 
 import type { WasmModule } from "./wasm.js";
 
-/** The file of each module. */
+/** URL of each module. */
 export const WASM_URLS: Record<WasmModule, URL> = {
   "encode-cpu": new URL("../wasm/encode-cpu_bg.wasm", import.meta.url),
   "encode-cpu-relaxed": new URL("../wasm/encode-cpu-relaxed_bg.wasm", import.meta.url),

@@ -1,8 +1,9 @@
 /**
- * The imports of the core's generated glue. The core comes in eight modules, of which a worker fetches the one that does its work
- * on its device. Those that train can all that those that encode can, and are half as large again. Of either there are four with
- * the same classes: the CPU alone, the same for engines with relaxed SIMD, that with threads, and WebGPU with a CPU to test it
- * against.
+ * Instantiates the core's modules. There are eight: two sorts of work times four devices. A worker fetches one of them.
+ *
+ * - `encode` only encodes; `train` can do both, and is half as large again.
+ * - `cpu`, `cpu-relaxed` for engines with relaxed SIMD, `cpu-threads` with relaxed SIMD and threads, and `webgpu` with a CPU
+ *   for the self-test. All have the same classes.
  */
 
 import { relaxedSimd } from "wasm-feature-detect";
@@ -12,52 +13,54 @@ import type * as trainGlue from "../wasm/train-cpu.js";
 import { loadPackaged } from "./packaged-file.js";
 import { startThreads, threadCount } from "./threads.js";
 
-export type { ClipModel, Device, Headers, ImageBatch, Opening } from "../wasm/encode-cpu.js";
+export type { ClipModel, Device, Headers, ImageBatch, Opening as ModelLoader } from "../wasm/encode-cpu.js";
 export type { Augmenter, FitSettings, Pairs, Trainer, Wanted } from "../wasm/train-cpu.js";
 
-/** clip-wasm, instantiated to encode. */
+/** Classes of a module that encodes. */
 export type EncodingWasm = Omit<typeof encodeGlue, "default" | "initSync">;
 
-/** The same with what trains. */
+/** Classes of a module that also trains. */
 export type TrainingWasm = Omit<typeof trainGlue, "default" | "initSync">;
 
-/** clip-wasm, by its work. */
+/** Classes of a module, by its work. */
 export type WasmFor<W extends Work> = W extends "train" ? TrainingWasm : EncodingWasm;
 
-/** A module of it. */
+/** Name of a module. */
 export type WasmModule = `${Work}-${"cpu" | "cpu-relaxed" | "cpu-threads" | "webgpu"}`;
 
-/** Bytes or address of a module. */
+/** A module as bytes, or its URL. */
 export type WasmBinary = BufferSource | URL;
 
-/** An instance, its memory, and how many threads compute in it. */
+/** An instance of a module. */
 export interface Core<W extends Work = Work> {
+  /** Its classes. */
   wasm: WasmFor<W>;
   memory: WebAssembly.Memory;
+  /** Number of threads that compute, at least 1. */
   threads: number;
 }
 
-/** Whether an instance trains. */
+/** Whether an instance can train. */
 export function trains(core: Core): core is Core & { wasm: TrainingWasm } {
   return "Trainer" in core.wasm;
 }
 
-/** What the platform must bring along for it. */
+/** What the modules need from the platform, a browser or Node. */
 export interface RuntimePlatform {
-  /** Where a module lies. */
+  /** Returns a module. */
   wasm(module: WasmModule): Promise<WasmBinary>;
-  /** A worker that runs `entries/thread.ts`, where there may be threads. */
+  /** Starts a worker that runs `entries/thread.ts`; only browsers have it. */
   thread?(): Worker;
 }
 
-/** What the modules' glue has in common. */
+/** The generated glue of a module. */
 type Glue = EncodingWasm & {
   default(options: { module_or_path: WasmBinary | WebAssembly.Module }): Promise<{ memory: WebAssembly.Memory }>;
 };
 
 type ThreadedGlue = Glue & { Threads: { fill(count: number): void } };
 
-/** The glue of a module with threads; each thread needs it too. */
+/** Imports the glue of a module with threads; each thread does so, too. */
 export const THREADED_GLUE = {
   encode: () => import("../wasm/encode-cpu-threads.js"),
   train: () => import("../wasm/train-cpu-threads.js"),
@@ -74,7 +77,7 @@ const GLUE = {
 
 const instances = new Map<WasmModule, Promise<Core>>();
 
-/** Has a module's glue instantiate it. */
+/** Runs a glue's `init` on its module. */
 export function instantiate<T>(
   module: string,
   module_or_path: WasmBinary,
@@ -84,7 +87,7 @@ export function instantiate<T>(
   return loadPackaged(`module ${module}${place}`, () => init({ module_or_path }));
 }
 
-/** What `make` makes, once per worker. */
+/** Runs `make` once per worker. */
 function once(module: WasmModule, make: () => Promise<Core>): Promise<Core> {
   const instance = instances.get(module) ?? make();
   instances.set(module, instance);
@@ -100,7 +103,7 @@ const single = (module: keyof typeof GLUE, platform: RuntimePlatform): Promise<C
       const { memory } = await instantiate(module, module_or_path, wasm.default);
       return { wasm, memory, threads: 1 };
     } catch (error) {
-      // whoever asks again may be luckier; threads that failed once are not tried anew, for a page's policy stays
+      // the next call tries again: a network may recover. Threads are not tried again: a page's policy does not change
       instances.delete(module);
       throw error;
     }
@@ -120,18 +123,18 @@ const threaded = (work: Work, platform: RuntimePlatform, start: () => Worker): P
 async function load(work: Work, device: "cpu" | "webgpu", platform: RuntimePlatform): Promise<Core> {
   if (device === "webgpu") return single(`${work}-webgpu`, platform);
   if (!(await relaxedSimd())) return single(`${work}-cpu`, platform);
-  // a page whose policy forbids the threads' workers computes all the same
+  // one thread if the page's policy forbids more workers
   if (platform.thread && threadCount() > 1)
     return threaded(work, platform, platform.thread).catch(() => single(`${work}-cpu-relaxed`, platform));
   return single(`${work}-cpu-relaxed`, platform);
 }
 
-/** Instantiates the module that does some work on a device, once per worker. */
+/** Instantiates the module for a work on a device, once per worker. */
 export function loadWasm<W extends Work>(
   work: W,
   device: "cpu" | "webgpu",
   platform: RuntimePlatform,
 ): Promise<Core<W>> {
-  // a module has what its name says
+  // the module is the one for `W`
   return load(work, device, platform) as Promise<Core<W>>;
 }

@@ -1,22 +1,20 @@
-/** Speed over the last steps. */
-
-/** Steps that the mean is taken over: enough to be steady, few enough to notice a change. */
+/** Steps that the mean is taken over: enough to be steady, few enough to show a change. */
 const WINDOW = 10;
 
-/** Mean duration of the last steps, time between them left out. */
+/** Measures the mean duration of the last steps, without the time between them. */
 export class Speedometer {
-  /** Seconds of each, and of them those that it waited. */
+  /** Durations of the last steps in seconds, and how long they waited for images. */
   #steps: { seconds: number; waited: number }[] = [];
   #started = 0;
   #waited = 0;
 
-  /** A step begins. */
+  /** Begins a step. */
   start(): void {
     this.#started = performance.now();
     this.#waited = 0;
   }
 
-  /** The step waits for what it needs. */
+  /** Awaits what the step needs, and measures how long. */
   async wait<T>(needed: Promise<T>): Promise<T> {
     const before = performance.now();
     const result = await needed;
@@ -24,11 +22,11 @@ export class Speedometer {
     return result;
   }
 
-  /** A step has ended; returns seconds a step, and the share of them that was waited. */
+  /** Ends a step; returns the mean duration in seconds, and the share of it spent waiting. */
   stop(): { seconds: number; waiting: number } {
     this.#steps.push({ seconds: (performance.now() - this.#started) / 1000, waited: this.#waited });
     if (this.#steps.length > WINDOW) this.#steps.shift();
-    const total = (what: "seconds" | "waited") => this.#steps.reduce((sum, step) => sum + step[what], 0);
+    const total = (key: "seconds" | "waited") => this.#steps.reduce((sum, step) => sum + step[key], 0);
     return { seconds: total("seconds") / this.#steps.length, waiting: total("waited") / total("seconds") };
   }
 }

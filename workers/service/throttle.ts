@@ -1,4 +1,4 @@
-/** At most one event in a while, and always the last one. */
+/** Sends at most one event per interval (in milliseconds), and always the last one. */
 export class Throttle<T> {
   readonly #send: (event: T) => void;
   readonly #interval: number;
@@ -10,6 +10,7 @@ export class Throttle<T> {
     this.#interval = interval;
   }
 
+  /** Sends an event, or holds it back. */
   send(event: T): void {
     const now = performance.now();
     this.#held = event;
@@ -18,7 +19,7 @@ export class Throttle<T> {
     this.flush();
   }
 
-  /** Sends what was held back. */
+  /** Sends the event that was held back. */
   flush(): void {
     if (this.#held !== undefined) this.#send(this.#held);
     this.#held = undefined;

@@ -1,7 +1,8 @@
-/** A model that learns: the data sets sent for it, and its run. */
+/** A trainer with its data sets and its run. */
 
-import type { ReadyImage } from "../loading/images.js";
+import type { LoadedImage } from "../loading/images.js";
 import { WorkerClient } from "../protocol/client.js";
+import type { NamedImage } from "../protocol/encode.js";
 import { ClipError, inItem, toClipError } from "../protocol/error.js";
 import { excerpt } from "../protocol/excerpt.js";
 import type { SpawnedWorker } from "../protocol/spawned-worker.js";
@@ -15,17 +16,16 @@ import type {
   WirePair,
 } from "../protocol/train.js";
 import type { FitSettings as FitSettingsInCore, Pairs, Trainer, TrainingWasm } from "../runtime/wasm.js";
-import type { HeldImage } from "./image-loader.js";
-import { Prefetch, toHeld } from "./prefetch.js";
+import { Prefetch, toLoaderImage } from "./prefetch.js";
 import { Speedometer } from "./speedometer.js";
 
-/** Pairs on their way in, with what became of each image. */
-export interface FetchedPair {
+/** A pair whose image was loaded, or not. */
+export interface LoadedPair {
   pair: WirePair;
-  image: PromiseSettledResult<ReadyImage>;
+  image: PromiseSettledResult<LoadedImage>;
 }
 
-/** A data set, and what makes its images where they are others in each epoch. */
+/** A data set; `images` augments its images anew for each epoch. */
 interface DataSet {
   pairs: Pairs;
   images?: Prefetch;
@@ -36,13 +36,13 @@ function free({ pairs, images }: DataSet): void {
   images?.close();
 }
 
-/** The trainer and what belongs to it. */
+/** One trainer. */
 export class Training {
   readonly trainer: Trainer;
   readonly #wasm: TrainingWasm;
   readonly #pairs = new Map<PairsHandle, DataSet>();
   #nextHandle = 1;
-  /** Of the run. */
+  /** Augments the images of the current run. */
   #images: Prefetch | undefined;
   #speed = new Speedometer();
 
@@ -53,7 +53,7 @@ export class Training {
 
   #need(handle: PairsHandle): DataSet {
     const set = this.#pairs.get(handle);
-    if (!set) throw new ClipError("unexpected", `expected an open data set, got handle ${handle}`);
+    if (!set) throw new ClipError("unexpected", `unknown data set ${handle}`);
     return set;
   }
 
@@ -63,12 +63,12 @@ export class Training {
     return handle;
   }
 
-  /** For pairs that the model is judged by. */
+  /** Opens a data set for evaluation. */
   open(): PairsHandle {
     return this.#open({ pairs: this.trainer.pairs() });
   }
 
-  /** Runs `use` on a run's settings, checked. */
+  /** Checks a run's settings, and runs `use` on them. */
   #withSettings<T>(settings: FitSettings, use: (checked: FitSettingsInCore) => T): T {
     const checked = new this.#wasm.FitSettings(settings);
     try {
@@ -78,7 +78,7 @@ export class Training {
     }
   }
 
-  /** For the pairs of a run, or without settings of the one that was stopped. */
+  /** Opens a data set for a run, or without settings for the one that was stopped. */
   openRun(settings: FitSettings | undefined, startLoader: () => SpawnedWorker): PairsHandle {
     const pairs = settings
       ? this.#withSettings(settings, (checked) => this.trainer.runPairs(checked))
@@ -88,25 +88,26 @@ export class Training {
     return this.#open({ pairs, images: new Prefetch(new WorkerClient(startLoader()), augmenter) });
   }
 
+  /** Adds pairs to a data set; returns those that were skipped. */
   async push(
     handle: PairsHandle,
-    fetched: FetchedPair[],
+    loaded: LoadedPair[],
     { first, truncate, skip }: PushOptions,
   ): Promise<SkippedPair[]> {
-    const { pairs: target, images } = this.#need(handle);
+    const { pairs: target, images: prefetch } = this.#need(handle);
     const skipped: SkippedPair[] = [];
-    const held: HeldImage[] = [];
-    fetched.forEach(({ pair, image }, i) => {
+    const images: NamedImage[] = [];
+    loaded.forEach(({ pair, image }, i) => {
       const { texts, key } = pair;
       const index = first + i;
       const name = key === undefined ? `pair ${index}` : `pair ${index} (${excerpt(key)})`;
       try {
         inItem(name, () => {
           if (image.status === "rejected") throw image.reason;
-          const ready = image.value;
-          if ("encoded" in ready) target.pushEncoded(ready.encoded, texts, truncate);
-          else target.pushRaw(ready.width, ready.height, ready.data, texts, truncate);
-          if (images) held.push({ name, image: toHeld(pair.image, ready) });
+          const { value } = image;
+          if ("encoded" in value) target.pushEncoded(value.encoded, texts, truncate);
+          else target.pushRaw(value.width, value.height, value.data, texts, truncate);
+          if (prefetch) images.push({ name, image: toLoaderImage(pair.image, value) });
         });
       } catch (error) {
         const { code, message } = toClipError(error);
@@ -114,18 +115,19 @@ export class Training {
         skipped.push({ index, ...(key !== undefined && { key }), code, message });
       }
     });
-    await images?.push(held);
+    await prefetch?.push(images);
     return skipped;
   }
 
+  /** Frees a data set. */
   close(handle: PairsHandle): void {
     const set = this.#pairs.get(handle);
     if (set) free(set);
     this.#pairs.delete(handle);
   }
 
-  /** Begins a run, or without settings goes on with the one that was stopped; takes the pairs over, whatever comes of it. */
-  begin(handle: PairsHandle, settings: FitSettings | undefined): void {
+  /** Starts a run, or without settings resumes the one that was stopped. Takes the data set over, even if that fails. */
+  start(handle: PairsHandle, settings: FitSettings | undefined): void {
     const { pairs, images } = this.#need(handle);
     this.#pairs.delete(handle);
     try {
@@ -146,19 +148,20 @@ export class Training {
     this.#images = undefined;
   }
 
-  /** Images that a step needs, where it needs some. */
-  #squares(ahead: number): Promise<Uint8Array> | undefined {
+  /** Requests the crops of a step, `ahead` of the next; `undefined` if the run has no augmentation, or no such step. */
+  #crops(ahead: number): Promise<Uint8Array> | undefined {
     const wanted = this.#images && this.trainer.wanted(ahead);
-    return wanted && this.#images?.squares(wanted);
+    return wanted && this.#images?.crops(wanted);
   }
 
+  /** Runs one step; `undefined` after the last. */
   async step(): Promise<StepEvent | undefined> {
     this.#speed.start();
-    const needed = this.#squares(0);
-    const squares = needed && (await this.#speed.wait(needed));
-    // made while this step goes on
-    this.#squares(1);
-    const progress = await this.trainer.step(squares);
+    const needed = this.#crops(0);
+    const crops = needed && (await this.#speed.wait(needed));
+    // prefetched while this step runs
+    this.#crops(1);
+    const progress = await this.trainer.step(crops);
     if (!progress) return undefined;
     const { step, totalSteps, epoch, batchSize, loss, lr, logitScale, gradientNorm, likeness } = progress;
     const [image = 0, text = 0] = likeness;
@@ -181,12 +184,13 @@ export class Training {
     };
   }
 
+  /** Evaluates retrieval; `distractors` are further candidates. */
   async evaluate(pairs: PairsHandle, distractors: PairsHandle | undefined): Promise<Evaluation> {
-    const { pairs: asked } = this.#need(pairs);
+    const { pairs: queries } = this.#need(pairs);
     const values =
       distractors === undefined
-        ? await this.trainer.evaluate(asked)
-        : await this.trainer.evaluateAmong(asked, this.#need(distractors).pairs);
+        ? await this.trainer.evaluate(queries)
+        : await this.trainer.evaluateAmong(queries, this.#need(distractors).pairs);
     const recall = (at: number) => {
       const [r1 = 0, r5 = 0, r10 = 0, medianRank = 0, queries = 0] = values.subarray(at, at + 5);
       return { r1, r5, r10, medianRank, queries };
@@ -195,7 +199,7 @@ export class Training {
     return { imageToText: recall(0), textToImage: recall(5), grouped: { images, captions } };
   }
 
-  /** Embeddings of the pairs' images, row by row. */
+  /** Embeds the images of a data set, one a row. */
   async embedImages(handle: PairsHandle): Promise<{ data: Float32Array; rows: number }> {
     const { pairs } = this.#need(handle);
     return { data: await this.trainer.embedImages(pairs), rows: pairs.length };

@@ -1,15 +1,14 @@
-/** What is said of words that a model never learned of. */
+/** Words that the warning names. */
+const MAX_WORDS = 8;
+/** Characters of a word that it quotes. */
+const MAX_LETTERS = 20;
 
-/** Words that are named, and how much of each. */
-const MOST_WORDS = 8;
-const MOST_LETTERS = 20;
-
-/** A warning that names them; none where there are none. */
+/** Warns of words that are not in a vocabulary that was cut to the training captions. */
 export function unseenWarning(words: readonly string[]): string[] {
   if (words.length === 0) return [];
-  const short = (word: string) => (word.length > MOST_LETTERS ? `${word.slice(0, MOST_LETTERS)}…` : word);
-  const named = words.slice(0, MOST_WORDS).map((word) => `"${short(word)}"`);
-  const more = words.length > MOST_WORDS ? ` and ${words.length - MOST_WORDS} more` : "";
+  const short = (word: string) => (word.length > MAX_LETTERS ? `${word.slice(0, MAX_LETTERS)}…` : word);
+  const named = words.slice(0, MAX_WORDS).map((word) => `"${short(word)}"`);
+  const more = words.length > MAX_WORDS ? ` and ${words.length - MAX_WORDS} more` : "";
   return [
     `no caption that this model learned from has ${named.join(", ")}${more}: its vocabulary was cut to those captions, and what it makes of other words means nothing`,
   ];

@@ -1,48 +1,48 @@
-/** Folders in Node: directories, the cache's own under `$XDG_CACHE_HOME`. */
+/** Folders in Node: directories. */
 
 import { mkdir, open, readdir, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import type { FileAppender, Folder, ResolvedPath } from "./folder.js";
-import { readPieces } from "./read-file.node.js";
+import { isMissing, readPieces } from "./read-file.node.js";
 
-/** Milliseconds between a lock holder's signs of life, after which it counts as dead, and between looks at it. */
-const BEAT = 1_000;
+/** Milliseconds between updates of a lock's modification time by its holder. */
+const HEARTBEAT = 1_000;
+/** Milliseconds without an update after which a lock's holder counts as killed. */
 const STALE = 5_000;
+/** Milliseconds between attempts to take a lock. */
 const POLL = 200;
 
-const isMissing = (error: unknown) => (error as NodeJS.ErrnoException).code === "ENOENT";
-
-/** The cache's directory, or nothing where none can be made (a read-only file system). */
+/** Opens the cache's directory, under `$XDG_CACHE_HOME`; `undefined` if it cannot be created (a read-only file system). */
 export async function openCacheFolder(): Promise<Folder | undefined> {
   const base = process.env.XDG_CACHE_HOME || join(homedir(), ".cache");
   const folder = join(base, "clipwright", "models");
   return makeFolder(folder).catch(() => undefined);
 }
 
-/** A directory, made where it is not there. */
+/** Opens a directory, creating it if needed. */
 export async function makeFolder(path: string): Promise<Folder> {
   await mkdir(path, { recursive: true });
   return new DiskFolder(path);
 }
 
-/** Where a path leads. */
+/** Resolves a path to a directory, or a file in one. */
 export async function resolvePath(path: string): Promise<ResolvedPath> {
   const found = await stat(path).catch(() => undefined);
-  if (found?.isDirectory()) return { store: new DiskFolder(path) };
-  return { store: new DiskFolder(dirname(path)), file: basename(path) };
+  if (found?.isDirectory()) return { folder: new DiskFolder(path) };
+  return { folder: new DiskFolder(dirname(path)), file: basename(path) };
 }
 
 class DiskFolder implements Folder {
-  readonly #folder: string;
+  readonly #directory: string;
 
-  constructor(folder: string) {
-    this.#folder = folder;
+  constructor(directory: string) {
+    this.#directory = directory;
   }
 
   #path(name: string): string {
-    return join(this.#folder, name);
+    return join(this.#directory, name);
   }
 
   async size(name: string): Promise<number | undefined> {
@@ -98,28 +98,28 @@ class DiskFolder implements Folder {
   }
 
   list(): Promise<string[]> {
-    return readdir(this.#folder);
+    return readdir(this.#directory);
   }
 
   async exclusively<T>(name: string, use: () => Promise<T>): Promise<T> {
     const lock = this.#path(`${name}.lock`);
-    while (!(await taken(lock))) await setTimeout(POLL);
-    const beat = setInterval(() => {
+    while (!(await tryLock(lock))) await setTimeout(POLL);
+    const heartbeat = setInterval(() => {
       const now = new Date();
-      // a lock that somebody removed is none
+      // the lock may have been removed
       utimes(lock, now, now).catch(() => undefined);
-    }, BEAT);
+    }, HEARTBEAT);
     try {
       return await use();
     } finally {
-      clearInterval(beat);
+      clearInterval(heartbeat);
       await rm(lock, { force: true });
     }
   }
 }
 
-/** Takes a lock that is free, or whose holder no longer shows a sign of life: it was killed. */
-async function taken(lock: string): Promise<boolean> {
+/** Takes a lock if it is free; removes it if its holder was killed. */
+async function tryLock(lock: string): Promise<boolean> {
   try {
     await writeFile(lock, String(process.pid), { flag: "wx" });
     return true;

@@ -1,20 +1,21 @@
-/** Folders in a browser: the origin's private file system. */
+/** Folders in a browser: of the origin's private file system (OPFS). */
 
 import { ClipError } from "../protocol/error.js";
 import type { FileAppender, Folder, ResolvedPath } from "./folder.js";
 
-/** The cache's. */
+/** Path of the cache's folder. */
 const CACHE = "clipwright";
+/** Bytes read at a time. */
 const PIECE = 8 << 20;
 
-/** Not in TypeScript's library yet. */
+/** `move` is not in TypeScript's library yet. */
 interface MovableHandle extends FileSystemFileHandle {
   move(name: string): Promise<void>;
 }
 
 const isMissing = (error: unknown) => (error as Error).name === "NotFoundError";
 
-/** The cache's folder, or nothing where the browser has none (an insecure page, a private window). */
+/** Opens the cache's folder; `undefined` if the browser has no OPFS (an insecure page, a private window). */
 export async function openCacheFolder(): Promise<Folder | undefined> {
   return makeFolder(CACHE).catch(() => undefined);
 }
@@ -27,31 +28,31 @@ async function folderAt(names: readonly string[], create: boolean): Promise<File
   return folder;
 }
 
-/** A folder, made where it is not there. */
+/** Opens a folder, creating it if needed. */
 export async function makeFolder(path: string): Promise<Folder> {
   return new OpfsFolder(await folderAt(parts(path), true));
 }
 
-/** Where a path leads. */
+/** Resolves a path to a folder, or a file in one; throws if its parent does not exist. */
 export async function resolvePath(path: string): Promise<ResolvedPath> {
   const names = parts(path);
   const file = names.pop() ?? "";
   const parent = await folderAt(names, false);
-  if (file === "") return { store: new OpfsFolder(parent) };
-  const folder = await parent.getDirectoryHandle(file).catch(() => undefined);
-  return folder ? { store: new OpfsFolder(folder) } : { store: new OpfsFolder(parent), file };
+  if (file === "") return { folder: new OpfsFolder(parent) };
+  const handle = await parent.getDirectoryHandle(file).catch(() => undefined);
+  return handle ? { folder: new OpfsFolder(handle) } : { folder: new OpfsFolder(parent), file };
 }
 
 class OpfsFolder implements Folder {
-  readonly #folder: FileSystemDirectoryHandle;
+  readonly #handle: FileSystemDirectoryHandle;
 
-  constructor(folder: FileSystemDirectoryHandle) {
-    this.#folder = folder;
+  constructor(handle: FileSystemDirectoryHandle) {
+    this.#handle = handle;
   }
 
   async #file(name: string): Promise<File | undefined> {
     try {
-      return await (await this.#folder.getFileHandle(name)).getFile();
+      return await (await this.#handle.getFileHandle(name)).getFile();
     } catch (error) {
       if (isMissing(error)) return undefined;
       throw error;
@@ -72,7 +73,7 @@ class OpfsFolder implements Folder {
   }
 
   async append(name: string): Promise<FileAppender> {
-    const handle = await this.#folder.getFileHandle(name, { create: true });
+    const handle = await this.#handle.getFileHandle(name, { create: true });
     const access = await handle.createSyncAccessHandle();
     let size = access.getSize();
     return {
@@ -82,7 +83,7 @@ class OpfsFolder implements Folder {
       async write(bytes) {
         const written = access.write(bytes as Uint8Array<ArrayBuffer>, { at: size });
         size += written;
-        // some browsers write what fits and say so
+        // some browsers write less than asked on a full disk
         if (written < bytes.length) throw new DOMException("the disk is full", "QuotaExceededError");
       },
       async close() {
@@ -97,25 +98,25 @@ class OpfsFolder implements Folder {
   }
 
   async writeText(name: string, text: string): Promise<void> {
-    // a writable stream replaces the file when it is closed
-    const writable = await (await this.#folder.getFileHandle(name, { create: true })).createWritable();
+    // replaces the file when it is closed
+    const writable = await (await this.#handle.getFileHandle(name, { create: true })).createWritable();
     await writable.write(text);
     await writable.close();
   }
 
   async rename(from: string, to: string): Promise<void> {
-    await ((await this.#folder.getFileHandle(from)) as MovableHandle).move(to);
+    await ((await this.#handle.getFileHandle(from)) as MovableHandle).move(to);
   }
 
   async remove(name: string): Promise<void> {
-    await this.#folder.removeEntry(name).catch((error) => {
+    await this.#handle.removeEntry(name).catch((error) => {
       if (!isMissing(error)) throw error;
     });
   }
 
   async list(): Promise<string[]> {
     const names: string[] = [];
-    for await (const name of this.#folder.keys()) names.push(name);
+    for await (const name of this.#handle.keys()) names.push(name);
     return names;
   }
 

@@ -1,25 +1,33 @@
-/** Files on disk. */
+/** Reads files on disk. */
 
 import { open, readFile } from "node:fs/promises";
 import { ClipError } from "../protocol/error.js";
 import { excerpt } from "../protocol/excerpt.js";
 
+/** Bytes read at a time. */
 const PIECE = 8 << 20;
 
-/** A file of the caller's. */
+/** Whether an error says that a file does not exist. */
+export const isMissing = (error: unknown) => (error as NodeJS.ErrnoException).code === "ENOENT";
+
+/**
+ * Reads a file of the caller.
+ *
+ * @throws ClipError `source-unreadable`
+ */
 export async function readPath(path: string): Promise<Uint8Array> {
   try {
     return new Uint8Array(await readFile(path));
   } catch (error) {
-    // the path stands in it once more
+    // Node's message ends with the path, which is named already
     const reason = (error as Error).message.replace(/, \w+ '.*'$/s, "");
-    throw new ClipError("source-unreadable", `expected a file at ${excerpt(path)}, got: ${excerpt(reason)}`, {
+    throw new ClipError("source-unreadable", `cannot read the file ${excerpt(path)}: ${excerpt(reason)}`, {
       cause: error,
     });
   }
 }
 
-/** Bytes of a file on disk. */
+/** Reads the bytes `[begin, end)` of a file. Each piece is only valid until the next. */
 export async function* readPieces(
   path: string,
   begin: number,

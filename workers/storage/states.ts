@@ -1,123 +1,127 @@
-/** States of trainings as files: each written whole or not at all, the last few of a run in a folder. */
+/** Training states as files: written atomically, the last few of a run in one folder. */
 
 import { ClipError, toClipError } from "../protocol/error.js";
 import { excerpt } from "../protocol/excerpt.js";
 import { type Folder, isDiskFull, type StoragePlatform } from "./folder.js";
 
 const STATE = /^(\d{6,})\.clip$/;
-const fileOf = (number: number) => `${String(number).padStart(6, "0")}.clip`;
+const nameOf = (number: number) => `${String(number).padStart(6, "0")}.clip`;
 
 function unwritable(path: string, error: unknown): ClipError {
-  const reason = isDiskFull(error) ? "a disk, or this page's share of it, that is full" : toClipError(error).message;
-  return new ClipError("target-unwritable", `expected to write ${excerpt(path)}, got: ${excerpt(reason)}`, {
-    cause: error,
-  });
+  const reason = isDiskFull(error) ? "the disk, or this page's share of it, is full" : toClipError(error).message;
+  return new ClipError("target-unwritable", `cannot write ${excerpt(path)}: ${excerpt(reason)}`, { cause: error });
 }
 
-/** A draft takes the place of what was there when its last byte is on the disk. */
-async function write(store: Folder, name: string, bytes: Uint8Array): Promise<void> {
+/** Writes a file under another name, and renames it when all bytes are on the disk. */
+async function write(folder: Folder, name: string, bytes: Uint8Array): Promise<void> {
   const draft = `${name}.part`;
   try {
-    // what a worker left that was killed
-    await store.remove(draft);
-    const file = await store.append(draft);
+    // a worker that was killed may have left one
+    await folder.remove(draft);
+    const file = await folder.append(draft);
     try {
       await file.write(bytes);
     } finally {
       await file.close();
     }
-    await store.rename(draft, name);
+    await folder.rename(draft, name);
   } catch (error) {
-    await store.remove(draft).catch(() => undefined);
+    await folder.remove(draft).catch(() => undefined);
     throw error;
   }
 }
 
-/** Numbers of the states in a folder, oldest first. */
-async function numbers(store: Folder): Promise<number[]> {
-  const names = await store.list();
+/** Returns the numbers of the states in a folder, oldest first. */
+async function numbersOf(folder: Folder): Promise<number[]> {
+  const names = await folder.list();
   return names
     .flatMap((name) => STATE.exec(name)?.[1] ?? [])
     .map(Number)
     .sort((a, b) => a - b);
 }
 
-async function readFile(store: Folder, name: string): Promise<Uint8Array> {
-  const size = await store.size(name).catch((error) => {
-    throw new ClipError("source-unreadable", `expected a file ${excerpt(name)}, got: ${toClipError(error).message}`);
+async function readFile(folder: Folder, name: string): Promise<Uint8Array> {
+  const unreadable = (reason: string) =>
+    new ClipError("source-unreadable", `cannot read the file ${excerpt(name)}: ${reason}`);
+  const size = await folder.size(name).catch((error) => {
+    throw unreadable(toClipError(error).message);
   });
-  if (size === undefined) throw new ClipError("source-unreadable", `expected a file ${excerpt(name)}, got none`);
+  if (size === undefined) throw unreadable("it does not exist");
   const bytes = new Uint8Array(size);
   let at = 0;
-  for await (const piece of store.stream(name, 0, size)) {
+  for await (const piece of folder.stream(name, 0, size)) {
     bytes.set(piece, at);
     at += piece.length;
   }
   return bytes;
 }
 
-/** Writes a state to a file. */
+/**
+ * Writes a state to a file.
+ *
+ * @throws ClipError `target-unwritable`
+ */
 export async function writeState(platform: StoragePlatform, path: string, bytes: Uint8Array): Promise<void> {
   try {
-    const { store, file } = await platform.resolvePath(path);
-    if (file === undefined) throw new Error("a folder");
-    await write(store, file, bytes);
+    const { folder, file } = await platform.resolvePath(path);
+    if (file === undefined) throw new Error("it is a folder");
+    await write(folder, file, bytes);
   } catch (error) {
     throw unwritable(path, error);
   }
 }
 
-/** Adds a state to a folder, made where it is not there, and removes all but the last `keep`. */
+/**
+ * Adds a state to a folder, creating it if needed, and removes all but the last `keep`.
+ *
+ * @throws ClipError `target-unwritable`
+ */
 export async function keepState(
   platform: StoragePlatform,
-  folder: string,
+  path: string,
   bytes: Uint8Array,
   keep: number,
 ): Promise<void> {
   try {
-    const store = await platform.makeFolder(folder);
-    const kept = await numbers(store);
+    const folder = await platform.makeFolder(path);
+    const kept = await numbersOf(folder);
     const next = (kept.at(-1) ?? 0) + 1;
-    for (let written = false; !written; ) {
+    for (let isWritten = false; !isWritten; ) {
       try {
-        await write(store, fileOf(next), bytes);
-        written = true;
+        await write(folder, nameOf(next), bytes);
+        isWritten = true;
       } catch (error) {
-        // an older one gives way, the newest never
+        // a full disk: remove the oldest state and try again, but never the newest
         if (!isDiskFull(error) || kept.length < 2) throw error;
-        await store.remove(fileOf(kept.shift() as number));
+        await folder.remove(nameOf(kept.shift() as number));
       }
     }
-    for (const old of kept.slice(0, Math.max(0, kept.length + 1 - keep))) await store.remove(fileOf(old));
+    for (const old of kept.slice(0, Math.max(0, kept.length + 1 - keep))) await folder.remove(nameOf(old));
   } catch (error) {
-    throw unwritable(folder, error);
+    throw unwritable(path, error);
   }
 }
 
 /**
- * Takes up the state in a file, or the newest of a folder's that is whole; says how many newer ones were not.
+ * Restores the state in a file, or the newest undamaged one in a folder; returns it with the number of newer, damaged ones.
  *
- * @throws ClipError `source-unreadable` where there is none, and what `take` throws of the newest
+ * @throws ClipError `source-unreadable` if there is no state, and what `restore` throws for the newest
  */
-export async function takeState<T>(
+export async function restoreState<T>(
   platform: StoragePlatform,
   path: string,
-  take: (bytes: Uint8Array) => Promise<T> | T,
-): Promise<{ taken: T; damaged: number }> {
-  const { store, file } = await platform.resolvePath(path).catch((error) => {
-    throw new ClipError(
-      "source-unreadable",
-      `expected a state at ${excerpt(path)}, got: ${excerpt(toClipError(error).message)}`,
-    );
+  restore: (bytes: Uint8Array) => Promise<T> | T,
+): Promise<{ restored: T; damaged: number }> {
+  const { folder, file } = await platform.resolvePath(path).catch((error) => {
+    const reason = excerpt(toClipError(error).message);
+    throw new ClipError("source-unreadable", `cannot read the state ${excerpt(path)}: ${reason}`);
   });
-  const names = file === undefined ? (await numbers(store)).reverse().map(fileOf) : [file];
-  if (names.length === 0) {
-    throw new ClipError("source-unreadable", `expected a folder of states at ${excerpt(path)}, got one without`);
-  }
+  const names = file === undefined ? (await numbersOf(folder)).reverse().map(nameOf) : [file];
+  if (names.length === 0) throw new ClipError("source-unreadable", `the folder ${excerpt(path)} has no states`);
   let first: ClipError | undefined;
   for (const [damaged, name] of names.entries()) {
     try {
-      return { taken: await take(await readFile(store, name)), damaged };
+      return { restored: await restore(await readFile(folder, name)), damaged };
     } catch (error) {
       const clipError = toClipError(error);
       first ??= clipError;

@@ -1,14 +1,16 @@
-/** A server's folder, read through the cache. */
+/** A folder on a server, read through the cache. */
 
 import type { Towers } from "../../protocol/config.js";
 import { isClipError } from "../../protocol/error.js";
 import type { HttpSource, RemoteFile } from "../sources/http.js";
 import type { ReadContext, Source, SourceFile } from "../sources/source.js";
-import { CacheClosed, type CachedObject, closed, type Manifest, type ModelCache } from "./model-cache.js";
+import { CacheUnwritable, toCacheUnwritable } from "./download.js";
+import type { ModelCache } from "./model-cache.js";
+import type { CachedObject, Manifest } from "./records.js";
 
 /**
- * A model that is kept is read as it was kept, without the server. Any other is fetched into the cache, beside what may
- * be kept of an older one, and takes its place when it has been loaded.
+ * A cached model is read from the cache, without the server. Any other is downloaded into the cache, and replaces an older
+ * version when it has been loaded.
  */
 export class CachedSource implements Source {
   readonly label: string;
@@ -17,11 +19,12 @@ export class CachedSource implements Source {
   readonly #cache: ModelCache;
   readonly #context: ReadContext;
   readonly #refresh: boolean;
-  /** What is kept, where that is what is read. */
-  readonly #kept: Manifest | undefined;
+  /** The cached model, if that is read. */
+  readonly #cached: Manifest | undefined;
+  /** The model that is downloaded. */
   readonly #fresh: Manifest;
-  /** Why the model is not kept, where it is not. */
-  notKept: string | undefined;
+  /** Why the model is not cached; `undefined` if it is. */
+  notCached: string | undefined;
 
   private constructor(
     source: HttpSource,
@@ -29,7 +32,7 @@ export class CachedSource implements Source {
     context: ReadContext,
     towers: Towers,
     refresh: boolean,
-    kept: Manifest | undefined,
+    cached: Manifest | undefined,
   ) {
     this.label = source.label;
     this.only = source.only;
@@ -37,19 +40,19 @@ export class CachedSource implements Source {
     this.#cache = cache;
     this.#context = context;
     this.#refresh = refresh;
-    this.#kept = kept;
+    this.#cached = cached;
     this.#fresh = { base: source.label, towers, texts: {}, sizes: {}, objects: [], time: 0 };
   }
 
-  /** `refresh` asks the server even for what is there. */
+  /** Opens a server's folder; `refresh` downloads a model even if it is cached. */
   static async open(
     source: HttpSource,
     cache: ModelCache,
     context: ReadContext,
     { towers, refresh }: { towers: Towers; refresh: boolean },
   ): Promise<CachedSource> {
-    const kept = refresh ? undefined : await cache.manifest(source.label, towers);
-    return new CachedSource(source, cache, context, towers, refresh, kept);
+    const cached = refresh ? undefined : await cache.manifest(source.label, towers);
+    return new CachedSource(source, cache, context, towers, refresh, cached);
   }
 
   async list(): Promise<undefined> {
@@ -61,29 +64,29 @@ export class CachedSource implements Source {
   }
 
   async text(name: string): Promise<string | undefined> {
-    const kept = this.#kept?.texts[name];
-    if (kept !== undefined) return kept ?? undefined;
+    const cached = this.#cached?.texts[name];
+    if (cached !== undefined) return cached ?? undefined;
     try {
       const text = await this.#source.text(name);
       this.#fresh.texts[name] = text ?? null;
       return text;
     } catch (error) {
-      // an older version did without that file, and without the server this one does, too
-      if (this.#kept && isClipError(error) && error.code === "source-unreadable") return undefined;
+      // the cached model was loaded without that file, by an older version: offline it still can be
+      if (this.#cached && isClipError(error) && error.code === "source-unreadable") return undefined;
       throw error;
     }
   }
 
   async open(name: string): Promise<SourceFile | undefined> {
-    return this.#kept ? this.#openKept(this.#kept, name) : this.#openRemote(name);
+    return this.#cached ? this.#openCached(this.#cached, name) : this.#openRemote(name);
   }
 
-  #openKept({ sizes, objects }: Manifest, name: string): SourceFile | undefined {
+  #openCached({ sizes, objects }: Manifest, name: string): SourceFile | undefined {
     const size = sizes[name];
     const url = this.#source.url(name);
     if (size === undefined) return undefined;
     const stream = (begin: number, end: number) => {
-      const object = objects.find((one) => one.url === url && one.begin <= begin && end <= one.end);
+      const object = objects.find((object) => object.url === url && object.begin <= begin && end <= object.end);
       if (object) return this.#cache.stream(object, begin, end);
       return this.#source.stream({ url, size, etag: undefined, sha256: undefined }, begin, end);
     };
@@ -94,7 +97,7 @@ export class CachedSource implements Source {
     const remote = await this.#source.stat(name);
     if (!remote) return undefined;
     const sha256 = remote.sha256 ?? (await this.#source.sum(name));
-    // a page may not be shown another origin's ETag; the sum tells two states of a file apart as well
+    // browsers may hide another origin's ETag; the sum changes with the file, too
     const file: RemoteFile = { ...remote, sha256, etag: remote.etag ?? sha256 };
     const { size } = file;
     this.#fresh.sizes[name] = size;
@@ -102,18 +105,18 @@ export class CachedSource implements Source {
     return { name, size, stream: (begin, end) => this.#streamRemote(file, begin, end) };
   }
 
-  /** The object that holds bytes of a file, fetched where it is not there; nothing where the cache takes none. */
+  /** Returns the object that holds bytes of a file, downloading it if needed; `undefined` if the cache cannot be written. */
   async #object(file: RemoteFile, begin: number, end: number): Promise<CachedObject | undefined> {
     const { objects } = this.#fresh;
-    const found = objects.find((one) => one.url === file.url && one.begin <= begin && end <= one.end);
-    if (found || this.notKept !== undefined) return found;
+    const found = objects.find((object) => object.url === file.url && object.begin <= begin && end <= object.end);
+    if (found || this.notCached !== undefined) return found;
     try {
       const object = await this.#cache.fetch(this.#source, file, [begin, end], this.#context);
       objects.push(object);
       return object;
     } catch (error) {
-      if (!(error instanceof CacheClosed)) throw error;
-      this.notKept = error.message;
+      if (!(error instanceof CacheUnwritable)) throw error;
+      this.notCached = error.message;
       return undefined;
     }
   }
@@ -123,29 +126,29 @@ export class CachedSource implements Source {
     yield* object ? this.#cache.stream(object, begin, end) : this.#source.stream(file, begin, end);
   }
 
-  /** To be called when the model is loaded. */
+  /** Keeps the model in the cache. To be called when it has been loaded. */
   async commit(): Promise<void> {
     try {
-      if (this.#kept) {
-        // files that an older version did not ask for
+      if (this.#cached) {
+        // files that were read now, but not when the model was cached
         const { texts } = this.#fresh;
-        const kept = { ...this.#kept, texts: { ...this.#kept.texts, ...texts } };
-        if (Object.keys(texts).length > 0) await this.#cache.commit(kept, false);
+        const merged = { ...this.#cached, texts: { ...this.#cached.texts, ...texts } };
+        if (Object.keys(texts).length > 0) await this.#cache.commit(merged, false);
         return;
       }
-      if (this.notKept === undefined) await this.#cache.commit({ ...this.#fresh, time: Date.now() }, this.#refresh);
-      // a part of a model is of no use, and in the way where room is short
+      if (this.notCached === undefined) await this.#cache.commit({ ...this.#fresh, time: Date.now() }, this.#refresh);
+      // a part of a model is useless, and takes space on a full disk
       else await this.#cache.forget(this.#fresh.objects);
     } catch (error) {
-      this.notKept ??= closed(error)?.message;
-      if (this.notKept === undefined) throw error;
+      this.notCached ??= toCacheUnwritable(error)?.message;
+      if (this.notCached === undefined) throw error;
     }
   }
 
-  /** To be called when the files turned out to be no model: they are not worth keeping. */
+  /** Removes the files from the cache. To be called when they turned out to be no model. */
   async discard(): Promise<void> {
-    // what is kept was a model once
-    if (this.#kept) await this.#cache.verify(this.#kept);
+    // a cached model could be loaded before: it is removed only if its bytes have changed
+    if (this.#cached) await this.#cache.verify(this.#cached);
     else await this.#cache.forget(this.#fresh.objects);
   }
 }

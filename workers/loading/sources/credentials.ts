@@ -1,13 +1,13 @@
-/** What of an address tells which file it is, and what is only the permission to fetch it. */
+/** Strips credentials from URLs: the rest names the file, in the cache and in messages. */
 
-/** Names of the parts of a query that are secret, or others tomorrow: those of S3, Google, CloudFront, Alibaba, Akamai. */
-const PERMISSION =
+/** Names of query parameters that hold credentials or signatures: those of S3, Google, CloudFront, Alibaba, Akamai. */
+const CREDENTIAL =
   /^(x-(amz|goog|oss)-.+|.*token|.*signature|.*credential|.*accesskeyid|googleaccessid|key-pair-id|policy|expires|sig|auth|authorization|api[-_]?key|password|secret|hdnts|hmac)$/i;
-/** Azure's, too short to be told without their `sig`. */
+/** Azure's: too short to be recognised unless `sig` is among the parameters. */
 const AZURE = /^(sv|sr|se|st|sp|spr|sip|ss|srt|sdd|sks?|ske|skt|skv|skoid|sktid|saoid|suoid|scid|ses)$/i;
 
-function keyOf(part: string): string {
-  const key = part.split("=", 1)[0] ?? "";
+function keyOf(parameter: string): string {
+  const key = parameter.split("=", 1)[0] ?? "";
   try {
     return decodeURIComponent(key);
   } catch {
@@ -16,19 +16,21 @@ function keyOf(part: string): string {
 }
 
 /**
- * A query without what only permits: the same file has the same name in the cache when its signature is another, and neither the
- * cache nor a message holds a secret.
+ * Strips credentials from a query. A file keeps its name in the cache when it is signed anew, and neither the cache nor a
+ * message holds a secret.
  */
 export function queryWithoutCredentials(query: string): string {
-  const parts = query.replace(/^\?/, "").split("&").filter(Boolean);
-  const isAzure = parts.some((part) => keyOf(part) === "sig");
-  const kept = parts.filter((part) => !PERMISSION.test(keyOf(part)) && !(isAzure && AZURE.test(keyOf(part))));
+  const parameters = query.replace(/^\?/, "").split("&").filter(Boolean);
+  const isAzure = parameters.some((parameter) => keyOf(parameter) === "sig");
+  const kept = parameters.filter(
+    (parameter) => !CREDENTIAL.test(keyOf(parameter)) && !(isAzure && AZURE.test(keyOf(parameter))),
+  );
   return kept.length > 0 ? `?${kept.join("&")}` : "";
 }
 
-/** An address without what only permits, and without a fragment. */
-export function withoutCredentials(address: string): string {
-  const [rest = ""] = address.split("#", 1);
+/** Strips credentials and the fragment from a URL. */
+export function withoutCredentials(url: string): string {
+  const [rest = ""] = url.split("#", 1);
   const at = rest.indexOf("?");
   return at < 0 ? rest : rest.slice(0, at) + queryWithoutCredentials(rest.slice(at));
 }

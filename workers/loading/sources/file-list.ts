@@ -1,14 +1,13 @@
-/** Files that the page already holds: picked, dropped, or made of bytes. */
+/** Files that the caller holds: picked, dropped, or made from bytes. */
 
 import { ClipError } from "../../protocol/error.js";
 import type { NamedFile } from "../../protocol/load.js";
 import type { Source, SourceFile } from "./source.js";
 import { readText } from "./text.js";
 
-/** Bytes of a piece: few copies held at a time, few calls. */
+/** Bytes read at a time. */
 const PIECE = 8 << 20;
 
-/** A blob as a file. */
 function blobFile(name: string, blob: Blob): SourceFile {
   return {
     name,
@@ -24,7 +23,6 @@ function blobFile(name: string, blob: Blob): SourceFile {
   };
 }
 
-/** Bytes as a file. */
 function bytesFile(name: string, bytes: Uint8Array): SourceFile {
   return {
     name,
@@ -35,7 +33,7 @@ function bytesFile(name: string, bytes: Uint8Array): SourceFile {
   };
 }
 
-/** The folder that all paths have in common, with a slash at its end. */
+/** Returns the deepest folder that holds all paths, with a trailing slash; "" if there is none. */
 function commonFolder(paths: readonly string[]): string {
   const [first = "", ...rest] = paths;
   let folder = first.slice(0, first.lastIndexOf("/") + 1);
@@ -43,7 +41,7 @@ function commonFolder(paths: readonly string[]): string {
   return folder;
 }
 
-/** A list of files, by their paths below the folder that they have in common. */
+/** A list of files as a folder. Paths are relative to the deepest folder that holds all of them. */
 export class FileListSource implements Source {
   readonly label: string;
   readonly #files = new Map<string, NamedFile["data"]>();

@@ -4,16 +4,14 @@ import { readdir, readFile, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { ClipError } from "../../protocol/error.js";
 import { excerpt } from "../../protocol/excerpt.js";
-import { readPieces } from "../../storage/read-file.node.js";
+import { isMissing, readPieces } from "../../storage/read-file.node.js";
 import type { Source, SourceFile } from "./source.js";
 import { readText } from "./text.js";
 
-/** How deep a model is looked for: the Hub's cache has it under `snapshots/<commit>`. */
+/** How deep subfolders are listed: the Hub's cache has models in `snapshots/<commit>`. */
 const DEPTH = 3;
 
-const isMissing = (error: unknown) => (error as NodeJS.ErrnoException).code === "ENOENT";
-
-/** Files of a folder, or one of them and its neighbours. */
+/** A folder on disk, or one file of it: then the files beside it belong to the same model. */
 export class FolderSource implements Source {
   readonly label: string;
   readonly only: string | undefined;
@@ -25,6 +23,11 @@ export class FolderSource implements Source {
     this.only = only;
   }
 
+  /**
+   * Opens a folder or a file.
+   *
+   * @throws ClipError `source-unreadable` if it does not exist
+   */
   static async open(path: string): Promise<FolderSource> {
     try {
       const found = await stat(path);
@@ -34,15 +37,13 @@ export class FolderSource implements Source {
       const forms = "a Hub id has the form owner/model, an address starts with https://";
       throw new ClipError(
         "source-unreadable",
-        `expected a folder or a file at ${excerpt(path)}, got: ${excerpt(message)} (${forms})`,
-        {
-          cause: error,
-        },
+        `cannot read the folder or file ${excerpt(path)}: ${excerpt(message)} (${forms})`,
+        { cause: error },
       );
     }
   }
 
-  /** The folder of that name, where there is one. */
+  /** Opens a folder; `undefined` if it does not exist. */
   static async find(path: string): Promise<FolderSource | undefined> {
     const found = await stat(path).catch(() => undefined);
     return found?.isDirectory() ? new FolderSource(path, undefined) : undefined;

@@ -1,4 +1,4 @@
-/** Opens the place that a request names, through the cache where there is one. */
+/** Opens the source that a request names, through the cache if there is one. */
 
 import { ClipError, type ClipErrorCode, toClipError } from "../../protocol/error.js";
 import { excerpt } from "../../protocol/excerpt.js";
@@ -11,7 +11,7 @@ import { FileListSource } from "./file-list.js";
 import { HttpSource } from "./http.js";
 import type { ReadContext, Source } from "./source.js";
 
-/** What says that the files are no model that can be loaded. */
+/** Errors that say that the files are no model, with whatever options they are loaded. */
 const NO_MODEL: ReadonlySet<ClipErrorCode> = new Set<ClipErrorCode>([
   "invalid-checkpoint",
   "invalid-config",
@@ -23,13 +23,15 @@ const NO_MODEL: ReadonlySet<ClipErrorCode> = new Set<ClipErrorCode>([
   "checksum-mismatch",
 ]);
 
-/** What is kept on this platform; nothing where it keeps nothing. */
+type ServerSource = Extract<WireSource, { kind: "url" }>;
+
+/** Opens the cache; `undefined` if the platform has no folder for it. */
 export async function openCache(wasm: EncodingWasm, platform: LoadingPlatform): Promise<ModelCache | undefined> {
-  const store = await platform.cacheFolder();
-  return store && new ModelCache(store, wasm);
+  const folder = await platform.cacheFolder();
+  return folder && new ModelCache(folder, wasm);
 }
 
-/** Runs `use` on a request's source; says what its user should know. */
+/** Runs `use` on the source of a request; returns its result and warnings for the user. */
 export async function withSource<T>(
   request: LoadRequest,
   wasm: EncodingWasm,
@@ -38,39 +40,37 @@ export async function withSource<T>(
   use: (source: Source) => Promise<T>,
 ): Promise<{ result: T; warnings: string[] }> {
   const { source } = request;
-  const plain = async (opened: Source) => ({ result: await use(opened), warnings: [] });
-  if (source.kind === "files") return plain(new FileListSource(source.files));
+  const uncached = async (opened: Source) => ({ result: await use(opened), warnings: [] });
+  if (source.kind === "files") return uncached(new FileListSource(source.files));
   if (source.kind === "path") {
-    if (platform.disk) return plain(await platform.disk.source(source.path));
+    if (platform.disk) return uncached(await platform.disk.source(source.path));
     throw new ClipError(
       "invalid-source",
-      `expected an address, a Hub id or files, got the path ${excerpt(source.path)}`,
+      `cannot read the path ${excerpt(source.path)} in a browser: give an address, a Hub id or files`,
     );
   }
-  // as in transformers, a folder of that name goes before a repository
+  // as in transformers, a folder goes before a repository of the same name
   const folder = source.hub === undefined ? undefined : await platform.disk?.folder(source.hub);
-  if (folder) return plain(folder);
+  if (folder) return uncached(folder);
   try {
     return await withServer(source, request, wasm, platform, context, use);
   } catch (error) {
     const { code, message } = toClipError(error);
-    const hint = takenFor(source, platform);
+    const hint = hintFor(source, platform);
     if (hint === undefined || (code !== "source-unreadable" && code !== "invalid-source")) throw error;
     throw new ClipError(code, `${message} (${hint})`, { cause: error });
   }
 }
 
-/** What a name was taken for that is no whole address, for who meant something else. */
-function takenFor({ hub, relative }: ServerSource, { disk }: LoadingPlatform): string | undefined {
+/** Says how a name was understood that is no full URL, for a caller who meant something else. */
+function hintFor({ hub, relative }: ServerSource, { disk }: LoadingPlatform): string | undefined {
   if (hub !== undefined) {
-    const none = disk ? `there is no folder ${excerpt(hub)} here, so it` : excerpt(hub);
-    return `${none} was taken for a Hub id, owner/model: did you mean ./${excerpt(hub)}?`;
+    const name = disk ? `there is no folder ${excerpt(hub)} here, so it` : excerpt(hub);
+    return `${name} was taken for a Hub id, owner/model: did you mean ./${excerpt(hub)}?`;
   }
   const forms = "a Hub id has the form owner/model";
   return relative === undefined ? undefined : `${relative} was taken for an address relative to the page: ${forms}`;
 }
-
-type ServerSource = Extract<WireSource, { kind: "url" }>;
 
 async function withServer<T>(
   source: ServerSource,
@@ -80,19 +80,18 @@ async function withServer<T>(
   context: ReadContext,
   use: (source: Source) => Promise<T>,
 ): Promise<{ result: T; warnings: string[] }> {
-  const plain = async (opened: Source, warnings: string[] = []) => ({ result: await use(opened), warnings });
   const remote = new HttpSource(source, context);
-  if (wanted === false) return plain(remote);
+  if (wanted === false) return { result: await use(remote), warnings: [] };
   const cache = await openCache(wasm, platform);
-  if (!cache) return plain(remote, ["not kept for the next time: there is no place to keep it here"]);
+  if (!cache) return { result: await use(remote), warnings: ["not cached: this platform has no place for a cache"] };
   const cached = await CachedSource.open(remote, cache, context, { towers, refresh: wanted === "refresh" });
   try {
     const result = await use(cached);
     await cached.commit();
-    const { notKept } = cached;
-    return { result, warnings: notKept === undefined ? [] : [`not kept for the next time: ${notKept}`] };
+    const { notCached } = cached;
+    return { result, warnings: notCached === undefined ? [] : [`not cached: ${notCached}`] };
   } catch (error) {
-    // what was cut short is taken up again, and what an option or the device did not allow may be loaded otherwise
+    // an interrupted download is resumed the next time, and other options or another device may load the same files
     if (NO_MODEL.has(toClipError(error).code)) await cached.discard();
     throw error;
   }

@@ -1,41 +1,41 @@
-/** Where a checkpoint's files come from: the same few questions to a server, a list of files, a folder. */
+/** Where the files of a checkpoint or an adapter come from: a server, a list of files, or a folder. */
 
 import type { LoadProgress } from "../../protocol/load.js";
 
-/** A file whose bytes are read in order, from any place on. */
+/** A large file, read in order from any offset. */
 export interface SourceFile {
   readonly name: string;
-  /** Bytes in all. */
+  /** Length in bytes. */
   readonly size: number;
-  /** Bytes from `begin` to before `end`, in pieces as they come. Leaving the loop ends the transfer. */
+  /** Reads the bytes `[begin, end)` in pieces of any size. Leaving the loop ends the transfer. */
   stream(begin: number, end: number): AsyncIterable<Uint8Array>;
 }
 
-/** What a source needs to be polite. */
+/** How a source is cancelled, and where it reports to. */
 export interface ReadContext {
   signal: AbortSignal;
   progress(event: LoadProgress): void;
-  /** Tells the user of what is loaded all the same. */
+  /** Reports a problem that does not stop the load. */
   warn(warning: string): void;
 }
 
-/** A place with files in it. */
+/** A folder of files. */
 export interface Source {
-  /** How messages call it. */
+  /** Its name in messages. */
   readonly label: string;
-  /** The one file of weights that was meant, where it was one. */
+  /** Name of the weights file, if the caller named a file and not a folder. */
   readonly only?: string | undefined;
-  /** Names of the files that lie in the place itself, where it can tell. */
+  /** Names of the files directly in the folder; `undefined` if the source cannot list them. */
   list(): Promise<string[] | undefined>;
-  /** Paths of all files, those in folders below too, where the place can tell; what a model has no use for may be left out. */
+  /** Paths of all files, subfolders included; `undefined` if the source cannot list them. May omit what no model needs. */
   tree(): Promise<string[] | undefined>;
-  /** Text of a small file, as `readText` reads it; nothing where there is no such file. */
+  /** Reads a small file as text, decoded by `readText`; `undefined` if there is no such file. */
   text(name: string): Promise<string | undefined>;
-  /** A large file; nothing where there is no such file. */
+  /** Opens a large file; `undefined` if there is no such file. */
   open(name: string): Promise<SourceFile | undefined>;
 }
 
-/** Bytes of a file in memory. */
+/** Reads the bytes `[begin, end)` of a file into memory. */
 export async function readAll(file: SourceFile, begin = 0, end = file.size): Promise<Uint8Array> {
   const bytes = new Uint8Array(end - begin);
   let filled = 0;

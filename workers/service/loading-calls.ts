@@ -1,0 +1,101 @@
+/** Calls that make a model, and ask about it. */
+
+import { mergeAdapter } from "../loading/adapter.js";
+import { loadModel } from "../loading/checkpoint.js";
+import { openCache, withSource } from "../loading/sources/open.js";
+import type { ReadContext } from "../loading/sources/source.js";
+import type { LoadingApi } from "../protocol/api.js";
+import { ClipError } from "../protocol/error.js";
+import type { LoadProgress } from "../protocol/load.js";
+import { trains } from "../runtime/wasm.js";
+import { restoreState } from "../storage/states.js";
+import type { Session } from "./session.js";
+import { Throttle } from "./throttle.js";
+import { Training } from "./training.js";
+
+/** Answers the calls for a session. */
+export function loadingCalls(session: Session): LoadingApi {
+  const { platform, warnings } = session;
+  let abort: AbortController | undefined;
+  return {
+    load(request, onProgress) {
+      abort = new AbortController();
+      const throttle = new Throttle((progress: LoadProgress) => onProgress?.(progress));
+      let totalBytes = 0;
+      const context: ReadContext = {
+        signal: abort.signal,
+        warn: (warning) => warnings.push(warning),
+        progress: (event) => {
+          totalBytes = event.totalBytes;
+          throttle.send(event);
+        },
+      };
+      return session.queueOnDevice(request.work, request.device, async (wasm, device) => {
+        const maxTensorBytes = request.maxTensorBytes ?? session.deviceInfo.maxTensorBytes;
+        const options = { ...request, ...(maxTensorBytes !== undefined && { maxTensorBytes }) };
+        const loaded = await withSource(request, wasm, platform, context, (source) =>
+          loadModel(wasm, device, source, options, context, platform),
+        );
+        warnings.push(...loaded.warnings);
+        const { model, tokenizer } = loaded.result;
+        if (request.adapter) {
+          const adapter = { ...request, source: request.adapter };
+          const merged = await withSource(adapter, wasm, platform, context, (source) => mergeAdapter(model, source));
+          warnings.push(...merged.warnings);
+        }
+        if (session.deviceInfo.kind === "webgpu") {
+          throttle.flush();
+          onProgress?.({ phase: "compile", loadedBytes: totalBytes, totalBytes });
+          await model.warmUp();
+        }
+        session.setModel(model, tokenizer);
+        warnings.push(...model.warnings, ...(tokenizer?.warningsFor(model.contextLength) ?? []));
+        throttle.flush();
+        return session.info();
+      });
+    },
+
+    abortLoad: () => abort?.abort(),
+
+    create: (request) =>
+      session.queueOnDevice("train", request.device, async (wasm, device) => {
+        const tokenizer = new wasm.Tokenizer(request.merges ?? (await platform.merges()), request.reference);
+        const trainer = wasm.Trainer.create(request.config, tokenizer, request.seed, device);
+        session.setTraining(new Training(wasm, trainer), request.config);
+        warnings.push(...trainer.warnings);
+        return session.info();
+      }),
+
+    train: () =>
+      session.queueInCore((core) => {
+        if (!trains(core)) throw new ClipError("unexpected", "no model was loaded to train: load one for that work");
+        session.setTraining(new Training(core.wasm, core.wasm.Trainer.from(session.takeModel())));
+        return session.info();
+      }),
+
+    resume: (state, choice) =>
+      session.queueOnDevice("train", choice, async (wasm, device) => {
+        const restore = (bytes: Uint8Array) => wasm.Trainer.fromState(bytes, session.deviceInfo.maxTensorBytes, device);
+        if (typeof state === "string") {
+          const { restored, damaged } = await restoreState(platform, state, restore);
+          if (damaged > 0) warnings.push(`skipped ${damaged} damaged state${damaged === 1 ? "" : "s"} in ${state}`);
+          session.setTraining(new Training(wasm, restored));
+        } else {
+          session.setTraining(new Training(wasm, restore(state)));
+        }
+        return session.info();
+      }),
+
+    info: () => session.queue(() => session.info()),
+
+    memory: () =>
+      session.queueInCore(({ memory }) => {
+        const { gpuBytes } = session;
+        return { wasmBytes: memory.buffer.byteLength, ...(gpuBytes !== undefined && { gpuBytes }) };
+      }),
+
+    cachedModels: () => session.queueInCore(async ({ wasm }) => (await openCache(wasm, platform))?.list() ?? []),
+
+    deleteCached: (url) => session.queueInCore(async ({ wasm }) => (await openCache(wasm, platform))?.delete(url) ?? 0),
+  };
+}

@@ -1,0 +1,51 @@
+/** Calls that train and evaluate. */
+
+import { transfer } from "comlink";
+import { loadImage } from "../loading/images.js";
+import type { TrainingApi } from "../protocol/api.js";
+import type { WirePair } from "../protocol/train.js";
+import { toMatrix } from "./matrix.js";
+import type { Session } from "./session.js";
+
+/** Answers the calls for a session. */
+export function trainingCalls(session: Session): TrainingApi {
+  const { platform } = session;
+  return {
+    openPairs: () => session.queueOnTraining((training) => training.open()),
+
+    openRunPairs: (settings) =>
+      session.queueOnTraining((training) => training.openRun(settings, () => platform.imageLoader())),
+
+    async pushPairs(handle, pairs, options) {
+      const images = await Promise.allSettled(pairs.map(({ image }) => loadImage(image, platform.readPath)));
+      const loaded = images.map((image, i) => ({ pair: pairs[i] as WirePair, image }));
+      return session.queueOnTraining((training) => training.push(handle, loaded, options));
+    },
+
+    closePairs: (handle) => session.queueOnTraining((training) => training.close(handle)),
+
+    startFit: (handle, settings) => session.queueOnTraining((training) => training.start(handle, settings)),
+
+    stepFit: () => session.queueOnTraining((training) => training.step()),
+
+    stopFit: () => session.queueOnTraining((training) => training.stop()),
+
+    evaluate: (pairs, distractors) => session.queueOnTraining((training) => training.evaluate(pairs, distractors)),
+
+    embedPairImages: (pairs) =>
+      session.queueOnTraining(async (training) => {
+        const { data, rows } = await training.embedImages(pairs);
+        return toMatrix(data, data.length / rows);
+      }),
+
+    gradients: (pixels, ids, layout) =>
+      session.queueOnTraining(async ({ trainer }) => {
+        const result = await trainer.gradients(pixels, ids, layout);
+        const { loss, safetensors } = result;
+        result.free();
+        return transfer({ loss, safetensors }, [safetensors.buffer]);
+      }),
+
+    stepOn: (pixels, ids, lr) => session.queueOnTraining(({ trainer }) => trainer.stepOn(pixels, ids, lr)),
+  };
+}
