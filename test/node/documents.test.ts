@@ -38,6 +38,28 @@ test.each(documents)("every link of %s leads to a file and a heading", (document
   expect(missing.map(([link]) => link)).toEqual([]);
 });
 
+/** Paths of a text: with a folder or an extension of ours. */
+const paths = (text: string) =>
+  [...text.matchAll(/`([\w.\-/]+(?:\/|\.(?:rs|ts|mjs|md|json)))`/g)].map(([, path]) => path as string);
+
+test("every path in ARCHITECTURE.md exists, from the root or from the folder of its section", () => {
+  const missing: string[] = [];
+  for (const section of read("ARCHITECTURE.md").split(/^## /m)) {
+    const heading = section.split("\n", 1)[0] ?? "";
+    const folders = ["", ...paths(heading), "crates/clip-core/src/", "crates/clip-kernels/src/"];
+    let folder = "";
+    for (const line of section.split("\n")) {
+      // `- checkpoint/: …` and its list of files
+      if (/^- /.test(line)) folder = paths(line).find((path) => path.endsWith("/")) ?? "";
+      for (const path of paths(line)) {
+        const places = folders.flatMap((base) => [join(base, path), join(base, folder, path)]);
+        if (path !== "wasm/" && !places.some((place) => existsSync(join(root, place)))) missing.push(path);
+      }
+    }
+  }
+  expect(missing).toEqual([]);
+});
+
 describe("decisions", () => {
   const index = read("docs/decisions/README.md");
 
