@@ -1,4 +1,4 @@
-/** Folders as users have them: on disk, as a handle, as picked files. */
+/** Folders in the forms that users have: on disk, as a handle, as picked files. */
 
 import type { Folder, ImageTextPair } from "clipwright";
 import { inBrowser } from "./support";
@@ -6,10 +6,10 @@ import { inBrowser } from "./support";
 /** Contents of a folder by path. */
 export type Contents = Record<string, string | Uint8Array<ArrayBuffer>>;
 
-/** What the platform's users have a folder as: in Node its path; in a browser picked files, and a handle. */
+/** Forms of a folder: in Node its path; in a browser picked files and a handle. */
 export const kinds = inBrowser ? (["files", "handle"] as const) : (["path", "files"] as const);
 
-/** A folder on disk, in Node. */
+/** Makes a folder on disk, in Node. */
 export async function onDisk(contents: Contents): Promise<string> {
   const { mkdtemp, mkdir, writeFile } = await import("node:fs/promises");
   const { tmpdir } = await import("node:os");
@@ -44,19 +44,19 @@ function picked(contents: Contents): File[] {
   });
 }
 
-/** A folder as a user has it. */
+/** Makes a folder of the given form. */
 export function open(kind: (typeof kinds)[number] | "handle" | "path", contents: Contents): Folder | Promise<Folder> {
   if (kind === "files") return picked(contents);
   return kind === "path" ? onDisk(contents) : inPrivateFiles(contents);
 }
 
-/** All pairs of a reader. */
+/** Returns all pairs of a reader. */
 export async function all(pairs: AsyncIterable<ImageTextPair>): Promise<ImageTextPair[]> {
   const out = [];
   for await (const pair of pairs) out.push(pair);
   return out;
 }
 
-/** Keys with captions, or with what is wrong. */
+/** Returns keys with captions, or with errors. */
 export const brief = (pairs: ImageTextPair[]) =>
   pairs.map(({ key, text, moreTexts, error }) => (error ? [key, error.message] : [key, text, ...(moreTexts ?? [])]));

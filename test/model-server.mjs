@@ -4,10 +4,12 @@
  * `/__models/<session>/set?…` sets how the session's files are served from then on:
  * - `mode`: `plain`; `no-ranges`; `cut` (every connection breaks after `bytes`); `slow` (`bytes` every 50 ms); `busy`
  *   (503, twice, then plain); `error` (500); `missing` (404); `html`; `loop` (redirects to itself); `down` (no answer);
- *   `signed` (403 without a `token` in the query); `login` (a page in the place of `tokenizer.json`);
- *   `forbids` and `html-for-nothing` (403, or a page, in the place of what is not there); `short` (files end half-way, and say so); `wrong-sum` (promises another SHA-256); `wrong-list` (as a Hub, lists another).
+ *   `signed` (403 without a `token` in the query); `login` (a web page in place of `tokenizer.json`);
+ *   `forbids` and `html-for-nothing` (403, or a web page, in place of missing
+ *   files); `short` (files end half-way, with that length); `wrong-sum` (declares another SHA-256); `wrong-list` (as a Hub, lists another).
  *
- * `/__models/<session>/put/<path>` takes a file of the session's own. `/__models/<session>/stats` tells what was sent. All else is a path below `test/fixtures`.
+ * `/__models/<session>/put/<path>` uploads a file to the session. `/__models/<session>/stats` returns what was sent.
+ * Other paths are below `test/fixtures`.
  */
 
 import { createHash } from "node:crypto";
@@ -26,7 +28,7 @@ function session(name) {
   return sessions.get(name);
 }
 
-/** Answers what is its own, hands on what is not. */
+/** Answers requests of its own, and passes on others. */
 export function modelServer(request, response, next) {
   const url = new URL(request.url, "http://server");
   if (!url.pathname.startsWith(PREFIX)) return next?.();
@@ -86,7 +88,7 @@ export function modelServer(request, response, next) {
   serve(request, response, state, bytes);
 }
 
-/** The Hub's list of a repository's files: those kept apart for their size have a sum. */
+/** The Hub's list of a repository's files: those in LFS have a sum. */
 function hubTree(folder, wrong) {
   const file = join(FIXTURES, normalize(`/models/${folder}/model.safetensors`));
   if (!existsSync(file)) return "[]";
@@ -112,7 +114,7 @@ function serve(request, response, state, whole) {
   });
   if (state.mode === "cut" && body.length > state.bytes) {
     state.sent += state.bytes;
-    // not at once: what the network has, the reader may not have yet, and a browser throws that away
+    // later: a browser discards bytes that it has received but the reader has not
     return response.write(body.subarray(0, state.bytes), () => setTimeout(() => request.socket.destroy(), 100));
   }
   if (state.mode === "slow") {

@@ -1,4 +1,4 @@
-/** Reads the F32 and I32 tensors of a safetensors file, by a reader that shares nothing with the one under test. */
+/** Reads the F32 and I32 tensors of a safetensors file, independently of the reader under test. */
 export function parseSafetensors(bytes) {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const headerLength = Number(view.getBigUint64(0, true));
@@ -15,7 +15,7 @@ export function parseSafetensors(bytes) {
   return { tensors, metadata };
 }
 
-/** The same file under the names that `rename` gives its tensors, without those that it gives none. */
+/** Renames the tensors of a file, and drops those for which `rename` returns nothing. */
 export function renameTensors(bytes, rename) {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const start = 8 + Number(view.getBigUint64(0, true));

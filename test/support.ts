@@ -1,4 +1,4 @@
-/** What the specs of both runtimes share: where they run, files, golden tensors, tolerances. */
+/** Helpers of the tests in both runtimes: files, golden tensors, tolerances. */
 
 import type { ClipConfig, DeviceChoice } from "clipwright";
 import type { GoldenTensor } from "./safetensors.mjs";
@@ -7,13 +7,13 @@ export { parseSafetensors, renameTensors } from "./safetensors.mjs";
 
 export const inBrowser = typeof window !== "undefined";
 
-/** Every device that must work here. A Chromium without WebGPU fails the tests. */
+/** Devices that must work here. A Chromium without WebGPU fails the tests. */
 export const devices: Exclude<DeviceChoice, "auto">[] = inBrowser && crossOriginIsolated ? ["cpu", "webgpu"] : ["cpu"];
 
-/** GPUs add up in another order: the fixtures' READMEs allow ten times the CPU's tolerance. */
+/** GPUs sum in another order: the fixtures' READMEs allow ten times the CPU's tolerance. */
 export const slack = (device: DeviceChoice) => (device === "webgpu" ? 10 : 1);
 
-/** What a worker posts; it has then done its work. */
+/** Returns what a worker posts, and terminates it. */
 export async function answerOf(worker: Worker): Promise<unknown> {
   const answer = await new Promise((resolve, reject) => {
     worker.addEventListener("message", ({ data }) => resolve(data));
@@ -23,7 +23,7 @@ export async function answerOf(worker: Worker): Promise<unknown> {
   return answer;
 }
 
-/** A file of the repository. */
+/** Reads a file of the repository. */
 export async function read(path: string): Promise<Uint8Array<ArrayBuffer>> {
   if (inBrowser) {
     const response = await fetch(`/${path}`);
@@ -38,7 +38,7 @@ export const fixture = (path: string) => read(`test/fixtures/${path}`);
 export const text = async (path: string) => new TextDecoder().decode(await fixture(path));
 export const json = async (path: string) => JSON.parse(await text(path));
 
-/** A tensor that must be there. */
+/** Returns a tensor; throws without it. */
 export function get(tensors: Map<string, GoldenTensor>, name: string): GoldenTensor {
   const tensor = tensors.get(name);
   if (!tensor) throw new Error(`no tensor ${name}`);
@@ -55,19 +55,19 @@ export function maxError(got: ArrayLike<number>, expected: ArrayLike<number>): n
   return max;
 }
 
-/** Whether two files are the same; a failing `toEqual` would print them. */
+/** Whether two files are equal; a failing `toEqual` would print them. */
 export function sameBytes(a: Uint8Array | undefined, b: Uint8Array | undefined): boolean {
   return a !== undefined && b !== undefined && a.length === b.length && a.every((byte, i) => byte === b[i]);
 }
 
-/** A CLIP that trains in moments. */
+/** A tiny CLIP that trains quickly. */
 export const tinyConfig = {
   embedDim: 16,
   vision: { imageSize: 16, patchSize: 8, width: 16, layers: 1, heads: 2 },
   text: { contextLength: 8, width: 16, layers: 1, heads: 2 },
 } satisfies ClipConfig;
 
-/** Raw pictures of one colour each, and their names. */
+/** Raw images of one colour each, with captions that name it. */
 export function colourPairs(count: number) {
   const names = ["red", "green", "blue", "white", "black", "grey", "pink", "brown"];
   return Array.from({ length: count }, (_, i) => {
@@ -79,7 +79,7 @@ export function colourPairs(count: number) {
   });
 }
 
-/** The server of `model-server.mjs`: of its own in Node, Vite's in the browser. The cache is a fresh one. */
+/** The server of `model-server.mjs`: a new one in Node, Vite's in the browser. The cache is empty. */
 export async function startModelServer(): Promise<{ base: string; stop(): Promise<void> }> {
   if (inBrowser) return { base: `${location.origin}/__models/`, stop: async () => undefined };
   const { createServer } = await import("node:http");

@@ -1,6 +1,6 @@
 /**
- * What `auto` takes to "encode" or to "train", as this worker is named, where the GPU is none of software, below the API. The software one of headless Chromium only stops
- * saying that it is one: adapter, device and self-test are real.
+ * The device that `auto` takes to "encode" or "train" (this worker's name), below the API, where the GPU does not call itself software.
+ * Headless Chromium's software adapter hides that it is one; adapter, device and self-test are real.
  */
 
 import { openDevice } from "../../dist/workers/runtime/device.js";

@@ -1,15 +1,15 @@
-/** A run that saves itself when the origin's share of the disk is used up. */
+/** Autosave when the origin's storage quota is exhausted. */
 
 import { ClipTrainer } from "clipwright";
 import { expect, test } from "vitest";
 import { cdp } from "vitest/browser";
 import { colourPairs, tinyConfig } from "../support";
 
-/** The provider's session, whose type only Playwright's package has. */
+/** The provider's CDP session: its type is in Playwright's package only. */
 const send = (method: string, parameters: object): Promise<unknown> =>
   (cdp() as unknown as { send(method: string, parameters: object): Promise<unknown> }).send(method, parameters);
 
-test("goes on, says so once, keeps the last state, and saves again when there is room", async () => {
+test("the run goes on, warns once, keeps the last state, and saves again when there is room", async () => {
   const { origin } = location;
   const trainer = await ClipTrainer.create({ config: tinyConfig, device: "cpu" });
   const autosave = { to: "full-disk-test", every: 2, keep: 1 };
@@ -20,7 +20,7 @@ test("goes on, says so once, keeps the last state, and saves again when there is
     if (event.saved) saved.push(event.step);
     if (event.step === 3) await send("Storage.overrideQuotaForOrigin", { origin, quotaSize: 1000 });
     if (event.step === 7) {
-      // what is on the disk is still the last one that was written whole
+      // the disk still has the last complete state
       const before = await ClipTrainer.resume(autosave.to, { device: "cpu" });
       const next = await before.resumeFit(colourPairs(8)).next();
       expect(next.value?.step).toBe(3);

@@ -1,4 +1,4 @@
-/** Has the software adapter of headless Chromium say that it works 32 lanes at a time, so that the kernels for real GPUs run. */
+/** Makes headless Chromium's software adapter report subgroups of 32 lanes, so that the kernels for real GPUs run. */
 export function pretendHardware() {
   for (const side of ["subgroupMinSize", "subgroupMaxSize"])
     Object.defineProperty(GPUAdapterInfo.prototype, side, { get: () => 32 });

@@ -1,4 +1,4 @@
-/** Holds the GPU's kernels against the CPU, below the API; as its name says, those for "software" or for "hardware". */
+/** Compares the GPU's kernels with the CPU, below the API: those for "software" or for "hardware", by its name. */
 
 import { openDevice } from "../../dist/workers/runtime/device.js";
 import { loadWasm } from "../../dist/workers/runtime/wasm.js";
@@ -7,7 +7,7 @@ import { conformance } from "./conformance";
 import { pretendHardware } from "./hardware";
 
 if (self.name === "hardware") pretendHardware();
-// which of the two kinds it was, the shaders tell: on hardware invocations wait for each other
+// the shaders tell which kind ran: only those for hardware have barriers
 let waits = false;
 const create = GPUDevice.prototype.createShaderModule;
 GPUDevice.prototype.createShaderModule = function (descriptor) {

@@ -1,6 +1,6 @@
 /**
- * The worker of the library itself, which tells on a channel of its name how many pipelines it has had made, and how many of them
- * of our own shaders; its name begins with "software" or "hardware".
+ * The library's worker. It reports on a channel of its name how many pipelines it has created, and how many of them are of our own
+ * shaders; its name begins with "software" or "hardware".
  */
 
 import { pretendHardware } from "./hardware";

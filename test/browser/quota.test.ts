@@ -1,4 +1,4 @@
-/** The cache when the origin's share of the disk is used up. */
+/** The cache when the origin's storage quota is exhausted. */
 
 import { Clip } from "clipwright";
 import { expect, test } from "vitest";
@@ -6,11 +6,11 @@ import { cdp } from "vitest/browser";
 
 const source = `${location.origin}/__models/quota/models/clip-quickgelu-p8/hf/`;
 
-/** The provider's session, whose type only Playwright's package has. */
+/** The provider's CDP session: its type is in Playwright's package only. */
 const send = (method: string, parameters: object): Promise<unknown> =>
   (cdp() as unknown as { send(method: string, parameters: object): Promise<unknown> }).send(method, parameters);
 
-test("a full disk keeps nothing, loads all the same, and says so", async () => {
+test("on a full disk a model loads with a warning, and nothing is cached", async () => {
   const { origin } = location;
   const used = (await navigator.storage.estimate()).usage ?? 0;
   await send("Storage.overrideQuotaForOrigin", { origin, quotaSize: used + 200_000 });

@@ -1,4 +1,4 @@
-/** The page stays alive while its worker trains. */
+/** The page stays responsive while its worker trains. */
 
 import { ClipTrainer } from "clipwright";
 import { expect, test } from "vitest";
@@ -19,7 +19,7 @@ test("no task of the main thread takes over 50 ms while the worker trains", asyn
   await new Promise((resolve) => setTimeout(resolve, 100));
   observer.disconnect();
   trainer.dispose();
-  // what ran in the worker would have been far more than a long task here
+  // the work of the worker would have been a long task here
   expect(workerBusy).toBeGreaterThan(4 * LONG);
   expect(tasks.filter((duration) => duration > LONG)).toEqual([]);
 });

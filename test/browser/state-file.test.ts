@@ -1,10 +1,10 @@
-/** The state of a training in the origin's private file system. */
+/** A training state in the origin private file system. */
 
 import { ClipTrainer } from "clipwright";
 import { expect, test } from "vitest";
 import { colourPairs, tinyConfig } from "../support";
 
-test("is written to a handle and read from it", async () => {
+test("a state is written to a handle and read from it", async () => {
   const root = await navigator.storage.getDirectory();
   const handle = await root.getFileHandle("state.clip", { create: true });
   const trainer = await ClipTrainer.create({ config: tinyConfig, device: "cpu" });

@@ -1,4 +1,4 @@
-/** Tables on a page whose names of files look like parts of addresses. */
+/** Tables on a page whose file names look like parts of addresses. */
 
 import { captionTable } from "clipwright";
 import { expect, test } from "vitest";
@@ -10,7 +10,7 @@ async function imagesOf(table: Parameters<typeof captionTable>[0]): Promise<stri
   return out;
 }
 
-test("they are files beside the table, or beside the page where it is nowhere", async () => {
+test("names are files beside the table, or beside the page where the table has no address", async () => {
   const place = "/test/fixtures/captions/";
   const names = ["a%231.png", "50%2525off.png", "what%3F.png", "photo-12%3A30.png", "sub%20dir/%C3%BC.png"];
   const at = (base: string, query = "") => names.map((name) => `${new URL(name, base)}${query}`);

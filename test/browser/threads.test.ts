@@ -1,4 +1,4 @@
-/** Threads of the CPU: this page is isolated, so that it has them. */
+/** CPU threads: this page is cross-origin isolated, so they are available. */
 
 import { ClipTrainer } from "clipwright";
 import { expect, test } from "vitest";
@@ -6,7 +6,7 @@ import { spawnedWorker } from "../../dist/workers/protocol/spawned-worker.js";
 import { answerOf, colourPairs, tinyConfig } from "../support";
 import { published } from "./published";
 
-test("an isolated page computes with a thread a core, and says so", async () => {
+test("an isolated page computes on one thread a core, and info tells how many", async () => {
   expect(crossOriginIsolated).toBe(true);
   const trainer = await ClipTrainer.create({ config: tinyConfig, device: "cpu", seed: 3 });
   expect(trainer.info.device).toMatchObject({ kind: "cpu", threads: Math.min(8, navigator.hardwareConcurrency) });
@@ -28,7 +28,7 @@ test.skipIf(published).each(["threads", "forbidden", "single"])(
   },
 );
 
-test("a page is told where a thread is lost, though the worker waits for it", async () => {
+test("a page learns of a lost thread although its worker waits for it", async () => {
   const worker = spawnedWorker(
     new Worker(new URL("./threads.worker.ts", import.meta.url), { type: "module", name: "lost" }),
   );

@@ -1,6 +1,6 @@
 /**
- * Holds the CPU's kernels against plain operations, below the API: on threads, where starting them is "forbidden", on a
- * "single" one, and where a thread is "lost".
+ * Compares the CPU's kernels with plain operations, below the API: on threads, where starting them is "forbidden", on a "single"
+ * thread, and where a thread is "lost".
  */
 
 import { forwardLiveness } from "../../dist/workers/protocol/liveness.js";

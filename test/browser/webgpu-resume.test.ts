@@ -1,10 +1,10 @@
-/** A run that is gone on with on WebGPU. Each worker compiles its pipelines anew, so there are no more of them than needed. */
+/** A run resumed on WebGPU. Each worker compiles its pipelines again, so the test uses few workers. */
 
 import { ClipTrainer } from "clipwright";
 import { expect, test } from "vitest";
 import { colourPairs, sameBytes, tinyConfig } from "../support";
 
-test("is the same bit for bit in a new worker on the same device", async () => {
+test("a resumed run is the same bit for bit in a new worker on the same device", async () => {
   const pairs = colourPairs(8);
   const first = await ClipTrainer.create({ config: tinyConfig, device: "webgpu", seed: 3 });
   const losses: number[] = [];

@@ -1,4 +1,4 @@
-/** WebGPU through the API: which device is taken, and that it learns as the CPU does. */
+/** WebGPU through the API: which device is chosen, and that it trains as the CPU does. */
 
 import { Clip, ClipTrainer } from "clipwright";
 import { proxy, wrap } from "comlink";
@@ -11,7 +11,7 @@ import { published } from "./published";
 
 registerTransferHandlers();
 
-test("auto passes over a GPU that is only software, and says so", async () => {
+test("auto skips a software GPU, and info tells why", async () => {
   const trainer = await ClipTrainer.create({ config: tinyConfig, device: "auto" });
   expect(trainer.info.device.kind).toBe("cpu");
   expect(trainer.info.device.reason).toMatch(/only .*swiftshader.*\(software\)/i);
@@ -48,7 +48,7 @@ test.skipIf(published).each(["software", "hardware"])(
   },
 );
 
-test.each(["encode", "train"])("auto takes a GPU whose numbers are the CPU's, to %s", async (name) => {
+test.each(["encode", "train"])("auto takes a GPU whose results match the CPU's, to %s", async (name) => {
   const worker = new Worker(new URL("./auto.worker.ts", import.meta.url), { type: "module", name });
   const answer = await answerOf(worker);
   expect(answer).toMatchObject({
@@ -68,7 +68,7 @@ test.each(["software", "hardware"])(
         channel.onmessage = ({ data }) => resolve(data);
         channel.postMessage("how many?");
       });
-    // its life lock's name: it listens
+    // the name of its life lock: the worker is ready
     await new Promise((ready) => worker.addEventListener("message", ready, { once: true }));
     const api = wrap<ClipWorkerApi>(worker);
     const folder = "models/clip-quickgelu-p8/hf";
@@ -91,7 +91,7 @@ test.each(["software", "hardware"])(
     };
     await encode(1);
     expect(await made()).toEqual(before);
-    // so many that hardware multiplies them by larger blocks; Burn's own kernels differ with the batch
+    // enough rows for the hardware kernels with larger blocks; Burn's own kernels depend on the batch size
     await encode(200);
     expect((await made()).ours).toBe(before.ours);
     channel.close();
@@ -99,7 +99,7 @@ test.each(["software", "hardware"])(
   },
 );
 
-test("a token table above the limit is cut, and answers alike", async () => {
+test("a token table above the limit is split, and gives the same embeddings", async () => {
   const folder = "models/clip-quickgelu-p8/hf";
   const source = {
     weights: await fixture(`${folder}/model.safetensors`),

@@ -1,4 +1,4 @@
-/** All that a strict page may do: load from its own server, twice, with both kinds of tokenizer, encode and classify. */
+/** A page with a strict policy: loads from its own server, twice, with both kinds of tokenizer, encodes and classifies. */
 
 import { Clip } from "clipwright";
 
@@ -32,7 +32,7 @@ async function run(): Promise<unknown> {
 }
 
 const answer = await run().catch((error) => ({ error: String(error) }));
-// the policy is in force: this is what it forbids
+// shows that the policy is in force
 let evil = "allowed";
 const seen = [...violations];
 try {

@@ -11,7 +11,7 @@ try {
     const line = document.createElement("li");
     line.textContent = `${step} ${recovered?.code ?? ""} ${recovered?.message ?? ""}`;
     list?.append(line);
-    // time for the test to act
+    // gives the test time to act
     await new Promise((resolve) => setTimeout(resolve, 500));
   }
   if (output) output.value = "done";

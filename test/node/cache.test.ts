@@ -1,4 +1,4 @@
-/** The cache in Node: what becomes of it when a worker is killed, and when somebody else writes into it. */
+/** The cache in Node, when a worker is killed and when other programs write to it. */
 
 import { readdirSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -26,7 +26,7 @@ const sent = async (): Promise<number> => (await (await fetch(`${base}stats`)).j
 const load = (options: LoadOptions = {}) => Clip.load(base + FOLDER, { device: "cpu", ...options });
 const named = (prefix: string) => readdirSync(folder()).filter((name) => name.startsWith(prefix));
 
-test("a worker that is killed while it writes leaves a part that the next one goes on with", async () => {
+test("a killed worker leaves a partial download, which the next one resumes", async () => {
   await set("slow", 40_000);
   const made = new Promise<Worker>((resolve) => process.once("worker", resolve));
   const error = await load({
@@ -42,7 +42,7 @@ test("a worker that is killed while it writes leaves a part that the next one go
   const bytes = (await clip.cache.list())[0]?.bytes ?? 0;
   expect(clip.info.warnings).toEqual([]);
   clip.dispose();
-  // small files come again, the weights do not
+  // small files are downloaded again, the weights are not
   expect((await sent()) - before).toBeLessThan(bytes - 200_000 + 100_000);
   expect(named("part-")).toEqual([]);
 });
@@ -55,7 +55,7 @@ test("two loads at once download once", async () => {
   expect(await sent()).toBeLessThan(1.5 * bytes);
 });
 
-test("blobs cut short and indexes turned to noise are fetched anew", async () => {
+test("truncated blobs and corrupt indexes are downloaded again", async () => {
   (await load()).dispose();
   const before = await sent();
   const [object = ""] = named("object-").filter((name) => readFileSync(join(folder(), name), "utf8").includes(base));
@@ -69,7 +69,7 @@ test("blobs cut short and indexes turned to noise are fetched anew", async () =>
   clip.dispose();
 });
 
-test("a blob overwritten by another hand is refused once, and then fetched anew", async () => {
+test("a blob that another program overwrote is refused once, then downloaded again", async () => {
   (await load()).dispose();
   const [object = ""] = named("object-").filter((name) => readFileSync(join(folder(), name), "utf8").includes(base));
   const path = join(folder(), `blob-${JSON.parse(readFileSync(join(folder(), object), "utf8")).sha256}`);
@@ -80,7 +80,7 @@ test("a blob overwritten by another hand is refused once, and then fetched anew"
   expect(readFileSync(path).equals(good)).toBe(true);
 });
 
-test("a model kept by a version that knew fewer files is read with those that the server has, or without it", async () => {
+test("a model cached by a version that knew fewer files is completed from the server, or loads without them", async () => {
   (await load()).dispose();
   const [name = ""] = named("model-").filter((name) => readFileSync(join(folder(), name), "utf8").includes(base));
   const manifest = () => JSON.parse(readFileSync(join(folder(), name), "utf8"));
@@ -97,7 +97,7 @@ test("a model kept by a version that knew fewer files is read with those that th
   expect(manifest().texts).toMatchObject({ "modules.json": null, "preprocessor_config.json": expect.any(String) });
 });
 
-test("without a place to keep it, the model loads and says so", async () => {
+test("without a cache folder, the model loads with a warning", async () => {
   const home = process.env.XDG_CACHE_HOME;
   process.env.XDG_CACHE_HOME = "/dev/null";
   try {

@@ -1,4 +1,4 @@
-/** A page of a strict Content Security Policy: no CDN, no eval, nothing inline. */
+/** A page with a strict Content Security Policy: no CDN, no eval, nothing inline. */
 
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createServer, type Server } from "node:http";
@@ -18,7 +18,7 @@ const POLICY = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker
 
 let server: Server;
 let origin: string;
-/** Whether the server has no modules: a bundler or a deploy that left them behind. */
+/** Whether the server lacks the modules, as after an incomplete deploy. */
 let mislaid = false;
 
 beforeAll(async () => {
@@ -38,7 +38,7 @@ beforeAll(async () => {
         if (mislaid && path.endsWith(".wasm")) throw new Error("left behind");
         const body = readFileSync(join(folder, path));
         const type = TYPES[extname(path)] ?? "application/octet-stream";
-        // a worker has the policy of its own answer
+        // a worker has the policy of its own response
         response.writeHead(200, { "content-type": type, "content-security-policy": POLICY });
         response.end(body);
       } catch {
@@ -56,14 +56,14 @@ afterAll(() => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-/** What the page says when it is done. */
+/** The page's result. */
 async function answerOf(page: Page) {
   await page.goto(origin);
   await page.waitForFunction(() => document.title === "done");
   return JSON.parse((await page.locator("#answer").textContent()) ?? "");
 }
 
-test("script-src 'self' 'wasm-unsafe-eval' is enough, and what trains is not fetched to encode", async () => {
+test("script-src 'self' 'wasm-unsafe-eval' is enough, and encoding does not fetch the training module", async () => {
   const browser = await launchChromium();
   const page = await browser.newPage();
   const elsewhere: string[] = [];
@@ -79,7 +79,7 @@ test("script-src 'self' 'wasm-unsafe-eval' is enough, and what trains is not fet
   expect(modules).toEqual(new Set(["encode-cpu-relaxed", "tokenizers"]));
 });
 
-test("a module that the server does not have is named, with its address", async () => {
+test("a module that the server lacks is named with its address", async () => {
   const browser = await launchChromium();
   mislaid = true;
   const { answer } = await answerOf(await browser.newPage());

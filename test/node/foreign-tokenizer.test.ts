@@ -1,15 +1,15 @@
-/** Files of the library's kind, broken in a thousand ways: refused, even where the library panics, and it goes on. */
+/** Fuzzed files of the tokenizers library: they are refused, even where the library panics, and it works on. */
 
 import { readFile } from "node:fs/promises";
 import { expect, test } from "vitest";
-// not part of the API: a model beside it would only take time
+// not part of the API: loading a model as well would only take time
 import { ForeignTokenizer } from "../../dist/workers/loading/tokenizer/foreign-tokenizer.js";
 import { text } from "../support";
 
 const MUTATIONS = 1_000;
 const SPLICES = ['"', "0", "9", "-", "null", "[", "{", "}", "]", "x", "\\", "▁", ",", ":", ""];
 
-/** A small generator of whole numbers below `n`, the same every time. */
+/** A seeded generator of integers below `n`. */
 function numbers(seed: number): (n: number) => number {
   let state = seed;
   return (n) => {
@@ -18,7 +18,7 @@ function numbers(seed: number): (n: number) => number {
   };
 }
 
-test.each(["siglip-mini", "gemma-mini"])("%s, broken", async (name) => {
+test.each(["siglip-mini", "gemma-mini"])("%s, fuzzed", async (name) => {
   const json = await text(`tokenizer/${name}/tokenizer.json`);
   const wasm = await readFile(new URL("../../dist/workers/wasm/tokenizers_bg.wasm", import.meta.url));
   const open = (tokenizer: string) =>

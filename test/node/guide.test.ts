@@ -1,4 +1,4 @@
-/** The guide's blocks, as they stand on the page. */
+/** Runs the code blocks of the guide. */
 
 import { spawn } from "node:child_process";
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
@@ -15,7 +15,7 @@ const folder = mkdtempSync(join(tmpdir(), "clipwright-guide-"));
 const guide = readFileSync(join(root, "docs/guide/classify.md"), "utf8");
 const block = (language: string) => new RegExp(`\`\`\`${language}\n([\\s\\S]*?)\`\`\``).exec(guide)?.[1] ?? "";
 const photos = ["scene_640x427.jpg", "exif6_120x80.jpg", "animated_50x64.webp"];
-/** No picture, as such folders have them. */
+/** A file that is no image, as folders of images have them. */
 const NOTES = "notes.txt";
 const LINE = /^(\S+): (cat|dog|bird)/;
 
@@ -52,7 +52,7 @@ test("classifies a folder of photographs in Node, in ten lines", async () => {
   expect(bad).toEqual([expect.stringMatching(/^photos\/notes\.txt: .*expected PNG/)]);
 });
 
-test("classifies the files that are picked in a page", async () => {
+test("classifies files picked in a page", async () => {
   const page = block("html");
   writeFileSync(join(folder, "index.html"), `<!doctype html><title>guide</title>${page}`);
   const fixtures = join(root, "test/fixtures/models/clip-quickgelu-p8/hf");

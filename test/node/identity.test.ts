@@ -1,7 +1,7 @@
-/** Which parts of an address tell the file, and which only permit to fetch it. */
+/** Which parts of an address identify the file, and which only authorize the download. */
 
 import { expect, test } from "vitest";
-// not part of the API: what the cache and messages call a file
+// not part of the API: the name of a file in the cache and in messages
 import { withoutCredentials } from "../../dist/workers/loading/sources/credentials.js";
 
 test.each([
@@ -19,10 +19,10 @@ test.each([
   ["https://x/m?X-Goog-Signature=a&X-Goog-Date=b&generation=3", "https://x/m?generation=3"],
   ["https://x/m?Expires=1&Signature=a&Key-Pair-Id=b&Policy=c", "https://x/m"],
   ["https://x/m?AWSAccessKeyId=a&Signature=b&Expires=1", "https://x/m"],
-  // Azure's short names count where it signs, and are anybody's elsewhere
+  // Azure's short names are removed only beside its signature
   ["https://x/m?sv=2024&st=a&se=b&sr=c&sp=r&sig=d&snapshot=e", "https://x/m?snapshot=e"],
   ["https://x/m?sv=2024&sr=c", "https://x/m?sv=2024&sr=c"],
-  // a name in another spelling, and one that is none
+  // a name in another spelling, and a malformed one
   ["https://x/m?%74oken=a&%=b", "https://x/m?%=b"],
 ])("%s", (address, expected) => {
   expect(withoutCredentials(address)).toBe(expected);

@@ -1,4 +1,4 @@
-/** A run whose GPU is lost: Chromium's GPU process is ended under it. */
+/** A run whose GPU is lost: the test kills Chromium's GPU process. */
 
 import { fileURLToPath } from "node:url";
 import { createServer } from "vite";
@@ -8,7 +8,7 @@ import { launchChromium } from "./chromium";
 const root = fileURLToPath(new URL("../..", import.meta.url));
 
 // compiling the kernels twice takes SwiftShader a minute
-test("goes on by itself from the last state, and says so", { timeout: 400_000 }, async () => {
+test("a run resumes by itself from the last state, and reports it", { timeout: 400_000 }, async () => {
   const server = await createServer({
     configFile: false,
     logLevel: "error",

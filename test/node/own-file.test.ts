@@ -1,4 +1,4 @@
-/** A module that cannot be had: a network that fails for a moment, a server that answers with a page. */
+/** Modules that fail to load: a brief network failure, a server that answers with a web page. */
 
 import { readFile } from "node:fs/promises";
 import { expect, test } from "vitest";
@@ -6,7 +6,7 @@ import { expect, test } from "vitest";
 import { readMerges } from "../../dist/workers/loading/merges.js";
 import { loadWasm } from "../../dist/workers/runtime/wasm.js";
 
-test("of merges is named where it is a page or broken, and read where it is unpacked", async () => {
+test("bundled merges that are a web page or corrupt are named, and unpacked ones are read", async () => {
   const bytes = (text: string) => new TextEncoder().encode(text);
   const own = { code: "source-unreadable", message: expect.stringContaining("own clip-merges.txt.gz: ") };
   await expect(readMerges(bytes("<!doctype html>"))).rejects.toMatchObject(own);
@@ -16,7 +16,7 @@ test("of merges is named where it is a page or broken, and read where it is unpa
   expect(await readMerges(bytes(merges))).toBe(merges);
 });
 
-test("is named, and asked for again", async () => {
+test("a module that fails to load is named, and requested again", async () => {
   let asked = 0;
   const load = () =>
     loadWasm("encode", "cpu", {

@@ -1,4 +1,4 @@
-/** The package as npm would install it, not the folder. */
+/** The package as npm installs it. */
 
 import { execFileSync, spawnSync } from "node:child_process";
 import { cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
@@ -24,7 +24,7 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-test("trains and encodes in Node, from the packed files alone, without a word on stderr", () => {
+test("trains and encodes in Node from the packed files alone, with empty stderr", () => {
   const script = `
     import { ClipTrainer } from "clipwright";
     const trainer = await ClipTrainer.create({ device: "cpu", config: {

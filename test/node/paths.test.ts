@@ -1,4 +1,4 @@
-/** Checkpoints by their paths: what a name means in Node, and folders of folders on disk. */
+/** Checkpoints by path: what a name means in Node, and nested folders on disk. */
 
 import { cp, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -21,7 +21,7 @@ beforeAll(async () => {
   await mkdir(join(root, "cache/refs"));
   await copy("pointer");
   await writeFile(join(root, "pointer/model.safetensors"), "version https://git-lfs.github.com/spec/v1\noid sha256:0");
-  // names are relative to where the program runs
+  // names are relative to the working directory
   process.chdir(root);
 });
 afterAll(async () => {
@@ -57,7 +57,7 @@ test.each([
   ["a folder that is not there", "./runs/none", "source-unreadable", /cannot read the folder or file \.\/runs\/none/],
   ["a name of one part", "none", "source-unreadable", /none: ENOENT.*a Hub id has the form owner\/model/],
   ["a name of two", "runs/none", "source-unreadable", /no folder runs\/none here.*Hub id.*did you mean \.\/runs\/none/],
-])("%s is told of", async (_, path, code, message) => {
+])("%s is reported", async (_, path, code, message) => {
   const error = (await load(path).catch((reason) => reason)) as ClipError;
   expect(error.code).toBe(code);
   expect(error.message).toMatch(message);

@@ -1,4 +1,4 @@
-/** The state of a training as a file on disk. */
+/** A training state on disk. */
 
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -10,7 +10,7 @@ import { colourPairs, tinyConfig } from "../support";
 const folder = mkdtempSync(join(tmpdir(), "clipwright-state-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-test("is written whole or not at all, and read back", async () => {
+test("a state is written whole or not at all, and read back", async () => {
   const path = join(folder, "state.clip");
   const trainer = await ClipTrainer.create({ config: tinyConfig, device: "cpu" });
   for await (const _ of trainer.fit(colourPairs(4), { batchSize: 4, epochs: 2 })) break;
@@ -20,7 +20,7 @@ test("is written whole or not at all, and read back", async () => {
   await expect(trainer.saveCheckpoint(join(folder, "no", "such", "folder"))).rejects.toMatchObject({
     code: "target-unwritable",
   });
-  // a folder in the file's place: the draft is written, and goes when it cannot take the place
+  // a folder in place of the file: the draft is written, and removed when it cannot replace it
   await expect(trainer.saveCheckpoint(folder)).rejects.toMatchObject({ code: "target-unwritable" });
   expect(readdirSync(folder)).toEqual(["state.clip"]);
   trainer.dispose();

@@ -1,4 +1,4 @@
-/** Tables whose names of files look like addresses, or like parts of them. */
+/** Tables whose file names look like addresses, or like parts of them. */
 
 import { mkdir, mkdtemp, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
@@ -12,7 +12,7 @@ const names = ["a#1.png", "50%25off.png", "what?.png", "photo-12:30.png", "sub d
 const table = fixture("captions/names.csv");
 const picture = fixture("cases/caption-tables/p0.png");
 
-/** Whether each pair's picture is there and can be decoded. */
+/** Whether the image of each pair exists and can be decoded. */
 async function train(pairs: PairSource): Promise<void> {
   const trainer = await ClipTrainer.create({ config: tinyConfig, device: "cpu" });
   const { value } = await trainer.fit(pairs, { epochs: 1, batchSize: names.length }).next();
@@ -34,7 +34,7 @@ async function onDisk(): Promise<string> {
   return folder;
 }
 
-test("on disk they are files beside the table, in a folder that is picked, and where the program runs", async () => {
+test("on disk names are files beside the table, in a picked folder, or in the working directory", async () => {
   const folder = await onDisk();
   const path = join(folder, "metadata.csv");
   expect(await imagesOf(path)).toEqual(names.map((name) => join(folder, name)));
@@ -44,7 +44,7 @@ test("on disk they are files beside the table, in a folder that is picked, and w
   expect(await imagesOf(await table)).toEqual(names);
 });
 
-test("addresses and paths of their own are left as they are", async () => {
+test("absolute addresses and paths stay unchanged", async () => {
   const whole = [
     "https://a.example/x%20y.png?z#1",
     "data:image/png;base64,AA==",
@@ -59,7 +59,7 @@ test("addresses and paths of their own are left as they are", async () => {
   expect(await imagesOf(join(here, "t.tsv"))).toEqual(whole);
 });
 
-test("at an address they are files beside the table; its query goes with each, to its own server alone", async () => {
+test("at an address names are files beside the table; its query is sent to the same server only", async () => {
   const files = new Map<string, Uint8Array>(names.map((name) => [`/pictures/${name}`, new Uint8Array()]));
   const [rows, bytes] = [await table, await picture];
   const server = createServer(({ url = "" }, response) => {

@@ -1,4 +1,4 @@
-/** The training page, as its users have it: in Chromium, with what they would click. */
+/** The training page in Chromium, by clicks and keys as users make them. */
 
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -10,7 +10,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { launchChromium } from "./chromium";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
-/** 413 pairs, of which the page holds out each tenth. */
+/** 413 pairs, of which the page holds out every tenth. */
 const shard = join(root, "examples/data/emoji-heldout.tar");
 
 let server: ViteDevServer;
@@ -52,7 +52,7 @@ async function pickShard(): Promise<void> {
 const stepsOf = async () =>
   Number(/^Step ?([\d,]+) of/.exec((await page.locator("#figures").textContent()) ?? "")?.[1]);
 
-test("tells what a run takes before it begins, and refuses to begin without pairs", async () => {
+test("shows the estimate of a run before it begins, and refuses to begin without pairs", async () => {
   await page.getByText(/^About .* for 104 steps, and \d+ MB of memory\.$/).waitFor();
   await page.getByLabel("A folder of pictures").check();
   await page.getByText("Nothing picked yet.").waitFor();
@@ -68,7 +68,7 @@ test("tells what a run takes before it begins, and refuses to begin without pair
   await page.getByText(/^About .* for 44 steps/).waitFor();
 });
 
-test("trains, pauses and goes on, and shows what it learns", async () => {
+test("trains, pauses and resumes, and shows progress", async () => {
   await page.getByRole("button", { name: "Train", exact: true }).click();
   await page.getByRole("img", { name: /^Recall by step: R@1 .* at step 4$/ }).waitFor();
   await page.locator("#best li").nth(5).waitFor();
@@ -87,8 +87,8 @@ test("trains, pauses and goes on, and shows what it learns", async () => {
   await expect.poll(stepsOf, { timeout: 60_000 }).toBeGreaterThan(paused + 1);
 });
 
-test("a tab that was closed goes on from its last state", async () => {
-  // the interval of saving
+test("a closed tab resumes from its last state", async () => {
+  // the save interval
   await page.waitForFunction(() => Number(JSON.parse(localStorage.getItem("clipwright-train") ?? "{}").step) > 4);
   await open();
   const [, saved] = /after step (\d+) of 44/.exec((await page.locator("#saved").textContent()) ?? "") ?? [];
@@ -104,7 +104,7 @@ test("a tab that was closed goes on from its last state", async () => {
   expect(await goOn.isHidden()).toBe(true);
 });
 
-test("gives the folders that transformers and OpenCLIP read", async () => {
+test("exports the folders that transformers and OpenCLIP read", async () => {
   for (const [name, file] of [
     ["For transformers", "clip/model.safetensors"],
     ["For OpenCLIP", "clip/open_clip_model.safetensors"],
@@ -120,18 +120,18 @@ test("gives the folders that transformers and OpenCLIP read", async () => {
   }
 });
 
-test("stops after the step under way, and can be used with the keyboard alone", async () => {
+test("stops after the current step, and works with the keyboard alone", async () => {
   await page.getByLabel("Batch size").fill("32");
   await page.getByLabel("Epochs").focus();
   await page.keyboard.press("Control+A");
   await page.keyboard.type("200");
   await page.keyboard.press("Enter");
-  // any step of this run, the only one of so many: a step passes quickly
+  // any step of this run, the only one with so many steps
   await page.getByText(/^\d+ of 2,200$/).waitFor();
   await page.getByRole("button", { name: "Stop" }).focus();
   await page.keyboard.press("Enter");
   await page.getByText(/^Stopped after \d+ steps\./).waitFor();
-  // every control says what it is
+  // every control has a name
   const nameless = await page.evaluate(() =>
     [...document.querySelectorAll("input, select, button, summary")]
       .filter((control) => {
@@ -144,7 +144,7 @@ test("stops after the step under way, and can be used with the keyboard alone", 
   expect(await page.locator("#status").getAttribute("role")).toBe("status");
 });
 
-test("is no wider than a phone", async () => {
+test("fits the width of a phone", async () => {
   await page.setViewportSize({ width: 360, height: 740 });
   const width = await page.evaluate(() => document.documentElement.scrollWidth);
   expect(width).toBeLessThanOrEqual(360);

@@ -1,4 +1,4 @@
-/** The training guide's blocks, as they stand on the page, one after another. */
+/** Runs the code blocks of the training guide, one after another. */
 
 import { execFile } from "node:child_process";
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
@@ -36,7 +36,7 @@ beforeAll(async () => {
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-test("all blocks run, and leave what they say", async () => {
+test("all blocks run, and write the files that the guide names", async () => {
   expect(blocks.length).toBeGreaterThan(9);
   const server = await startModelServer();
   const readers = `

@@ -1,4 +1,4 @@
-/** What happens when the worker itself goes. */
+/** Workers that fail. */
 
 import { Worker } from "node:worker_threads";
 import { type ClipConfig, ClipTrainer, isClipError } from "clipwright";
@@ -10,7 +10,7 @@ import { colourPairs, tinyConfig } from "../support";
 
 const entry = new URL("../../dist/workers/entries/clip.node.js", import.meta.url);
 
-test("a worker without a model says so and lives on", async () => {
+test("a worker without a model reports it and lives on", async () => {
   const worker = new Worker(entry);
   const api = wrap<ClipWorkerApi>(nodeEndpoint(worker));
   await expect(api.encodeText(["a cat"], false)).rejects.toThrow(/no model loaded/);
@@ -20,14 +20,14 @@ test("a worker without a model says so and lives on", async () => {
   await worker.terminate();
 });
 
-/** Settles with the code of the error. */
+/** Returns the code of the error. */
 const code = (promise: Promise<unknown>) =>
   promise.then(
     () => "none",
     (error) => (isClipError(error) ? error.code : `no ClipError: ${error}`),
   );
 
-/** Runs `start`, and returns with its result the worker that it made. */
+/** Runs `start` and returns its result with the worker that it made. */
 async function withWorker<T>(start: () => Promise<T>): Promise<[T, Worker]> {
   const made = new Promise<Worker>((resolve) => process.once("worker", resolve));
   return [await start(), await made];
@@ -35,7 +35,7 @@ async function withWorker<T>(start: () => Promise<T>): Promise<[T, Worker]> {
 
 const create = (config: ClipConfig) => ClipTrainer.create({ config, device: "cpu" });
 
-test("calls under way settle when the worker dies, and so do later ones", async () => {
+test("pending and later calls reject when the worker dies", async () => {
   const [trainer, worker] = await withWorker(() => create(tinyConfig));
   const fitting = (async () => {
     for await (const _ of trainer.fit(colourPairs(64), { batchSize: 8, epochs: 10_000 }));
@@ -46,7 +46,7 @@ test("calls under way settle when the worker dies, and so do later ones", async 
   trainer.dispose();
 });
 
-test("a model that no memory holds stops the core, is called by its name, and leaves others alone", async () => {
+test("a model too large for memory stops its own core, by name, and no other", async () => {
   const other = await create(tinyConfig);
   const vision = { ...tinyConfig.vision, width: 10_000, heads: 1, mlpWidth: 16, layers: 4 };
   const huge = { ...tinyConfig, vision };

@@ -1,4 +1,4 @@
-/** Adapters that PEFT trained, from everywhere that they may be. */
+/** Adapters that PEFT trained, from every kind of source. */
 
 import { Clip, type ClipSource, ClipTrainer, type LoadOptions } from "clipwright";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -18,7 +18,7 @@ const load = (adapter: ClipSource, options: LoadOptions = {}) =>
   Clip.load(place(`${MODEL}/hf/`), { device: "cpu", ...options, adapter });
 const text = async (path: string) => new TextDecoder().decode(await fixture(path));
 
-/** That a model with the adapter is PEFT's. */
+/** Expects PEFT's outputs of a model with the adapter. */
 async function isRight(clip: Clip, folder = MODEL): Promise<void> {
   const { tensors: inputs } = parseSafetensors(await fixture(`${folder}/golden.safetensors`));
   const { tensors: golden } = parseSafetensors(await fixture(`${folder}/peft/golden.safetensors`));
@@ -44,7 +44,7 @@ test("a folder on a server, its file of weights, picked files and the two files 
   }
 });
 
-test("SigLIP has them too, from the disk where there is one, and a trainer begins with them", async () => {
+test("adapters of SigLIP load, from disk in Node, and a trainer begins with them", async () => {
   const folder = "models/siglip-p16";
   const path = (name: string) =>
     inBrowser ? place(`${folder}/${name}/`) : new URL(`../fixtures/${folder}/${name}/`, import.meta.url);
@@ -62,7 +62,7 @@ test("SigLIP has them too, from the disk where there is one, and a trainer begin
   expect((await trainer.encodeText(caption)).data).toEqual((await plain.encodeText(caption)).data);
 });
 
-test("what is no adapter of the model is refused", async () => {
+test("adapters of other models are refused", async () => {
   const weights = await fixture(`${MODEL}/peft/${WEIGHTS}`);
   const config = JSON.parse(await text(`${MODEL}/peft/${CONFIG}`));
   const cases: [ClipSource, string, RegExp][] = [

@@ -1,4 +1,4 @@
-/** What users do: train, stop, go on, encode, save, load. */
+/** What users do: train, stop, resume, encode, save, load. */
 
 import { Clip, ClipTrainer, topK } from "clipwright";
 import { describe, expect, test } from "vitest";
@@ -13,7 +13,7 @@ async function trained(options = {}) {
   return { trainer, events };
 }
 
-test("fit tells of every step and the loss falls", async () => {
+test("fit yields every step, and the loss falls", async () => {
   const { trainer, events } = await trained();
   expect(events).toHaveLength(12);
   events.forEach((event, i) => {
@@ -30,7 +30,7 @@ test("fit tells of every step and the loss falls", async () => {
   });
   expect(events[0]?.lr).toBeCloseTo(2.5e-3, 12);
   expect(events[1]?.lr).toBeCloseTo(5e-3, 12);
-  // an untrained model tells nothing apart: its loss is about ln 8
+  // an untrained model guesses: its loss is about ln 8
   expect(Math.abs((events[0]?.loss ?? 0) - Math.log(8))).toBeLessThan(1.5);
   expect(events.at(-1)?.loss).toBeLessThan((events[0]?.loss ?? 0) - 0.5);
   trainer.dispose();
@@ -46,7 +46,7 @@ test("the same seed gives the same weights, another seed others", async () => {
   other.trainer.dispose();
 });
 
-test("the vocabulary is cut to the captions, and what is exported loads as the same model", async () => {
+test("the vocabulary is cut to the captions, and an export loads as the same model", async () => {
   const { trainer } = await trained();
   const { vocabSize } = trainer.info.config.text;
   expect(vocabSize).toBeGreaterThan(512 + 8);
@@ -60,7 +60,7 @@ test("the vocabulary is cut to the captions, and what is exported loads as the s
     const clip = await Clip.load(bytes, { device: "cpu" });
     expect(clip.info.config).toEqual(trainer.info.config);
     expect(await clip.encodeImage(images)).toEqual(await trainer.encodeImage(images));
-    // in a vocabulary cut to other words, unseen ones take many pieces
+    // unseen words take many tokens in a cut vocabulary
     const cut = { truncate: true };
     expect(await clip.encodeText(texts, cut)).toEqual(await trainer.encodeText(texts, cut));
     expect(await clip.tokenize(texts, cut)).toEqual(await trainer.tokenize(texts, cut));
@@ -69,7 +69,7 @@ test("the vocabulary is cut to the captions, and what is exported loads as the s
   trainer.dispose();
 });
 
-test("a caption finds its picture, and evaluate says so", async () => {
+test("a caption finds its image, and evaluate measures it", async () => {
   const { trainer } = await trained({ epochs: 30 });
   const pairs = colourPairs(16);
   const { textToImage, imageToText } = await trainer.evaluate(pairs.slice(0, 8), { distractors: pairs.slice(8) });
@@ -79,7 +79,7 @@ test("a caption finds its picture, and evaluate says so", async () => {
     expect(r10).toBeGreaterThanOrEqual(r5);
     expect(medianRank).toBeLessThan(8);
   }
-  // the same by hand
+  // the same, computed by hand
   const images = await trainer.encodeImage(pairs.map((pair) => pair.image));
   const texts = await trainer.encodeText(pairs.slice(0, 8).map((pair) => pair.text));
   const first = [...Array(8).keys()].filter((row) => topK(texts, images, { k: 1, row })[0]?.index === row);
@@ -87,7 +87,7 @@ test("a caption finds its picture, and evaluate says so", async () => {
   trainer.dispose();
 });
 
-test("training stops between steps and goes on where it stopped", async () => {
+test("training stops between steps and resumes there", async () => {
   const trainer = await ClipTrainer.create({ config: tinyConfig, device: "cpu", seed: 1 });
   const stop = new AbortController();
   let steps = 0;
@@ -105,7 +105,7 @@ test("training stops between steps and goes on where it stopped", async () => {
   trainer.dispose();
 });
 
-test("a trainer goes on from a checkpoint", async () => {
+test("a trainer fine-tunes a checkpoint", async () => {
   const { trainer } = await trained();
   const bytes = await trainer.exportSafetensors();
   trainer.dispose();
@@ -118,7 +118,7 @@ test("a trainer goes on from a checkpoint", async () => {
 });
 
 describe("encoding", () => {
-  test("embeddings have length one, and asking while training is answered between steps", async () => {
+  test("embeddings have length 1, and calls during training are answered between steps", async () => {
     const trainer = await ClipTrainer.create({ config: tinyConfig, device: "cpu", seed: 1 });
     for await (const { step } of trainer.fit(colourPairs(16), settings)) {
       const { data, shape } = await trainer.encodeText(["red 0", "blue 1"]);
@@ -129,7 +129,7 @@ describe("encoding", () => {
     trainer.dispose();
   });
 
-  test("encoded, raw, RGBA and Blob pictures of the same pixels embed alike", async () => {
+  test("encoded, raw, RGBA and Blob images of the same pixels have the same embeddings", async () => {
     const { trainer } = await trained();
     const data = colourPairs(1).map(({ image }) => image.data)[0] as Uint8Array;
     const rgba = new Uint8ClampedArray(16 * 16 * 4).map((_, i) =>
@@ -141,7 +141,7 @@ describe("encoding", () => {
     trainer.dispose();
   });
 
-  test("calls made at once are all answered", async () => {
+  test("concurrent calls are all answered", async () => {
     const { trainer } = await trained();
     const answers = await Promise.all(["red 0", "blue 1", "pink 0"].map((text) => trainer.encodeText(text)));
     const together = await trainer.encodeText(["red 0", "blue 1", "pink 0"]);
@@ -155,7 +155,7 @@ describe("encoding", () => {
   });
 });
 
-test("disposing twice is fine, and `using`-style disposal ends the worker", async () => {
+test("a model can be disposed twice, and `using` ends the worker", async () => {
   const trainer = await ClipTrainer.create({ config: tinyConfig, device: "cpu" });
   trainer[Symbol.dispose]?.();
   await trainer[Symbol.asyncDispose]?.();

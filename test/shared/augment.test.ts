@@ -1,4 +1,4 @@
-/** Images that are others in each epoch, made beside the training. */
+/** Images cropped anew in each epoch, beside the training. */
 
 import { ClipTrainer, type FitEvent, type FitOptions, type ImageTextPair } from "clipwright";
 import { describe, expect, test } from "vitest";
@@ -8,7 +8,7 @@ const options: FitOptions = { batchSize: 4, epochs: 4, lr: 1e-2, warmup: 2, seed
 const parts: FitOptions["augment"] = { scale: [0.2, 0.8], flip: 0.5 };
 const files = ["noise_60x45.png", "checker_300x300.png", "palette_90x60.png", "exif6_120x80.jpg", "gray_75x50.png"];
 
-/** Pictures of several sizes, each given in another way. */
+/** Images of several sizes, each given in another form. */
 async function pictures(): Promise<ImageTextPair[]> {
   const bytes = await Promise.all(files.map((name) => fixture(`preprocess/images/${name}`)));
   const [view, blob, file, buffer, last] = bytes as [Uint8Array<ArrayBuffer>, ...Uint8Array<ArrayBuffer>[]];
@@ -44,22 +44,22 @@ async function losses(pairs: ImageTextPair[], options: FitOptions): Promise<numb
   return (await take(trainer.fit(pairs, options))).map(({ loss }) => loss);
 }
 
-describe("pictures of every kind", () => {
-  test("are cut anew in each epoch, by the seed", async () => {
+describe("images of every kind", () => {
+  test("are cropped anew in each epoch, by the seed", async () => {
     const pairs = await pictures();
     const cut = await losses(pairs, { ...options, augment: parts });
     expect(cut).toHaveLength(4);
     expect(cut.every(Number.isFinite)).toBe(true);
     expect(await losses(pairs, { ...options, augment: parts })).toEqual(cut);
     expect(await losses(pairs, options)).not.toEqual(cut);
-    // at a rate at which nothing is learned, one batch of all pairs has another loss only where its images differ
+    // at a negligible learning rate, the loss of all pairs in one batch changes only with the images
     const still = { ...options, batchSize: 6, lr: 1e-12, weightDecay: 0 };
     const rounded = (values: number[]) => new Set(values.map((value) => value.toFixed(5))).size;
     expect(rounded(await losses(pairs, still))).toBe(1);
     expect(rounded(await losses(pairs, { ...still, augment: parts }))).toBe(4);
   });
 
-  test("are gone on with as if nothing had been, after a stop and in another worker", async () => {
+  test("are the same after a stop and in another worker", async () => {
     const pairs = await pictures();
     const run = { ...options, batchSize: 2, augment: parts };
     using whole = await create();
@@ -74,7 +74,7 @@ describe("pictures of every kind", () => {
     expect(await second.exportSafetensors("hf")).toEqual(await whole.exportSafetensors("hf"));
   });
 
-  test("are left out where they cannot be read", async () => {
+  test("are skipped where they cannot be read", async () => {
     const [first, ...rest] = await pictures();
     const pairs = [{ image: new Uint8Array([1, 2, 3]), text: "none" }, ...rest, first as ImageTextPair];
     using trainer = await create();
@@ -83,13 +83,13 @@ describe("pictures of every kind", () => {
   });
 });
 
-test("the whole of a picture is what is learned from without", async () => {
+test("cropping the whole image is the same as no augmentation", async () => {
   const pairs = colourPairs(8);
   const all: FitOptions["augment"] = { scale: [1, 1], ratio: [1, 1] };
   expect(await losses(pairs, { ...options, augment: all })).toEqual(await losses(pairs, options));
 });
 
-test("a run says how much of its time it waits for its images", async () => {
+test("a run tells how much of its time it waits for images", async () => {
   using trainer = await create();
   const pairs = await pictures();
   for (const { waiting } of await take(trainer.fit(pairs, { ...options, augment: {} }))) {
@@ -116,7 +116,7 @@ test.each([
   await expect(run).rejects.toMatchObject({ code: "invalid-option", message: expect.stringMatching(message) });
 });
 
-test.skipIf(inBrowser)("a picture that is gone ends the run, which goes on once it is back", async () => {
+test.skipIf(inBrowser)("a deleted image ends the run, which resumes once it is back", async () => {
   const { copyFile, mkdtemp, rename } = await import("node:fs/promises");
   const { tmpdir } = await import("node:os");
   const folder = await mkdtemp(`${tmpdir()}/clipwright-augment-`);

@@ -1,4 +1,4 @@
-/** Runs that save themselves, and what is taken up again. */
+/** Runs with autosave, and resuming from their states. */
 
 import { ClipTrainer, type FitEvent, type FitOptions } from "clipwright";
 import { afterAll, expect, test } from "vitest";
@@ -8,7 +8,7 @@ const options: FitOptions = { batchSize: 4, epochs: 10, lr: 1e-3, warmup: 3, see
 const pairs = colourPairs(8);
 const create = () => ClipTrainer.create({ config: tinyConfig, device: "cpu", seed: 3 });
 
-/** A folder of states as users name it: a path in Node, a name in a page. */
+/** Name of a folder of states: a path in Node, a name in a page. */
 const base = inBrowser
   ? "autosave-test"
   : await import("node:fs").then(({ mkdtempSync }) =>
@@ -47,7 +47,7 @@ async function take(run: AsyncIterable<FitEvent>, count = 99): Promise<FitEvent[
   return events;
 }
 
-test("every so many steps, at the end, and when a run is left; the last few stay", async () => {
+test("saves every few steps, at the end, and when a run is left; keeps the last states", async () => {
   const whole = await create();
   const expected = await take(whole.fit(pairs, options));
   const weights = await whole.exportSafetensors();
@@ -58,7 +58,7 @@ test("every so many steps, at the end, and when a run is left; the last few stay
   const events = await take(first.fit(pairs, { ...options, autosave }), 10);
   expect(events.filter(({ saved }) => saved).map(({ step }) => step)).toEqual([4, 8]);
   first.dispose();
-  // begun, 4, 8, left at 10
+  // at the start, 4, 8, and 10 where the run is left
   expect(await files("run")).toEqual(["000003.clip", "000004.clip"]);
 
   const second = await ClipTrainer.resume(autosave.to, { device: "cpu" });
@@ -71,7 +71,7 @@ test("every so many steps, at the end, and when a run is left; the last few stay
   second.dispose();
 });
 
-test("a state that was damaged is passed over for the one before it", async () => {
+test("a damaged state is skipped in favour of the one before it", async () => {
   const trainer = await create();
   const to = `${base}/damaged`;
   await take(trainer.fit(pairs, { ...options, autosave: { to, every: 5, keep: 3 } }), 12);
@@ -88,7 +88,7 @@ test("a state that was damaged is passed over for the one before it", async () =
   await expect(ClipTrainer.resume(base)).rejects.toMatchObject({ code: "source-unreadable" });
 });
 
-test("seconds, and a file by its name", async () => {
+test("saves by seconds, and a single file resumes", async () => {
   const trainer = await create();
   const autosave = { to: `${base}/seconds`, seconds: 1e-6 };
   const events = await take(trainer.fit(pairs, { ...options, epochs: 2, autosave }));
@@ -101,7 +101,7 @@ test("seconds, and a file by its name", async () => {
   trainer.dispose();
 });
 
-test("what cannot be meant is refused before a step", async () => {
+test("invalid options are refused before a step", async () => {
   const trainer = await create();
   for (const autosave of [
     { to: "" },
@@ -113,7 +113,7 @@ test("what cannot be meant is refused before a step", async () => {
   ]) {
     await expect(take(trainer.fit(pairs, { ...options, autosave }))).rejects.toMatchObject({ code: "invalid-option" });
   }
-  // a file where a folder should be
+  // a file in place of a folder
   const run = trainer.fit(pairs, { ...options, autosave: { to: `${base}/seconds/mine.clip` } });
   await expect(take(run)).rejects.toMatchObject({ code: "target-unwritable" });
   expect(await take(trainer.fit(pairs, { ...options, epochs: 1 }))).toHaveLength(2);

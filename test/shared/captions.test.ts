@@ -1,4 +1,4 @@
-/** Captions in every encoding, from every place that they are read from. */
+/** Captions in every encoding, from every kind of source. */
 
 import {
   type CaptionOptions,
@@ -17,7 +17,7 @@ type Bytes = Uint8Array<ArrayBuffer>;
 const bytesOf = (base64: string): Bytes => Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
 const concat = (...parts: Bytes[]): Bytes => Uint8Array.from(parts.flatMap((part) => [...part]));
 
-/** ASCII as those bytes have it, which every encoding but UTF-16 has as it is. */
+/** ASCII text in the encoding of a byte order mark: every encoding but UTF-16 contains ASCII unchanged. */
 function ascii(text: string, encoding: string): Bytes {
   const codes = Array.from(text, (character) => character.charCodeAt(0));
   if (encoding === "utf-16le") return Uint8Array.from(codes.flatMap((code) => [code, 0]));
@@ -27,7 +27,7 @@ function ascii(text: string, encoding: string): Bytes {
 
 const header = (name: string, { length: size }: Bytes) => ({ name, size, type: "file" as const });
 
-/** What one pair comes of, its caption being bytes with a mark before it. */
+/** Reads one pair whose caption is given as bytes after a byte order mark. */
 const sources: Record<
   string,
   (mark: Bytes, caption: Bytes, encoding: string, options: CaptionOptions) => AsyncIterable<ImageTextPair>
@@ -61,7 +61,7 @@ const sources: Record<
   },
 };
 
-/** Captions, and why there are none; nothing is thrown but for a table as a whole. */
+/** Captions and error messages. */
 async function outcome(pairs: AsyncIterable<ImageTextPair>): Promise<string[]> {
   const out = [];
   try {
@@ -86,23 +86,23 @@ describe.each(Object.keys(sources))("captions of a %s", (name) => {
 
   test.each(plain)("in $encoding: $text", async ({ encoding, text, bytes }) => {
     expect(await outcome(read(none, bytesOf(bytes), encoding, { encoding }))).toEqual([text]);
-    const [unsaid, ...rest] = await outcome(read(none, bytesOf(bytes), encoding, {}));
+    const [undeclared, ...rest] = await outcome(read(none, bytesOf(bytes), encoding, {}));
     expect(rest).toEqual([]);
-    if (encoding === "utf-8") return expect(unsaid).toBe(text);
-    expect(unsaid).toMatch(/^invalid-dataset: .*expected text in UTF-8, got probably /);
-    expect(unsaid).toContain(`pass { encoding: "${encoding}" }`);
+    if (encoding === "utf-8") return expect(undeclared).toBe(text);
+    expect(undeclared).toMatch(/^invalid-dataset: .*expected text in UTF-8, got probably /);
+    expect(undeclared).toContain(`pass { encoding: "${encoding}" }`);
   });
 
-  test.each(marked)("with the mark of $encoding: $text", async ({ encoding, text, bytes }) => {
-    // the mark is the first thing in the file
+  test.each(marked)("with the byte order mark of $encoding: $text", async ({ encoding, text, bytes }) => {
+    // the mark begins the file
     const length = encoding === "utf-8" ? 3 : 2;
     const [mark, caption] = [bytesOf(bytes).slice(0, length), bytesOf(bytes).slice(length)];
     expect(await outcome(read(mark, caption, encoding, {}))).toEqual([text]);
-    // as in HTML, the mark is believed more than what is said
+    // as in HTML, the mark takes precedence
     expect(await outcome(read(mark, caption, encoding, { encoding: "windows-1252" }))).toEqual([text]);
   });
 
-  test("in no encoding that there is", async () => {
+  test("with an unknown encoding", async () => {
     const encoding = "latin-9000";
     expect(await outcome(read(none, none, "utf-8", { encoding }))).toEqual([
       expect.stringMatching(/^invalid-option: invalid option encoding: .* got "latin-9000"$/),
@@ -112,12 +112,12 @@ describe.each(Object.keys(sources))("captions of a %s", (name) => {
     ]);
   });
 
-  test("in the encoding that was said, wrongly", async () => {
+  test("with the wrong encoding", async () => {
     const [text] = await outcome(read(none, bytesOf("YXCB/w=="), "utf-8", { encoding: "shift_jis" }));
     expect(text).toMatch(/^invalid-dataset: .*expected text in SHIFT_JIS, got/);
     const [utf8] = await outcome(read(none, bytesOf("Y2Fmw6kg4oCT"), "utf-8", { encoding: "shift_jis" }));
     expect(utf8).toMatch(/^invalid-dataset: .*expected text in SHIFT_JIS, got probably utf-8/);
-    // 0x81 is no character
+    // 0x81 is undefined
     expect((await outcome(read(none, bytesOf("YXCB"), "utf-8", { encoding: "latin1" })))[0]).toMatch(
       /^invalid-dataset/,
     );
@@ -136,7 +136,7 @@ test.each(refused)("a caption in $encoding is refused by that name", async ({ en
   expect(got).toMatch(new RegExp(`^invalid-dataset: .* ${encoding}`));
 });
 
-test("each byte in Windows-1252 is what Python takes it for", async () => {
+test("each byte of Windows-1252 decodes as in Python", async () => {
   const expected: (string | null)[] = await json("captions/windows-1252.json");
   const read = sources.folder as NonNullable<(typeof sources)[string]>;
   for (const [i, character] of expected.entries()) {
@@ -146,7 +146,7 @@ test("each byte in Windows-1252 is what Python takes it for", async () => {
   }
 });
 
-test("captions that were laid here as users had them", async () => {
+test("captions of users' files", async () => {
   const names = ["cp1252", "utf16"].flatMap((name) => [`${name}.png`, `${name}.txt`]);
   const files = await Promise.all(
     names.map(async (name) => new File([await fixture(`cases/caption-encodings/${name}`)], name)),
@@ -161,7 +161,7 @@ test("captions that were laid here as users had them", async () => {
   expect(await outcome(webDataset(await fixture("cases/webdataset/utf16-caption.tar")))).toEqual(["a red square"]);
 });
 
-test("a long text is looked into no further than is needed to say what it is", async () => {
+test("the encoding of a long text is guessed from its beginning", async () => {
   const read = sources.folder as NonNullable<(typeof sources)[string]>;
   const long = ascii("caf\xe9 in M\xfcnchen ".repeat(1e5), "");
   expect(await outcome(read(none, long, "", {}))).toEqual([expect.stringContaining("probably windows-1252")]);
@@ -169,7 +169,7 @@ test("a long text is looked into no further than is needed to say what it is", a
   expect(await outcome(read(none, kanji, "", {}))).toEqual([expect.stringContaining("probably shift_jis")]);
 });
 
-test("captions that are given as text hold characters, too", async () => {
+test("captions given as strings are checked for invalid characters", async () => {
   const [first, second] = colourPairs(2);
   const trainer = await ClipTrainer.create({ config: tinyConfig, device: "cpu" });
   const pairs = [first, { ...first, text: "a\0b" }, { ...first, text: "a", moreTexts: ["\ud83d"] }, second];

@@ -1,4 +1,4 @@
-/** Answers: streams of images, probabilities, zero-shot classification. */
+/** Streams of images, probabilities, zero-shot classification. */
 
 import {
   Clip,
@@ -44,7 +44,7 @@ afterAll(async () => {
 const images: ImageInput[] = colourPairs(9).map(({ image }) => image);
 
 describe("a stream of images", () => {
-  test("is embedded in its order, and no faster than it is taken", async () => {
+  test("is embedded in order, no faster than it is read", async () => {
     const whole = await clip.encodeImage(images);
     const dim = whole.shape[1];
     let asked = 0;
@@ -59,13 +59,13 @@ describe("a stream of images", () => {
       expect(index).toBe(taken++);
       expect(key).toBeUndefined();
       expect(maxError(embedding, whole.data.subarray(index * dim, (index + 1) * dim))).toBeLessThan(1e-6);
-      // two batches ahead of what was taken, and no more
+      // at most two batches ahead
       expect(asked).toBeLessThanOrEqual(taken + 2 * 2);
     }
     expect(taken).toBe(images.length);
   });
 
-  test("that is left early is closed, and one of nothing gives nothing", async () => {
+  test("is closed where the loop is left, and an empty one yields nothing", async () => {
     let closed = false;
     async function* endless() {
       try {
@@ -79,7 +79,7 @@ describe("a stream of images", () => {
     for await (const _ of clip.encodeImages([])) throw new Error("expected nothing");
   });
 
-  test("yields the error of a bad image in its place, and the others with their embeddings", async () => {
+  test("yields the error of a bad image in its place, and embeddings of the others", async () => {
     const whole = await clip.encodeImage(images.slice(0, 4));
     const dim = whole.shape[1];
     const missing = `${server.base}images/nothing.png`;
@@ -88,7 +88,7 @@ describe("a stream of images", () => {
       new File(["no picture"], "notes.txt"),
       images[1] as ImageInput,
       missing,
-      // a batch of bad ones alone
+      // a batch of bad images only
       new Uint8Array([1, 2, 3]),
       7 as never,
       images[2] as ImageInput,
@@ -119,13 +119,13 @@ describe("a stream of images", () => {
       for (const [i, error] of errors.entries()) {
         expect(isClipError(error)).toBe(true);
         expect(error.message).toMatch(names[i] as RegExp);
-        // its name and what was given, 200 characters each
+        // its name and an excerpt, 200 characters each
         expect(error.message.length).toBeLessThan(600);
       }
     }
   });
 
-  test("where it is asked to stops at a bad image, after the good ones before its batch", async () => {
+  test("stops at a bad image with badImages: stop, after the batches before it", async () => {
     const seen: number[] = [];
     const bad = [...images.slice(0, 5), new Uint8Array([1, 2, 3])];
     const reading = async () => {
@@ -162,7 +162,7 @@ describe("zero-shot classification", () => {
     expect(await classifier.classify(images[0] as ImageInput, { topK: 1 })).toEqual(predictions.slice(0, 1));
   });
 
-  test("takes many images, or embeddings, for a list each", async () => {
+  test("returns a list for each of several images or embeddings", async () => {
     const classifier = await clip.zeroShotClassifier(labels);
     const lists = await classifier.classify(images.slice(0, 3), { topK: 2 });
     expect(lists.map((list) => list.length)).toEqual([2, 2, 2]);
@@ -194,7 +194,7 @@ describe("zero-shot classification", () => {
   test.each(["$$ bill", "Levi$'s", "a $& b", "$` and $'", "$1 $<name> $$$$", "{} in {}", "back\\slash", ""])(
     "puts the label %j into captions as it is typed",
     async (label) => {
-      // a function writes it without any template's doing
+      // a function bypasses the templates
       const same = (a: ZeroShotClassifier, b: ZeroShotClassifier) =>
         expect(maxError(a.embeddings.data, b.embeddings.data)).toBe(0);
       const make = (templates: Template | Template[]) =>
@@ -206,7 +206,7 @@ describe("zero-shot classification", () => {
     },
   );
 
-  test("judges each label by itself where the model does", async () => {
+  test("scores each label independently with SigLIP", async () => {
     const texts = { inputIds: new Int32Array(3 * 16).map((_, i) => (7 * i) % 512) };
     const { logitsPerImage, probabilities } = await siglip.logits(images[0] as ImageInput, texts);
     const expected = logitsPerImage.map((x) => 1 / (1 + Math.exp(-x)));
@@ -228,25 +228,25 @@ describe("zero-shot classification", () => {
       /templates/,
     ],
     [
-      "a set of templates that is none",
+      "an unknown set of templates",
       () => clip.zeroShotClassifier(labels, { templates: ["openai", "opanai"] }),
       "invalid-option",
       /templates: expected one or more captions with \{\}.*openai or simple.*got "opanai"/,
     ],
     [
-      "a template that is no text",
+      "a template that is not a string",
       () => clip.zeroShotClassifier(labels, { templates: ["a {}", 7 as never] }),
       "invalid-option",
       /templates: .*got 7/,
     ],
     [
-      "a template that writes no text",
+      "a template that does not return a string",
       () => clip.zeroShotClassifier(labels, { templates: (() => undefined) as never }),
       "invalid-option",
       /templates: expected functions that return strings, got undefined/,
     ],
     [
-      "one label in the place of many",
+      "a string in place of a list of labels",
       () => clip.zeroShotClassifier("cat" as never),
       "invalid-option",
       /labels: expected strings, got "cat"/,

@@ -1,4 +1,4 @@
-/** Folders and tables of pairs, from everything that they can be given as. */
+/** Folders and tables of pairs, in every form. */
 
 import { ClipTrainer, captionTable, type Folder, imageFolder } from "clipwright";
 import { describe, expect, test } from "vitest";
@@ -8,7 +8,7 @@ import { colourPairs, fixture, inBrowser, tinyConfig } from "../support";
 const photo = () => fixture("preprocess/images/exif6_120x80.jpg");
 
 describe.each(kinds)("a folder as %s", (kind) => {
-  test("has its captions beside the pictures, in the order of the paths", async () => {
+  test("has captions beside the images, in the order of paths", async () => {
     const image = await photo();
     const folder = await open(kind, {
       "b.jpg": image,
@@ -29,7 +29,7 @@ describe.each(kinds)("a folder as %s", (kind) => {
       ["c", "no caption for c.png: c.txt is missing"],
       ["d", "the caption is empty"],
     ]);
-    // what it gives is what a trainer takes, with the bad ones left out
+    // a trainer takes it, and skips the bad pairs
     const trainer = await ClipTrainer.create({ config: tinyConfig, device: "cpu" });
     const steps = [];
     for await (const event of trainer.fit(() => imageFolder(folder), { batchSize: 2, epochs: 1, badPairs: "skip" })) {
@@ -49,7 +49,7 @@ describe.each(kinds)("a folder as %s", (kind) => {
     trainer.dispose();
   });
 
-  test("has its captions in a table", async () => {
+  test("has captions in a table", async () => {
     const image = await photo();
     const contents = { "one.jpg": image, "sub/two.jpg": image, "spare.jpg": image };
     const rows =
@@ -81,7 +81,7 @@ describe.each(kinds)("a folder as %s", (kind) => {
     );
   });
 
-  test("without pictures is none", async () => {
+  test("without images is refused", async () => {
     const folder = await open(kind, { "a.txt": "a" });
     await expect(all(imageFolder(folder))).rejects.toMatchObject({ code: "invalid-dataset" });
   });
@@ -95,7 +95,7 @@ test.each([
   await expect(run).rejects.toMatchObject({ code: "invalid-dataset", message: expect.stringMatching(message) });
 });
 
-test("a table names pictures beside it, and those that a function finds", async () => {
+test("a table names images beside it, or images that a function finds", async () => {
   const place = inBrowser ? `${location.origin}/pictures/` : "/data/pictures/";
   const rows = "filepath;caption\nsub/a.png;one\n";
   const found = await all(captionTable(new Blob([rows]), { images: (name) => `${place}${name}` }));
@@ -121,7 +121,7 @@ test("a table names pictures beside it, and those that a function finds", async 
   await expect(all(captionTable(`${folder}/none.csv`))).rejects.toMatchObject({ code: "source-unreadable" });
 });
 
-test("a table names its pictures as another system spells them", async () => {
+test("a table names images in the spelling of another platform", async () => {
   if (inBrowser) return;
   const folder = await onDisk({
     "captions.csv": `file_name,text\nsub\\a.jpg,one\n${"Café".normalize("NFC")}.jpg,two\nsub\\gone.jpg,three\n`,
@@ -136,7 +136,7 @@ test("a table names its pictures as another system spells them", async () => {
   ]);
 });
 
-test("a table on a server has no say over the files of whoever reads it", async () => {
+test("a table on a server cannot name local files", async () => {
   const { createServer } = inBrowser ? { createServer: undefined } : await import("node:http");
   if (!createServer) return;
   const server = createServer((_, response) =>
@@ -155,14 +155,14 @@ test.each(["http://[", "http://127.0.0.1:1/a.csv"])("a table at %s is not read",
   await expect(all(captionTable(address))).rejects.toMatchObject({ code: "source-unreadable" });
 });
 
-test.each([undefined, 3, {}, [1]])("%j is no folder", async (folder) => {
+test.each([undefined, 3, {}, [1]])("%j is refused as a folder", async (folder) => {
   await expect(all(imageFolder(folder as unknown as Folder))).rejects.toMatchObject({ code: "invalid-source" });
 });
 
 describe("several captions an image", () => {
   const captions = ["red 0", "a red one", "crimson"];
 
-  test("come one at a time, over the epochs each of them", async () => {
+  test("are used one an epoch, over the epochs each of them", async () => {
     const [first, ...rest] = colourPairs(4);
     if (!first) throw new Error("no pair");
     const several = [{ ...first, moreTexts: captions.slice(1) }, ...rest];
@@ -172,7 +172,7 @@ describe("several captions an image", () => {
         device: "cpu",
       });
       const losses = [];
-      // at a rate at which nothing changes, a loss says which captions there were
+      // at a negligible learning rate, the loss tells which captions were used
       const options = { epochs, batchSize: 4, lr: 1e-12, weightDecay: 0, seed: 2 };
       for await (const { loss } of trainer.fit(pairs, options)) losses.push(loss.toFixed(4));
       trainer.dispose();
@@ -185,7 +185,7 @@ describe("several captions an image", () => {
     expect(seen).toEqual(new Set(alone));
   });
 
-  test("are each asked for when the model is judged, and one that is found is enough", async () => {
+  test("are all queries of evaluate, and finding one of an image's captions is enough", async () => {
     const trainer = await ClipTrainer.create({ config: tinyConfig, device: "cpu" });
     const pairs = colourPairs(4);
     for await (const _ of trainer.fit(
@@ -194,7 +194,7 @@ describe("several captions an image", () => {
     ));
     const twice = { images: pairs.map(({ image }) => image), texts: pairs.map(({ text }) => [text, "xyz"]) };
     const [one, two] = [await trainer.evaluate(pairs), await trainer.evaluate(twice, { truncate: true })];
-    // four more captions that are all alike are one, and whatever it finds is its own
+    // four more equal captions are one query, and each of their images is correct
     expect(two.textToImage.r1 * 5).toBeCloseTo(one.textToImage.r1 * 4 + 1, 9);
     expect(two.imageToText.r10).toBe(1);
     expect([two.textToImage.queries, two.imageToText.queries, two.grouped]).toEqual([5, 4, { images: 0, captions: 4 }]);

@@ -1,14 +1,14 @@
-/** Runs that would ruin their weights. */
+/** Runs that would make their weights non-finite. */
 
 import { ClipTrainer, type FitOptions, isClipError } from "clipwright";
 import { expect, test } from "vitest";
 import { colourPairs, sameBytes, tinyConfig } from "../support";
 
 const cases: [string, FitOptions, RegExp][] = [
-  ["a rate", { lr: 1e30 }, /at step 1,/],
-  ["a rate after a warm-up", { lr: 1e30, warmup: 1000 }, /at step 1,/],
-  ["a rate in micro-batches", { lr: 3e38, microBatchSize: 2 }, /at step 1,/],
-  ["a decay", { weightDecay: 1e38 }, /at step 1,/],
+  ["a learning rate", { lr: 1e30 }, /at step 1,/],
+  ["a learning rate after a warm-up", { lr: 1e30, warmup: 1000 }, /at step 1,/],
+  ["a learning rate in micro-batches", { lr: 3e38, microBatchSize: 2 }, /at step 1,/],
+  ["a weight decay", { weightDecay: 1e38 }, /at step 1,/],
   ["Muon's rate", { muon: { lr: 1e30 } }, /at step 1,/],
   ["adapters", { lora: { rank: 2, alpha: 1e38 } }, /at step 1,/],
 ];
@@ -33,7 +33,7 @@ test.each(cases)(
     if (steps === 0) expect(sameBytes(await trainer.exportSafetensors(), before)).toBe(true);
     const { data } = await trainer.encodeText(pairs.map(({ text }) => text));
     expect(data.every(Number.isFinite)).toBe(true);
-    // what is saved is as good, and both go on
+    // the saved state is intact as well, and both train on
     const again = await ClipTrainer.resume(await trainer.saveCheckpoint(), { device: "cpu" });
     expect(sameBytes(await again.exportSafetensors(), await trainer.exportSafetensors())).toBe(true);
     again.dispose();

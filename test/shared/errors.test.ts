@@ -1,4 +1,4 @@
-/** Bad input: its own code, a message with expected and got, a worker that lives on, nothing lost. */
+/** Bad input: a code and a message for each, and a worker that lives on with nothing lost. */
 
 import { Clip, ClipError, ClipTrainer, type FitOptions, isClipError, type PairSource, webDataset } from "clipwright";
 import { packTar } from "modern-tar";
@@ -44,7 +44,7 @@ describe("while a trainer lives on", () => {
     ["no pairs", train([]), "empty-batch", /at least 1 pair, got 0/],
     ["batch of one", train(colourPairs(4), { batchSize: 1 }), "batch-too-small", /at least 2 pairs.*got 1/],
     ["a single pair", train(colourPairs(1)), "batch-too-small", /at least 2 pairs.*got 1/],
-    ["batch of none", train(colourPairs(4), { batchSize: 0 }), "empty-batch", /got 0/],
+    ["batch of zero", train(colourPairs(4), { batchSize: 0 }), "empty-batch", /got 0/],
     [
       "half a batch",
       train(colourPairs(4), { batchSize: 2.5 }),
@@ -64,7 +64,7 @@ describe("while a trainer lives on", () => {
       "undecodable-image",
       /image 0: .*expected PNG, JPEG, WebP, GIF or BMP, got 0 bytes/,
     ],
-    ["no image at all", () => trainer.encodeImage(new Uint8Array([1, 2, 3, 4])), "undecodable-image", /got 4 bytes/],
+    ["bytes of no image", () => trainer.encodeImage(new Uint8Array([1, 2, 3, 4])), "undecodable-image", /got 4 bytes/],
     ["zero-byte image in training", train(pair(new Uint8Array())), "undecodable-image", /pair 4: .*got 0 bytes/],
     ["1×1 image", () => trainer.encodeImage(onePixel), "image-too-small", /at least 2 pixels on a side, got 1×1/],
     ["1×1 image in training", train(pair(onePixel)), "image-too-small", /pair 4: .*got 1×1/],
@@ -74,15 +74,15 @@ describe("while a trainer lives on", () => {
       "shape-mismatch",
       /expected \[2, 2, 3\].*got 5 bytes/,
     ],
-    ["what is no image", () => trainer.encodeImage(7 as never), "invalid-image", /expected encoded bytes.*got number/],
-    ["what is no text", () => trainer.encodeText([7 as never]), "invalid-option", /expected strings, got number/],
+    ["a number as image", () => trainer.encodeImage(7 as never), "invalid-image", /expected encoded bytes.*got number/],
+    ["a number as text", () => trainer.encodeText([7 as never]), "invalid-option", /expected strings, got number/],
     [
-      "what is no pair",
+      "a pair without a text",
       train([{ image: onePixel } as never]),
       "invalid-dataset",
       /pair 0: expected .*got text: undefined/,
     ],
-    ["what are no pairs", train(7 as never), "invalid-source", /expected an iterable.*got number/],
+    ["a number as pairs", train(7 as never), "invalid-source", /expected an iterable.*got number/],
     [
       "mismatched counts",
       train({ images: [onePixel, onePixel], texts: ["one"] }),
@@ -141,7 +141,7 @@ describe("while a trainer lives on", () => {
       /as many texts as images \(2\), got 3/,
     ],
     [
-      "a loss that is no number",
+      "a NaN loss",
       () =>
         trainer.trainStep(
           { pixelValues: new Float32Array(2 * 768).fill(Number.NaN), inputIds: new Int32Array(16) },
@@ -157,11 +157,11 @@ describe("while a trainer lives on", () => {
     expect(error.code).toBe(code);
     expect(error.message).toMatch(message);
     expect(error).toBeInstanceOf(ClipError);
-    // alive, and nothing learned is lost
+    // the worker lives, and the weights are unchanged
     expect(sameBytes(await trainer.exportSafetensors(), before)).toBe(true);
   });
 
-  test("a bad picture of a shard is named", async () => {
+  test("a bad image of a shard is named", async () => {
     const shard = await packTar([
       { header: { name: "good.png", size: 3 }, body: new Uint8Array([1, 2, 3]) },
       { header: { name: "good.txt", size: 3 }, body: "red" },
@@ -199,7 +199,7 @@ test("use after dispose, and dispose in the middle of a call", async () => {
   }
 });
 
-test("asking an untrained model whose vocabulary is not yet known", async () => {
+test("encoding before the vocabulary is known", async () => {
   const trainer = await ClipTrainer.create({ config: tinyConfig, device: "cpu" });
   const error = await failure(trainer.encodeText("red"));
   expect(error.code).toBe("no-weights");
@@ -249,7 +249,7 @@ test("no WebGPU adapter", async () => {
 });
 
 describe("loading", () => {
-  test("what is no checkpoint, or not one of this config", async () => {
+  test("files that are no checkpoint, or not of this config", async () => {
     const weights = await fixture("models/clip-quickgelu-p8/hf/model.safetensors");
     const config = await text("models/clip-quickgelu-p8/hf/config.json");
     const cases: [unknown, string, RegExp][] = [

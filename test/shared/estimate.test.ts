@@ -1,4 +1,4 @@
-/** What a run is said to take, against what it takes. */
+/** Estimates of runs, against the runs. */
 
 import {
   ClipError,
@@ -13,7 +13,7 @@ import {
 import { expect, test } from "vitest";
 import { colourPairs, tinyConfig } from "../support";
 
-/** Large enough for its activations to be seen beside the module's own memory. */
+/** Large enough for its activations to stand out from the module's own memory. */
 const config = {
   embedDim: 32,
   vision: { imageSize: 64, patchSize: 8, width: 64, layers: 3, heads: 2 },
@@ -21,7 +21,7 @@ const config = {
 };
 const create = { config, device: "cpu" } as const;
 
-/** Pairs whose captions have many words, so that the vocabulary of a few is not that of all. */
+/** Pairs with many different words, so that a few of them have another vocabulary than all. */
 const pairs = colourPairs(96).map((pair, i) => ({
   ...pair,
   text: `${pair.text} ${"abcdefgh"[i % 8]}${"klmnopqr"[Math.floor(i / 8) % 8]}${i}`,
@@ -44,7 +44,7 @@ const runs: [string, () => PairSource, FitOptions][] = [
   ["a set with bad pairs", () => new Set([failed, bad, ...pairs]), { batchSize: 32, badPairs: "skip", emaDecay: 0.9 }],
 ];
 
-test.each(runs)("a run over %s is about as long and as large as was said", async (_, source, options) => {
+test.each(runs)("a run over %s takes about the estimated time and memory", async (_, source, options) => {
   const said = await estimateFit(create, source(), { ...options, epochs: 2 });
   const trainer = await ClipTrainer.create(create);
   let steps = 0;
@@ -56,12 +56,12 @@ test.each(runs)("a run over %s is about as long and as large as was said", async
   expect(said.steps).toBe(steps);
   expect(said.bytes / wasmBytes).toBeGreaterThan(0.85);
   expect(said.bytes / wasmBytes).toBeLessThan(1.15);
-  // no measurement: an order of magnitude, whatever else the machine does
+  // only the order of magnitude: the machine does other work
   expect(said.seconds / seconds).toBeGreaterThan(0.1);
   expect(said.seconds / seconds).toBeLessThan(10);
 });
 
-test("what cannot be run is refused as it would be, and a trial ends with its signal", async () => {
+test("invalid runs are refused as by fit, and a signal aborts the estimate", async () => {
   const create = { config: tinyConfig, device: "cpu" } as const;
   await expect(estimateFit(create, [])).rejects.toMatchObject({ code: "empty-batch" });
   await expect(estimateFit(create, colourPairs(4), { lr: -1 })).rejects.toMatchObject({ code: "invalid-option" });
@@ -79,7 +79,7 @@ test("what cannot be run is refused as it would be, and a trial ends with its si
   await expect(estimateFit(create, colourPairs(4), { signal })).rejects.toMatchObject({ code: "aborted" });
 });
 
-test("rows are compared with their own", () => {
+test("rowSimilarities compares rows with the same index", () => {
   const of = (data: number[], rows: number): Embeddings => ({
     data: new Float32Array(data),
     shape: [rows, 2],

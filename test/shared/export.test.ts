@@ -35,7 +35,7 @@ test.each(["hf", "open_clip"] as const)(
   },
 );
 
-test("a shape that a layout has no words for is refused", async () => {
+test("a model that a layout cannot express is refused", async () => {
   const sigmoid = await ClipTrainer.create({ config: { ...tinyConfig, objective: "sigmoid" }, device: "cpu" });
   for await (const _ of sigmoid.fit(pairs, { batchSize: 8, epochs: 1 }));
   await expect(sigmoid.exportFiles("open_clip")).rejects.toMatchObject({ code: "invalid-option" });

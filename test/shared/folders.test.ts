@@ -1,4 +1,4 @@
-/** Folders as people have them: no picture and no caption vanishes. */
+/** Folders as users have them: no image and no caption is lost silently. */
 
 import { ClipTrainer, captionTable, imageFolder, webDataset } from "clipwright";
 import { packTar } from "modern-tar";
@@ -17,7 +17,7 @@ const formats: {
 } = await json("formats/formats.json");
 
 const DECODED = ["PNG", "JPEG", "WebP", "GIF", "BMP"];
-// what a browser may decode is left to it, and is named where it does not
+// a browser may decode these formats; others are named
 const LEFT = inBrowser ? [...DECODED, "AVIF", "HEIC", "HEIF", "JPEG XL", "TIFF"] : DECODED;
 
 async function cases(folder: string, names: readonly string[]): Promise<Contents> {
@@ -26,7 +26,7 @@ async function cases(folder: string, names: readonly string[]): Promise<Contents
   return contents;
 }
 
-/** The same files as a shard. */
+/** Packs the same files into a shard. */
 function shardOf(contents: Contents): Promise<Uint8Array<ArrayBuffer>> {
   const entries = Object.entries(contents).map(([name, content]) => {
     const body = typeof content === "string" ? encode(content) : content;
@@ -35,7 +35,7 @@ function shardOf(contents: Contents): Promise<Uint8Array<ArrayBuffer>> {
   return packTar(entries) as Promise<Uint8Array<ArrayBuffer>>;
 }
 
-/** What a run goes without, and how many pairs it has. */
+/** Returns the skipped pairs of a run, and the number of the others. */
 async function trained(pairs: () => ReturnType<typeof imageFolder>) {
   const trainer = await ClipTrainer.create({ config: tinyConfig, device: "cpu" });
   try {
@@ -54,12 +54,12 @@ async function trained(pairs: () => ReturnType<typeof imageFolder>) {
 }
 
 describe.each(kinds)("a folder as %s", (kind) => {
-  test("has pictures of all extensions: JPEGs are used, what cannot be read is named", async () => {
+  test("has images of all extensions: JPEGs are used, others are named", async () => {
     const names = ["chrome.jfif", "stereo.mpo", "phone.avif", "iphone.HEIC"];
     const files = [...names, "chrome.txt", "stereo.txt", "phone.txt", "iphone.txt"];
     const folder = await open(kind, await cases("picture-extensions", files));
     const run = await trained(() => imageFolder(folder));
-    // in a browser that reads AVIF, it is a picture as others are
+    // a browser that decodes AVIF uses it
     const expected = [["iphone", /HEI[CF]/], ...(inBrowser ? [] : [["phone", /phone\.avif: .*AVIF/]])];
     expect(run?.skipped).toEqual(expected.map(([key, message]) => [key, expect.stringMatching(message as RegExp)]));
     const good = brief(await all(imageFolder(folder))).filter(([key]) => key === "chrome" || key === "stereo");
@@ -69,7 +69,7 @@ describe.each(kinds)("a folder as %s", (kind) => {
     ]);
   });
 
-  test("has a table in each split's folder", async () => {
+  test("has a table in the folder of each split", async () => {
     const names = ["test", "train"].flatMap((split) =>
       ["0.png", "1.png", "metadata.jsonl"].map((name) => `${split}/${name}`),
     );
@@ -95,7 +95,7 @@ describe.each(kinds)("a folder as %s", (kind) => {
     expect(brief(await all(imageFolder(folder)))).toEqual([["a.jpg", "an a"]]);
   });
 
-  test("has several tables, of which the nearest says what a picture shows", async () => {
+  test("has several tables, of which the nearest to an image has its caption", async () => {
     const lines = (...rows: [string, string][]) =>
       rows.map(([file_name, text]) => JSON.stringify({ file_name, text })).join("\n");
     const folder = await open(kind, {
@@ -133,9 +133,9 @@ describe.each(kinds)("a folder as %s", (kind) => {
       /one table .* captions\.tsv and metadata\.csv/,
     ],
     ["a Parquet table", { "a.jpg": photo, "x/metadata.parquet": "PAR1" }, /x\/metadata\.parquet/],
-    ["a table that is not whole", { "a/a.jpg": photo, "a/metadata.jsonl": "{" }, /^a\/metadata\.jsonl: line 1/],
-    ["no pictures", { "a.txt": "a", "b.csv": "c" }, /no images among the folder's 2 files/],
-    ["what is no picture, either", { "a.txt": "a", "b.xyz": "c" }, /no images among the folder's 2 files/],
+    ["a truncated table", { "a/a.jpg": photo, "a/metadata.jsonl": "{" }, /^a\/metadata\.jsonl: line 1/],
+    ["no images", { "a.txt": "a", "b.csv": "c" }, /no images among the folder's 2 files/],
+    ["files of unknown extension", { "a.txt": "a", "b.xyz": "c" }, /no images among the folder's 2 files/],
   ])("with %s is refused", async (_, contents, message) => {
     const run = all(imageFolder(await open(kind, contents)));
     await expect(run).rejects.toMatchObject({ code: "invalid-dataset", message: expect.stringMatching(message) });
@@ -177,7 +177,7 @@ describe.each(kinds)("a folder as %s", (kind) => {
     ]);
   });
 
-  test("leaves out notices and what systems add, and reports captions that are left over", async () => {
+  test("skips notices and hidden files, and reports captions that are left over", async () => {
     const folder = await open(kind, {
       "a.jpg": photo,
       "a.txt": "a",
@@ -215,7 +215,7 @@ describe.each(kinds)("a folder as %s", (kind) => {
     ["a Git LFS pointer", "x.jpg", "version https://git-lfs.github.com/spec/v1\noid sha256:0"],
     ["a PDF document", "x.tif", "%PDF-1.7"],
     ["a video", "x.heic", "\0\0\0\x18ftypisom\0\0\0\0isomiso2"],
-  ])("names %s in place of the picture %s", async (what, name, content) => {
+  ])("names %s in place of the image %s", async (what, name, content) => {
     const contents = { [name]: content, "x.txt": "a caption", "metadata.csv": `file_name,text\n${name},a caption\n` };
     const { "metadata.csv": _, ...beside } = contents;
     const readers = [
@@ -247,7 +247,7 @@ describe.each(formats.pictures.map((picture) => [picture.format, picture.extensi
         : []),
     ];
 
-    test.each(names)("as %s is a pair or is reported by the format's name", async (name) => {
+    test.each(names)("as %s is a pair or is reported with the name of its format", async (name) => {
       const stem = name.split(".")[0] as string;
       const contents = { [name]: fromBase64(picture.bytes), [`${stem}.txt`]: "a caption" };
       for (const reader of [imageFolder(await open("files", contents)), webDataset(await shardOf(contents))]) {
@@ -258,7 +258,7 @@ describe.each(formats.pictures.map((picture) => [picture.format, picture.extensi
             [stem, expect.stringContaining(`, got ${format === "PostScript" ? "a PostScript" : format}`)],
           ]);
       }
-      // without its caption it does not vanish, either
+      // without a caption it is reported, too
       const alone = { [name]: fromBase64(picture.bytes), "other.jpg": photo, "other.txt": "other" };
       expect(await all(imageFolder(await open("files", alone)))).toHaveLength(2);
       expect(await all(webDataset(await shardOf(alone)))).toHaveLength(2);
@@ -297,7 +297,7 @@ test.each(formats.beginnings)(
   },
 );
 
-test("files of every extension that Pillow opens are pictures, whatever is in them", async () => {
+test("files of every extension that Pillow opens count as images, whatever their contents", async () => {
   const contents: Contents = {};
   for (const extension of formats.extensions) {
     contents[`${extension}.${extension}`] = Uint8Array.of(1, 2, 3, 4);
@@ -311,7 +311,7 @@ test("files of every extension that Pillow opens are pictures, whatever is in th
   }
 });
 
-test("what resembles many formats at once is judged in no time", async () => {
+test("files that resemble many formats are recognized quickly", async () => {
   const repeated = [
     "<!---->",
     "<!-- a -->\n",
@@ -332,11 +332,11 @@ test("what resembles many formats at once is judged in no time", async () => {
     contents[`netpbm${i}`] = `P3 ${text.repeat(300)}`;
   }
   expect(brief(await all(imageFolder(await open("files", contents))))).toContainEqual(["photo", "a photo"]);
-  // a pattern that tries again would take longer than any test may
+  // a backtracking pattern would time out
   expect(brief(await all(webDataset(await shardOf(contents))))).toContainEqual(["photo", "a photo"]);
 });
 
-test("links on disk are followed, but not in circles; pipes are not waited for", async () => {
+test("links on disk are followed, but not in circles; pipes are skipped", async () => {
   if (inBrowser) return;
   const { symlink, mkdir } = await import("node:fs/promises");
   const { execFileSync } = await import("node:child_process");

@@ -1,4 +1,4 @@
-/** Images named by text: what can be no name of one is refused, and what goes wrong with one is told by its name. */
+/** Images given as strings: impossible names are refused, and errors name the image. */
 
 import { Clip, ClipTrainer, type ImageInput, isClipError, type SkippedPair } from "clipwright";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -42,7 +42,7 @@ async function collect<T>(stream: AsyncIterable<T>): Promise<T[]> {
   return list;
 }
 
-describe("text that is no path and no address", () => {
+describe("a string that is no path and no address", () => {
   const words = "a photo of a cat that lies on a red sofa, ".repeat(20);
   const cases: [string, () => string | Promise<string>, RegExp][] = [
     ["a PNG in base64", () => base64(png), /base64 of \d+ characters.*"data:image\/png;base64,"/],
@@ -52,11 +52,11 @@ describe("text that is no path and no address", () => {
     ["a WebP in base64", async () => base64(await fixture("preprocess/images/animated_50x64.webp")), /base64/],
     ["a long caption", () => words, /text of 840 characters: "a photo of a cat/],
     ["a caption of two lines", () => "a cat\non a sofa", /text of 15 characters: "a cat\\non a sofa"/],
-    ["zeros", () => "a.png\0", /text of 6 characters/],
+    ["a NUL character", () => "a.png\0", /text of 6 characters/],
     ["a path without end", () => "folder/".repeat(1000), /text of 7000 characters/],
-    ["nothing", () => "", /got/],
+    ["an empty string", () => "", /got/],
   ];
-  test.each(cases)("%s is refused, and little of it repeated", async (_, make, message) => {
+  test.each(cases)("%s is refused with an excerpt", async (_, make, message) => {
     const given = await make();
     for (const call of [clip.encodeImage(given), clip.encodeImage([png, given]), clip.preprocess(given)]) {
       const error = await failure(call);
@@ -69,7 +69,7 @@ describe("text that is no path and no address", () => {
     expect(one).toMatchObject({ index: 0, key: given, error: { code: "invalid-image" } });
   });
 
-  test("where it is an address or could be a path, it is asked for", async () => {
+  test("is requested where it could be one", async () => {
     for (const name of ["no such.png", "a cat on a sofa", "Qk", "runs/none/a.png"]) {
       const error = await failure(clip.encodeImage(name));
       expect(error.code, error.message).toMatch(/source-unreadable|undecodable-image/);
@@ -85,10 +85,10 @@ describe("text that is no path and no address", () => {
   });
 });
 
-test("names with colons and percent signs are those of files", async () => {
+test("colons and percent signs can be part of file names", async () => {
   const names = ["photo-12:30.png", "a:b.png", "50%off.png", "50%25off.png", "mailto:x.png"];
   if (inBrowser) {
-    // a page's addresses are relative to it, and percent signs mean what they mean there
+    // addresses are relative to the page, and percent signs are escapes
     const base = document.head.appendChild(document.createElement("base"));
     base.href = `${server.base}names/`;
     for (const name of names.filter((name) => name.includes(":"))) {
@@ -111,7 +111,7 @@ test("names with colons and percent signs are those of files", async () => {
         expect(maxError(await clip.preprocess(path), pixels), path).toBe(0);
       }
     }
-    // an address whose percent sign stands for itself
+    // a malformed escape stays as it is
     expect(maxError(await clip.preprocess(`file://${folder}/50%off.png`), pixels)).toBe(0);
     expect(maxError(await clip.preprocess(`file://${folder}/a%231.png`), pixels)).toBe(0);
   } finally {
@@ -120,7 +120,7 @@ test("names with colons and percent signs are those of files", async () => {
   }
 });
 
-/** Images that cannot be read, and what they are called. */
+/** Images that cannot be read, and their names in messages. */
 async function nameless(): Promise<[ImageInput, string | undefined, RegExp][]> {
   const missing = `${server.base}images/nothing.png`;
   const long = `${server.base}images/${"long".repeat(60)}.png`;
@@ -141,7 +141,7 @@ async function nameless(): Promise<[ImageInput, string | undefined, RegExp][]> {
   return list;
 }
 
-test("what goes wrong is told by path, address or file, in lists and streams", async () => {
+test("errors name the path, address or file, in lists and streams", async () => {
   for (const [image, key, message] of await nameless()) {
     const error = await failure(clip.encodeImage([png, image, png]));
     expect(error.message).toMatch(message);
@@ -159,7 +159,7 @@ test("what goes wrong is told by path, address or file, in lists and streams", a
   expect(all.every(({ error }) => error !== undefined)).toBe(true);
 });
 
-test("what the model as a whole lacks ends a stream", async () => {
+test("an error of the model ends a stream", async () => {
   const folder = "models/clip-quickgelu-p8/hf";
   const [weights, config] = [await fixture(`${folder}/model.safetensors`), await text(`${folder}/config.json`)];
   const texts = await Clip.load({ weights, config }, { device: "cpu", towers: "text" });
@@ -170,7 +170,7 @@ test("what the model as a whole lacks ends a stream", async () => {
   expect((await failure(texts.encodeImages([png]).next())).code).toBe("disposed");
 });
 
-test("pairs are called by their key, or as their image is", async () => {
+test("errors name pairs by their key, or by their image", async () => {
   const trainer = await ClipTrainer.create({ config: tinyConfig, device: "cpu" });
   for (const [image, key, message] of await nameless()) {
     const pairs = [...colourPairs(4), { image, text: "one" }];

@@ -1,4 +1,4 @@
-/** Every kind of image, here and in the browser: the same pixels. */
+/** Every kind of image gives the same pixels in Node and in the browser. */
 
 import { Clip, type ImageInput } from "clipwright";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -29,7 +29,7 @@ afterAll(async () => {
 
 const same = async (image: ImageInput) => expect(maxError(await clip.preprocess(image), expected)).toBeLessThan(1e-6);
 
-/** In the browser: pixels as the platform decodes them, an opaque sRGB PNG being the same everywhere. */
+/** In the browser: pixels as the platform decodes them. An opaque sRGB PNG is the same everywhere. */
 async function drawn(): Promise<Record<string, ImageInput>> {
   const blob = new Blob([png], { type: "image/png" });
   const bitmap = await createImageBitmap(blob);
@@ -70,16 +70,16 @@ test("bytes, blobs and addresses", async () => {
   }
 });
 
-test("what the platform has drawn", async () => {
+test("bitmaps, canvases and frames", async () => {
   if (!inBrowser) return;
   for (const [name, image] of Object.entries(await drawn())) {
     expect(maxError(await clip.preprocess(image), expected), name).toBeLessThan(1e-6);
-    // what was given can be used again
+    // the argument can be used again
     expect(maxError(await clip.preprocess(image), expected), `${name}, again`).toBeLessThan(1e-6);
   }
 });
 
-test("GIF, WebP, BMP and palette PNG, as a browser shows them", async () => {
+test("GIF, WebP, BMP and palette PNG decode as in a browser", async () => {
   for (const name of ["animated_48x40.gif", "animated_50x64.webp", "palette_90x60.png", "alpha_96x72.png"]) {
     const golden = `preprocess/golden/${name.replace(".", "_")}.rgb8.open_clip.32.bin`;
     const pixels = await clip.preprocess(await fixture(`preprocess/images/${name}`));
@@ -87,7 +87,7 @@ test("GIF, WebP, BMP and palette PNG, as a browser shows them", async () => {
     const bound = name.endsWith(".webp") ? 0.05 : 1e-6;
     expect(maxError(pixels, new Float32Array((await fixture(golden)).buffer)), name).toBeLessThan(bound);
   }
-  // 24 bit, rows from the bottom, padded to four bytes: red above blue
+  // 24 bits, bottom row first, rows padded to four bytes: red above blue
   const bmp = new Uint8Array(54 + 16);
   const view = new DataView(bmp.buffer);
   bmp.set([0x42, 0x4d]);
@@ -108,7 +108,7 @@ test("GIF, WebP, BMP and palette PNG, as a browser shows them", async () => {
   expect(maxError(await clip.preprocess(bmp), await clip.preprocess(raw))).toBe(0);
 });
 
-test("a picture that claims to be huge, SVG, and what cannot be fetched", async () => {
+test("a huge declared size, SVG and failed downloads are refused", async () => {
   const bomb = new Uint8Array(await fixture("preprocess/images/pixel_1x1.png"));
   const view = new DataView(bomb.buffer);
   view.setUint32(16, 20_000);

@@ -1,4 +1,4 @@
-/** What a checkpoint says about its inputs: image processors, cleaning of texts, added tokens. Right values from the references. */
+/** A checkpoint's input files: image processors, cleaning of texts, added tokens. Expected values are from the references. */
 
 import { Clip } from "clipwright";
 import { describe, expect, test } from "vitest";
@@ -27,7 +27,7 @@ describe("processor_config.json", () => {
     clip.dispose();
   });
 
-  test("one without an image processor leaves the word to the older file", async () => {
+  test("a file without an image processor defers to the older file", async () => {
     const names = ["config.json", "preprocessor_config.json"];
     const files = [...(await filesOf(`${folder}/v5-both`, names)), await weights()];
     const older = await Clip.load(files, { device: "cpu", towers: "image" });
@@ -63,7 +63,7 @@ describe("OpenCLIP's cleaning", () => {
     );
   };
 
-  test.each(["gemma-lower", "t5-canonicalize"])("%s: the config's own", async (name) => {
+  test.each(["gemma-lower", "t5-canonicalize"])("%s: follows the config", async (name) => {
     const clip = await siglip(name, () => {});
     expect(clip.info.warnings).toEqual([]);
     for (const { text: caption, ids } of await json(`${folder}/${name}.expected.json`)) {
@@ -109,7 +109,7 @@ describe("OpenCLIP's cleaning", () => {
     },
   );
 
-  test("sides of tokenizer_kwargs go before those of tokenizer_config.json; what is not done is refused", async () => {
+  test("tokenizer_kwargs override the sides in tokenizer_config.json; unsupported ones are refused", async () => {
     const right = await siglip("gemma-lower", () => {});
     const left = await siglip("gemma-lower", ({ model_cfg }) => {
       model_cfg.text_cfg.tokenizer_kwargs = { clean: "lower", padding_side: "left", truncation_side: "left" };
@@ -128,9 +128,9 @@ describe("OpenCLIP's cleaning", () => {
   });
 });
 
-test("a tokenizer of CLIP's kind that cuts texts in its own way is taken at its word, and exported with the model", async () => {
+test("a CLIP tokenizer with its own normalizer is followed, and exported with the model", async () => {
   const tokenizer = await json("tokenizer/mini/tokenizer.json");
-  tokenizer.normalizer = { type: "Sequence", normalizers: [{ type: "NFC" }] }; // capitals stay
+  tokenizer.normalizer = { type: "Sequence", normalizers: [{ type: "NFC" }] }; // no lower-casing
   const config = await json("tokenizer/mini/tokenizer_config.json");
   const load = async (tokenizer_class: string) =>
     Clip.load(
@@ -155,7 +155,7 @@ test("a tokenizer of CLIP's kind that cuts texts in its own way is taken at its 
   for (const clip of [own, foreign, again]) clip.dispose();
 });
 
-test("of a tokenizer that is not CLIP's, every key that transformers reads is known, and no other", async () => {
+test("every key that transformers reads of other tokenizers is known, and no other", async () => {
   const { keys } = await json("config/keys.json");
   const known: string[] = keys["tokenizer_config.json"];
   const folder = "tokenizer/gemma-mini";
@@ -189,7 +189,7 @@ describe("added tokens", () => {
   test.each([
     ["added", ["config.json", "tokenizer.json", "tokenizer_config.json"]],
     ["slow", ["config.json", "added_tokens.json", "merges.txt", "tokenizer_config.json", "vocab.json"]],
-  ])("%s: transformers' ids, and so in every export", async (name, names) => {
+  ])("%s gives transformers' ids, also after each export", async (name, names) => {
     const clip = await Clip.load([...(await filesOf(`${folder}/${name}`, names)), await weights()], {
       device: "cpu",
       towers: "both",
@@ -220,10 +220,10 @@ describe("added tokens", () => {
     for (const one of exported) one.dispose();
   });
 
-  test("tokens that the model has no embedding of are told, and refused in a text", async () => {
+  test("tokens without an embedding cause a warning, and are refused in texts", async () => {
     const files = await filesOf(`${folder}/added`, ["tokenizer.json", "tokenizer_config.json"]);
     const tokenizer = JSON.parse(await (files[0] as File).text());
-    // two more than the model has
+    // two more than the model's vocabulary
     tokenizer.added_tokens.push(
       ...[1026, 1027].map((id) => ({ ...tokenizer.added_tokens[2], id, content: `<more-${id}>` })),
     );
@@ -238,7 +238,7 @@ describe("added tokens", () => {
     clip.dispose();
   });
 
-  test("what tokenizer_config.json says and is not known is told", async () => {
+  test("unknown settings of tokenizer_config.json cause a warning", async () => {
     const config = await json(`${HF}/config.json`);
     const clip = await Clip.load(
       [
@@ -254,7 +254,7 @@ describe("added tokens", () => {
       "tokenizer_config.json: jiggle is not known and was not used",
       expect.stringContaining("model_max_length is 32"),
     ]);
-    // OWL-ViT's: the padding is an ordinary token, and counts as one
+    // OWL-ViT pads with an ordinary token
     expect([...(await clip.tokenize("wow! a cat")).subarray(0, 10)]).toEqual([
       1022, 86, 78, 342, 0, 320, 66, 536, 1023, 0,
     ]);

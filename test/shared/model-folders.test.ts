@@ -1,4 +1,4 @@
-/** Folders of folders: the one model in them is found, two are never mixed; addresses with queries. */
+/** Nested folders: the one model in them is found, two are never mixed. Addresses with queries. */
 
 import { Clip, type ClipError, type ClipSource, type LoadOptions } from "clipwright";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
@@ -37,13 +37,13 @@ async function isRight(clip: Clip): Promise<void> {
   const { tensors } = parseSafetensors(await fixture(`${ROOT}golden.safetensors`));
   const { data } = await clip.encodeText({ inputIds: get(tensors, "input_ids").data as Int32Array });
   expect(maxError(data, get(tensors, "text_embeds").data)).toBeLessThan(1e-4);
-  // its own tokenizer and transform
+  // the folder's tokenizer and transform
   expect((await clip.tokenize("a cat")).at(-1)).toBe(1023);
   expect(clip.info.preprocess).toMatchObject({ crop: "hf", size: 32 });
   clip.dispose();
 }
 
-/** As a file input gives it for a picked folder. */
+/** A file as a file input gives it for a picked folder. */
 function picked(path: string, content: BlobPart): File {
   const file = new File([content], path.slice(path.lastIndexOf("/") + 1));
   Object.defineProperty(file, "webkitRelativePath", { value: path });
@@ -95,11 +95,11 @@ describe("a picked folder", () => {
   ])("%s loads", async (_, files) => {
     const list = await files();
     await isRight(await load(list));
-    // whatever the order
+    // in any order
     await isRight(await load(list.reverse()));
   });
 
-  test("with a model of its own and others below says which it took", async () => {
+  test("with a model and others below tells which one it loads", async () => {
     const clip = await load([...(await model("run/")), ...(await other("run/b/")), ...(await other("run/a/x/"))]);
     expect(clip.info.warnings).toEqual(["loaded the model of run, not those in its subfolders: a/x, b"]);
     await isRight(clip);
@@ -113,7 +113,7 @@ describe("a picked folder", () => {
     expect((await failure(load(towers))).message).toContain("text_encoder, unet, vae");
   });
 
-  test("with a config of one model and weights of another does not mix them", async () => {
+  test("with the config of one model and the weights of another does not mix them", async () => {
     const [config] = await model("x/a/", ["config.json"]);
     const [, weights] = await other("x/b/");
     const error = await failure(load([config, weights] as File[]));
@@ -121,14 +121,14 @@ describe("a picked folder", () => {
     expect(error.message).toMatch(/expected a config beside the weights/);
   });
 
-  test("files of the same name and no folders are refused", async () => {
+  test("files of the same name without folders are refused", async () => {
     const flat = (files: File[]) => files.map((file) => new File([file], file.name));
     const error = await failure(load(flat([...(await model("")), ...(await other(""))])));
     expect(error.code).toBe("invalid-source");
     expect(error.message).toMatch(/two of the name config\.json/);
   });
 
-  test("without weights that are read says what is there", async () => {
+  test("without readable weights lists its files", async () => {
     const files = [...(await model("x/clip/", ["config.json"])), picked("x/clip/pytorch_model.bin", "x")];
     const error = await failure(load([...files, picked("x/notes.txt", "x")]));
     expect(error.message).toMatch(/expected model\.safetensors.*pytorch_model\.bin is a pickle/);
@@ -150,7 +150,7 @@ describe("a picked folder", () => {
     expect(error.message).toMatch(message);
   });
 
-  test("an adapter in a folder below is found, two are not mixed", async () => {
+  test("an adapter in a subfolder is found, two are not mixed", async () => {
     const adapter = (folder: string) =>
       Promise.all(
         ["adapter_model.safetensors", "adapter_config.json"].map(async (name) =>
@@ -170,7 +170,7 @@ describe("a picked folder", () => {
   });
 });
 
-test("a directory handle: one folder below is used, two are refused", async () => {
+test("a directory handle: one model below is loaded, two are refused", async () => {
   if (!inBrowser) return;
   const root = await navigator.storage.getDirectory();
   const folder = await root.getDirectoryHandle("models", { create: true });
@@ -194,7 +194,7 @@ describe("on a server", () => {
     for (const name of NAMES) await put(`${folder}${name}`, await fixture(FOLDER + name));
   };
 
-  test("sentence-transformers' folder is found by its modules, and again without the server", async () => {
+  test("sentence-transformers' folder is found by its modules, and loads again without the server", async () => {
     await putModel("st/0_CLIPModel/");
     await put("st/modules.json", modules(MODULES));
     for (const cache of [false, true]) await isRight(await load(`${base}st/`, { cache }));
@@ -213,7 +213,7 @@ describe("on a server", () => {
     expect(await requests()).toContain("models/api/models/sentence-transformers/clip/tree/main/0_CLIPModel");
   });
 
-  test("modules round a CLIP change its embeddings: refused, though the rest is there", async () => {
+  test("modules around a CLIP would change its embeddings: refused", async () => {
     await putModel("st/");
     await put(
       "st/modules.json",
@@ -235,7 +235,7 @@ describe("on a server", () => {
     },
   );
 
-  test("shards that do not fit their index are refused by name", async () => {
+  test("shards that do not match their index are refused by name", async () => {
     const [shards, index] = ["models/clip-gelu-p32-laion/hf-sharded/", "model.safetensors.index.json"];
     const names = ["config.json", index, "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"];
     const file = async (name: string, content?: BlobPart) =>
@@ -251,7 +251,7 @@ describe("on a server", () => {
     expect((await failure(load(pointer))).message).toMatch(/00002-of-00002\.safetensors: .*a Git LFS pointer/);
   });
 
-  test("a login page in the place of one file is no file that is not there", async () => {
+  test("a login page in place of a file is not taken for a missing file", async () => {
     await set("login");
     for (const cache of [false, true]) {
       const error = await failure(load(base + FOLDER, { cache }));
@@ -260,13 +260,13 @@ describe("on a server", () => {
     }
   });
 
-  test.each(["forbids", "html-for-nothing"])("what a server that %s does not have is not there", async (mode) => {
+  test.each(["forbids", "html-for-nothing"])("a missing file of a server that %s counts as missing", async (mode) => {
     await set(mode);
-    // no merges.txt, and none of the files that newer libraries write
+    // no merges.txt, and no files that newer libraries write
     await isRight(await load(base + FOLDER, { cache: false }));
   });
 
-  test("a name that is no address says what it was taken for", async () => {
+  test("a malformed address is reported with what it was taken for", async () => {
     const error = await failure(load("runs/none", { endpoint: `${base}models`, cache: false }));
     expect(error.code).toBe("invalid-source");
     expect(error.message).toMatch(/runs\/none.* was taken for a Hub id, owner\/model: did you mean \.\/runs\/none\?/);
@@ -316,13 +316,13 @@ describe("an address's query", () => {
     ).toMatch(/adapter_model\.safetensors: .*HTTP 403/);
   });
 
-  test("is no part of what is kept, nor of a message, where it only permits", async () => {
+  test("is in neither the cache nor messages where it only authorizes", async () => {
     const clip = await load(`${base}${FOLDER}?token=secret-1&v=2`);
     const listed = (await clip.cache.list()).filter(({ url }) => url.startsWith(base));
     expect(listed.map(({ url }) => url)).toEqual([`${base}${FOLDER}?v=2`]);
     await isRight(clip);
     const before = (await requests()).length;
-    // another token, the same model: nothing is asked for; another version: it is
+    // another token is the same model: nothing is downloaded; another version is not
     const again = await load(`${base}${FOLDER}?token=secret-2&v=2`);
     expect((await requests()).length).toBe(before);
     expect(await again.cache.delete(`${base}${FOLDER}?v=3`)).toBe(0);

@@ -6,15 +6,15 @@ import { devices, fixture, get, json, maxError, parseSafetensors, slack, text } 
 
 interface Case {
   name: string;
-  /** Folder with the inputs. */
+  /** Folder of the inputs. */
   folder: string;
-  /** Folder with the golden outputs. */
+  /** Folder of the golden outputs. */
   golden: string;
   weights: string[];
   config: () => Promise<string | object>;
 }
 
-/** OpenCLIP's config of the SigLIP fixture, whose trunk timm does not know: its numbers put beside the name. */
+/** OpenCLIP's config of the SigLIP fixture. timm does not know its trunk, so that its shape is added beside the name. */
 async function siglipOpenClip(): Promise<object> {
   const {
     model_cfg,
@@ -26,7 +26,7 @@ async function siglipOpenClip(): Promise<object> {
   return { model_cfg: { ...model_cfg, vision_cfg }, preprocess_cfg };
 }
 
-/** Config of an MCi fixture, whose tower only the fixture's script registers with timm. */
+/** Config of an MCi fixture, whose tower only the script of the fixture registers with timm. */
 async function mci(widths: number[], large: boolean): Promise<ClipConfig> {
   return {
     embedDim: 24,
@@ -120,7 +120,7 @@ describe.each(devices)("on %s", (device) => {
     expect(maxError(probabilities.subarray(0, columns), says)).toBeLessThan(1e-5);
     clip.dispose();
 
-    // towers with batch norms encode, they are not trained; on software WebGPU a backward pass takes long: once for each model
+    // towers with batch norms are not trained; a backward pass on software WebGPU is slow: once a model
     const backward = device === "cpu" || config === cases.find((one) => one.folder === folder)?.config;
     if (!/resnet|mci/.test(folder) && tensors.has("loss") && backward) {
       const trainer = await ClipTrainer.create({ from: source, device });

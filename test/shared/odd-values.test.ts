@@ -1,4 +1,4 @@
-/** Whatever stands where files, images, texts, pairs or embeddings do: an answer or a ClipError that says what is wrong. */
+/** Odd values in place of files, images, texts, pairs and embeddings: each gives a result or a ClipError. */
 
 import {
   Clip,
@@ -71,7 +71,7 @@ const VALUES: unknown[] = [
   { weights: [] },
   { kind: "directory" },
   { getFile: 7 },
-  // what only calls itself so
+  // objects that only claim to be of a class
   ...["Blob", "File", "URL", "ArrayBuffer", "Response", "ReadableStream", "HTMLImageElement", "ImageBitmap"].map(
     tagged,
   ),
@@ -125,7 +125,7 @@ test.each(CALLS)("%s", async (_, call) => {
     }
   }
   expect(refused).toBeGreaterThan(5);
-  // the worker answers as before
+  // the worker still answers
   expect((await trainer.encodeText("red 0")).data).toEqual(words.data);
 });
 
@@ -149,7 +149,7 @@ test.each<[string, () => unknown]>([
   ["a table's column", () => all(captionTable(new TextEncoder().encode("a,b\n"), { imageColumn: LONG }))],
   ["a table's header", () => all(captionTable(new TextEncoder().encode(`${LONG},b\n`)))],
   ["an option", () => trainer.encodeText("a", { truncate: LONG as never })],
-])("%s is not repeated to its end", async (_, call) => {
+])("%s is shortened in messages", async (_, call) => {
   const error = await (async () => call())().then(
     () => undefined,
     (error) => error,

@@ -1,4 +1,4 @@
-/** Weights of one tower: what they can do they do, what they cannot they say. */
+/** Weights of one tower: they encode, and refuse what needs the other tower. */
 
 import { Clip, type ClipError, ClipTrainer, type LoadOptions } from "clipwright";
 import { expect, test } from "vitest";
@@ -6,7 +6,7 @@ import { fixture, get, json, maxError, parseSafetensors, renameTensors, text, ti
 
 const FOLDER = "models/clip-gelu-p16-eos";
 
-/** The fixture's weights without tensors that begin so. */
+/** The fixture's weights without the tensors of a prefix. */
 async function weightsWithout(...beginnings: string[]): Promise<Uint8Array<ArrayBuffer>> {
   const drop = (name: string) => beginnings.some((beginning) => name.startsWith(beginning));
   return renameTensors(await fixture(`${FOLDER}/hf/model.safetensors`), (name) => (drop(name) ? undefined : name));
@@ -66,14 +66,14 @@ test.each([
     message: expect.stringContaining("logit_scale"),
   });
   if (tower === "image") expect(await codeOf(clip.encodeText("a cat"))).toBe("missing-tower");
-  // both were asked for: that one is not there is said
+  // both towers were asked for: a warning names the missing one
   const other = tower === "image" ? "text" : "image";
   const warnings = towers ? [] : [expect.stringMatching(new RegExp(`^no ${other} tower in the`))];
   expect(clip.info.warnings).toEqual(warnings);
   clip.dispose();
 });
 
-test("pixels that no patch covers are told of, by what loads and by what begins to learn", async () => {
+test("pixels that no patch covers cause a warning, on loading and on training", async () => {
   const whole = JSON.parse(await configs.whole());
   const config = { ...whole, vision_config: { ...whole.vision_config, image_size: 50 } };
   const weights = await fixture(`${FOLDER}/hf/model.safetensors`);
@@ -90,7 +90,7 @@ test("pixels that no patch covers are told of, by what loads and by what begins 
   trainer.dispose();
 });
 
-test("a folder as transformers saves it: its transform is read", async () => {
+test("the transform in a folder of transformers is read", async () => {
   const names = ["config.json", "preprocessor_config.json"];
   const files = await Promise.all(
     names.map(async (name) => new File([await fixture(`cases/one-tower/vision-with-projection/${name}`)], name)),
@@ -103,7 +103,7 @@ test("a folder as transformers saves it: its transform is read", async () => {
   clip.dispose();
 });
 
-test("a CLIPTextModel says that its projection is missing", async () => {
+test("a CLIPTextModel is refused for its missing projection", async () => {
   const weights = await weightsWithout("vision_", "visual_", "logit_scale", "text_projection");
   const names = ["config.json", "tokenizer.json", "tokenizer_config.json"];
   const files = await Promise.all(
@@ -118,7 +118,7 @@ test("a CLIPTextModel says that its projection is missing", async () => {
   }
 });
 
-test("a tower that is asked for and is not there is named", async () => {
+test("a missing tower is named", async () => {
   const source = { weights: await imageTower(), config: await configs.image() };
   await expect(Clip.load(source, { device: "cpu", towers: "text" })).rejects.toMatchObject({
     code: "missing-tower",
@@ -127,7 +127,7 @@ test("a tower that is asked for and is not there is named", async () => {
   await expect(ClipTrainer.create({ from: source, device: "cpu" })).rejects.toMatchObject({ code: "missing-tower" });
 });
 
-test("both towers without a temperature embed; their logits are refused, and so are those of their export", async () => {
+test("towers without a temperature embed; their logits are refused, also after export", async () => {
   const source = { weights: await weightsWithout("logit_scale"), config: await configs.whole() };
   const clip = await Clip.load(source, { device: "cpu" });
   expect(clip.info.warnings).toEqual([expect.stringMatching(/^logit_scale is not in the weights/)]);
@@ -154,7 +154,7 @@ test.each(["module.", "_orig_mod.", "module._orig_mod.", "clip."])(
   },
 );
 
-test("a text tower does not mind the transform of the image tower that it came from", async () => {
+test("a text tower ignores the transform of its image tower", async () => {
   const preprocess = await json(`${FOLDER}/hf/preprocessor_config.json`);
   const clip = await Clip.load(
     { weights: await textTower(), config: await configs.text(), preprocess },

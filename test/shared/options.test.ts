@@ -1,4 +1,4 @@
-/** Options of every call: what is no name of one, of another type or out of its range is refused, and nothing is harmed. */
+/** Options of every call: unknown names, other types and values out of range are refused, without side effects. */
 
 import {
   type CaptionTableOptions,
@@ -55,13 +55,13 @@ async function all(stream: AsyncIterable<unknown>): Promise<void> {
   for await (const _ of stream);
 }
 
-/** Values that an option must not have, and some that it may. */
+/** Values that an option refuses, and some that it accepts. */
 interface Column {
   wrong: readonly unknown[];
   right: readonly unknown[];
 }
 
-/** A column for each option: a new one without does not compile. */
+/** A column for each option: a new option without one does not compile. */
 type Table<O> = { [K in keyof O]-?: Column };
 
 const column = (wrong: readonly unknown[], ...right: unknown[]): Column => ({ wrong, right });
@@ -161,7 +161,7 @@ const COLUMNS = { imageColumn: text("image"), captionColumn: text("text"), separ
 const encoding = column([...NO_TEXTS, "utf-7", "no such"], "utf-8", "windows-1252");
 const captions = name("whole", "lines");
 
-/** A call, the path of the options within its own, and what those may be. */
+/** A call, the path of the nested options, and their columns. */
 type Call = [call: string, path: string, table: Table<object>, run: (options: never) => unknown];
 
 const within = (path: string, options: object): object =>
@@ -258,7 +258,7 @@ const calls: Call[] = [
   }),
 ];
 
-/** An option that no call has, and that is told of only when those before it are right. */
+/** An option that no call has. It is refused only when the options before it are accepted. */
 const UNKNOWN = "zzz";
 const nameOf = (path: string, option: string) => `${path === "" ? "" : `${path}.`}${option}`;
 const refused = (path: string, option: string) => `invalid option ${nameOf(path, option)}: expected `;
@@ -267,7 +267,7 @@ const unknown = (path: string, option: string) => `unknown option ${nameOf(path,
 describe.each(calls)("%s %s", (_, path, table, run) => {
   const rows = Object.entries(table as Record<string, Column>);
 
-  test.each(rows)("%s: wrong values are refused by name, right ones are not", async (option, { wrong, right }) => {
+  test.each(rows)("%s: wrong values are refused by name, right ones are accepted", async (option, { wrong, right }) => {
     for (const value of wrong) {
       const error = await failure(() => run({ [option]: value } as never));
       expect(error.code, error.message).toBe("invalid-option");
@@ -281,7 +281,7 @@ describe.each(calls)("%s %s", (_, path, table, run) => {
     }
   });
 
-  test("names that it does not have are refused, with the name that was meant", async () => {
+  test("misspelt names are refused with a suggestion", async () => {
     for (const [option] of rows) {
       const snake = option.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
       for (const other of new Set([snake, option.toUpperCase(), `${option}_`])) {
@@ -317,7 +317,7 @@ test.each([
   ["fp16", true, "precision"],
   ["freeze", "image", "lock"],
   ["gradient_checkpointing", true, "activationCheckpointing"],
-])("fit({ %s }) asks for what was meant", async (option, value, meant) => {
+])("fit({ %s }) suggests the option that was meant", async (option, value, meant) => {
   const error = await failure(() => runFit({ [option]: value } as never));
   expect(error.code).toBe("invalid-option");
   expect(error.message).toContain(`did you mean ${meant}?`);
@@ -340,7 +340,7 @@ test("a name unlike any option gets no suggestion", async () => {
   expect((await failure(() => runFit(inherited))).message).toMatch(/did you mean muon\?/);
 });
 
-test("options that are no object, and those that must be there", async () => {
+test("options that are no object, and missing required options", async () => {
   for (const options of [null, 7, "epochs", [], () => 1, true, new Map()]) {
     for (const call of [
       () => runFit(options as never),
@@ -369,7 +369,7 @@ test("options that are no object, and those that must be there", async () => {
   expect(message).toMatch(/^invalid option revision: only Hub ids have revisions, got "main"/);
 });
 
-test("what stands in a place of its own, and not among options", async () => {
+test("positional arguments are checked, too", async () => {
   const layouts = [{ layout: {} }, 7, null, {}, [], "onnx", "", new Uint8Array(9), () => "hf", true];
   const numbers = { pixelValues: new Float32Array(2 * 768), inputIds: new Int32Array(16) };
   const wrong: [string, readonly unknown[], (value: never) => unknown][] = [
@@ -412,7 +412,7 @@ test("what stands in a place of its own, and not among options", async () => {
   }
 });
 
-test("embeddings of another width, and fewer than their shape says", async () => {
+test("embeddings of another width or length than their shape", async () => {
   const other = { ...embeddings, shape: [2, 8] as [number, number] };
   for (const call of [
     () => trainer.logits(other, embeddings),
@@ -424,6 +424,6 @@ test("embeddings of another width, and fewer than their shape says", async () =>
   }
 });
 
-test("nothing of it has reached the model", async () => {
+test("no refused call has changed the model", async () => {
   expect(sameBytes(await trainer.exportSafetensors(), before)).toBe(true);
 });

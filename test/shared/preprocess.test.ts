@@ -1,4 +1,4 @@
-/** Pillow's pixels and the references' ids through the whole chain: decoded, resized and tokenized in the worker. */
+/** Pillow's pixels and the references' token ids through the whole chain. */
 
 import { Clip, ClipTrainer } from "clipwright";
 import { expect, test } from "vitest";
@@ -10,7 +10,7 @@ const openClip = {
   config: `${folder}/open_clip/open_clip_config.json`,
 };
 
-// key of the manifest, the model's files, and a transform beside them
+// key of the manifest, the model's files, and a transform of the caller's
 const transforms = [
   ["rgb8/open_clip", openClip, undefined],
   ["rgb8/hf", { weights: `${folder}/hf/model.safetensors`, config: `${folder}/hf/config.json` }, undefined],
@@ -33,7 +33,7 @@ const transforms = [
   ],
 ] as const;
 
-test.each(transforms)("pictures become the tensors of %s", async (key, { weights, config }, preprocess) => {
+test.each(transforms)("images become the tensors of %s", async (key, { weights, config }, preprocess) => {
   const clip = await Clip.load(
     { weights: await fixture(weights), config: await text(config), ...(preprocess && { preprocess }) },
     { device: "cpu", towers: "image" },
@@ -41,10 +41,10 @@ test.each(transforms)("pictures become the tensors of %s", async (key, { weights
   const { images } = await json("preprocess/manifest.json");
   let compared = 0;
   for (const { decoded, decoded_size, golden } of images) {
-    if (decoded_size[0] === 1 && decoded_size[1] === 1) continue; // refused by the API
+    if (decoded_size[0] === 1 && decoded_size[1] === 1) continue; // the API refuses it
     const pixels = await clip.preprocess(await fixture(`preprocess/${decoded}`));
     const expected = new Float32Array((await fixture(`preprocess/${golden[32][key].file}`)).buffer);
-    // bit for bit, but for the normalisation's rounding
+    // bit for bit, except for rounding in the normalisation
     expect(maxError(pixels, expected), decoded).toBeLessThanOrEqual(1e-6);
     compared++;
   }
@@ -52,8 +52,8 @@ test.each(transforms)("pictures become the tensors of %s", async (key, { weights
   clip.dispose();
 });
 
-test.each(["open_clip", "hf"] as const)("captions become the ids of %s", async (reference) => {
-  // the published vocabulary, as the package ships it
+test.each(["open_clip", "hf"] as const)("captions become the token ids of %s", async (reference) => {
+  // the published vocabulary, which the package contains
   const trainer = await ClipTrainer.create({
     config: {
       embedDim: 4,
@@ -76,7 +76,7 @@ test.each(["open_clip", "hf"] as const)("captions become the ids of %s", async (
   gated.forEach((row, i) => {
     expect([...ids.subarray(77 * i, 77 * (i + 1))], JSON.stringify(row.text)).toEqual(row[reference]);
   });
-  // JavaScript strings may hold half of a surrogate pair
+  // JavaScript strings may contain lone surrogates
   const lone = (await text("tokenizer/cases_js_surrogates.jsonl"))
     .trim()
     .split("\n")

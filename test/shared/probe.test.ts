@@ -11,7 +11,7 @@ beforeAll(async () => {
 });
 afterAll(() => clip.dispose());
 
-/** Features as scikit-learn had them, and its answers. */
+/** Features that scikit-learn was given, and its results. */
 async function golden() {
   const { tensors } = parseSafetensors(await fixture("training/probe.safetensors"));
   const { data, shape } = get(tensors, "features");
@@ -20,7 +20,7 @@ async function golden() {
   return { tensors, features, labels };
 }
 
-test("has scikit-learn's weights and probabilities", async () => {
+test("a probe has scikit-learn's weights and probabilities", async () => {
   const { tensors, features, labels } = await golden();
   for (const c of [0.316, 10]) {
     const name = c === 10 ? "10.0" : "0.316";
@@ -42,7 +42,7 @@ test("has scikit-learn's weights and probabilities", async () => {
   }
 });
 
-test("learns from images, and tells them apart", async () => {
+test("a probe learns from images, and classifies them", async () => {
   const images = Array.from({ length: 12 }, (_, i) => {
     const level = i % 2 === 0 ? 40 : 210;
     return { data: new Uint8Array(16 * 16 * 3).fill(level + i), width: 16, height: 16 };
@@ -55,7 +55,7 @@ test("learns from images, and tells them apart", async () => {
   expect(lists.map(([first]) => first?.label)).toEqual(labels);
 });
 
-test("what cannot be fitted is refused", async () => {
+test("invalid labels and features are refused", async () => {
   const { features, labels } = await golden();
   const code = (labels: readonly string[], options?: { c: number }) =>
     clip.linearProbe(features, labels, options).catch((error) => error.code);

@@ -1,4 +1,4 @@
-/** Bytes, files and addresses whose classes are another realm's: an iframe's in the browser, a context's in Node. */
+/** Bytes, files and addresses of another realm: an iframe in the browser, a context in Node. */
 
 import {
   type Bytes,
@@ -14,7 +14,7 @@ import { packTar } from "modern-tar";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { colourPairs, fixture, inBrowser, maxError, sameBytes, text, tinyConfig } from "../support";
 
-/** The classes that a realm has of its own; in Node a context has no others. */
+/** Classes of the other realm; a context in Node has only these. */
 type Realm = Pick<typeof globalThis, "Uint8Array" | "Uint8ClampedArray" | "ArrayBuffer" | "DataView" | "Float32Array"> &
   Pick<typeof globalThis, "Int32Array" | "SharedArrayBuffer" | "Blob" | "File" | "URL" | "Response" | "ReadableStream">;
 
@@ -51,14 +51,14 @@ const shared = (bytes: Uint8Array) => {
   new realm.Uint8Array(buffer).set(bytes);
   return buffer;
 };
-/** Inside a larger buffer: its beginning and end must not be taken along. */
+/** A view of a larger buffer, whose beginning and end must not be read. */
 const inside = (bytes: Uint8Array) => {
   const all = new realm.Uint8Array(bytes.length + 24).fill(7);
   all.set(bytes, 8);
   return all;
 };
 
-/** Bytes in every shape that the other realm gives them. */
+/** Bytes in every form of the other realm. */
 const shapes: [string, (bytes: Uint8Array<ArrayBuffer>) => Bytes][] = [
   ["Uint8Array", theirs],
   ["part of a larger Uint8Array", (bytes) => inside(bytes).subarray(8, 8 + bytes.length)],
@@ -71,7 +71,7 @@ const shapes: [string, (bytes: Uint8Array<ArrayBuffer>) => Bytes][] = [
   ["Uint8Array of shared memory", (bytes) => new realm.Uint8Array(shared(bytes))],
 ];
 
-test("the other realm is another one", () => {
+test("the other realm has other classes", () => {
   expect(theirs(png)).not.toBeInstanceOf(Uint8Array);
   expect(theirs(png).buffer).not.toBeInstanceOf(ArrayBuffer);
 });
@@ -109,7 +109,7 @@ describe.each(shapes)("%s", (_, make) => {
   });
 });
 
-test("a training's state", async () => {
+test("a training state", async () => {
   const trainer = await ClipTrainer.create({ config: tinyConfig, device: "cpu" });
   for await (const _ of trainer.fit(colourPairs(8), { batchSize: 8, epochs: 1, warmup: 0 }));
   const state = (await trainer.saveCheckpoint()) as Uint8Array<ArrayBuffer>;
@@ -166,13 +166,13 @@ test("numbers: pixels, ids, embeddings", async () => {
   expect((await probe.classify(foreign))[0]?.length).toBe(2);
 });
 
-test("memory that was given away is refused", async () => {
+test("a detached buffer is refused", async () => {
   const bytes = png.slice();
   structuredClone(bytes.buffer, { transfer: [bytes.buffer] });
   await expect(clip.encodeImage(bytes)).rejects.toMatchObject({ code: "invalid-source", message: /transferred/ });
 });
 
-test.runIf(inBrowser)("what another document draws", async () => {
+test.runIf(inBrowser)("canvases and images of another document", async () => {
   const frame = document.body.appendChild(document.createElement("iframe"));
   const other = frame.contentDocument as Document;
   const img = other.createElement("img");

@@ -1,4 +1,4 @@
-/** Pictures and captions that stand in several rows are one: what a user's data set has of each. */
+/** Evaluation with images and captions that occur in several rows, as in users' data sets. */
 
 import { ClipTrainer, type Embeddings, type ImageTextPair } from "clipwright";
 import { expect, test } from "vitest";
@@ -13,7 +13,7 @@ async function trained() {
   return trainer;
 }
 
-/** As CLIP_benchmark: whether any of a query's positives is among the k highest. */
+/** Recall as in CLIP_benchmark: whether any positive of a query is among the k highest. */
 function recall(queries: Embeddings, items: Embeddings, positives: number[][], k: number): number {
   const dim = items.shape[1];
   const score = (row: number, item: number) =>
@@ -30,9 +30,9 @@ function recall(queries: Embeddings, items: Embeddings, positives: number[][], k
   return hits.length / positives.length;
 }
 
-test("each picture and each caption is asked once, and any of its own is found", async () => {
+test("each image and each caption is one query, and any of its positives counts", async () => {
   const trainer = await trained();
-  // pictures 0 to 3 with captions 0 to 3; 0 has two captions, caption 1 two pictures; each is written as users write it
+  // images 0 to 3 with captions 0 to 3; image 0 has two captions, caption 1 two images; all are spelled in various ways
   const copy = { ...(at(0).image as { data: Uint8Array; width: number; height: number }) };
   const rows: ImageTextPair[] = [
     at(0),
@@ -43,7 +43,7 @@ test("each picture and each caption is asked once, and any of its own is found",
   ];
   const distractors = [
     { image: at(4).image, text: at(4).text },
-    // one more picture of a caption that is asked for, and one more caption of a picture
+    // a further image of a queried caption, and a further caption of an image
     { image: at(5).image, text: at(0).text },
     { image: at(1).image, text: at(5).text },
   ];

@@ -8,7 +8,7 @@ const options: FitOptions = { batchSize: 4, epochs: 10, lr: 1e-3, warmup: 3, see
 const pairs = colourPairs(8);
 const create = () => ClipTrainer.create({ config: tinyConfig, device: "cpu", seed: 3 });
 
-/** The workers made here, so that they can be killed as the system would. */
+/** Workers made here, to be killed as the system would kill them. */
 const workers: { terminate(): unknown }[] = [];
 if (inBrowser) {
   const Plain = globalThis.Worker;
@@ -36,7 +36,7 @@ test("a killed worker is replaced, and the run ends with the same weights", asyn
   const killAt = new Set([7, 13]);
   const got = new Map<number, FitEvent>();
   const recovered: unknown[] = [];
-  // a function can be asked for its pairs again, a stream cannot
+  // a function can be called again, a stream cannot be read again
   const source = async () => pairs;
   for await (const event of trainer.fit(source, { ...options, evaluation, autosave: { every: 4 } })) {
     got.set(event.step, event);
@@ -54,13 +54,13 @@ test("a killed worker is replaced, and the run ends with the same weights", asyn
   whole.dispose();
 });
 
-test("a worker that is killed while it saves, or right after it began", async () => {
+test("a worker killed while it saves, or at the start of the run", async () => {
   const whole = await create();
   for await (const _ of whole.fit(pairs, options));
   const trainer = await create();
   let kills = 0;
   for await (const { step } of trainer.fit(pairs, { ...options, autosave: { every: 1 } })) {
-    // the next call is a step, and then a save: one of them is hit
+    // kills the worker in the next step or the save after it
     if (kills < 4 && step % 4 === 1) setTimeout(kill, 3 * kills++);
   }
   expect(sameBytes(await trainer.exportSafetensors(), await whole.exportSafetensors())).toBe(true);
@@ -71,7 +71,7 @@ test("a worker that is killed while it saves, or right after it began", async ()
 test.each([
   ["without autosave", {}, "a worker"],
   ["with pairs that can be read only once", { autosave: {} }, "as an array"],
-])("ends with worker-lost %s", async (_, more, expected) => {
+])("a run ends with worker-lost %s", async (_, more, expected) => {
   const trainer = await create();
   async function* once() {
     yield* pairs;
@@ -88,7 +88,7 @@ test.each([
   trainer.dispose();
 });
 
-test("a worker that dies again and again at one step is given up", async () => {
+test("a run gives up when its worker dies repeatedly at one step", async () => {
   const trainer = await create();
   let deaths = 0;
   const run = async () => {

@@ -1,4 +1,4 @@
-/** Runs that are stopped, saved, and gone on with. */
+/** Runs that are stopped, saved and resumed. */
 
 import { ClipTrainer, type FitOptions, isClipError, type StepEvent } from "clipwright";
 import { describe, expect, test } from "vitest";
@@ -16,10 +16,10 @@ const options: FitOptions = {
 const pairs = () => colourPairs(8);
 const create = () => ClipTrainer.create({ config: tinyConfig, device: "cpu", seed: 3 });
 
-/** Speed is the one thing that is not the same twice. */
+/** Events without speed, the only part that differs between equal runs. */
 const numbers = ({ samplesPerSecond, secondsLeft, ...event }: StepEvent) => event;
 
-/** Takes up to `count` steps. */
+/** Takes at most `count` steps. */
 async function take(run: AsyncIterable<StepEvent>, count: number) {
   const events = [];
   for await (const event of run) {
@@ -39,7 +39,7 @@ async function refusal(promise: Promise<unknown>): Promise<string> {
   return "none";
 }
 
-test("twenty steps, and ten with ten more in a new worker, are the same bit for bit", async () => {
+test("twenty steps equal ten and ten more in a new worker, bit for bit", async () => {
   const whole = await create();
   const expected = await take(whole.fit(pairs(), options), 99);
   expect(expected).toHaveLength(20);
@@ -51,7 +51,7 @@ test("twenty steps, and ten with ten more in a new worker, are the same bit for 
   for await (const event of first.fit(pairs(), options)) {
     got.push(numbers(event));
     if (event.step < 10) continue;
-    // in the middle of the run, without a stop
+    // saved during the run, without a stop
     state = await first.saveCheckpoint();
     break;
   }
@@ -65,7 +65,7 @@ test("twenty steps, and ten with ten more in a new worker, are the same bit for 
   second.dispose();
 });
 
-test("a run that was left goes on in the same trainer, and in another one after it was saved", async () => {
+test("a run that was left resumes in the same trainer, and from its saved state in another", async () => {
   const trainer = await create();
   const before = await take(trainer.fit(pairs(), options), 7);
   const state = await trainer.saveCheckpoint();
@@ -73,14 +73,14 @@ test("a run that was left goes on in the same trainer, and in another one after 
   const [here, there] = [await take(trainer.resumeFit(pairs()), 99), await take(other.resumeFit(pairs()), 99)];
   expect([...before, ...here].map(({ step }) => step)).toEqual(Array.from({ length: 20 }, (_, i) => i + 1));
   expect(there).toEqual(here);
-  // and then there is nothing left of it
+  // a finished run cannot be resumed
   expect(await refusal(take(other.resumeFit(pairs()), 1))).toBe("no-run");
   expect(await take(other.fit(pairs(), { ...options, epochs: 1 }), 9)).toHaveLength(2);
   trainer.dispose();
   other.dispose();
 });
 
-test("micro-batches learn what whole batches do", async () => {
+test("micro-batches have the gradients of whole batches", async () => {
   const losses = [];
   for (const microBatchSize of [undefined, 3]) {
     const trainer = await create();
@@ -92,23 +92,23 @@ test("micro-batches learn what whole batches do", async () => {
   expect(maxError(losses[1] ?? [], losses[0] ?? [])).toBeLessThan(1e-3);
 });
 
-test("a line instead of half a cosine, smoothed labels, and captions that come twice", async () => {
+test("a linear schedule, and masked duplicates", async () => {
   const trainer = await create();
   const twice = [...pairs(), ...pairs()];
   const [first] = await take(trainer.fit(twice, { batchSize: 16, epochs: 1, schedule: "linear" }), 1);
   const masked = await create();
   const [other] = await take(masked.fit(twice, { batchSize: 16, epochs: 1, maskDuplicates: true }), 1);
-  // each has one negative less
+  // each pair has one negative less
   expect((first?.loss ?? 0) - (other?.loss ?? 0)).toBeGreaterThan(0.03);
   trainer.dispose();
   masked.dispose();
 });
 
-test.each(["image", "text"] as const)("a locked %s tower stays what it is, and the other learns", async (lock) => {
+test.each(["image", "text"] as const)("a locked %s tower does not change, and the other learns", async (lock) => {
   const trainer = await create();
   const image = pairs().map(({ image }) => image);
   const texts = pairs().map(({ text }) => text);
-  // the vocabulary is that of the first run
+  // the first run made the vocabulary
   await take(trainer.fit(pairs(), options), 1);
   const embed = async () => ({ image: await trainer.encodeImage(image), text: await trainer.encodeText(texts) });
   const before = await embed();
@@ -120,7 +120,7 @@ test.each(["image", "text"] as const)("a locked %s tower stays what it is, and t
   trainer.dispose();
 });
 
-describe("what is refused, and loses nothing", () => {
+describe("refused without loss", () => {
   test("settings out of range", async () => {
     const trainer = await create();
     for (const bad of [
@@ -151,7 +151,7 @@ describe("what is refused, and loses nothing", () => {
     siglip.dispose();
   });
 
-  test("states that are none, and pairs that are others", async () => {
+  test("files that are no state, and other pairs", async () => {
     const trainer = await create();
     expect(await refusal(trainer.saveCheckpoint())).toBe("no-weights");
     expect(await refusal(take(trainer.resumeFit(pairs()), 1))).toBe("no-run");

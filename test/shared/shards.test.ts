@@ -1,4 +1,4 @@
-/** Tars as people have them, against what Python's webdataset makes of them. */
+/** Users' tar files, compared with Python's webdataset. */
 
 import { ClipTrainer, type ImageTextPair, webDataset } from "clipwright";
 import { packTar } from "modern-tar";
@@ -17,7 +17,7 @@ interface Golden {
 }
 const golden: Golden = await json("cases/webdataset/golden.json");
 
-/** A picture that names itself, or a caption that does. */
+/** Makes an image or a caption that contains its name. */
 const bodyOf = (name: string) =>
   /\.txt$/i.test(name) ? encode(`caption of ${name}`) : new Uint8Array([...latin1(SIGNATURE), ...encode(name)]);
 
@@ -37,7 +37,7 @@ const gzip = async (bytes: Uint8Array<ArrayBuffer>) =>
 
 const nameIn = ({ image }: ImageTextPair) => new TextDecoder().decode((image as Uint8Array).subarray(8));
 
-describe("the cases", () => {
+describe("users' shards", () => {
   const dotted = (stem: string, key: string) =>
     `no sample: ${stem}.png, ${stem}.txt: the key ${key} ends at the first dot of the file name; remove other dots than that of the extension`;
 
@@ -74,7 +74,7 @@ describe("the cases", () => {
   });
 });
 
-test("a run goes without names with dots, and says so; with nothing else it ends, and names them", async () => {
+test("a run skips and reports names with dots; with nothing else it fails, and names them", async () => {
   const [dots, some] = [await fixture("cases/webdataset/dots.tar"), await fixture("cases/webdataset/some-dots.tar")];
   const trainer = await ClipTrainer.create({ config: tinyConfig, device: "cpu" });
   const options = { epochs: 1, batchSize: 2, badPairs: "skip" } as const;
@@ -94,24 +94,24 @@ test.each(golden.names.map((each) => [each.members.join(" "), each] as const))("
   const got = await all(webDataset(await tarOf(...members)));
   const good = got.filter(({ error }) => !error);
   expect(good.map((pair) => [pair.key, nameIn(pair), pair.text])).toEqual(pairs);
-  // what is in none of them is reported, by its name or its key
+  // the others are reported by name or key
   const reports = got.filter(({ error }) => error).map(({ key, error }) => `${key} ${error?.message}`);
   const used = new Set(pairs.flatMap(([key, picture, text]) => [key, picture, text.replace("caption of ", "")]));
   for (const name of members) {
     const [key = name] = /^(?:.*\/)?[^.]+/.exec(name.replace(/^\.\//, "")) ?? [];
     const isPart = /\.(txt|png|jpe?g|webp)$/i.test(name) && !name.startsWith("__");
-    // further pictures and captions of a whole sample are its own
+    // further images and captions of a complete sample are not reported
     const beside = used.has(key) || used.has(`./${key}`);
     if (isPart && !used.has(name) && !beside) expect(reports.join("\n"), name).toContain(key);
   }
 });
 
-test.each(Object.entries(golden.formats))("names in a tar of the kind %s", async (kind, key) => {
+test.each(Object.entries(golden.formats))("names in a tar of the format %s", async (kind, key) => {
   const file = await fixture(`cases/webdataset/formats/${kind}.tar.gz`);
   expect(brief(await all(webDataset(file)))).toEqual([[key.normalize("NFC"), "a caption"]]);
 });
 
-test("archives may be joined, compressed, and end in any number of zeros", async () => {
+test("archives may be concatenated, compressed, and end in any number of zeros", async () => {
   const [a, b] = [await tarOf("1.png", "1.txt"), await tarOf("2.png", "2.txt")];
   const both = [
     ["1", "caption of 1.txt"],
@@ -129,7 +129,7 @@ test("archives may be joined, compressed, and end in any number of zeros", async
   ]) {
     expect(brief(await all(webDataset(bytes)))).toEqual(both);
   }
-  // an end between the two halves of a pair parts nothing that belongs together
+  // an end marker between image and caption does not separate them
   const halves = joined(await tarOf("1.png"), await tarOf("1.txt"));
   expect(brief(await all(webDataset(halves)))).toEqual([["1", "caption of 1.txt"]]);
   expect(brief(await all(webDataset([a, b])))).toEqual(both);
@@ -147,9 +147,9 @@ test.each<[string, string, Uint8Array<ArrayBuffer> | string]>([
   ["Parquet", "a Parquet table", "PAR1\x15\x04"],
   ["a web page", "a web page", "<!doctype html><html></html>".padEnd(2000)],
   ["a Git LFS pointer", "a Git LFS pointer", "version https://git-lfs.github.com/spec/v1\noid sha256:ab"],
-  ["a picture", "an image in the format PNG", SIGNATURE.padEnd(600, "\0")],
+  ["an image", "an image in the format PNG", SIGNATURE.padEnd(600, "\0")],
   ["text", "text", "no tar at all ".repeat(60)],
-])("%s is called by its name", async (_, what, content) => {
+])("%s is named", async (_, what, content) => {
   const bytes = typeof content === "string" ? latin1(content) : content;
   const run = all(webDataset(bytes));
   await expect(run).rejects.toMatchObject({
@@ -162,31 +162,31 @@ test.each<[string, string, Uint8Array<ArrayBuffer> | string]>([
 
 test.each<[string, (whole: Uint8Array<ArrayBuffer>) => Uint8Array<ArrayBuffer>, RegExp]>([
   ["cut inside a member", (whole) => whole.slice(0, 700), /truncated tar: 324 bytes of 1\.png are missing/],
-  ["with a header that is not whole", (whole) => whole.slice(0, 1024 + 100), /truncated tar: expected a header/],
+  ["with a truncated header", (whole) => whole.slice(0, 1024 + 100), /truncated tar: expected a header/],
   [
     "with rubbish after its end",
     (whole) => joined(whole, latin1("rubbish ".repeat(64))),
     /header at byte 3072, got text/,
   ],
-  ["with a header that was changed", (whole) => whole.with(1030, 65), /header at byte 1024/],
+  ["with a corrupt header", (whole) => whole.with(1030, 65), /header at byte 1024/],
 ])("a tar %s is refused", async (_, change, message) => {
   const run = all(webDataset(change(await tarOf("1.png", "1.txt")) as Uint8Array<ArrayBuffer>));
   await expect(run).rejects.toMatchObject({ code: "invalid-dataset", message: expect.stringMatching(message) });
 });
 
-test("gzip files joined after they were compressed are read, or refused where the platform stops at the first", async () => {
+test("concatenated gzip files are read, or refused where the platform stops at the first", async () => {
   const parts = [await gzip(await tarOf("1.png", "1.txt")), await gzip(await tarOf("2.png", "2.txt"))];
   const run = all(webDataset(joined(...parts)));
   if (inBrowser) await expect(run).rejects.toMatchObject({ code: "invalid-dataset" });
   else expect((await run).map(({ key }) => key)).toEqual(["1", "2"]);
 });
 
-test("a gzip file that ends early is refused", async () => {
+test("a truncated gzip file is refused", async () => {
   const whole = await gzip(await tarOf(entry("1.png", crypto.getRandomValues(new Uint8Array(4000))), "1.txt"));
   await expect(all(webDataset(whole.slice(0, whole.length - 200)))).rejects.toMatchObject({ code: "invalid-dataset" });
 });
 
-test("each group is a sample, as webdataset has it, and what one lacks is said", async () => {
+test("each group is a sample as in webdataset, and incomplete ones are reported", async () => {
   const link: Entry = { header: { name: "7.png", size: 0, type: "link", linkname: "1.png" } };
   const got = await all(
     webDataset(
@@ -251,7 +251,7 @@ test("each group is a sample, as webdataset has it, and what one lacks is said",
   expect(brief(await all(webDataset(await tarOf("1.png", "1.txt", "README.txt", "LICENSE.txt"))))).toHaveLength(1);
 });
 
-test("a large member that is passed over does not stop what follows it", async () => {
+test("members after a large ignored member are read", async () => {
   const large = new Uint8Array(3_000_000);
   const shard = await tarOf(
     entry("0.json", large),
@@ -266,7 +266,7 @@ test("a large member that is passed over does not stop what follows it", async (
   expect(got.map(({ key }) => key)).toEqual(["1", "2"]);
 });
 
-test("names with braces stand for several shards, as for braceexpand", async () => {
+test("braces in names expand as in braceexpand", async () => {
   if (inBrowser) return;
   const { mkdtemp, writeFile } = await import("node:fs/promises");
   const { tmpdir } = await import("node:os");

@@ -1,4 +1,4 @@
-/** Checkpoints from servers that behave and servers that do not, through the cache and without it. */
+/** Checkpoints from good and faulty servers, with and without the cache. */
 
 import { Clip, type ClipError, type ClipSource, isClipError, type LoadOptions, type LoadProgress } from "clipwright";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
@@ -36,14 +36,14 @@ async function failure(promise: Promise<Clip>): Promise<ClipError> {
   throw new Error("expected an error, got none");
 }
 
-/** That a model is the fixture's. */
+/** Expects the outputs of the fixture's model. */
 async function isRight(clip: Clip, folder = "clip-quickgelu-p8"): Promise<void> {
   const { tensors } = parseSafetensors(await fixture(`models/${folder}/golden.safetensors`));
   const { data } = await clip.encodeText({ inputIds: get(tensors, "input_ids").data as Int32Array });
   expect(maxError(data, get(tensors, "text_embeds").data)).toBeLessThan(1e-4);
 }
 
-test("a folder on a server is kept, and loads when the server is gone", async () => {
+test("a folder on a server is cached, and loads without the server", async () => {
   const progress: LoadProgress[] = [];
   const clip = await load(base + FOLDER, { onProgress: (event) => progress.push(event) });
   await isRight(clip);
@@ -55,7 +55,7 @@ test("a folder on a server is kept, and loads when the server is gone", async ()
   expect(last).toMatchObject({ phase: "load", loadedBytes: last?.totalBytes });
   const [kept] = await clip.cache.list();
   expect(kept).toMatchObject({ url: base + FOLDER, towers: "both", bytes: length });
-  // the files' own tokenizer and transform
+  // the folder's tokenizer and transform
   const [ids] = [await clip.tokenize("a cat")];
   expect(ids.at(-1)).toBe(1023);
   expect(clip.info.preprocess).toMatchObject({ crop: "hf", size: 32 });
@@ -73,7 +73,7 @@ test("a folder on a server is kept, and loads when the server is gone", async ()
   offline.dispose();
 });
 
-describe("what is kept", () => {
+describe("the cache", () => {
   const own = () => `${base}own/`;
   const put = (name: string, body: Uint8Array) =>
     fetch(`${base}put/own/${name}`, { method: "PUT", body: body as Uint8Array<ArrayBuffer> });
@@ -82,7 +82,7 @@ describe("what is kept", () => {
     for (const name of ["config.json", "model.safetensors"]) await put(name, await fixture(FOLDER + name));
   });
 
-  /** The same model with all of its text tower's answers halved before they are normalised: other bytes, as many. */
+  /** The same model with another bias in the text tower's final norm: other bytes of the same size. */
   async function changed(): Promise<Uint8Array> {
     const bytes = await fixture(`${FOLDER}model.safetensors`);
     const view = new DataView(bytes.buffer, bytes.byteOffset);
@@ -94,14 +94,14 @@ describe("what is kept", () => {
   }
   const isOther = (clip: Clip) => expect(isRight(clip)).rejects.toThrow();
 
-  test("is read again when the server is asked anew, but for what has not changed", async () => {
+  test("a refresh downloads only what has changed", async () => {
     (await load(own())).dispose();
     (await load(own(), { towers: "text" })).dispose();
     const { sent } = await stats();
     (await load(own())).dispose();
     expect((await stats()).sent).toBe(sent);
     (await load(own(), { cache: "refresh" })).dispose();
-    // the small files, and a byte of the weights
+    // the small files, and one byte of the weights
     expect((await stats()).sent - sent).toBeLessThan(20_000);
 
     await put("model.safetensors", await changed());
@@ -110,7 +110,7 @@ describe("what is kept", () => {
     kept.dispose();
     const anew = await load(own(), { cache: "refresh" });
     await isOther(anew);
-    // not one tower of the older state beside another of the newer
+    // towers of two versions are not mixed
     expect((await anew.cache.list()).filter(({ url }) => url === own())).toMatchObject([{ towers: "both" }]);
     anew.dispose();
     await set("down");
@@ -120,14 +120,14 @@ describe("what is kept", () => {
   });
 
   test.each([
-    ["the server is gone", () => set("down"), "source-unreadable"],
+    ["the server is down", () => set("down"), "source-unreadable"],
     [
       "the server has a broken file",
       async () => put("model.safetensors", (await changed()).fill(1, 8, 40)),
       "invalid-c",
     ],
     ["the download breaks off", async () => set("error"), "source-unreadable"],
-  ])("stays as it is where a refresh fails: %s", async (_, spoil, code) => {
+  ])("is unchanged where a refresh fails: %s", async (_, spoil, code) => {
     (await load(own())).dispose();
     await spoil();
     expect((await failure(load(own(), { cache: "refresh" }))).code).toContain(code);
@@ -138,7 +138,7 @@ describe("what is kept", () => {
     clip.dispose();
   });
 
-  test("stays as it is where a load is refused for its options", async () => {
+  test("is unchanged where a load is refused for its options", async () => {
     (await load(own())).dispose();
     const options: LoadOptions[] = [
       { tokenizer: "none" as "hf" },
@@ -156,7 +156,7 @@ describe("what is kept", () => {
     clip.dispose();
   });
 
-  test("and was on its way is gone when the address is deleted", async () => {
+  test("loses partial downloads when the address is deleted", async () => {
     await set("slow", 40_000);
     const stop = new AbortController();
     const onProgress = ({ loadedBytes }: LoadProgress) => loadedBytes > 100_000 && stop.abort();
@@ -172,14 +172,14 @@ describe("what is kept", () => {
   });
 });
 
-test("a Hub id is looked for under the endpoint, at the revision", async () => {
+test("a Hub id is resolved at the endpoint and revision", async () => {
   const clip = await load("clip-quickgelu-p8/hf", { endpoint: `${base}models`, revision: "v1", cache: false });
   await isRight(clip);
   clip.dispose();
   expect((await stats()).requests).toContain("models/clip-quickgelu-p8/hf/resolve/v1/model.safetensors");
 });
 
-test("a Hub's list of sums is believed more than what arrives", async () => {
+test("files that do not match the Hub's SHA-256 are refused", async () => {
   const options = { endpoint: `${base}models` };
   await set("wrong-list");
   const error = await failure(load("clip-quickgelu-p8/hf", options));
@@ -210,7 +210,7 @@ describe("one tower", () => {
         },
       });
       const sent = (await stats()).sent - before;
-      // a header, small files, and the bytes of the tower
+      // the header, small files, and the bytes of the tower
       expect(sent).toBeLessThan(bytes[towers] + 160_000);
       const pixelValues = new Float32Array(3 * 32 * 32);
       const inputIds = new Int32Array(77).fill(1);
@@ -238,10 +238,10 @@ describe("a server that", () => {
     ["sends whole files only", "no-ranges", 0],
     ["is busy at first", "busy", 0],
     ["breaks every connection", "cut", 100_000],
-  ])("%s is dealt with", async (_, mode, bytes) => {
+  ])("%s is handled", async (_, mode, bytes) => {
     for (const towers of ["both", "text"] as const) {
       for (const cache of [true, false]) {
-        // a server without ranges cannot go on in the middle
+        // a download without ranges cannot be resumed
         await set(mode, bytes);
         const clip = await load(base + FOLDER, { towers, cache });
         await isRight(clip);
@@ -250,7 +250,7 @@ describe("a server that", () => {
     }
   });
 
-  test("is slow is left at once when asked to, and taken up where it was left", async () => {
+  test("is slow is aborted at once, and the download is resumed later", async () => {
     await set("slow", 40_000);
     const stop = new AbortController();
     let loaded = 0;
@@ -273,19 +273,19 @@ describe("a server that", () => {
     await isRight(clip);
     clip.dispose();
     const { length } = await fixture(`${FOLDER}model.safetensors`);
-    // small files come twice; what was loaded of the weights does not
+    // small files are downloaded twice, the finished part of the weights is not
     const small = 2 * 60_000;
     expect((await stats()).sent - sent).toBeLessThan(length - loaded + small);
   });
 
   test.each([
-    ["has nothing", "missing", "invalid-source", /the server has no model\.safetensors/],
-    ["answers with a page", "html", "source-unreadable", /expected a file of a model, got a web page/],
+    ["has no files", "missing", "invalid-source", /the server has no model\.safetensors/],
+    ["answers with a web page", "html", "source-unreadable", /expected a file of a model, got a web page/],
     ["is broken", "error", "source-unreadable", /answers HTTP 500/],
     ["redirects in a circle", "loop", "source-unreadable", /the request failed: /],
     ["is not there", "down", "source-unreadable", /the request failed: /],
     ["cuts files short", "short", "invalid-c", /./],
-  ])("%s is told of, and leaves nothing behind", async (_, mode, code, message) => {
+  ])("%s is reported, and nothing is cached", async (_, mode, code, message) => {
     await set(mode);
     const error = await failure(load(base + FOLDER));
     expect(error.code).toContain(code);
@@ -297,7 +297,7 @@ describe("a server that", () => {
     clip.dispose();
   });
 
-  test("promises another sum is not believed, and nothing is kept", async () => {
+  test("declares another SHA-256 is refused, and nothing is cached", async () => {
     await set("wrong-sum");
     const error = await failure(load(base + FOLDER));
     expect(error.code).toBe("checksum-mismatch");
@@ -309,7 +309,7 @@ describe("a server that", () => {
   });
 });
 
-test("one file that clipwright wrote is a whole model, whatever lies beside it", async () => {
+test("one file that clipwright wrote is a whole model, whatever files are beside it", async () => {
   const original = await load(base + FOLDER, { cache: false });
   const files = { "model.safetensors": await original.exportSafetensors(), "config.json": new Uint8Array([0x7b]) };
   const text = "a photo";
@@ -323,11 +323,11 @@ test("one file that clipwright wrote is a whole model, whatever lies beside it",
     expect(await clip.encodeText(text)).toEqual(expected);
     clip.dispose();
   }
-  // as a folder, the config beside it counts
+  // a folder uses the config beside it
   expect((await failure(load(`${base}own/`, { cache: false }))).code).toBe("invalid-config");
 });
 
-test("files that were picked, with a folder in their names, load as a folder does", async () => {
+test("picked files with folders in their names load like a folder", async () => {
   const names = ["config.json", "model.safetensors", "merges.txt", "preprocessor_config.json"];
   const files = await Promise.all(names.map(async (name) => new File([await fixture(FOLDER + name)], name)));
   const clip = await load(files);
@@ -341,7 +341,7 @@ test("files that were picked, with a folder in their names, load as a folder doe
   expect(pickle.message).toMatch(/pytorch_model\.bin is a pickle/);
 });
 
-test("OpenCLIP's transform is in its config, whatever lies beside it; the caller's own goes before it", async () => {
+test("OpenCLIP's transform is that of its config, unless the caller passes another", async () => {
   const folder = "models/clip-quickgelu-p8/open_clip/";
   const weights = await fixture(`${folder}open_clip_model.safetensors`);
   const config = await text(`${folder}open_clip_config.json`);
@@ -359,7 +359,7 @@ test("OpenCLIP's transform is in its config, whatever lies beside it; the caller
   own.dispose();
 });
 
-test("a picked directory loads as a folder does", async () => {
+test("a picked directory loads like a folder", async () => {
   if (!inBrowser) return;
   const root = await navigator.storage.getDirectory();
   const folder = await root.getDirectoryHandle("picked", { create: true });
@@ -374,7 +374,7 @@ test("a picked directory loads as a folder does", async () => {
   await root.removeEntry("picked", { recursive: true });
 });
 
-test("what is no address, or an index that points elsewhere", async () => {
+test("malformed addresses, and an index that points elsewhere", async () => {
   expect((await failure(load(""))).code).toBe("invalid-source");
   const weight_map = { a: "../../etc/passwd.safetensors" };
   const files = [

@@ -4,7 +4,7 @@ import { type CaptionTableOptions, captionTable, type ImageTextPair } from "clip
 import { describe, expect, test } from "vitest";
 import { fixture, json } from "../support";
 
-/** `picture: caption` of each pair, and the messages of those that are none. */
+/** Returns `image: caption` of each pair, or its error. */
 async function read(table: Parameters<typeof captionTable>[0], options: CaptionTableOptions = {}): Promise<string[]> {
   const out = [];
   const pairs: AsyncIterable<ImageTextPair> = captionTable(table, { images: () => new Uint8Array(), ...options });
@@ -16,7 +16,7 @@ async function read(table: Parameters<typeof captionTable>[0], options: CaptionT
 
 const named = (content: string | Uint8Array<ArrayBuffer>, name: string) => new File([content], name);
 
-describe("tables that were laid here as users had them", async () => {
+describe("users' tables", async () => {
   const expected: Record<string, string[]> = await json("cases/caption-tables/expected.json");
   const table = async (name: string) => named(await fixture(`cases/caption-tables/${name}`), name);
 
@@ -50,7 +50,7 @@ describe("tables as pandas reads them", async () => {
     const got = await read(named(text, name));
     expect(got).toHaveLength(rows.length);
     for (const [i, [picture, caption]] of rows.entries()) {
-      // what is no value to pandas is a bad pair of its picture
+      // a missing value of pandas is a bad pair
       if (caption === null) expect(got[i]).toMatch(/^invalid-dataset: row \d+: (no caption|expected 2 fields)/);
       else expect(got[i]).toBe(`${picture}: ${caption}`);
     }
@@ -58,7 +58,7 @@ describe("tables as pandas reads them", async () => {
 });
 
 test.each<[text: string, expected: (string | RegExp)[]]>([
-  // the line that tells Excel the separator
+  // Excel's line with the separator
   ["sep=;\r\nfile_name;text\r\na.png;a, b\r\n", ["a.png: a, b"]],
   ['"sep=;"\nfile_name;text\na.png;a, b\n', ["a.png: a, b"]],
   ["SEP=\t\rfile_name\ttext\ra.png\ta, b\r", ["a.png: a, b"]],
@@ -71,7 +71,7 @@ test.each<[text: string, expected: (string | RegExp)[]]>([
   ["\n\n  \nfile_name,text\na.png,a\n", ["a.png: a"]],
   ["url,image,text,caption\nu,a.png,a,b\n", ["a.png: a"]],
   ["text,Text,file_name\na,b,a.png\n", ["a.png: a"]],
-  // rows that are not as their header is
+  // rows that do not match the header
   ["file_name,text\na.png,a,b\nb.png,b\n", ["row 2: expected 2 fields", "b.png: b"]],
   ["file_name,text\na.png,a,,\nb.png,b, \n", ["a.png: a", "b.png: b"]],
   ["file_name,text,split\na.png,a\nb.png,b,train\n", ["row 2: expected 3 fields", "b.png: b"]],
@@ -79,7 +79,7 @@ test.each<[text: string, expected: (string | RegExp)[]]>([
   ["file_name,text\n,a\nb.png,b\n", ["row 2: no image name", "b.png: b"]],
   ["text,file_name\na, b,a.png\nb,b.png\n", ["row 2: expected 2 fields", "b.png: b"]],
   ['file_name,text\na.png,"NA"\nb.png, null \n', ["a.png: NA", "row 3: no caption: null stands for a missing value"]],
-  // quotes that belong to the caption, and such as are broken
+  // quotes that belong to the caption, and unclosed quotes
   ['file_name,text\na.png,"Best" dog "ever"\nb.png,b\n', ['a.png: "Best" dog "ever"', "b.png: b"]],
   ['file_name,text\na.png,""Best"" dog\nb.png,b\n', ['a.png: ""Best"" dog', "b.png: b"]],
   ['file_name,text\na.png,"Best" dog, ever\nb.png,b\n', ["row 2: expected 2 fields", "b.png: b"]],
@@ -102,7 +102,7 @@ test.each<[text: string, expected: (string | RegExp)[]]>([
     'file_name,text\na.png,"a cat, big\nand black, on a mat.\nYes, it is"\n',
     ["a.png: a cat, big\nand black, on a mat.\nYes, it is"],
   ],
-  // several captions of one picture
+  // several captions of one image
   ["file_name,text\na.png,a\nb.png,b\na.png,c\na.png,\n", ["a.png: a / c", "b.png: b", "row 5: no caption"]],
   ["file_name,text\na.png,a\0b\nb.png,b\n", ["row 2: invalid character U+0000", "b.png: b"]],
 ])("the table %j", async (text, expected) => {
@@ -225,26 +225,26 @@ test.each([
   await expect(run).rejects.toMatchObject({ code: "invalid-option" });
 });
 
-test("separators may be any text, columns any of the table's", async () => {
+test("separators and columns may be any of the table's", async () => {
   const options = { separator: "::", imageColumn: "b", captionColumn: "a" };
   expect(await read(named("a::b\na:b,c::a.png\n", "a.csv"), options)).toEqual(["a.png: a:b,c"]);
-  // what is said by the caller is said last
+  // the caller's separator takes precedence
   expect(await read(named("sep=,\nfile_name;text\na.png;a\n", "a.csv"), { separator: ";" })).toEqual(["a.png: a"]);
 });
 
-test("a table that gzip packed is unpacked", async () => {
+test("a gzipped table is unpacked", async () => {
   const packed = new Blob(["file_name,text\na.png,a\n"]).stream().pipeThrough(new CompressionStream("gzip"));
   expect(await read(packed)).toEqual(["a.png: a"]);
 });
 
-test("what is UTF-8 among Windows-1252 is read as such", async () => {
+test("UTF-8 lines among Windows-1252 are read as UTF-8", async () => {
   const lines = ["file_name,text", "a.png,caf\xe9", "b.png,caf\xc3\xa9", "c.png,\x93c\x94", ""].join("\n");
   const bytes = Uint8Array.from(lines, (character) => character.charCodeAt(0));
   expect(await read(bytes, { encoding: "l1" })).toEqual(["a.png: café", "b.png: café", "c.png: “c”"]);
 });
 
-test("a row that is too long because it was cut in another encoding says so", async () => {
-  // Shift JIS has | in the second byte of some characters
+test("a row split inside a character of another encoding names the encoding", async () => {
+  // the second byte of some Shift JIS characters is |
   const bytes = Uint8Array.from("file_name|text\na.png|\x83|\x83\x4c\nb.png|b\n", (character) =>
     character.charCodeAt(0),
   );
@@ -255,7 +255,7 @@ test("a row that is too long because it was cut in another encoding says so", as
   expect(await read(bytes, { encoding: "shift_jis" })).toEqual(["a.png: ポキ", "b.png: b"]);
 });
 
-test("what is only partly in another encoding is partly read", async () => {
+test("lines in another encoding are bad pairs, the others are read", async () => {
   const text = 'file_name,text,author\na.png,"caf\xe9,\nM\xfcnchen",x\nb.png,b,Zo\xeb\ncaf\xe9.png,c,x\nd.png,d,x\n';
   const bytes = Uint8Array.from(text, (character) => character.charCodeAt(0));
   const message = 'expected text in UTF-8, got probably windows-1252: pass { encoding: "windows-1252" }';

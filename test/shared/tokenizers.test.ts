@@ -1,4 +1,4 @@
-/** Tokenizers as checkpoints bring them: CLIP's in all its files, and those that are not CLIP's. */
+/** Tokenizers of checkpoints: CLIP's in all its files, and others. */
 
 import { Clip, type LoadOptions } from "clipwright";
 import { describe, expect, test } from "vitest";
@@ -18,7 +18,7 @@ const rows = async (path: string): Promise<Row[]> =>
     .trim()
     .split("\n")
     .map((line) => JSON.parse(line))
-    // answers that depend on the age of each implementation's Unicode tables
+    // results that depend on the Unicode version of each implementation
     .filter(({ touches }) => !touches?.includes("newer_unicode"));
 
 describe("CLIP's", () => {
@@ -43,7 +43,7 @@ describe("CLIP's", () => {
       "tokenizer.json of older spelling",
       async () => ({ tokenizer: await text(`${mini}/tokenizer.string-merges.json`) }),
     ],
-  ])("%s, in the flavour of whoever published the checkpoint", async (_, parts) => {
+  ])("%s, in the publisher's flavour", async (_, parts) => {
     for (const layout of ["hf", "open_clip"] as const) {
       const clip = await load(layout, await parts());
       for (const row of await rows(`${mini}/cases.jsonl`)) {
@@ -64,7 +64,7 @@ describe("CLIP's", () => {
     openClip.dispose();
   });
 
-  test("special tokens are found after lower-casing where the file says so", async () => {
+  test("special tokens are found after lower-casing where the file asks for it", async () => {
     const tokenizer = await json(`${mini}/tokenizer.json`);
     for (const added of tokenizer.added_tokens) added.normalized = true;
     const clip = await load("hf", { tokenizer });
@@ -77,7 +77,7 @@ describe("SigLIP's", () => {
   test.each(["siglip-mini", "gemma-mini"])("%s gives the ids of transformers", async (name) => {
     const folder = `tokenizer/${name}`;
     const config = await json("models/siglip-p16/hf/config.json");
-    // ids of a larger vocabulary than the model's are its own business: only the tokenizer is looked at
+    // the ids may exceed the model's vocabulary: only the tokenizer is tested
     const clip = await Clip.load(
       {
         weights: await fixture("models/siglip-p16/hf/model.safetensors"),
@@ -100,7 +100,7 @@ describe("SigLIP's", () => {
     clip.dispose();
   });
 
-  test("what is no tokenizer is refused", async () => {
+  test("files that are no tokenizer are refused", async () => {
     const weights = await fixture("models/siglip-p16/hf/model.safetensors");
     const config = await json("models/siglip-p16/hf/config.json");
     for (const tokenizer of [{ model: { type: "Unigram" } }, { model: { type: "Magic", vocab: {} } }]) {

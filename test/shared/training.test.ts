@@ -20,7 +20,7 @@ async function batch() {
 const norm = (a: ArrayLike<number>, b: ArrayLike<number>) =>
   Math.sqrt(Array.from(a).reduce((sum, x, i) => sum + (x - (b[i] as number)) ** 2, 0));
 
-/** Without the key biases, whose gradient is zero but for rounding. */
+/** Without the biases of keys, whose gradient is zero except for rounding. */
 function comparable(name: string, data: ArrayLike<number>): number[] {
   const values = Array.from(data);
   if (name.endsWith("in_proj_bias")) values.splice(values.length / 3, values.length / 3);

@@ -1,4 +1,4 @@
-/** Runs that train a part of a model, or something beside it. */
+/** Runs that train a part of a model, adapters or an average. */
 
 import { Clip, ClipTrainer, type FitOptions } from "clipwright";
 import { expect, test } from "vitest";
@@ -7,7 +7,7 @@ import { colourPairs, devices, maxError, parseSafetensors, sameBytes, tinyConfig
 const options: FitOptions = { batchSize: 4, epochs: 6, lr: 1e-2, warmup: 3, seed: 5 };
 const pairs = colourPairs(8);
 
-/** A trainer whose vocabulary is known, and its weights by name. */
+/** A trainer with its vocabulary, and its weights by name. */
 async function create() {
   const trainer = await ClipTrainer.create({ config: tinyConfig, device: "cpu", seed: 3 });
   for await (const _ of trainer.fit(pairs, { batchSize: 8, epochs: 1 }));
@@ -24,7 +24,7 @@ function changed(before: Awaited<ReturnType<typeof tensors>>, after: Awaited<Ret
   return [...after].filter(([name, data]) => maxError(data, before.get(name) ?? []) > 0).map(([name]) => name);
 }
 
-test("adapters learn, are part of what is used and exported, and come as PEFT's files alone", async () => {
+test("adapters learn, are part of the model and its exports, and export as PEFT's files", async () => {
   const { trainer, before } = await create();
   const base = await trainer.exportSafetensors();
   await expect(trainer.exportAdapter()).rejects.toMatchObject({ code: "no-adapter" });
@@ -46,7 +46,7 @@ test("adapters learn, are part of what is used and exported, and come as PEFT's 
     lora_alpha: 4,
     target_modules: ["fc1", "fc2", "k_proj", "out_proj", "q_proj", "v_proj"],
   });
-  // the adapters, added as PEFT adds them, make of the old weights the new ones
+  // the old weights plus the adapters, as PEFT adds them, are the new weights
   const { tensors: adapters } = parseSafetensors(weights);
   expect(adapters.size).toBe(24);
   for (const name of changed(before, after)) {
@@ -63,7 +63,7 @@ test("adapters learn, are part of what is used and exported, and come as PEFT's 
     expect(maxError(after.get(name) ?? [], merged)).toBeLessThan(1e-6);
   }
 
-  // what is loaded from the export is what the trainer uses
+  // the export has the weights that the trainer uses
   const clip = await Clip.load(await trainer.exportSafetensors(), { device: "cpu" });
   const [used, loaded] = [await trainer.encodeText("red 0"), await clip.encodeText("red 0")];
   expect(maxError(loaded.data, used.data)).toBeLessThan(1e-6);
@@ -71,7 +71,7 @@ test("adapters learn, are part of what is used and exported, and come as PEFT's 
   const resumed = await ClipTrainer.resume(await trainer.saveCheckpoint(), { device: "cpu" });
   expect(sameBytes((await resumed.exportAdapter()).weights, weights)).toBe(true);
 
-  // and so are the adapters, loaded beside the weights of before
+  // so has the original model with the adapters
   const again = await Clip.load(base, { device: "cpu", adapter: { weights, config } });
   const { tensors: merged } = parseSafetensors(await again.exportSafetensors("hf"));
   for (const [name, data] of after) expect(maxError(merged.get(name)?.data ?? [], data), name).toBeLessThan(1e-6);
@@ -80,7 +80,7 @@ test("adapters learn, are part of what is used and exported, and come as PEFT's 
   trainer.dispose();
 });
 
-test("the last blocks, and no blocks, learn with what follows them", async () => {
+test("lastBlocks trains the last blocks, or none, and what follows them", async () => {
   const { trainer, before } = await create();
   for await (const _ of trainer.fit(pairs, { ...options, lastBlocks: 0 }));
   expect(changed(before, await tensors(trainer)).sort()).toEqual([
@@ -99,7 +99,7 @@ test("the last blocks, and no blocks, learn with what follows them", async () =>
   trainer.dispose();
 });
 
-test("checkpoints change the memory of a step and nothing that is learned", async () => {
+test("activation checkpointing changes the memory of a step and no result", async () => {
   const vision = { imageSize: 64, patchSize: 8, width: 64, layers: 6, heads: 2 };
   const run = async (activationCheckpointing: boolean, more: FitOptions = {}) => {
     const trainer = await ClipTrainer.create({ config: { ...tinyConfig, vision }, device: "cpu", seed: 3 });
@@ -115,7 +115,7 @@ test("checkpoints change the memory of a step and nothing that is learned", asyn
   expect(saving.wasmBytes).toBeLessThan(0.6 * plain.wasmBytes);
 });
 
-test("an average of the weights is what is used, and is gone on from", async () => {
+test("the moving average of the weights is used, and survives resuming", async () => {
   const { trainer } = await create();
   const { trainer: plain } = await create();
   for await (const _ of trainer.fit(pairs, { ...options, emaDecay: 0.9 }));
@@ -129,7 +129,7 @@ test("an average of the weights is what is used, and is gone on from", async () 
   trainer.dispose();
 });
 
-test("patches are left out by the seed", async () => {
+test("patches are dropped by the seed", async () => {
   const losses = [];
   for (const seed of [1, 1, 2]) {
     const trainer = await ClipTrainer.create({ config: tinyConfig, device: "cpu", seed: 3 });
@@ -161,7 +161,7 @@ test.each(devices)(
     for (const name of moved) {
       const [a, b] = [after.get(name) ?? [], before.get(name) ?? []];
       const length = Math.hypot(...Array.from(a, (x, i) => x - (b[i] as number)));
-      // up to 16 directions, as many as eight pairs give, each between 0.6 and 1.3 times the rate; the MLP's first matrix is four times as tall
+      // eight pairs give at most 16 directions, each between 0.6 and 1.3 times the rate; the MLP's first matrix has four times the rows
       const root = (name.includes("fc1") ? 2 : 1) * Math.sqrt(16) * muon.lr;
       expect(length / root, name).toBeGreaterThan(0.1);
       expect(length / root, name).toBeLessThan(1.3);
@@ -182,7 +182,7 @@ test.each(devices)(
   },
 );
 
-test.each(devices)("half precision learns what full precision does where %s has it", async (device) => {
+test.each(devices)("half precision learns what full precision learns where %s supports it", async (device) => {
   const losses = async (precision: "f32" | "f16") => {
     using trainer = await ClipTrainer.create({ config: tinyConfig, device, seed: 3 });
     const found = [];

@@ -1,4 +1,4 @@
-/** Words that a model never learned of, because its vocabulary was cut to other captions. */
+/** Words that a model has never seen because its vocabulary was cut to other captions. */
 
 import { Clip, ClipTrainer, type ExportedFile } from "clipwright";
 import { expect, test } from "vitest";
@@ -15,7 +15,7 @@ async function trained() {
 const asFiles = (files: ExportedFile[]) =>
   files.map(({ name, data }) => new File([data as Uint8Array<ArrayBuffer>], name));
 
-test("they are named by the trainer, by what it exports and by what goes on from it", async () => {
+test("unseen words are named by the trainer, by its export and after resuming", async () => {
   const trainer = await trained();
   const seen = colourPairs(8)[0]?.text as string;
   const state = await trainer.saveCheckpoint();
@@ -44,7 +44,7 @@ test("they are named by the trainer, by what it exports and by what goes on from
   for (const encoder of encoders) encoder.dispose();
 });
 
-test("captions of a later run are learned of too, and a whole vocabulary has no such words", async () => {
+test("words of a later run are no longer unseen, and a whole vocabulary has no unseen words", async () => {
   const trainer = await trained();
   const zebras = colourPairs(8).map(({ image }) => ({ image, text: "a zebra" }));
   for await (const _ of trainer.fit(zebras, { ...options, truncate: true }));

@@ -1,4 +1,4 @@
-/** Shards that stream, and shards that are broken. */
+/** Streamed shards, and broken ones. */
 
 import { isClipError, webDataset } from "clipwright";
 import { packTar } from "modern-tar";
@@ -31,7 +31,7 @@ async function failure(source: Parameters<typeof webDataset>[0]) {
   return error.message;
 }
 
-test("pairs come in order, whatever the order inside them; other members are passed over", async () => {
+test("pairs come in order, whatever the order of their members; other members are ignored", async () => {
   const pairs = await all(
     await shard(
       ["a/1.png", "P"],
@@ -49,7 +49,7 @@ test("pairs come in order, whatever the order inside them; other members are pas
   expect(new TextDecoder().decode(pairs[1]?.image as Uint8Array)).toBe("W");
 });
 
-test("bytes, Blob, Response and a stream of single bytes give the same", async () => {
+test("bytes, Blob, Response and a stream of single bytes give the same pairs", async () => {
   const bytes = await shard(["1.png", "P"], ["1.txt", "one"]);
   const trickle = new ReadableStream<Uint8Array>({
     start(controller) {
@@ -62,8 +62,8 @@ test("bytes, Blob, Response and a stream of single bytes give the same", async (
   }
 });
 
-test("pairs are there before the shard has ended", async () => {
-  // far more than the decoder's buffer holds
+test("pairs are yielded before the shard has ended", async () => {
+  // far more than the decoder buffers
   const picture = "P".repeat(64 * 1024);
   const entries = Array.from({ length: 64 }, (_, i): [string, string][] => [
     [`${i}.png`, picture],
@@ -86,7 +86,7 @@ test("pairs are there before the shard has ended", async () => {
   expect(sent).toBeLessThan(bytes.length / 2);
 });
 
-test("a pair without its half is marked, and its neighbours are whole", async () => {
+test("an incomplete pair has an error, and its neighbours are complete", async () => {
   const pairs = await all(
     await shard(["1.png", "P"], ["2.txt", "two"], ["3.png", "P"], ["3.txt", "three"], ["4.txt", " "]),
   );
@@ -100,7 +100,7 @@ test("a pair without its half is marked, and its neighbours are whole", async ()
   expect(pairs[1]?.error?.message).toMatch(/caption without an image/);
 });
 
-test("lines are captions of their own where that is asked for", async () => {
+test("each line is a caption with captions: lines", async () => {
   const bytes = await shard(["1.png", "P"], ["1.txt", "one\r\n\n uno \n"]);
   const [whole] = await all(bytes);
   expect(whole).toMatchObject({ text: "one\r\n\n uno" });
@@ -127,7 +127,7 @@ test("several shards are read one after another, and shuffled through a buffer",
   const mixed = await texts({ shuffle: 5, seed: 1 });
   expect([...mixed].sort((a, b) => a - b)).toEqual(inOrder);
   expect(mixed).not.toEqual(inOrder);
-  // held back by at most the buffer
+  // delayed by at most the buffer size
   expect(mixed.every((n, at) => n <= at + 5)).toBe(true);
   expect(await texts({ shuffle: 5, seed: 1 })).toEqual(mixed);
   expect(await texts({ shuffle: 5, seed: 2 })).not.toEqual(mixed);
@@ -135,7 +135,7 @@ test("several shards are read one after another, and shuffled through a buffer",
   await expect(texts({ shuffle: -1 })).rejects.toMatchObject({ code: "invalid-option" });
 });
 
-test("shards are named by address or path, with a range of numbers for several", async () => {
+test("shards are given by address or path, also as a range of numbers", async () => {
   const place = (name: string) =>
     inBrowser
       ? `/examples/data/${name}`
@@ -150,13 +150,13 @@ test("shards are named by address or path, with a range of numbers for several",
   expect([error.code, error.message]).toEqual(["invalid-dataset", expect.stringMatching(/^second\.tar: /)]);
 });
 
-test("a tar cut inside a member is no shorter data set", async () => {
+test("a truncated tar is refused, not read as a shorter data set", async () => {
   const bytes = await shard(["1.png", "P".repeat(700)], ["1.txt", "one"], ["2.png", "P"], ["2.txt", "two"]);
-  // inside a header, before a body, inside one, inside what fills its last block
+  // inside a header, before a body, inside a body, inside its padding
   for (const length of [0, 1, 100, 511, 512, 900, 1300, 1535, 1600, 2048, 2060, 3072, 4095]) {
     expect(await failure(bytes.slice(0, length)), `cut at ${length}`).toMatch(/tar/);
   }
-  // between two members nothing tells it from an archive that never had an end
+  // between two members it looks like an archive without an end marker
   expect(await all(bytes.slice(0, 2560))).toMatchObject([{ text: "one" }]);
   expect(await all(bytes.slice(0, 3584))).toMatchObject([{ text: "one" }, { error: { code: "invalid-dataset" } }]);
   for (const zeros of [0, 1, 512, 1023, 1024, 10_240]) {
@@ -166,7 +166,7 @@ test("a tar cut inside a member is no shorter data set", async () => {
   }
 });
 
-test("what is no tar, and what could not be fetched", async () => {
+test("other files, and failed downloads", async () => {
   expect(await failure(new TextEncoder().encode("not a tar at all ".repeat(100)))).toMatch(/tar/);
   await expect(all(new Response("no", { status: 404 }))).rejects.toMatchObject({
     code: "source-unreadable",
@@ -174,7 +174,7 @@ test("what is no tar, and what could not be fetched", async () => {
   });
 });
 
-test("the emoji shards hold what the docs say", async () => {
+test("the emoji shards have the pairs that the docs describe", async () => {
   const [training, heldOut] = await Promise.all(
     ["train", "heldout"].map(async (name) => all(await read(`examples/data/emoji-${name}.tar`))),
   );

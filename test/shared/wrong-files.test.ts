@@ -1,4 +1,4 @@
-/** What stands in the place of a model's files when they are not there: called by its name, whichever file it is. */
+/** Other files in place of a model's: each is named, whichever file it replaces. */
 
 import { Clip, type ClipError } from "clipwright";
 import { expect, test } from "vitest";
@@ -18,9 +18,9 @@ const padded = (length: number, text: string) => `${"x".repeat(length)}${text}`;
 const utf16 = (text: string) => bytes(0xff, 0xfe, ...[...text].flatMap((c) => [c.charCodeAt(0), 0]));
 
 const POINTER = `version https://git-lfs.github.com/spec/v1\noid sha256:${"0".repeat(64)}\nsize 605157884\n`;
-/** Contents, and what all messages about them say. */
+/** Contents, and the pattern of every message about them. */
 const ANYWHERE: [string, BlobPart, RegExp][] = [
-  ["nothing", "", /an empty file/],
+  ["an empty file", "", /an empty file/],
   ["a Git LFS pointer", POINTER, /a Git LFS pointer.*git lfs pull/],
   ["a git-annex pointer", "/annex/objects/x".replace(/^/, "../.git"), /a git-annex pointer/],
   ["a link of the Hub's cache", "../../blobs/0123abcd", /a link of the Hub's cache/],
@@ -50,7 +50,7 @@ const ANYWHERE: [string, BlobPart, RegExp][] = [
 /** Where text is expected. */
 const AS_TEXT: [string, BlobPart, RegExp][] = [
   ["UTF-16", utf16('{"model_type": "clip"}'), /UTF-8, got UTF-16/],
-  ["bytes that are no text", bytes(0x7b, 0x22, 0xe9, 0x22, 0x7d), /UTF-8, got invalid bytes/],
+  ["invalid UTF-8", bytes(0x7b, 0x22, 0xe9, 0x22, 0x7d), /UTF-8, got invalid bytes/],
 ];
 
 /** Where JSON is expected. */
@@ -59,7 +59,7 @@ const AS_JSON: [string, BlobPart, RegExp][] = [
   ["a sentence", "Entry not found", /line 1 column 1/],
 ];
 const AS_CHECKED_JSON: [string, BlobPart, RegExp][] = [
-  ["a word too many", '{"a": 1,\n "b": NaN}', /invalid JSON at line 2 column 7/],
+  ["an extra word", '{"a": 1,\n "b": NaN}', /invalid JSON at line 2 column 7/],
   [
     "a server's error",
     '{"error": "Invalid credentials in Authorization header"}',
@@ -92,26 +92,26 @@ async function isRefused(name: string, content: BlobPart, message: RegExp, names
   expect(error.code).toBe(codeOf(name));
 }
 
-test.each(ANYWHERE)("%s in the place of any file", async (_, content, message) => {
+test.each(ANYWHERE)("%s in place of any file", async (_, content, message) => {
   for (const name of FILES) await isRefused(name, content, message);
   const names = ["config.json", "model.safetensors", "merges.txt"];
   await isRefused("merges.txt", content, message, names);
 });
 
-test.each(AS_TEXT)("%s in the place of a text", async (_, content, message) => {
+test.each(AS_TEXT)("%s in place of a text file", async (_, content, message) => {
   for (const name of FILES.slice(1)) await isRefused(name, content, message);
 });
 
-test.each(AS_JSON)("%s in the place of JSON", async (_, content, message) => {
+test.each(AS_JSON)("%s in place of JSON", async (_, content, message) => {
   for (const name of FILES.slice(1)) await isRefused(name, content, message);
 });
 
-test.each(AS_CHECKED_JSON)("%s in the place of a config", async (_, content, message) => {
+test.each(AS_CHECKED_JSON)("%s in place of a config", async (_, content, message) => {
   for (const name of FILES.slice(1).filter((name) => name !== "tokenizer.json"))
     await isRefused(name, content, message);
 });
 
-test("text in the place of weights", async () => {
+test("text in place of weights", async () => {
   await isRefused("model.safetensors", "Access to this model is restricted.", /text that starts with "Access to/);
   await isRefused(
     "model.safetensors",
@@ -120,7 +120,7 @@ test("text in the place of weights", async () => {
   );
 });
 
-test("weights whose header's length is also the start of another format are read", async () => {
+test("weights whose header length looks like another format are read", async () => {
   const weights = await fixture(`${FOLDER}model.safetensors`);
   const length = Number(new DataView(weights.buffer).getBigUint64(0, true));
   // padded with spaces to 0x8b1f bytes, as gzip begins
@@ -139,7 +139,7 @@ test("weights whose header's length is also the start of another format are read
   clip.dispose();
 });
 
-test("an adapter's files are called by their names, too", async () => {
+test("an adapter's files are named, too", async () => {
   const source = await Promise.all(
     ["model.safetensors", "config.json"].map(async (name) => new File([await fixture(FOLDER + name)], name)),
   );
@@ -159,7 +159,7 @@ test("an adapter's files are called by their names, too", async () => {
   }
 });
 
-test("a byte order mark before JSON is no part of it", async () => {
+test("a byte order mark before JSON is ignored", async () => {
   const names = ["model.safetensors", "config.json", "tokenizer.json"];
   const files = await Promise.all(
     names.map(async (name) => {

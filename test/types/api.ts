@@ -1,4 +1,4 @@
-/** Compiled, never run: what the public types allow and refuse. */
+/** Compiled, never run: what the public types accept and refuse. */
 
 import {
   Clip,
@@ -6,7 +6,13 @@ import {
   type ClipErrorCode,
   ClipTrainer,
   type Embeddings,
+  type Encoder,
+  type FitOptions,
+  type ImagesInput,
+  type LoraOptions,
+  type Match,
   type StepEvent,
+  topK,
   webDataset,
 } from "clipwright";
 import type { Remote } from "comlink";
@@ -31,6 +37,12 @@ export async function allowed(remote: Remote<ClipWorkerApi>): Promise<void> {
     void [key, either];
   }
   for await (const { embedding } of clip.encodeImages(["a.png"], { badImages: "stop" })) void embedding.length;
+  const lora: LoraOptions = { rank: 4, alpha: 8 };
+  const options: FitOptions = { lora, augment: {}, muon: { lr: 0.02 } };
+  const either: Encoder = Math.random() < 0.5 ? clip : trainer;
+  const images: ImagesInput = { pixelValues: new Float32Array() };
+  const matches: Match[] = topK(await either.encodeImage(images), embeddings, { k: 3 });
+  void [options, matches];
   const code: ClipErrorCode = new ClipError("disposed", "").code;
   void code;
   const bytes: Promise<Uint8Array> = remote.save("hf");
@@ -40,21 +52,21 @@ export async function allowed(remote: Remote<ClipWorkerApi>): Promise<void> {
 export async function refused(): Promise<void> {
   // @ts-expect-error a config or a checkpoint, not both
   await ClipTrainer.create({ config: tinyConfig, from: new Uint8Array() });
-  // @ts-expect-error one of them is needed
+  // @ts-expect-error neither a config nor a checkpoint
   await ClipTrainer.create({ device: "cpu" });
-  // @ts-expect-error no such device
+  // @ts-expect-error unknown device
   await ClipTrainer.create({ config: tinyConfig, device: "tpu" });
   const trainer = await ClipTrainer.create({ config: tinyConfig });
-  // @ts-expect-error pairs have a text
+  // @ts-expect-error a pair without text
   trainer.fit([{ image: new Uint8Array() }]);
-  // @ts-expect-error no such option
+  // @ts-expect-error unknown option
   trainer.fit([], { learningRate: 1 });
-  // @ts-expect-error the embedding of a bad image
+  // @ts-expect-error a bad image has no embedding
   for await (const { embedding } of trainer.encodeImages([])) void embedding.length;
-  // @ts-expect-error no such layout
+  // @ts-expect-error unknown layout
   await trainer.exportSafetensors("onnx");
-  // @ts-expect-error made by create alone
+  // @ts-expect-error private constructor
   new ClipTrainer();
-  // @ts-expect-error no such code
+  // @ts-expect-error unknown code
   new ClipError("oops", "");
 }

@@ -1,4 +1,4 @@
-/** Pictures that are cut, broken, damaged on purpose or of another format; raw pixels of every kind. */
+/** Truncated, damaged, malicious and foreign images; raw pixels of every kind. */
 
 import { Clip, ClipTrainer, type ImageInput, type RawImage, type SkippedPair } from "clipwright";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -38,7 +38,7 @@ function edited(bytes: Uint8Array, edits: Broken["edits"]): Uint8Array<ArrayBuff
   return new Uint8Array(all);
 }
 
-test("what users met: cut pictures, and a WebP that claims 2 GiB", async () => {
+test("users' files: truncated images, and a WebP that declares 2 GiB", async () => {
   for (const name of ["cut-60.jpg", "cut0.5.jpg", "cut0.8.progressive.jpg", "cut-2.webp"]) {
     await refused(await fixture(`cases/cut-pictures/${name}`), "undecodable-image", /ends early/);
   }
@@ -47,7 +47,7 @@ test("what users met: cut pictures, and a WebP that claims 2 GiB", async () => {
   expect(maxError(await clip.preprocess(good), before)).toBe(0);
 });
 
-test("in training, cut pictures and wrong pixels are bad pairs, reported by their keys", async () => {
+test("in training, truncated images and wrong pixels are bad pairs, reported by key", async () => {
   const raw = { data: new Float32Array(48) as unknown as Uint8Array, width: 4, height: 4 };
   const bad: [string, ImageInput, string, RegExp][] = [
     ["cut.jpg", await fixture("cases/cut-pictures/cut-60.jpg"), "undecodable-image", /ends early/],
@@ -68,7 +68,7 @@ test("in training, cut pictures and wrong pixels are bad pairs, reported by thei
   trainer.dispose();
 });
 
-test("JPEGs and WebPs cut by a byte, by two, and at every tenth", async () => {
+test("JPEGs and WebPs truncated by one byte, by two, and at every tenth", async () => {
   for (const name of ["baseline.jpg", "progressive.jpg", "cmyk.jpg", "lossy.webp", "lossless.webp", "animated.webp"]) {
     const bytes = await file(name);
     for (const part of [...Array(10).keys()]) {
@@ -78,9 +78,9 @@ test("JPEGs and WebPs cut by a byte, by two, and at every tenth", async () => {
   }
 });
 
-test("broken pictures are refused or taken as by Pillow, and the core works on", async () => {
+test("damaged images are refused or decoded as by Pillow, and the core works on", async () => {
   const before = await clip.preprocess(good);
-  // what the core finds worse than Pillow does stands in parity/pictures.rs
+  // parity/pictures.rs lists where the core is stricter than Pillow
   const rows = (await json("pictures/pictures.json")).broken.filter(({ taken }: Broken) => !taken) as Broken[];
   expect(rows.length).toBeGreaterThan(150);
   for (const { what, file: name, edits } of rows) {
@@ -100,18 +100,18 @@ test("bitmaps show their colours unless they have alpha", async () => {
   }
 });
 
-test("JPEGs by their bytes, whatever their names are", async () => {
+test("JPEGs are recognized by bytes, whatever their names", async () => {
   for (const name of ["chrome.jfif", "stereo.mpo"]) {
     const bytes = await fixture(`cases/picture-extensions/${name}`);
     const pixels = await clip.preprocess(new File([bytes], name));
     expect(maxError(await clip.preprocess(bytes), pixels)).toBe(0);
   }
-  // the first picture of two
+  // the first image of two
   const [mpo, first] = [await file("two.mpo"), (await json("pictures/pictures.json")).pictures["two.mpo"].taken[0][0]];
   expect(maxError(await clip.preprocess(mpo.slice(0, first)), await clip.preprocess(mpo))).toBe(0);
 });
 
-test("what is not decoded is called by its name", async () => {
+test("other formats are named", async () => {
   const bytes = (text: string) => Uint8Array.from(text, (c) => c.charCodeAt(0));
   const cases: [Uint8Array<ArrayBuffer>, RegExp][] = [
     [await fixture("cases/picture-extensions/iphone.HEIC"), /got 224 bytes of HEIC \(HEIF\): convert it to PNG/],
@@ -126,14 +126,14 @@ test("what is not decoded is called by its name", async () => {
   for (const [image, message] of cases) await refused(image, "undecodable-image", message);
 });
 
-test("AVIF: decoded where the browser can, else named", async () => {
+test("AVIF is decoded where the browser can, and named otherwise", async () => {
   const avif = await fixture("cases/picture-extensions/phone.avif");
   if (inBrowser) {
     const bitmap = await createImageBitmap(new Blob([avif]));
     expect(maxError(await clip.preprocess(avif), await clip.preprocess(bitmap))).toBe(0);
     expect(maxError(await clip.preprocess(new Blob([avif])), await clip.preprocess(bitmap))).toBe(0);
   } else await refused(avif, "undecodable-image", /got 317 bytes of AVIF: convert it to PNG/);
-  // one that claims to be AVIF and is none
+  // a file that claims to be AVIF and is not
   await refused(avif.slice(0, 60), "undecodable-image", /got 60 bytes of AVIF/);
 });
 
@@ -146,7 +146,7 @@ test("raw pixels have one to four values, of one byte each", async () => {
     gray,
     each((level) => [level, 255]),
     each((level) => [level, level, level, 255]),
-    // a view into a larger buffer
+    // a view of a larger buffer
     new Uint8Array([...gray, 1, 2, 3]).subarray(0, gray.length),
   ]) {
     for (const view of [data, new Uint8ClampedArray(data)]) {
@@ -184,7 +184,7 @@ test("raw pixels of other types and shapes are refused, never read as bytes", as
     for (const value of ["48", null, undefined, 48n, [48]]) {
       await refused(raw({ [side]: value }), "invalid-image", new RegExp(`raw pixels: expected ${side} `));
     }
-    // as many as a wrapped number of 32 bits would give
+    // the same length modulo 2³²
     await refused(raw({ [side]: 48 + 2 ** 32 }), "shape-mismatch", /got 6912 bytes/);
   }
   await refused(

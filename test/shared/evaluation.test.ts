@@ -1,4 +1,4 @@
-/** Runs that are judged and watched while they go on. */
+/** Evaluation, skipped pairs and warnings during a run. */
 
 import { ClipTrainer, type FitEvent } from "clipwright";
 import { describe, expect, test } from "vitest";
@@ -14,7 +14,7 @@ async function all(run: AsyncIterable<FitEvent>): Promise<FitEvent[]> {
   return events;
 }
 
-test("every so many steps, and at the last one, by pairs that are streamed once", async () => {
+test("evaluates every few steps and at the last one, on pairs streamed once", async () => {
   const trainer = await create();
   const held = colourPairs(6);
   async function* stream() {
@@ -27,7 +27,7 @@ test("every so many steps, and at the last one, by pairs that are streamed once"
   trainer.dispose();
 });
 
-test("by labelled images besides, as the classifier would tell them apart", async () => {
+test("evaluates labelled images as the zero-shot classifier does", async () => {
   const trainer = await create();
   const pairs = colourPairs(8);
   const zeroShot = {
@@ -45,7 +45,7 @@ test("by labelled images besides, as the classifier would tell them apart", asyn
   const first = lists.filter(([best], i) => best?.label === zeroShot.labels[i]).length / 8;
   expect(judged[1]?.top1).toBe(first);
   expect(judged[1]?.top5).toBeGreaterThanOrEqual(first);
-  // it has learned them by heart, but for the one with another's label
+  // the model has memorized all but the one with a wrong label
   expect(first).toBeGreaterThan(0.5);
   const bad = { pairs, every: 1, zeroShot: { images: zeroShot.images, labels: ["one"] } };
   await expect(all(trainer.fit(pairs, { ...options, evaluation: bad }))).rejects.toMatchObject({
@@ -54,10 +54,10 @@ test("by labelled images besides, as the classifier would tell them apart", asyn
   trainer.dispose();
 });
 
-test("a run that gets no better ends, and can be gone on with", async () => {
+test("patience ends a run that stops improving, and it can be resumed", async () => {
   const trainer = await create();
   const pairs = colourPairs(8);
-  // a rate at which nothing changes
+  // a negligible learning rate
   const evaluation = { pairs, every: 2, patience: 2 };
   const events = await all(trainer.fit(pairs, { ...options, lr: 1e-12, weightDecay: 0, epochs: 50, evaluation }));
   expect(events.map(({ step }) => step)).toEqual([1, 2, 3, 4, 5, 6]);
@@ -85,7 +85,7 @@ describe("bad pairs", () => {
     return [...pairs.slice(0, 2), noImage, ...pairs.slice(2), tooLong];
   };
 
-  test("are left out and told of where they may be, and the run is that of the others", async () => {
+  test("are skipped and reported with badPairs: skip, and the run is that of the others", async () => {
     const trainer = await create();
     const good = await create();
     const events = await all(trainer.fit(withBad(), { ...options, epochs: 2, badPairs: "skip" }));
@@ -100,7 +100,7 @@ describe("bad pairs", () => {
     good.dispose();
   });
 
-  test("are left out of those that it is judged by as well", async () => {
+  test("are skipped among validation pairs as well", async () => {
     const trainer = await create();
     const evaluation = { pairs: withBad(), distractors: withBad(), every: 2, truncate: true };
     const events = await all(trainer.fit(colourPairs(8), { ...options, epochs: 1, evaluation, badPairs: "skip" }));
@@ -112,7 +112,7 @@ describe("bad pairs", () => {
     trainer.dispose();
   });
 
-  test("stop the run where they may not, or where there are no others", async () => {
+  test("stop the run with badPairs: stop, or where there are no others", async () => {
     const trainer = await create();
     const run = (pairs: ReturnType<typeof withBad>, badPairs: "stop" | "skip") =>
       all(trainer.fit(pairs, { ...options, epochs: 1, badPairs }));
@@ -125,7 +125,7 @@ describe("bad pairs", () => {
 });
 
 describe("warnings", () => {
-  test("of captions that come twice, unless they are left out", async () => {
+  test("of duplicate captions, unless they are masked", async () => {
     for (const maskDuplicates of [false, true]) {
       const trainer = await create();
       const pairs = [...colourPairs(4), ...colourPairs(4)];
@@ -136,9 +136,9 @@ describe("warnings", () => {
     }
   });
 
-  /** What is told of a run with these losses, and at which step. */
-  function told(losses: number[], logitScale: number, alike = 0.5) {
-    const watch = new TrainingMonitor(false);
+  /** Returns the warnings of a run with these losses, with their steps. */
+  function warningsOf(losses: number[], logitScale: number, alike = 0.5) {
+    const monitor = new TrainingMonitor(false);
     return losses.flatMap((loss, index) => {
       const event = {
         step: index + 1,
@@ -147,7 +147,7 @@ describe("warnings", () => {
         batchSize: 64,
         likeness: { image: 0.5, text: alike },
       } as FitEvent;
-      return watch.look(event).map(({ code }) => [code, index + 1]);
+      return monitor.look(event).map(({ code }) => [code, index + 1]);
     });
   }
   const guess = Math.log(64);
@@ -155,16 +155,16 @@ describe("warnings", () => {
 
   test.each([
     ["a loss that falls", falling, 2.66, []],
-    ["a loss that stays where guessing is", Array(300).fill(guess + 0.01), 2.66, [["loss-stuck", 100]]],
-    ["a loss that is still falling at first", falling.map((loss, i) => (i < 60 ? guess : loss)), 2.66, []],
+    ["a loss that stays that of guessing", Array(300).fill(guess + 0.01), 2.66, [["loss-stuck", 100]]],
+    ["a loss that starts to fall late", falling.map((loss, i) => (i < 60 ? guess : loss)), 2.66, []],
     ["a loss that rises", [...falling, ...Array(40).fill(3)], 2.66, [["loss-rising", 304]]],
-    ["a temperature at its cap", falling, Math.log(100), [["logit-scale-capped", 20]]],
-    ["too few steps to say", falling.slice(0, 19), Math.log(100), []],
+    ["a logitScale at its maximum", falling, Math.log(100), [["logit-scale-capped", 20]]],
+    ["too few steps", falling.slice(0, 19), Math.log(100), []],
   ])("of %s", (_, losses, logitScale, expected) => {
-    expect(told(losses, logitScale)).toEqual(expected);
+    expect(warningsOf(losses, logitScale)).toEqual(expected);
   });
 
-  test("of captions that have all become one", () => {
-    expect(told(falling, 2.66, 0.995)).toEqual([["embeddings-alike", 100]]);
+  test("of collapsed embeddings", () => {
+    expect(warningsOf(falling, 2.66, 0.995)).toEqual([["embeddings-alike", 100]]);
   });
 });
