@@ -69,19 +69,19 @@ assert lookbehind, detector
 expressions = [
     ORIGIN,
     "",
-    "/// Character sequences that hardly occur but by a wrong decoding (`ftfy.badness.BADNESS_RE`).",
+    "/// Character sequences that are rare except in mojibake (`ftfy.badness.BADNESS_RE`).",
     f"pub(super) const BADNESS: &str = {rust(with_pythons_classes(compact(badness.BADNESS_RE.pattern)))};",
     "",
-    "/// What looks like UTF-8 read as a single-byte encoding (`ftfy.chardata.UTF8_DETECTOR_RE`) …",
+    "/// UTF-8 that was decoded as a single-byte encoding (`ftfy.chardata.UTF8_DETECTOR_RE`) …",
     f"pub(super) const UTF8_DETECTOR: &str = {rust(with_pythons_classes(detector[lookbehind.end():]))};",
     "",
-    "/// … unless one of these stands before it (that expression's look-behind).",
+    "/// … unless one of these characters precedes it (the expression's look-behind).",
     f"pub(super) const UTF8_CONTINUATION_STRICT: &str = {rust(lookbehind.group(1))};",
 ]
 lines = [
     ORIGIN,
     "",
-    "/// The encodings tried, in order: name, and what bytes 0x80 to 0xFF stand for.",
+    "/// Encodings to try, in order: name, and the characters of bytes 0x80 to 0xFF.",
     f"pub(super) const CHARMAPS: [(&str, &str); {len(chardata.CHARMAP_ENCODINGS)}] = [",
 ]
 for name in chardata.CHARMAP_ENCODINGS:

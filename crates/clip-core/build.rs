@@ -1,5 +1,5 @@
-//! Compiles the tokenizer's regular expressions to automata: what would compile them at run time is a seventh of a Wasm module
-//! that encodes, and the automata are a hundredth.
+//! Compiles the tokenizer's regular expressions to automata. The compiler would be a seventh of a Wasm module that encodes; the
+//! automata are a hundredth.
 
 use std::path::PathBuf;
 use std::{env, error::Error, fs};
@@ -20,7 +20,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=src/tokenizer/ftfy_expressions.rs");
     let out = PathBuf::from(env::var("OUT_DIR")?);
     let little = env::var("CARGO_CFG_TARGET_ENDIAN")? == "little";
-    // as the regex crate matches: the first alternative that fits, from one place on
+    // the semantics of the regex crate: leftmost-first; anchored, as `Pattern` tries one start after another
     let config =
         dense::Config::new().match_kind(MatchKind::LeftmostFirst).start_kind(StartKind::Anchored).minimize(true);
     for (name, expression) in tokenizer::EXPRESSIONS {

@@ -77,7 +77,7 @@ test("pixels that no patch covers cause a warning, on loading and on training", 
   const whole = JSON.parse(await configs.whole());
   const config = { ...whole, vision_config: { ...whole.vision_config, image_size: 50 } };
   const weights = await fixture(`${FOLDER}/hf/model.safetensors`);
-  const message = "patches of 16 pixels do not divide the image of 50: its last 2 columns and rows are not looked at";
+  const message = "patches of 16 pixels do not divide the image of 50: its last 2 columns and rows are ignored";
   const clip = await Clip.load({ weights, config }, { device: "cpu" });
   expect(clip.info.warnings).toEqual([message]);
   clip.dispose();

@@ -1,4 +1,4 @@
-//! A model with what belongs to it: configuration, tokenizer, transform. One safetensors file holds them all.
+//! A model with its config, tokenizer and transform; one safetensors file can hold all of them.
 
 use std::collections::HashMap;
 
@@ -17,27 +17,27 @@ use crate::tokenizer::Tokenizer;
 /// Everything that inference needs.
 #[derive(Debug, Clone)]
 pub struct Bundle {
-    /// The weights.
+    /// The model.
     pub model: Clip,
-    /// Their shape.
+    /// Its config.
     pub config: ClipConfig,
-    /// Text to ids; none where a checkpoint came without and none was given.
+    /// Text to ids; `None` if the checkpoint came without one and none was given.
     pub tokenizer: Option<Tokenizer>,
     /// Images to pixels.
     pub preprocess: Preprocess,
 }
 
 impl Bundle {
-    /// Adds an adapter to the weights: see [`Adapter::merge_into`].
+    /// Adds an adapter to the weights. See [`Adapter::merge_into`].
     ///
     /// # Errors
-    /// As there, with the weights left as they are.
+    /// As there; the weights are then unchanged.
     pub fn merge(&mut self, adapter: &Adapter) -> Result<()> {
         self.model = adapter.merge_into(self.model.clone(), &self.config)?;
         Ok(())
     }
 
-    /// Safetensors in the layout `hf` or `open_clip`, complete in itself.
+    /// Saves safetensors in the layout `hf` or `open_clip`, with config, tokenizer and transform in the metadata.
     ///
     /// # Errors
     /// `invalid-option`, `device-failed`.
@@ -57,11 +57,13 @@ impl Bundle {
         save(&self.model, &self.config, layout, entries).await
     }
 
+    /// Tokenizes texts.
+    ///
     /// # Shapes
     /// - output: `[texts, context_length]`, row-major
     ///
     /// # Errors
-    /// `empty-batch`, `missing-tower` or `invalid-tokenizer` where there is no tokenizer, `caption-too-long` unless `truncate`.
+    /// `empty-batch`; `missing-tower` or `invalid-tokenizer` without a tokenizer; `caption-too-long` unless `truncate`.
     pub fn tokenize<'a>(&self, texts: impl ExactSizeIterator<Item = &'a str>, truncate: bool) -> Result<Vec<i32>> {
         if texts.len() == 0 {
             return Err(ClipError::EmptyBatch { what: "text".into() });
@@ -73,12 +75,12 @@ impl Bundle {
         tokenizer.tokenize(texts, self.config.text.context_length, truncate)
     }
 
-    /// Whether the vocabulary was cut to the captions of a run: only then are there [`unseen_words`](Self::unseen_words).
+    /// Whether the vocabulary was cut to the captions of a run. Only then are there [`unseen_words`](Self::unseen_words).
     pub fn has_cut_vocabulary(&self) -> bool {
         self.tokenizer.as_ref().is_some_and(Tokenizer::is_cut)
     }
 
-    /// Words of texts that the model never learned of, where its vocabulary was cut to its captions.
+    /// Words of texts that no training caption had, if the vocabulary was cut to these captions.
     pub fn unseen_words<'a>(&self, texts: impl IntoIterator<Item = &'a str>) -> Vec<String> {
         self.tokenizer.as_ref().map(|tokenizer| tokenizer.unseen_words(texts)).unwrap_or_default()
     }
@@ -115,18 +117,17 @@ impl Bundle {
         embed_ids(&self.model, &self.config.text, ids).await
     }
 
-    /// Runs what towers there are once over nothing much, so that a GPU's pipelines are compiled before the first call, those that
-    /// larger batches will need among them.
+    /// Encodes zeros once, so that a GPU's pipelines, including those of larger batches, are compiled before the first call.
     ///
     /// # Errors
     /// `device-failed`.
     pub async fn warm_up(&self) -> Result<()> {
         #[cfg(feature = "webgpu")]
         let _compiling = clip_kernels::compile_all_tilings(&self.model.device());
-        self.encode_nothing_much().await
+        self.encode_zeros().await
     }
 
-    async fn encode_nothing_much(&self) -> Result<()> {
+    async fn encode_zeros(&self) -> Result<()> {
         if self.model.visual.is_some() {
             let size = self.config.vision.image_size();
             self.encode_pixels(&vec![0.0; 3 * size * size]).await?;
@@ -140,15 +141,14 @@ impl Bundle {
     /// `exp(logit_scale) * cosine`, plus SigLIP's bias.
     ///
     /// # Shapes
-    /// - images: `[m, embed_dim]`; texts: `[n, embed_dim]`; rows of length one
+    /// - images: `[m, embed_dim]`; texts: `[n, embed_dim]`; rows of unit length
     /// - output: `[m, n]`
     ///
     /// # Errors
     /// `missing-tensor` for weights without a temperature; `empty-batch`, `shape-mismatch`, `device-failed`.
     pub async fn logits_per_image(&self, images: &[f32], texts: &[f32]) -> Result<Vec<f32>> {
         if !self.model.has_logit_scale {
-            let hint =
-                ": the weights of towers alone say how alike two embeddings are, not how sure the model is of it";
+            let hint = ": weights of single towers have no temperature; compare their embeddings by cosine similarity";
             return Err(ClipError::MissingTensor { name: "logit_scale".into(), hint });
         }
         let device = self.model.device();
@@ -169,28 +169,29 @@ impl Bundle {
         read(self.model.logits_per_image(rows(images, "image")?, rows(texts, "text")?)).await
     }
 
-    /// Element type of the weights: `q8` where any is quantised, else `f16` where any is kept so, else `f32`.
+    /// Element type of the weights: `q8` if any is quantised, else `f16` if any is f16, else `f32`.
     pub fn dtype(&self) -> &'static str {
-        let mut found = Narrowest { quantized: false, half: false };
+        let mut found = Dtypes { quantized: false, f16: false };
         visit_params(&self.model, &mut found);
         match found {
-            Narrowest { quantized: true, .. } => "q8",
-            Narrowest { half: true, .. } => "f16",
+            Dtypes { quantized: true, .. } => "q8",
+            Dtypes { f16: true, .. } => "f16",
             _ => "f32",
         }
     }
 }
 
-struct Narrowest {
+/// Whether any parameter has the type.
+struct Dtypes {
     quantized: bool,
-    half: bool,
+    f16: bool,
 }
 
-impl ParamVisitor for Narrowest {
+impl ParamVisitor for Dtypes {
     fn visit<const D: usize>(&mut self, _path: &str, param: &Param<Tensor<D>>) {
         match param.val().dtype() {
             DType::QFloat(_) => self.quantized = true,
-            DType::F16 => self.half = true,
+            DType::F16 => self.f16 = true,
             _ => {}
         }
     }

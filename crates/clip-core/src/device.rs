@@ -1,19 +1,19 @@
-//! The one place that picks a Burn device and reads from it.
+//! Opens Burn devices and reads tensors from them; no other file does.
 
 pub use burn::tensor::Device;
 use burn::tensor::{FloatDType, Tensor};
 
 use crate::error::{ClipError, Result};
 
-/// The CPU, with SIMD where the build has it.
+/// Returns the CPU, with SIMD if the build has it.
 pub fn cpu() -> Device {
     Device::flex()
 }
 
-/// The platform's GPU. Call once per process or Wasm instance and keep what it returns.
+/// Opens the platform's GPU. Call once per process or Wasm instance and keep the device.
 ///
 /// # Errors
-/// `device-unavailable` without an adapter, and in a build for the CPU alone.
+/// `device-unavailable` without an adapter, or in a build without WebGPU.
 pub async fn webgpu() -> Result<Device> {
     #[cfg(feature = "webgpu")]
     let device =
@@ -22,16 +22,16 @@ pub async fn webgpu() -> Result<Device> {
             device
         });
     #[cfg(not(feature = "webgpu"))]
-    let device = Err("expected a build with WebGPU, got one for the CPU alone".to_owned());
+    let device = Err("this build has no WebGPU".to_owned());
     device.map_err(|reason| ClipError::DeviceUnavailable { device: "webgpu".into(), reason })
 }
 
-/// Bytes that a GPU's allocator holds, those kept for reuse included; nothing on the CPU, whose memory is the process's.
+/// Bytes that a GPU's allocator has reserved, including those kept for reuse; `None` on the CPU, which has no allocator of its own.
 pub fn reserved_bytes(device: &Device) -> Option<u64> {
     device.memory_pool_usage().map(|usage| usage.bytes_reserved)
 }
 
-/// Values of a tensor, row-major.
+/// Reads a tensor's values, row-major, as f32.
 ///
 /// # Errors
 /// `device-failed`.
@@ -41,15 +41,15 @@ pub async fn read<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>> {
     data.try_into_vec::<f32>().map_err(|e| failed(format!("{e:?}")))
 }
 
-/// Awaits what never waits on the CPU: for native programs and tests.
+/// Polls a future that never waits, as those of the CPU: for native programs and tests.
 ///
 /// # Panics
-/// Where the future waits, as a GPU's does.
+/// If the future waits, as a GPU's does.
 pub fn block_on_cpu<T>(future: impl Future<Output = T>) -> T {
     let mut future = core::pin::pin!(future);
     let mut context = core::task::Context::from_waker(core::task::Waker::noop());
     match future.as_mut().poll(&mut context) {
         core::task::Poll::Ready(value) => value,
-        core::task::Poll::Pending => panic!("expected the CPU's answer at once, got a wait"),
+        core::task::Poll::Pending => panic!("the future waits: it is not of the CPU"),
     }
 }

@@ -1,10 +1,10 @@
-//! SHA-256, by the `sha2` crate: what a cached file is known by.
+//! SHA-256, which identifies cached files and data sets.
 
 use core::fmt::Write;
 
 use sha2::Digest;
 
-/// A sum of bytes that come in pieces.
+/// A digest of bytes that come in pieces.
 #[derive(Debug, Clone, Default)]
 pub struct Sha256(sha2::Sha256);
 
@@ -14,7 +14,7 @@ impl Sha256 {
         self.0.update(bytes);
     }
 
-    /// The sum, in hexadecimal.
+    /// Returns the digest, in hexadecimal.
     pub fn finish(self) -> String {
         self.0.finalize().iter().fold(String::new(), |mut text, byte| {
             // writing to a string cannot fail
@@ -29,7 +29,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pieces_sum_as_the_whole() {
+    fn pieces_have_the_digest_of_the_whole() {
         let mut sum = Sha256::default();
         sum.update(b"a");
         sum.update(b"bc");

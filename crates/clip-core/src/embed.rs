@@ -1,4 +1,4 @@
-//! Embeddings of any number of images and captions, in bounded memory.
+//! Embeddings of any number of images and captions, in chunks that bound memory.
 
 use crate::config::{ClipConfig, TextConfig};
 use crate::device::read;
@@ -7,19 +7,21 @@ use crate::eval::label_embeddings;
 use crate::model::{Clip, TextBatch, image_count, pixel_batch};
 use crate::preprocess::Preprocess;
 
-/// Inputs in one pass of a tower: enough to keep it busy, few enough for a tab's memory.
+/// Inputs per forward pass: enough to keep a device busy, few enough for a tab's memory.
 pub(crate) const CHUNK: usize = 64;
 
+/// Encodes images.
+///
 /// # Shapes
 /// - pixels: `[count, 3, size, size]`, normalised, row-major
-/// - output: `[count, embed_dim]`, rows of length one
+/// - output: `[count, embed_dim]`, rows of unit length
 ///
 /// # Errors
-/// `empty-batch`, `shape-mismatch` where the values are no whole number of images, `missing-tower`, `device-failed`.
+/// `empty-batch`, `shape-mismatch` if the number of values is not a multiple of an image's, `missing-tower`, `device-failed`.
 pub async fn embed_pixels(model: &Clip, config: &ClipConfig, pixels: &[f32]) -> Result<Vec<f32>> {
     model.image_tower()?;
     let device = model.device();
-    // refuses all before any is encoded
+    // all inputs are checked before the first is encoded
     let each = pixels.len() / image_count(pixels, &config.vision)?;
     let mut out = Vec::new();
     for chunk in pixels.chunks(CHUNK * each) {
@@ -28,11 +30,11 @@ pub async fn embed_pixels(model: &Clip, config: &ClipConfig, pixels: &[f32]) -> 
     Ok(out)
 }
 
-/// Embeds images that are resized and cropped, normalising a chunk at a time: four bytes a value are held for no more.
+/// Encodes images that are resized and cropped. They are normalised chunk by chunk, as f32 takes four times the memory.
 ///
 /// # Shapes
-/// - squares: `[count, 3, size, size]`, as [`Preprocess::square`] makes them
-/// - output: `[count, embed_dim]`, rows of length one
+/// - squares: `[count, 3, size, size]`, from [`Preprocess::square`]
+/// - output: `[count, embed_dim]`, rows of unit length
 ///
 /// # Errors
 /// `empty-batch`, `shape-mismatch` for a transform of another size than the model's, `missing-tower`, `device-failed`.
@@ -56,15 +58,17 @@ pub async fn embed_squares(
     Ok(out)
 }
 
+/// Encodes captions.
+///
 /// # Shapes
 /// - ids: `[count, context_length]`, row-major
-/// - output: `[count, embed_dim]`, rows of length one
+/// - output: `[count, embed_dim]`, rows of unit length
 ///
 /// # Errors
 /// `empty-batch`, `shape-mismatch`, `token-out-of-range`, `missing-tower`, `device-failed`.
 pub async fn embed_ids(model: &Clip, config: &TextConfig, ids: &[i32]) -> Result<Vec<f32>> {
     model.text_tower()?;
-    // refuses all before any is computed
+    // all inputs are checked before the first is encoded
     TextBatch::new(ids, ids.len().div_ceil(config.context_length), config)?;
     let mut out = Vec::new();
     for chunk in ids.chunks(CHUNK * config.context_length) {
@@ -74,14 +78,14 @@ pub async fn embed_ids(model: &Clip, config: &TextConfig, ids: &[i32]) -> Result
     Ok(out)
 }
 
-/// Embeds the captions of labels and averages those of each label ([`label_embeddings`]), some labels at a time.
+/// Encodes captions of labels and averages those of each label ([`label_embeddings`]), chunk by chunk.
 ///
 /// # Shapes
-/// - ids: `[labels * per_label, context_length]`, those of a label together
-/// - output: `[labels, embed_dim]`, rows of length one
+/// - ids: `[labels * per_label, context_length]`, grouped by label
+/// - output: `[labels, embed_dim]`, rows of unit length
 ///
 /// # Errors
-/// Those of [`embed_ids`]; `shape-mismatch` where `per_label` does not divide the captions.
+/// Those of [`embed_ids`]; `shape-mismatch` if `per_label` does not divide the number of captions.
 pub async fn embed_labels(model: &Clip, config: &ClipConfig, ids: &[i32], per_label: usize) -> Result<Vec<f32>> {
     if ids.is_empty() || per_label == 0 {
         return Err(ClipError::EmptyBatch { what: "label".into() });

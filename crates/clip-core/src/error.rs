@@ -3,43 +3,43 @@
 //! Every variant has a stable [`code`](ClipError::code): the TypeScript side switches on it, so a code never changes
 //! its meaning. `test/shared/errors.test.ts` holds the list against the TypeScript union.
 
-/// What can go wrong on input that a caller can mend.
+/// Errors that a caller can act on.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClipError {
-    /// A configuration that no model can be made from.
+    /// A config from which no model can be built.
     #[error("invalid config: {field}: expected {expected}, got {got}")]
     InvalidConfig {
         /// Path of the field, e.g. `vision.patch_size`.
         field: String,
-        /// What would be accepted.
+        /// Accepted values.
         expected: String,
-        /// What was found.
+        /// The value given.
         got: String,
     },
-    /// A setting of a call (learning rate, batch size, `k`, …) outside its range.
+    /// An option of a call (learning rate, batch size, `k`, …) outside its range.
     #[error("invalid option {option}: expected {expected}, got {got}")]
     InvalidOption {
         /// Name of the option.
         option: String,
-        /// What would be accepted.
+        /// Accepted values.
         expected: String,
-        /// What was found.
+        /// The value given.
         got: String,
     },
-    /// A batch with nothing in it.
+    /// An empty batch.
     #[error("empty batch: expected at least 1 {what}, got 0")]
     EmptyBatch {
         /// `image`, `text`, `pair`…
         what: String,
     },
-    /// The contrastive loss needs a negative: a batch of one has none.
-    #[error("batch too small: expected at least 2 pairs to contrast, got {got}")]
+    /// A batch of one pair, which has no negatives for the contrastive loss.
+    #[error("batch too small: expected at least 2 pairs, got {got}")]
     BatchTooSmall {
         /// Pairs in the batch.
         got: usize,
     },
-    /// Images and captions (or any two lists that belong together) differ in length.
+    /// Two lists that belong together, such as images and captions, differ in length.
     #[error("count mismatch: expected as many {right} as {left} ({left_count}), got {right_count}")]
     CountMismatch {
         /// First list.
@@ -51,17 +51,17 @@ pub enum ClipError {
         /// Its length.
         right_count: usize,
     },
-    /// A tensor of another shape than the model takes.
+    /// A tensor of the wrong shape.
     #[error("shape mismatch: {what}: expected {expected}, got {got}")]
     ShapeMismatch {
-        /// Which tensor.
+        /// Name of the tensor.
         what: String,
         /// Expected shape.
         expected: String,
         /// Shape found.
         got: String,
     },
-    /// A caption with more tokens than the context holds, where truncation was refused.
+    /// A caption with more tokens than the context length, without truncation.
     #[error("caption too long: expected at most {expected} tokens with start and end, got {got}: {text:?}")]
     CaptionTooLong {
         /// The model's context length.
@@ -71,7 +71,7 @@ pub enum ClipError {
         /// Start of the caption.
         text: String,
     },
-    /// A token id that the vocabulary does not have.
+    /// A token id outside the vocabulary.
     #[error("token out of range: expected ids below {expected}, got {got}")]
     TokenOutOfRange {
         /// Vocabulary size.
@@ -79,34 +79,34 @@ pub enum ClipError {
         /// The id found.
         got: i64,
     },
-    /// A file with the merges of a byte-pair encoding that cannot be read.
+    /// Tokenizer files that cannot be read, or that do not fit the model.
     #[error("invalid tokenizer: {message}")]
     InvalidTokenizer {
-        /// What is wrong, with the line number where there is one.
+        /// What is wrong, with the line number of merges.
         message: String,
     },
-    /// Image bytes that no decoder takes.
+    /// Image bytes that cannot be decoded.
     #[error("undecodable image: expected PNG, JPEG, WebP, GIF or BMP, got {got}")]
     UndecodableImage {
-        /// What was found, in the decoder's words.
+        /// Number of bytes, and their format or the decoder's error.
         got: String,
     },
-    /// An image of more pixels than a photograph has.
-    #[error("image too large: expected at most {most_side} pixels on a side and {most_bytes} bytes decoded, got {got}")]
+    /// An image above the limits of the decoder.
+    #[error("image too large: expected at most {max_side} pixels on a side and {max_bytes} bytes decoded, got {got}")]
     ImageTooLarge {
-        /// Pixels on the longest side that are decoded.
-        most_side: u32,
-        /// Bytes that its pixels may take.
-        most_bytes: u64,
-        /// What the file claims.
+        /// Limit of a side, in pixels.
+        max_side: u32,
+        /// Limit of the decoded pixels, in bytes.
+        max_bytes: u64,
+        /// Size in the file's header.
         got: String,
     },
-    /// An image of one pixel, which shows nothing.
+    /// An image of one pixel: a tracking pixel, or a failed download.
     #[error("image too small: expected at least 2 pixels on a side, got {width}×{height}")]
     ImageTooSmall {
-        /// Pixels in a row.
+        /// Width, in pixels.
         width: usize,
-        /// Rows.
+        /// Height, in pixels.
         height: usize,
     },
     /// A checkpoint that cannot be read.
@@ -116,46 +116,48 @@ pub enum ClipError {
         message: String,
     },
     /// A checkpoint without a tensor that the model needs.
-    #[error("missing tensor: expected {name} in the checkpoint, got none{hint}")]
+    #[error("missing tensor: the checkpoint has no {name}{hint}")]
     MissingTensor {
         /// Key in the checkpoint's own layout.
         name: String,
-        /// What may be the reason, after a colon; mostly empty.
+        /// A likely reason, after a colon; empty if there is none.
         hint: &'static str,
     },
-    /// A checkpoint with a tensor that the model has no place for: another model's weights, or another's config.
-    #[error("extra tensor: expected none beyond what the config describes, got {name}")]
+    /// A checkpoint with a tensor that the model lacks: the weights or the config of another model.
+    #[error(
+        "extra tensor: the weights hold {name}, which the config does not describe; load them with their own config"
+    )]
     ExtraTensor {
         /// Key in the checkpoint's own layout.
         name: String,
     },
-    /// A tower that the model does not have.
-    #[error("no {tower} tower: expected weights that hold one and are loaded with it, got a model without")]
+    /// A tower that the model lacks.
+    #[error("no {tower} tower: the weights hold none, or were loaded without it")]
     MissingTower {
         /// `image` or `text`.
         tower: String,
     },
-    /// A trainer asked for its model before its vocabulary, and with it its shape, is known.
-    #[error("no weights yet: expected a fit() before this, or text.vocabSize in the config, got neither")]
+    /// The model of a trainer whose vocabulary size is still unknown.
+    #[error("no weights yet: call fit() first, or set text.vocabSize in the config")]
     NoWeights,
-    /// A second run while one is going on.
-    #[error("already training: expected the running fit() to end or be stopped first, got another")]
+    /// A second run while one is active.
+    #[error("already training: end or stop the running fit() first")]
     AlreadyTraining,
-    /// Nothing to go on with.
-    #[error("no run: expected one that was stopped before its last step, got none")]
+    /// No interrupted run to resume.
+    #[error("no run to resume: none was stopped before its last step")]
     NoRun,
-    /// Adapters asked of a model that was trained without.
-    #[error("no adapter: expected a run with lora before, got none")]
+    /// The adapter of a model that was trained without one.
+    #[error("no adapter: call fit() with lora first")]
     NoAdapter,
-    /// Other pairs than those of the run to be gone on with.
-    #[error("other pairs: expected those of the interrupted run (SHA-256 {expected}), got others ({got})")]
+    /// Pairs that differ from those of the run to resume.
+    #[error("other pairs: expected those of the interrupted run, SHA-256 {expected}, got {got}")]
     OtherPairs {
-        /// Sum of the run's pairs.
+        /// Digest of the run's pairs.
         expected: String,
-        /// Sum of those given.
+        /// Digest of the pairs given.
         got: String,
     },
-    /// The loss, a gradient or a weight is no longer a number: the step was not applied.
+    /// The loss, a gradient or a weight is NaN or infinite; the step was not applied.
     #[error(
         "loss is not finite: expected {what} at step {step}, got {got}; the weights and the optimiser are as \
          they were before this step"
@@ -163,45 +165,45 @@ pub enum ClipError {
     LossNotFinite {
         /// `a finite loss`, `finite gradients` or `finite weights`.
         what: &'static str,
-        /// Step, counted from 1.
+        /// Step, from 1.
         step: usize,
         /// `NaN` or an infinity.
         got: f32,
     },
-    /// No device of the kind that was asked for.
+    /// The device asked for is not available.
     #[error("no {device} device: {reason}")]
     DeviceUnavailable {
         /// `webgpu` or `cpu`.
         device: String,
-        /// Why.
+        /// The platform's error.
         reason: String,
     },
-    /// No room for a tensor.
-    #[error("out of memory: expected room for a tensor of {bytes} bytes, got none")]
+    /// A tensor that does not fit into memory.
+    #[error("out of memory: cannot allocate a tensor of {bytes} bytes")]
     OutOfMemory {
         /// Its size.
         bytes: usize,
     },
-    /// Reading a result back from the device failed.
+    /// The device computed wrongly, or a result could not be read from it.
     #[error("device failed: {message}")]
     DeviceFailed {
-        /// The device's own words.
+        /// What is wrong, or the device's error.
         message: String,
     },
 }
 
 impl ClipError {
-    /// An option whose value cannot be used.
+    /// An `InvalidOption`.
     pub(crate) fn invalid_option(option: &str, expected: &str, got: impl core::fmt::Display) -> Self {
         Self::InvalidOption { option: option.into(), expected: expected.into(), got: got.to_string() }
     }
 
-    /// An option whose value is none of the names it knows.
+    /// An `InvalidOption` for an unknown name, which is quoted.
     pub(crate) fn unknown_name(option: &str, expected: &str, got: &str) -> Self {
         Self::invalid_option(option, expected, format!("{got:?}"))
     }
 
-    /// A tensor that is not there, for no reason that is known.
+    /// A `MissingTensor` without a hint.
     pub(crate) fn missing_tensor(name: &str) -> Self {
         Self::MissingTensor { name: name.into(), hint: "" }
     }
@@ -211,12 +213,12 @@ impl ClipError {
         Self::unknown_name("layout", "open_clip: transformers has no such model", "hf")
     }
 
-    /// A text for a model that came without a tokenizer.
+    /// A text for a model without a tokenizer.
     pub(crate) fn no_tokenizer() -> Self {
-        Self::InvalidTokenizer { message: "expected the tokenizer's merges with the checkpoint, got none".into() }
+        Self::InvalidTokenizer { message: "the checkpoint came without one; load it with merges".into() }
     }
 
-    /// Stable name of the kind of error, as TypeScript sees it.
+    /// Stable name of the variant, as TypeScript sees it.
     pub fn code(&self) -> &'static str {
         match self {
             Self::InvalidConfig { .. } => "invalid-config",
@@ -248,5 +250,5 @@ impl ClipError {
     }
 }
 
-/// Result of everything that takes a caller's input.
+/// Result of functions that take a caller's input.
 pub type Result<T> = core::result::Result<T, ClipError>;

@@ -1,4 +1,4 @@
-//! Numbers as text in JSON: shortest, and read back bit for bit, which serde_json's own numbers are not.
+//! f64 as JSON strings, which are read back bit for bit; serde_json's numbers are not.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 
@@ -12,7 +12,7 @@ pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
     String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
 }
 
-/// The same for numbers that may be left out.
+/// The same for `Option<f64>`.
 pub(crate) mod option {
     use super::*;
 
@@ -25,7 +25,7 @@ pub(crate) mod option {
     }
 }
 
-/// The same for two numbers.
+/// The same for `[f64; 2]`.
 pub(crate) mod pair {
     use super::*;
 

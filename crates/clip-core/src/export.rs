@@ -1,4 +1,4 @@
-//! A model as the folder that `transformers` or `open_clip` loads: weights, configuration, transform, tokenizer.
+//! Exports a model as the folder that `transformers` or `open_clip` loads: weights, config, transform, tokenizer.
 
 use serde_json::{Value, json};
 
@@ -9,18 +9,18 @@ use crate::error::{ClipError, Result};
 use crate::preprocess::{Filter, Preprocess, ResizeMode};
 use crate::tokenizer::{PUBLISHED_VOCAB_SIZE, Tokenizer};
 
-/// Epsilon of OpenCLIP's own towers, which its config cannot say.
+/// Epsilon of the layer norms of OpenCLIP's towers; its config has no field for it.
 const OPEN_CLIP_EPS: f64 = 1e-5;
 
-/// A file by its name.
+/// Name and content of a file.
 pub type NamedFile = (String, Vec<u8>);
 
 impl Bundle {
-    /// The files of a folder for `CLIPModel.from_pretrained` and the like (`hf`), or for
+    /// Returns the files of a folder for `CLIPModel.from_pretrained` and the like (`hf`), or for
     /// `open_clip.create_model_from_pretrained("local-dir:…")` (`open_clip`).
     ///
     /// # Errors
-    /// `invalid-option` for a model or a transform that the layout has no words for, `device-failed`.
+    /// `invalid-option` for a model or a transform that the layout cannot describe, `device-failed`.
     pub async fn export_files(&self, layout: &str) -> Result<Vec<NamedFile>> {
         let mut files = match Layout::from_name(layout)? {
             Layout::Hf => vec![
@@ -53,7 +53,7 @@ fn pretty(value: &Value) -> String {
     format!("{value:#}\n")
 }
 
-/// Of transformers' `CLIPTokenizer`.
+/// Files of transformers' `CLIPTokenizer`.
 fn tokenizer_files(tokenizer: &Tokenizer, context_length: usize) -> [NamedFile; 4] {
     let mut config = tokenizer.config_json();
     let special = json!({ "bos_token": config["bos_token"], "eos_token": config["eos_token"], "unk_token": config["unk_token"], "pad_token": config["pad_token"] });
@@ -74,6 +74,7 @@ fn resample(filter: Filter) -> u8 {
     }
 }
 
+/// `preprocessor_config.json`.
 fn hf_preprocess(preprocess: &Preprocess) -> Result<Value> {
     let Preprocess { size, resize, mode, filter, mean, std, .. } = *preprocess;
     let mut json = json!({
@@ -92,13 +93,13 @@ fn hf_preprocess(preprocess: &Preprocess) -> Result<Value> {
             json["size"] = json!({"height": size, "width": size});
         }
         ResizeMode::Longest => {
-            return Err(ClipError::unknown_name("layout", "open_clip: transformers has no such transform", "hf"));
+            return Err(ClipError::unknown_name("layout", "open_clip: transformers has no transform that pads", "hf"));
         }
     }
     Ok(json)
 }
 
-/// <https://github.com/mlfoundations/open_clip/blob/v3.3.0/src/open_clip/model.py>
+/// `open_clip_config.json`: <https://github.com/mlfoundations/open_clip/blob/v3.3.0/src/open_clip/model.py>
 fn open_clip_config(config: &ClipConfig, preprocess: &Preprocess, own_vocabulary: bool) -> Result<Value> {
     let t = &config.text;
     let v = match &config.vision {
@@ -112,7 +113,13 @@ fn open_clip_config(config: &ClipConfig, preprocess: &Preprocess, own_vocabulary
         {
             v
         }
-        _ => return Err(ClipError::unknown_name("layout", "hf: OpenCLIP's config cannot say this shape", "open_clip")),
+        _ => {
+            return Err(ClipError::unknown_name(
+                "layout",
+                "hf: OpenCLIP's config cannot describe this model",
+                "open_clip",
+            ));
+        }
     };
     let ratio = |hidden: usize, width: usize| hidden as f64 / width as f64;
     let mut json = json!({
@@ -135,7 +142,7 @@ fn open_clip_config(config: &ClipConfig, preprocess: &Preprocess, own_vocabulary
         },
     });
     if own_vocabulary {
-        // any name: with local-dir it looks for the tokenizer in that folder
+        // any name will do: with local-dir, OpenCLIP loads the tokenizer from the folder
         json["model_cfg"]["text_cfg"]["hf_tokenizer_name"] = "clipwright".into();
     }
     Ok(json)

@@ -1,8 +1,8 @@
 //! CLIP (arXiv 2103.00020): both encoders, the contrastive loss, training, tokenizer and preprocessing.
 //!
-//! Everything mathematical of clipwright is here; the crate knows nothing of the web, of threads or of files.
+//! All of clipwright's mathematics is here. The crate knows neither the web nor the file system.
 
-#![cfg_attr(not(feature = "train"), allow(dead_code, reason = "backward passes stand beside the forward ones"))]
+#![cfg_attr(not(feature = "train"), allow(dead_code, reason = "backward passes are beside the forward passes"))]
 
 pub mod bundle;
 pub mod checkpoint;

@@ -125,7 +125,7 @@ impl ModelLoader {
         let needed = tokenizer.base_size().max(tokenizer.largest_needed() + 1);
         if needed > vocab_size {
             return Err(ClipError::InvalidTokenizer {
-                message: format!("expected at most the model's {vocab_size} tokens, got {needed}"),
+                message: format!("it has {needed} tokens, more than the model's {vocab_size}"),
             });
         }
         let beyond: Vec<&str> =
@@ -147,7 +147,8 @@ impl ModelLoader {
     pub fn finish(self) -> Result<(Bundle, Vec<String>)> {
         let Self { config, tokenizer, preprocess, mut warnings, .. } = self;
         let loaded = self.weights.finish()?;
-        warnings.extend(loaded.not_finite.map(|name| format!("{name} holds NaN or an infinity: embeddings will, too")));
+        warnings
+            .extend(loaded.not_finite.map(|name| format!("{name} holds NaN or an infinity, which embeddings inherit")));
         Ok((Bundle { model: loaded.model, config, tokenizer, preprocess }, warnings))
     }
 }
@@ -167,7 +168,7 @@ fn read_tokenizer<'a>(
     let (mut tokenizer, options) = read_files(&files, choice.reference, warnings)?;
     if let Some(length) = options.max_length.filter(|&length| length < context_length as f64) {
         warnings.push(format!(
-            "tokenizer_config.json: model_max_length is {length}: texts are padded and cut to the model's {context_length} tokens all the same"
+            "tokenizer_config.json: model_max_length is {length}, but texts are padded and truncated to the model's {context_length} tokens"
         ));
     }
     if let (Some(tokenizer), Some(words)) = (&mut tokenizer, in_metadata(metadata::SEEN_WORDS)) {

@@ -1,6 +1,6 @@
-//! Whether a device computes as the CPU does: a tiny model on both, forward and, in a build that trains, backward.
+//! Tests that a device computes as the CPU does: a tiny model on both, forward and, in a build that trains, backward.
 //!
-//! GPU drivers have answered wrongly without a word; a wrong embedding looks like any other.
+//! Some GPU drivers compute wrongly without an error, and a wrong embedding looks like any other.
 
 use burn::tensor::Device;
 
@@ -18,13 +18,13 @@ const SEED: u64 = 7;
 /// Pairs in the batch.
 const PAIRS: usize = 3;
 
-/// Share of a tensor's largest value that may differ: sums in another order stay far below, a wrong kernel far above.
+/// Allowed difference, relative to a tensor's largest value: sums in another order stay far below, wrong kernels are far above.
 const TOLERANCE: f32 = 2e-3;
 
-/// Values by what they are.
+/// Names and values.
 type Answers = Vec<(String, Vec<f32>)>;
 
-/// Embeddings, and in a build that trains the loss with the gradient of every parameter.
+/// Computes embeddings and, in a build that trains, the loss and the gradient of every parameter.
 async fn run(device: &Device) -> Result<Answers> {
     let config = ClipConfig::from_json(MODEL)?;
     let size = config.vision.image_size();
@@ -39,10 +39,10 @@ async fn run(device: &Device) -> Result<Answers> {
     Ok(answers)
 }
 
-/// Where two devices differ; nothing where they agree.
+/// Describes the first difference between two devices; `None` if they agree.
 fn difference(got: &[(String, Vec<f32>)], expected: &[(String, Vec<f32>)]) -> Option<String> {
     for ((name, got), (_, expected)) in got.iter().zip(expected) {
-        // a key's bias has no gradient but for rounding; the others' scale is the whole tensor's
+        // the minimum is for gradients of key biases, which are 0 but for rounding
         let largest = expected.iter().fold(1e-3f32, |m, x| m.max(x.abs()));
         if got.len() != expected.len() {
             return Some(format!("{name} has {} values instead of {}", got.len(), expected.len()));
@@ -61,14 +61,12 @@ fn difference(got: &[(String, Vec<f32>)], expected: &[(String, Vec<f32>)]) -> Op
 /// Computes on `device` and on the CPU, and compares.
 ///
 /// # Errors
-/// `device-failed` where they differ, or the device computes nothing.
+/// `device-failed` if they differ, or the device fails.
 pub async fn self_test(device: &Device) -> Result<()> {
     let (got, expected) = (run(device).await?, run(&cpu()).await?);
     match difference(&got, &expected) {
         None => Ok(()),
-        Some(what) => {
-            Err(ClipError::DeviceFailed { message: format!("expected the CPU's answers, got others: {what}") })
-        }
+        Some(what) => Err(ClipError::DeviceFailed { message: format!("its results differ from the CPU's: {what}") }),
     }
 }
 
@@ -83,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_value_anywhere_is_seen() {
+    fn a_wrong_value_in_any_tensor_is_detected() {
         let right = now(run(&cpu())).unwrap();
         assert!(right.len() > 20);
         let wrong = |change: &dyn Fn(&mut Answers)| {

@@ -1,4 +1,4 @@
-//! A checkpoint on its way in: headers first, then the bytes that the model needs, in any pieces.
+//! Loads a checkpoint: headers and small files first, then the bytes that the model needs, in pieces of any size.
 
 use std::collections::HashMap;
 
@@ -21,13 +21,13 @@ pub struct Headers(Vec<Header>);
 
 #[wasm_bindgen]
 impl Headers {
-    /// None yet.
+    /// Without files yet.
     #[wasm_bindgen(constructor)]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Bytes from the start of a file that `add` needs, told by the first eight.
+    /// Number of bytes from the start of a file that `add` needs, read from the first eight.
     pub fn length(start: &[u8]) -> JsResult<usize> {
         js(Header::length(start))
     }
@@ -38,7 +38,7 @@ impl Headers {
         Ok(())
     }
 
-    /// Whether a file carries its own config: clipwright wrote it, and it carries everything.
+    /// Whether a file has a config in its metadata: then clipwright wrote it, and it is complete.
     #[wasm_bindgen(getter)]
     pub fn complete(&self) -> bool {
         self.0.iter().any(|header| header.metadata(metadata::CONFIG).is_some())
@@ -52,13 +52,13 @@ pub struct JsSideFiles(HashMap<String, String>);
 
 #[wasm_bindgen(js_class = SideFiles)]
 impl JsSideFiles {
-    /// None yet.
+    /// Without files yet.
     #[wasm_bindgen(constructor)]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Adds one by what it is, as the worker names it.
+    /// Adds a file under the worker's name for its kind.
     pub fn set(&mut self, name: String, text: String) {
         self.0.insert(name, text);
     }
@@ -83,13 +83,13 @@ impl JsSideFiles {
     }
 }
 
-/// A checkpoint whose weights are being pushed.
+/// A checkpoint whose weights are being read.
 #[wasm_bindgen(js_name = Opening)]
 pub struct JsModelLoader(ModelLoader);
 
 #[wasm_bindgen(js_class = Opening)]
 impl JsModelLoader {
-    /// Checks everything but the weights.
+    /// Reads the small files and checks the headers against them.
     pub fn open(
         headers: Headers,
         files: &JsSideFiles,
@@ -108,8 +108,9 @@ impl JsModelLoader {
         Ok(Self(js(ModelLoader::new(&headers.0, &SideFiles { reference, ..files.files() }, options, &device.0))?))
     }
 
-    /// What must be pushed, in this order: file, first byte and the one after the last, for each.
-    pub fn parts(&self) -> Vec<f64> {
+    /// The bytes to push, in this order: file, first byte and end (exclusive) of each range.
+    #[wasm_bindgen(js_name = parts)]
+    pub fn byte_ranges(&self) -> Vec<f64> {
         self.0
             .weights
             .byte_ranges()
@@ -118,36 +119,36 @@ impl JsModelLoader {
             .collect()
     }
 
-    /// Whether the published vocabulary is missing.
+    /// Whether the model has the published vocabulary and the checkpoint came without it.
     #[wasm_bindgen(getter, js_name = wantsPublishedMerges)]
     pub fn wants_published_merges(&self) -> bool {
         self.0.wants_published_merges()
     }
 
-    /// Gives the merges that did not come with the checkpoint.
+    /// Sets the merges that did not come with the checkpoint.
     #[wasm_bindgen(js_name = setMerges)]
     pub fn set_merges(&mut self, merges: &str) -> JsResult<()> {
         js(self.0.set_merges(merges))
     }
 
-    /// Cleaning of texts for a tokenizer that is not CLIP's, by the name that `cleanText` takes.
+    /// Cleaning of texts before a tokenizer that is not CLIP's, by the name that `cleanText` takes.
     #[wasm_bindgen(getter)]
     pub fn cleaning(&self) -> String {
         self.0.cleaning().name().into()
     }
 
-    /// Keys, as JSON, that go before those of the `tokenizer_config.json` of such a tokenizer.
+    /// Keys, as JSON, that take precedence over those of such a tokenizer's `tokenizer_config.json`.
     #[wasm_bindgen(getter, js_name = tokenizerOverrides)]
     pub fn tokenizer_overrides(&self) -> String {
         self.0.tokenizer_overrides()
     }
 
-    /// The next bytes.
+    /// Takes the next bytes.
     pub fn push(&mut self, bytes: &[u8]) -> JsResult<()> {
         js(self.0.weights.push(bytes))
     }
 
-    /// The model.
+    /// Returns the model.
     pub fn finish(self) -> JsResult<ClipModel> {
         let (bundle, warnings) = js(self.0.finish())?;
         Ok(ClipModel { bundle, warnings })
@@ -161,7 +162,7 @@ pub struct Sha256(digest::Sha256);
 
 #[wasm_bindgen]
 impl Sha256 {
-    /// Of nothing yet.
+    /// A digest without bytes yet.
     #[wasm_bindgen(constructor)]
     pub fn new() -> Self {
         Self::default()
@@ -172,7 +173,7 @@ impl Sha256 {
         self.0.update(bytes);
     }
 
-    /// The sum, in hexadecimal.
+    /// Returns the digest, in hexadecimal.
     pub fn finish(self) -> String {
         self.0.finish()
     }

@@ -5,7 +5,7 @@ use wasm_bindgen::prelude::*;
 
 pub(crate) type JsResult<T> = core::result::Result<T, JsValue>;
 
-/// Result of clip-core as JavaScript sees it.
+/// Converts a result of clip-core for JavaScript.
 pub(crate) fn js<T>(result: Result<T>) -> JsResult<T> {
     result.map_err(to_js)
 }

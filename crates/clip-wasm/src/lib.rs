@@ -1,4 +1,4 @@
-//! Bindings of clip-core for JavaScript: decode arguments, call, encode the result. No mathematics here.
+//! Bindings of clip-core for JavaScript: they decode arguments, call, and encode the result, without computing anything.
 
 #[cfg(feature = "train")]
 mod augmenter;
@@ -24,21 +24,21 @@ use wasm_bindgen::prelude::*;
 use error::{JsResult, js};
 
 unsafe extern "C" {
-    /// The linker's: runs what is registered before `main` would.
+    /// Runs the static constructors; provided by the linker.
     safe fn __wasm_call_ctors();
 }
 
-/// Runs once, before anything else. Makes a panic say where it happened on the console; the instance is lost all the same.
+/// Runs once, before anything else. Logs panics to the console; they still end the instance.
 ///
-/// CubeCL registers thousands of entries in constructors. Where no one calls them by name, the linker has every call from JavaScript
-/// run them all again, which took nine tenths of a training step on WebGPU.
+/// CubeCL registers thousands of entries in static constructors. Without this call the linker makes every call from JavaScript run
+/// all of them again, which took nine tenths of a training step on WebGPU.
 #[wasm_bindgen(start)]
 pub fn start() {
     __wasm_call_ctors();
     console_error_panic_hook::set_once();
 }
 
-/// Where tensors live and are computed with.
+/// Device that stores tensors and computes with them.
 #[wasm_bindgen]
 pub struct Device(pub(crate) device::Device);
 
@@ -49,25 +49,25 @@ impl Device {
         Self(device::cpu())
     }
 
-    /// The browser's GPU; once per instance of this module.
+    /// Opens the browser's GPU; once per instance of this module.
     pub async fn webgpu() -> JsResult<Self> {
         Ok(Self(js(device::webgpu().await)?))
     }
 
-    /// Computes a tiny model on this device and on the CPU; rejects where they differ.
+    /// Computes a tiny model on this device and on the CPU; rejects if they differ.
     #[wasm_bindgen(js_name = selfTest)]
     pub async fn self_test(&self) -> JsResult<()> {
         js(self_test(&self.0).await)
     }
 
-    /// Bytes that a GPU's allocator holds; nothing on the CPU.
+    /// Bytes that a GPU's allocator has reserved; undefined on the CPU.
     #[wasm_bindgen(getter, js_name = reservedBytes)]
     pub fn reserved_bytes(&self) -> Option<f64> {
         device::reserved_bytes(&self.0).map(|bytes| bytes as f64)
     }
 }
 
-/// A text as OpenCLIP cleans it before it is tokenized.
+/// Cleans a text as OpenCLIP does before tokenization.
 #[wasm_bindgen(js_name = cleanText)]
 pub fn clean_text(text: &str, cleaning: &str) -> JsResult<String> {
     Ok(js(Cleaning::from_name(cleaning))?.apply(text))

@@ -1,6 +1,5 @@
-//! Rayon's global pool: the thread that calls [`Threads::fill`], so that it takes its share without waking another for it, and workers
-//! that JavaScript starts before. Each of them instantiates this module over the same memory and calls [`Threads::run`]; then they
-//! are handed their tasks.
+//! Rayon's global thread pool: the thread that calls [`Threads::fill`], so that it computes a share itself, and workers that JavaScript
+//! starts before. Each worker instantiates this module with the same memory and calls [`Threads::run`], which waits for its task.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, PoisonError};
@@ -13,13 +12,13 @@ use crate::error::JsResult;
 static TASKS: Mutex<VecDeque<ThreadBuilder>> = Mutex::new(VecDeque::new());
 static ARRIVED: Condvar = Condvar::new();
 
-/// The pool.
+/// The thread pool.
 #[wasm_bindgen]
 pub struct Threads;
 
 #[wasm_bindgen]
 impl Threads {
-    /// Waits for a task and does it: never returns.
+    /// Waits for a task and runs it; does not return.
     pub fn run() {
         let mut tasks = TASKS.lock().unwrap_or_else(PoisonError::into_inner);
         let task = loop {
@@ -32,7 +31,7 @@ impl Threads {
         task.run();
     }
 
-    /// Makes as many threads the pool; all but this one wait in [`Self::run`], or will.
+    /// Builds the pool of `count` threads: this one, and workers that call [`Self::run`].
     pub fn fill(count: usize) -> JsResult<()> {
         let hand_over = |task| {
             TASKS.lock().unwrap_or_else(PoisonError::into_inner).push_back(task);

@@ -11,7 +11,7 @@ pub struct JsTokenizer(pub(crate) Tokenizer);
 
 #[wasm_bindgen(js_class = Tokenizer)]
 impl JsTokenizer {
-    /// From merges, one a line; `reference` is `open_clip`, `openai` or `hf`.
+    /// Reads merges, one per line; `reference` is `open_clip`, `openai` or `hf`.
     #[wasm_bindgen(constructor)]
     pub fn new(merges: &str, reference: &str) -> JsResult<Self> {
         Ok(Self(js(Reference::from_name(reference).and_then(|r| Tokenizer::from_merges(merges, r)))?))

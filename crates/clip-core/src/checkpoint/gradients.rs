@@ -1,4 +1,4 @@
-//! A model's gradients as safetensors bytes.
+//! Saves a model's gradients as safetensors.
 
 use std::collections::HashMap;
 
@@ -13,7 +13,7 @@ use crate::config::ClipConfig;
 use crate::error::Result;
 use crate::model::{Clip, ParamVisitor, visit_params};
 
-/// As [`save`](super::save), with each parameter's gradient in its place; parameters without one are left out.
+/// As [`save`](super::save), with gradients instead of values. Parameters without a gradient are left out.
 ///
 /// # Errors
 /// As there.

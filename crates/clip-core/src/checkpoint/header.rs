@@ -1,7 +1,7 @@
-//! The header of a safetensors file, believed only after it was checked: <https://github.com/huggingface/safetensors#format>.
+//! Parses and validates the header of a safetensors file: <https://github.com/huggingface/safetensors#format>.
 //!
-//! The `safetensors` crate wants the whole file in memory, counts in 32 bits on Wasm and lets the last of two equal keys
-//! win; files here are read a tensor at a time, may be larger than a tab's memory, and come from anywhere.
+//! The `safetensors` crate needs the whole file in memory, has 32-bit offsets on Wasm, and accepts duplicate keys. Files here are
+//! read tensor by tensor, may be larger than a tab's memory, and are not trusted.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -11,25 +11,25 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{ClipError, Result};
 
-/// Bytes of the length before the header.
+/// Bytes of the header's length, at the start of a file.
 const LENGTH_BYTES: usize = 8;
 
-/// As in the `safetensors` crate: more is no header.
-const MOST_HEADER_BYTES: u64 = 100_000_000;
+/// Limit of the `safetensors` crate.
+const MAX_HEADER_BYTES: u64 = 100_000_000;
 
-/// What a safetensors file says of one tensor.
+/// A tensor's entry in the header.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 pub struct TensorInfo {
     /// Element type: `F32`, `F16`, `BF16`…
     pub dtype: String,
-    /// Sides.
+    /// Dimensions.
     pub shape: Vec<u64>,
-    /// First byte and the one after the last, from the end of the header.
+    /// First byte and end (exclusive), relative to the end of the header.
     pub data_offsets: (u64, u64),
 }
 
 impl TensorInfo {
-    /// Bytes of an element; none for a type that is not known here.
+    /// Bytes of an element; `None` for an unknown type.
     pub fn element_bytes(&self) -> Option<u64> {
         match self.dtype.as_str() {
             "BOOL" | "U8" | "I8" | "F8_E5M2" | "F8_E4M3" => Some(1),
@@ -41,7 +41,7 @@ impl TensorInfo {
     }
 }
 
-/// A checked header.
+/// A valid header.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Header {
     tensors: HashMap<String, TensorInfo>,
@@ -54,7 +54,7 @@ fn invalid(message: impl Into<String>) -> ClipError {
     ClipError::InvalidCheckpoint { message: message.into() }
 }
 
-/// Entries in the order of the file, or the key that comes twice.
+/// Entries in the order of the file. A duplicate key is an error.
 struct Entries(Vec<(String, serde_json::Value)>);
 
 impl<'de> Deserialize<'de> for Entries {
@@ -72,7 +72,7 @@ impl<'de> Deserialize<'de> for Entries {
                 let mut seen = std::collections::HashSet::new();
                 while let Some((key, value)) = map.next_entry::<String, serde_json::Value>()? {
                     if !seen.insert(key.clone()) {
-                        return Err(A::Error::custom(format!("{key:?} comes twice")));
+                        return Err(A::Error::custom(format!("duplicate key {key:?}")));
                     }
                     entries.push((key, value));
                 }
@@ -84,29 +84,29 @@ impl<'de> Deserialize<'de> for Entries {
 }
 
 impl Header {
-    /// Bytes from the start of a file that [`parse`](Self::parse) needs, told by the first eight.
+    /// Number of bytes from the start of a file that [`parse`](Self::parse) needs, read from the first eight.
     ///
     /// # Errors
-    /// `invalid-checkpoint` for fewer than eight bytes, or a length that no header has.
+    /// `invalid-checkpoint` for fewer than eight bytes, or a length above the limit.
     pub fn length(start: &[u8]) -> Result<usize> {
         let Some(bytes) = start.first_chunk::<LENGTH_BYTES>() else {
             return Err(invalid(format!("expected a safetensors file, got {} bytes", start.len())));
         };
         let length = u64::from_le_bytes(*bytes);
-        if length > MOST_HEADER_BYTES {
-            // what else starts so: a page that says "not found", a pickle, a zip
+        if length > MAX_HEADER_BYTES {
+            // the file is something else: a "not found" page, a pickle, a zip
             let text: String =
                 start.iter().take(24).map(|&b| if b.is_ascii_graphic() { b as char } else { ' ' }).collect();
             return Err(invalid(format!(
-                "expected a safetensors header of at most {MOST_HEADER_BYTES} bytes, got {length} (the file starts with {:?})",
+                "expected a safetensors header of at most {MAX_HEADER_BYTES} bytes, got {length} (the file starts with {:?})",
                 text.trim()
             )));
         }
         Ok(LENGTH_BYTES + length as usize)
     }
 
-    /// Reads the header at the `start` of a file of `file_length` bytes, and checks that its tensors lie side by side and
-    /// fill the rest of the file.
+    /// Parses the header at the `start` of a file of `file_length` bytes, and checks that its tensors are contiguous and fill the
+    /// rest of the file.
     ///
     /// # Errors
     /// `invalid-checkpoint`.
@@ -139,14 +139,14 @@ impl Header {
         for (name, info) in sorted {
             let (begin, end) = info.data_offsets;
             if begin != next || end < begin {
-                return Err(invalid(format!("{name}: expected its bytes to start at {next}, got {begin} to {end}")));
+                return Err(invalid(format!("{name}: expected bytes that start at {next}, got {begin} to {end}")));
             }
             next = end;
             let values = info.shape.iter().try_fold(1u64, |n, &side| n.checked_mul(side));
             let Some(each) = info.element_bytes() else { continue };
             if values.and_then(|n| n.checked_mul(each)) != Some(end - begin) {
                 return Err(invalid(format!(
-                    "{name}: expected as many bytes as {} {:?} takes, got {}",
+                    "{name}: expected the bytes of {} {:?}, got {}",
                     info.dtype,
                     info.shape,
                     end - begin
@@ -155,7 +155,7 @@ impl Header {
         }
         if self.data_start.checked_add(next) != Some(self.file_length) {
             return Err(invalid(format!(
-                "expected a file of {} bytes, as its header says, got {}: was it cut short?",
+                "expected a file of {} bytes, by its header, got {}: the file is truncated or damaged",
                 u128::from(self.data_start) + u128::from(next),
                 self.file_length
             )));
@@ -168,7 +168,7 @@ impl Header {
         self.metadata.get(key).map(String::as_str)
     }
 
-    /// Names of all tensors, in no order.
+    /// Names of all tensors, in arbitrary order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.tensors.keys().map(String::as_str)
     }
@@ -178,7 +178,7 @@ impl Header {
         self.tensors.get(name)
     }
 
-    /// First byte of a tensor in the file, and the one after its last.
+    /// First byte of a tensor in the file, and its end (exclusive).
     pub fn bytes_of(&self, info: &TensorInfo) -> (u64, u64) {
         (self.data_start + info.data_offsets.0, self.data_start + info.data_offsets.1)
     }
@@ -203,7 +203,7 @@ mod tests {
     const F32_2: &str = r#"{"dtype":"F32","shape":[2],"data_offsets":[0,8]}"#;
 
     #[test]
-    fn what_is_side_by_side_is_read() {
+    fn contiguous_tensors_are_accepted() {
         let header = parse(
             &format!(r#"{{"__metadata__":{{"k":"v"}},"a":{F32_2},"empty":{{"dtype":"F16","shape":[0,3],"data_offsets":[8,8]}}}}"#),
             8,
@@ -216,20 +216,24 @@ mod tests {
     }
 
     #[test]
-    fn lies_are_refused() {
+    fn invalid_headers_are_refused() {
         let two = |b: &str| format!(r#"{{"a":{F32_2},"b":{b}}}"#);
         let cases = [
             (two(r#"{"dtype":"F32","shape":[1],"data_offsets":[4,8]}"#), 8, "start at 8"),
             (two(r#"{"dtype":"F32","shape":[1],"data_offsets":[12,16]}"#), 16, "start at 8"),
             (two(r#"{"dtype":"F32","shape":[1],"data_offsets":[8,4]}"#), 8, "start at 8"),
-            (two(r#"{"dtype":"F32","shape":[1],"data_offsets":[8,12]}"#), 8, "cut short"),
+            (two(r#"{"dtype":"F32","shape":[1],"data_offsets":[8,12]}"#), 8, "truncated"),
             (two(r#"{"dtype":"F32","shape":[1],"data_offsets":[-8,12]}"#), 8, "b: invalid value"),
             (two(r#"{"dtype":"F32","shape":[0],"data_offsets":[0,0]}"#), 8, ""),
             (two(r#"{"dtype":"F32","shape":[2],"data_offsets":[0,8]}"#), 8, "start at 8"),
-            (two(r#"{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[8,8]}"#), 8, "as many bytes"),
-            (two(r#"{"dtype":"F32","shape":[3],"data_offsets":[8,18446744073709551615]}"#), 8, "as many bytes"),
-            (format!(r#"{{"a":{F32_2},"a":{F32_2}}}"#), 8, "comes twice"),
-            (format!(r#"{{"a":{F32_2}}}"#), 9, "cut short"),
+            (
+                two(r#"{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[8,8]}"#),
+                8,
+                "expected the bytes of",
+            ),
+            (two(r#"{"dtype":"F32","shape":[3],"data_offsets":[8,18446744073709551615]}"#), 8, "expected the bytes of"),
+            (format!(r#"{{"a":{F32_2},"a":{F32_2}}}"#), 8, "duplicate key"),
+            (format!(r#"{{"a":{F32_2}}}"#), 9, "truncated"),
             ("[]".into(), 0, "header"),
             ("{".into(), 0, "header"),
             (r#"{"__metadata__":{"a":1}}"#.into(), 0, "__metadata__"),
@@ -237,13 +241,13 @@ mod tests {
         for (json, data, message) in cases {
             match parse(&json, data) {
                 Err(error) => assert!(!message.is_empty() && error.to_string().contains(message), "{json}: {error}"),
-                Ok(_) => assert!(message.is_empty(), "{json} was believed"),
+                Ok(_) => assert!(message.is_empty(), "{json} was accepted"),
             }
         }
     }
 
     #[test]
-    fn what_is_no_safetensors_is_refused_in_words() {
+    fn other_files_are_refused_with_a_reason() {
         for (bytes, message) in [
             (&b""[..], "got 0 bytes"),
             (b"<!DOCTYPE html><title>404", "<!DOCTYPE"),

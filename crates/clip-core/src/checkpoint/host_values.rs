@@ -1,18 +1,18 @@
-//! The values of a tensor while its bytes arrive.
+//! A tensor's values in host memory, while its bytes arrive.
 
 use burn::tensor::{DType, Device, Tensor, TensorData, bf16, f16};
 
 use super::stored_dtype::StoredDtype;
 use crate::error::{ClipError, Result};
 
-/// HostValues on their way, as the device will keep them.
+/// Values in the type that the device will keep.
 pub(super) enum HostValues {
     F32(Vec<f32>),
     F16(Vec<f16>),
 }
 
 impl HostValues {
-    pub(super) fn new(half: bool, count: usize) -> Result<Self> {
+    pub(super) fn new(is_f16: bool, count: usize) -> Result<Self> {
         fn filled<T: Copy>(value: T, count: usize) -> Result<Vec<T>> {
             let mut values = Vec::new();
             let bytes = count * size_of::<T>();
@@ -20,10 +20,10 @@ impl HostValues {
             values.resize(count, value);
             Ok(values)
         }
-        Ok(if half { Self::F16(filled(f16::ZERO, count)?) } else { Self::F32(filled(0.0, count)?) })
+        Ok(if is_f16 { Self::F16(filled(f16::ZERO, count)?) } else { Self::F32(filled(0.0, count)?) })
     }
 
-    /// Takes values as a file has them, from `first` on; whether all are finite.
+    /// Casts a file's values into place, starting at index `first`. Returns whether all are finite.
     pub(super) fn put(&mut self, first: usize, dtype: StoredDtype, bytes: &[u8]) -> bool {
         fn each<T: Copy, const N: usize>(
             values: &mut [T],
@@ -54,7 +54,7 @@ impl HostValues {
             (Self::F16(values), StoredDtype::F16) => {
                 each(&mut values[first..], bytes, f16::from_le_bytes, f16::is_finite)
             }
-            // rounded only where that is asked for
+            // rounded only on request: the token table of `q8`
             (Self::F16(values), StoredDtype::F32) => {
                 each(&mut values[first..], bytes, |b| f16::from_f32(f32::from_le_bytes(b)), f16::is_finite)
             }
@@ -88,7 +88,7 @@ impl HostValues {
     }
 }
 
-/// `[rows, columns]` to `[columns, rows]`, row-major both, in tiles that fit a cache.
+/// Transposes row-major `[rows, columns]` to `[columns, rows]`, in tiles that fit into the cache.
 pub(super) fn transpose<T: Copy + Default>(values: &[T], rows: usize, columns: usize) -> Vec<T> {
     const TILE: usize = 32;
     let mut out = vec![T::default(); values.len()];

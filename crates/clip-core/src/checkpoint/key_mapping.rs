@@ -1,25 +1,25 @@
-//! Where a parameter of ours is in a checkpoint.
+//! Maps one of our parameters to the tensors of a checkpoint.
 
-/// Where a parameter of ours lives in a checkpoint.
+/// Keys of a parameter in a checkpoint, and how its shape differs there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct KeyMapping {
-    /// One key, or several whose rows follow one another, with the share of the rows that each has.
+    /// Keys whose rows are concatenated, with each key's share of the rows.
     pub(crate) keys: Vec<(String, usize)>,
-    /// Whether the checkpoint holds the transpose of ours.
+    /// Whether the checkpoint stores the transpose.
     pub(crate) transposed: bool,
-    /// How many sides of 1 the checkpoint puts before ours; -1 for a scalar where we have `[1]`.
+    /// Number of leading dimensions of 1 in the checkpoint; -1 if it stores a scalar for our `[1]`.
     pub(crate) leading_ones: i8,
 }
 
 impl KeyMapping {
-    /// Reads a name of the tables.
+    /// Parses a name of the tables in `layout.rs`.
     pub(super) fn parse(name: &str) -> Self {
         let leading_ones = name.chars().take_while(|&c| c == '·').count();
         let name = name.trim_start_matches('·');
         let transposed = name.ends_with('ᵀ');
         let name = name.trim_end_matches('ᵀ');
         let keys = match name.split_once('{').and_then(|(a, rest)| rest.split_once('}').map(|(list, b)| (a, list, b))) {
-            // `kv` has the rows of two
+            // `kv` has twice the rows of `q`
             Some((before, list, after)) => {
                 list.split(',').map(|part| (format!("{before}{part}{after}"), part.len())).collect()
             }
@@ -35,7 +35,7 @@ impl KeyMapping {
         self
     }
 
-    /// The checkpoint's shape of key `index`, for a parameter of ours of `shape`.
+    /// Shape of the tensor at key `index`, for a parameter of `shape`.
     pub(crate) fn expected_shape(&self, index: usize, shape: &[usize]) -> Vec<usize> {
         let mut expected = shape.to_vec();
         if self.transposed {
@@ -44,7 +44,7 @@ impl KeyMapping {
         let parts: usize = self.keys.iter().map(|(_, share)| share).sum();
         expected[0] = expected[0] / parts * self.keys[index].1;
         match usize::try_from(self.leading_ones) {
-            Ok(sides) => expected.splice(0..0, vec![1; sides]).for_each(drop),
+            Ok(count) => expected.splice(0..0, vec![1; count]).for_each(drop),
             Err(_scalar) => expected.clear(),
         }
         expected
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_of_the_tables_is_read() {
+    fn names_of_the_tables_are_parsed() {
         let mapping = KeyMapping::parse("a.{q,kv}.weightᵀ");
         assert_eq!(mapping.keys, [("a.q.weight".into(), 1), ("a.kv.weight".into(), 2)]);
         assert_eq!(

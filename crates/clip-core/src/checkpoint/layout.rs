@@ -1,19 +1,19 @@
-//! Our parameter paths against the published names.
+//! Layouts of checkpoints: tables from our parameter paths to the published names.
 
 use crate::error::{ClipError, Result};
 
 /// Naming scheme of a checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Layout {
-    /// `CLIPModel` and `SiglipModel` of Hugging Face transformers: query, key and value apart, linear weights `[out, in]`.
+    /// `CLIPModel` and `SiglipModel` of Hugging Face transformers: separate query, key and value; linear weights `[out, in]`.
     Hf,
-    /// OpenCLIP and OpenAI: query, key and value in one, linear weights `[out, in]`, both projections `[in, out]`;
-    /// SigLIP's image tower under timm's names.
+    /// OpenCLIP and OpenAI: query, key and value in one tensor; linear weights `[out, in]`, both projections `[in, out]`;
+    /// SigLIP's image tower with timm's names.
     OpenClip,
 }
 
-/// (ours, Hugging Face, OpenCLIP). `ᵀ` after a name: the checkpoint holds the transpose; `·` before a name: with a side of
-/// 1 in front. `{q,k,v}`: one key for each.
+/// (ours, Hugging Face, OpenCLIP). `ᵀ` after a name: the checkpoint stores the transpose. Each `·` before a name: a leading
+/// dimension of 1. `{q,k,v}`: one key each. A name that is empty or ends with a dot is a prefix.
 pub(super) type Row = (&'static str, &'static str, &'static str);
 
 pub(super) const VIT: &[Row] = &[
@@ -41,7 +41,7 @@ pub(super) const SIGLIP: &[Row] = &[
     ("head.mlp.c_proj.bias", "vision_model.head.mlp.fc2.bias", "visual.trunk.attn_pool.mlp.fc2.bias"),
 ];
 
-/// transformers has no such tower; in the others its names are ours.
+/// transformers has no such tower; OpenCLIP's names are ours.
 pub(super) const RESNET: &[Row] = &[
     ("attnpool.k_proj.weight", "", "visual.attnpool.k_proj.weightᵀ"),
     ("attnpool.q_proj.weight", "", "visual.attnpool.q_proj.weightᵀ"),
@@ -50,7 +50,7 @@ pub(super) const RESNET: &[Row] = &[
     ("", "", "visual."),
 ];
 
-/// Steps of our paths that are named otherwise: PyTorch numbers what we name, and knows no variants of an enum.
+/// Path segments to replace: PyTorch numbers modules that we name, and has no enum variants.
 pub(super) const PARTS: &[(&str, &str)] = &[
     (".downsample.conv.", ".downsample.0."),
     (".downsample.bn.", ".downsample.1."),
@@ -60,7 +60,7 @@ pub(super) const PARTS: &[(&str, &str)] = &[
     (".Layer.", "."),
 ];
 
-/// The same, in timm's trunk.
+/// The names are ours, in timm's trunk.
 pub(super) const MCI: &[Row] = &[("", "", "visual.trunk.")];
 
 pub(super) const TEXT: &[Row] = &[
@@ -78,7 +78,7 @@ pub(super) const SIGLIP_TEXT: &[Row] = &[
     ("text_projection", "text_model.head.weightᵀ", "text_projection.weightᵀ"),
 ];
 
-/// Inside a block: (ours and OpenCLIP's, Hugging Face, timm); `ᵀ` holds for all three columns.
+/// Inside a block: (ours and OpenCLIP's, Hugging Face, timm). `ᵀ` is for all three columns.
 pub(super) const BLOCK: &[Row] = &[
     ("ln_1.weight", "layer_norm1.weight", "norm1.weight"),
     ("ln_1.bias", "layer_norm1.bias", "norm1.bias"),

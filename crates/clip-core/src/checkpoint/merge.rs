@@ -1,4 +1,4 @@
-//! Adapters in PEFT's files, added to the weights that they were trained beside.
+//! Merges PEFT's LoRA adapters into the weights.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +15,7 @@ use crate::config::{ClipConfig, invalid};
 use crate::error::{ClipError, Result};
 use crate::model::{Clip, ParamMapper, Towers, map_params};
 
-/// PEFT's two files.
+/// An adapter as PEFT's two files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Adapter {
     /// `adapter_model.safetensors`.
@@ -24,8 +24,8 @@ pub struct Adapter {
     pub config: String,
 }
 
-/// What PEFT may do besides, and we do not: each changes what the same tensors mean, or adds others.
-const NOT_KNOWN: [&str; 15] = [
+/// Options of PEFT that are not supported: each changes the meaning of the tensors, or adds tensors.
+const UNSUPPORTED: [&str; 15] = [
     "alora_invocation_tokens",
     "alpha_pattern",
     "arrow_config",
@@ -43,18 +43,18 @@ const NOT_KNOWN: [&str; 15] = [
     "velora_config",
 ];
 
-/// What is multiplied with `B A` at a rank.
+/// Factor of `B A`, for a rank.
 #[derive(Debug, Clone, Copy)]
 struct Scale {
     alpha: f64,
-    stabilised: bool,
+    /// Rank-stabilised LoRA: arXiv 2312.03732.
+    rank_stabilized: bool,
 }
 
 impl Scale {
-    /// <https://github.com/huggingface/peft/blob/v0.14.0/src/peft/tuners/lora/layer.py#L118>; by the root of the rank in
-    /// arXiv 2312.03732.
+    /// <https://github.com/huggingface/peft/blob/v0.14.0/src/peft/tuners/lora/layer.py#L118>
     fn at(self, rank: usize) -> f64 {
-        self.alpha / if self.stabilised { (rank as f64).sqrt() } else { rank as f64 }
+        self.alpha / if self.rank_stabilized { (rank as f64).sqrt() } else { rank as f64 }
     }
 
     fn from_config(json: &str) -> Result<Self> {
@@ -69,19 +69,19 @@ impl Scale {
             Value::Object(map) => map.is_empty(),
             _ => false,
         };
-        if let Some(name) = NOT_KNOWN.iter().find(|name| !empty(&config[**name])) {
-            return Err(invalid(name, "none", &config[*name]));
+        if let Some(name) = UNSUPPORTED.iter().find(|name| !empty(&config[**name])) {
+            return Err(invalid(name, "no value: it is not supported", &config[*name]));
         }
         let alpha = config["lora_alpha"].as_f64().filter(|alpha| alpha.is_finite());
         let alpha = alpha.ok_or_else(|| invalid("lora_alpha", "a number", &config["lora_alpha"]))?;
-        Ok(Self { alpha, stabilised: config["use_rslora"].as_bool().unwrap_or(false) })
+        Ok(Self { alpha, rank_stabilized: config["use_rslora"].as_bool().unwrap_or(false) })
     }
 }
 
-/// A matrix of the file.
+/// Matrix `A` or `B` of a module.
 struct LoraFactor {
     name: String,
-    sides: [usize; 2],
+    dims: [usize; 2],
     values: Vec<f32>,
 }
 
@@ -99,32 +99,31 @@ impl LoraFactor {
         if let Some(value) = values.iter().find(|value| !value.is_finite()) {
             return Err(wrong("finite numbers", value.to_string()));
         }
-        Ok(Self { name: name.into(), sides: [rows as usize, columns as usize], values })
+        Ok(Self { name: name.into(), dims: [rows as usize, columns as usize], values })
     }
 
     fn check(&self, expected: [usize; 2]) -> Result<()> {
-        if self.sides == expected {
+        if self.dims == expected {
             return Ok(());
         }
-        let [expected, got] = [expected, self.sides].map(|sides| format!("{sides:?}"));
+        let [expected, got] = [expected, self.dims].map(|dims| format!("{dims:?}"));
         Err(ClipError::ShapeMismatch { what: self.name.clone(), expected, got })
     }
 
     /// # Shapes
     /// - output: `[columns, rows]`
     fn transposed(self, device: &Device) -> Tensor<2> {
-        Tensor::<2>::from_data(TensorData::new(self.values, self.sides), device).transpose()
+        Tensor::<2>::from_data(TensorData::new(self.values, self.dims), device).transpose()
     }
 }
 
 impl Adapter {
-    /// The model with `scale * B A` added to each matrix that it was trained for. Ranks are those of the matrices. Matrices of a
-    /// tower that the model was loaded without are passed over.
+    /// Returns the model with `scale * B A` added to each adapted matrix. The ranks are read from the shapes. Modules of a tower
+    /// that is not loaded are skipped.
     ///
     /// # Errors
-    /// `invalid-config` for another method than LoRA, and for variants of it; `invalid-checkpoint`, `missing-tensor`,
-    /// `shape-mismatch`; `extra-tensor` for what the model has no place for; `invalid-option` for a model that transformers does
-    /// not have.
+    /// `invalid-config` for methods other than LoRA and unsupported options; `invalid-checkpoint`, `missing-tensor`,
+    /// `shape-mismatch`; `extra-tensor` for modules that the model lacks; `invalid-option` for a model that transformers lacks.
     pub fn merge_into(&self, model: Clip, config: &ClipConfig) -> Result<Clip> {
         let scale = Scale::from_config(&self.config)?;
         let naming = Naming::new(Layout::Hf, config)?;
@@ -138,9 +137,7 @@ impl Adapter {
             modules.insert(module.to_owned(), name);
         }
         if modules.is_empty() {
-            return Err(ClipError::InvalidCheckpoint {
-                message: "expected an adapter's matrices, got no tensors".into(),
-            });
+            return Err(ClipError::InvalidCheckpoint { message: "the adapter holds no tensors".into() });
         }
         let towers = match (&model.visual, &model.text) {
             (Some(_), None) => Towers::Image,
@@ -153,16 +150,16 @@ impl Adapter {
         if let Some(error) = merge.failed {
             return Err(error);
         }
-        // a projection is of a tower by its name
-        let is_there = |module: &&String| {
-            let elsewhere = match towers {
+        // projections belong to a tower, too
+        let is_loaded = |module: &&String| {
+            let skipped = match towers {
                 Towers::Both => false,
                 Towers::Image => module.starts_with("text_"),
                 Towers::Text => module.starts_with("vision_") || module.starts_with("visual_"),
             };
-            !elsewhere
+            !skipped
         };
-        match merge.left.iter().find(is_there) {
+        match merge.left.iter().find(is_loaded) {
             Some(module) => Err(ClipError::ExtraTensor { name: modules[module].into() }),
             None => Ok(model),
         }
@@ -174,13 +171,13 @@ struct Merge<'a> {
     header: &'a Header,
     naming: Naming<'a>,
     scale: Scale,
-    /// Modules of the adapter that no parameter was found for yet.
+    /// Modules of the adapter that are not merged yet.
     left: BTreeSet<String>,
     failed: Option<ClipError>,
 }
 
 impl Merge<'_> {
-    /// What is added to a parameter of that shape; nothing where it has no adapter.
+    /// Change of the parameter at the current path; `None` if it has no adapter.
     ///
     /// # Shapes
     /// - output: `[in, out]`
@@ -205,7 +202,7 @@ impl Merge<'_> {
                 LoraFactor::read(&name, self.header, &self.adapter.weights)
             };
             let (a, b) = (read("A")?, read("B")?);
-            let rank = a.sides[0];
+            let rank = a.dims[0];
             a.check([rank.max(1), d_in])?;
             b.check([columns, rank])?;
             parts.push(matmul(a.transposed(device), b.transposed(device)) * self.scale.at(rank)); // [in, out]
@@ -221,7 +218,7 @@ impl ParamMapper for Merge<'_> {
             return param;
         }
         match self.delta(path, [shape[0], shape[D - 1]], &param.val().device()) {
-            // in full precision: half of it would round away what is small beside the weights
+            // in f32: f16 would round off deltas that are small relative to the weights
             Ok(Some(delta)) => param.map(|weights| to_weight_layout(to_f32(weights) + delta.reshape(shape))), // [in, out] already
             Ok(None) => param,
             Err(error) => {
@@ -237,7 +234,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn other_methods_and_variants_are_refused_by_name() {
+    fn unsupported_methods_and_options_are_refused_by_name() {
         for (json, field) in [
             ("[", "(adapter)"),
             ("{}", "peft_type"),

@@ -1,4 +1,4 @@
-//! Safetensors in and out, in the layouts that PyTorch users publish.
+//! Reads and writes safetensors in the layouts that PyTorch users publish.
 
 #[cfg(feature = "train")]
 mod gradients;
@@ -31,19 +31,19 @@ pub(crate) use save::{serialize, sort_header};
 pub use save_adapter::save_adapter;
 pub use weights_loader::{Loaded, WeightsLoader, load};
 
-/// Keys under `__metadata__` of our own files: with them one file is a whole model. PyTorch readers ignore them.
+/// Keys that clipwright writes into `__metadata__`: with them one file is a complete model. PyTorch readers ignore them.
 pub mod metadata {
     /// [`ClipConfig`](crate::config::ClipConfig) as JSON.
     pub const CONFIG: &str = "clipwright.config";
-    /// The tokenizer's merges, one a line.
+    /// The tokenizer's merges, one per line.
     pub const MERGES: &str = "clipwright.merges";
     /// [`Reference`](crate::tokenizer::Reference) that the tokenizer follows.
     pub const REFERENCE: &str = "clipwright.tokenizer_reference";
-    /// Words of the captions that the vocabulary was cut to, a space between two; none where it was not cut.
+    /// Words of the captions that the vocabulary was cut to, separated by spaces; only if it was cut.
     pub const SEEN_WORDS: &str = "clipwright.seen_words";
     /// [`Cleaning`](crate::tokenizer::Cleaning) before the tokenizer.
     pub const CLEANING: &str = "clipwright.tokenizer_cleaning";
-    /// `tokenizer_config.json` as Hugging Face has it: special and added tokens, padding.
+    /// Hugging Face's `tokenizer_config.json`: special and added tokens, padding.
     pub const TOKENIZER_CONFIG: &str = "clipwright.tokenizer_config";
     /// [`Preprocess`](crate::preprocess::Preprocess) as JSON.
     pub const PREPROCESS: &str = "clipwright.preprocess";

@@ -1,4 +1,4 @@
-//! Our parameter paths to the names of one checkpoint, by the tables of `layout.rs`.
+//! Maps our parameter paths to the names of one checkpoint, by the tables of `layout.rs`.
 
 use super::key_mapping::KeyMapping;
 use super::layout::{BLOCK, Layout, MCI, PARTS, RESNET, Row, SIGLIP, SIGLIP_TEXT, TEXT, VIT};
@@ -6,48 +6,47 @@ use crate::config::{ClipConfig, Objective, VisionConfig};
 use crate::error::{ClipError, Result};
 use crate::model::Towers;
 
-/// Steps that wrappers of a model put into the names of its tensors: `torch.compile`, data parallelism in its kinds,
-/// checkpointing.
+/// Path segments that wrappers of a model insert: `torch.compile`, `DataParallel` and FSDP, activation checkpointing.
 const WRAPPERS: [&str; 5] =
     ["module", "_orig_mod", "_forward_module", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"];
 
-/// Names of the attribute that holds the model in the classes round it. Transformers strips the first two.
-const HOLDERS: [&str; 3] = ["clip.", "siglip.", "model."];
+/// Attribute names under which other classes hold the model. Transformers strips the first two.
+const BASE_PREFIXES: [&str; 3] = ["clip.", "siglip.", "model."];
 
-/// A tensor's name as the model itself has it: <https://github.com/mlfoundations/open_clip/blob/v3.3.0/src/open_clip/factory.py#L176>
-/// strips `module.`, transformers the name of the base model.
+/// Strips what wrappers added to a tensor's name. <https://github.com/mlfoundations/open_clip/blob/v3.3.0/src/open_clip/factory.py#L176>
+/// strips `module.`, transformers the prefix of the base model.
 pub(crate) fn unwrapped(name: &str) -> String {
-    let steps: Vec<&str> = name.split('.').filter(|step| !WRAPPERS.contains(step)).collect();
-    let name = steps.join(".");
-    HOLDERS.iter().find_map(|holder| name.strip_prefix(holder)).map_or(name.clone(), Into::into)
+    let segments: Vec<&str> = name.split('.').filter(|segment| !WRAPPERS.contains(segment)).collect();
+    let name = segments.join(".");
+    BASE_PREFIXES.iter().find_map(|prefix| name.strip_prefix(prefix)).map_or(name.clone(), Into::into)
 }
 
-/// Names of one checkpoint: its layout, and what of it depends on the model.
+/// Naming scheme of one checkpoint.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Naming<'a> {
     layout: Layout,
     config: &'a ClipConfig,
-    /// Where OpenCLIP keeps the text tower: `text.` in its `CustomTextCLIP`, nothing in its `CLIP`.
+    /// OpenCLIP's prefix of the text tower: `text.` in `CustomTextCLIP`, empty in `CLIP`.
     text_prefix: &'static str,
 }
 
 impl<'a> Naming<'a> {
-    /// How a model is written.
+    /// The scheme in which a model is saved.
     ///
     /// # Errors
-    /// `invalid-option` for a model that the layout does not have.
+    /// `invalid-option` if the layout has no class for the model.
     pub(crate) fn new(layout: Layout, config: &'a ClipConfig) -> Result<Self> {
         if layout == Layout::Hf {
-            config.to_hf_json()?; // refuses what transformers has no class for
+            config.to_hf_json()?; // an error if transformers has no class for it
         }
         let custom = matches!(config.vision, VisionConfig::Siglip(_) | VisionConfig::Mci(_));
         Ok(Self { layout, config, text_prefix: if custom { "text." } else { "" } })
     }
 
-    /// Tells the layout of a checkpoint from names that only it has.
+    /// Detects the layout of a checkpoint by names that only it has.
     ///
     /// # Errors
-    /// `invalid-checkpoint` for names of no layout.
+    /// `invalid-checkpoint` if no name is known.
     pub(crate) fn detect<'b>(config: &'a ClipConfig, names: impl Iterator<Item = &'b str>) -> Result<Self> {
         let mut first: Option<&str> = None;
         let mut layout = None;
@@ -67,15 +66,14 @@ impl<'a> Naming<'a> {
             return Err(ClipError::InvalidCheckpoint {
                 message: format!(
                     "expected the tensor names of a Hugging Face CLIPModel or SiglipModel, or of OpenCLIP or OpenAI, got {}",
-                    first.map_or("no tensors".into(), |name| format!("{name:?} and the like"))
+                    first.map_or("no tensors".into(), |name| format!("{name:?} and others"))
                 ),
             });
         };
         Ok(Self { layout, config, text_prefix })
     }
 
-    /// Whether a name belongs to a tower that is loaded, and says something of its shape. The rest is nobody's business:
-    /// buffers, counters, another tower's tensors.
+    /// Whether a tensor belongs to one of the `towers` and is not a buffer.
     pub(crate) fn is_of(&self, name: &str, towers: Towers) -> bool {
         if is_buffer(name) {
             return false;
@@ -85,16 +83,16 @@ impl<'a> Naming<'a> {
         (image && towers.image()) || (text && towers.text())
     }
 
-    /// Whether names are OpenCLIP's.
+    /// Whether the layout is OpenCLIP's.
     pub(crate) fn is_open_clip(&self) -> bool {
         self.layout == Layout::OpenClip
     }
 
-    /// KeyMapping of one of our parameters.
+    /// Mapping of one of our parameters.
     pub(crate) fn mapping(&self, path: &str) -> KeyMapping {
         match path.split_once('.') {
             Some(("visual", rest)) => {
-                // the name of the architecture's variant is a step of the path
+                // the first segment is the enum variant of the architecture
                 let rest = rest.split_once('.').map_or(rest, |(_, rest)| rest);
                 let (top, hf, open_clip): (&[Row], _, _) = match self.config.vision {
                     VisionConfig::Vit(_) => (VIT, "vision_model.encoder.layers", "visual.transformer.resblocks"),
@@ -105,7 +103,7 @@ impl<'a> Naming<'a> {
                 self.tower_mapping(rest, top, [hf, open_clip], "")
             }
             Some(("text", rest)) => {
-                // tables that were cut are one in the checkpoint
+                // a split table is one tensor in the checkpoint
                 let rest = if rest.starts_with("token_embedding.rest.") { "token_embedding.weight" } else { rest };
                 let top = if self.config.text.projection_bias { SIGLIP_TEXT } else { TEXT };
                 self.tower_mapping(rest, top, ["text_model.encoder.layers", "transformer.resblocks"], self.text_prefix)
@@ -143,12 +141,12 @@ impl<'a> Naming<'a> {
             }
             return KeyMapping { keys: vec![(format!("{prefix}{open_clip_blocks}.{block}.{ours}"), 1)], ..mapping };
         }
-        // a row whose name ends with a dot, or is empty, stands for all that start so
+        // a name that is empty or ends with a dot is a prefix
         let of_row = |row: &Row| -> Option<String> {
             let name = if hf { row.1 } else { row.2 };
             let rest = path.strip_prefix(row.0)?;
-            let open = row.0.is_empty() || row.0.ends_with('.');
-            (rest.is_empty() || open).then(|| format!("{name}{rest}"))
+            let is_prefix = row.0.is_empty() || row.0.ends_with('.');
+            (rest.is_empty() || is_prefix).then(|| format!("{name}{rest}"))
         };
         let name = top.iter().find_map(of_row);
         debug_assert!(name.is_some(), "a parameter without a published name: {path}");
@@ -160,7 +158,7 @@ impl<'a> Naming<'a> {
     }
 }
 
-/// Whether a tensor is one that modules keep beside their weights, whatever its module, or of OpenAI's, which are in the config:
+/// Whether a tensor is a module's buffer, or one of the scalars of OpenAI's checkpoints that repeat the config:
 /// <https://github.com/mlfoundations/open_clip/blob/v3.3.0/src/open_clip/model.py#L769>.
 pub(crate) fn is_buffer(name: &str) -> bool {
     ["position_ids", "num_batches_tracked", "attn_mask"].iter().any(|buffer| name.ends_with(buffer))
@@ -172,7 +170,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn wrappers_leave_no_trace_in_names() {
+    fn wrappers_are_stripped_from_names() {
         for (name, expected) in [
             ("visual.proj", "visual.proj"),
             ("module.visual.proj", "visual.proj"),

@@ -1,4 +1,4 @@
-//! Which bytes of a checkpoint become which parameter. Names, types and shapes are checked here, before a weight is read.
+//! Plans a load: which bytes of a checkpoint become which parameter. Names, types and shapes are checked before a weight is read.
 
 use std::collections::{HashMap, HashSet};
 
@@ -40,7 +40,7 @@ pub(super) struct PlannedParameter {
     pub(super) f16: bool,
     /// Quantised to 8-bit integers.
     pub(super) int8: bool,
-    /// Byte ranges that it consists of.
+    /// Number of its byte ranges.
     pub(super) ranges: usize,
 }
 
@@ -73,7 +73,7 @@ impl Plan {
         let keeps_f16 =
             options.precision != Precision::F32 && !device.is_autodiff() && device.supports_dtype(FloatDType::F16);
         let (mut ranges, mut parameters, mut defaults) = (Vec::new(), Vec::new(), Vec::new());
-        // rows of the token table that earlier parameters took
+        // rows of the token table that earlier parameters have
         let mut table_rows = 0;
         for (path, shape) in shapes.found {
             if path.starts_with("logit_") && index.get(&path).is_none() {
@@ -156,8 +156,10 @@ impl<'a> TensorIndex<'a> {
         for (file, header) in files.iter().enumerate() {
             for name in header.names() {
                 if let Some((_, other)) = tensors.insert(unwrapped(name), (file, name)) {
-                    let got = if other == name { "it in two".into() } else { format!("{} as well", name.max(other)) };
-                    let message = format!("expected {} in one of the files, got {got}", name.min(other));
+                    let message = match (name.min(other), name.max(other)) {
+                        (first, second) if first == second => format!("two files hold the tensor {first}"),
+                        (first, second) => format!("{first} and {second} are the same tensor"),
+                    };
                     return Err(ClipError::InvalidCheckpoint { message });
                 }
             }
@@ -169,7 +171,7 @@ impl<'a> TensorIndex<'a> {
         self.tensors.keys().map(String::as_str)
     }
 
-    /// File, name there, and what its header says.
+    /// Returns the file, the tensor's name in it, and its header entry.
     fn get(&self, key: &str) -> Option<(usize, &'a str, &'a TensorInfo)> {
         self.tensors.get(key).and_then(|&(file, name)| Some((file, name, self.files[file].tensor(name)?)))
     }
@@ -187,7 +189,7 @@ impl<'a> TensorIndex<'a> {
         }
     }
 
-    /// A warning of tensors that are neither used nor buffers.
+    /// Returns a warning that names tensors which are neither used nor buffers.
     fn unused_warning(&self, used: &HashSet<&str>) -> Option<String> {
         let unused = self.tensors.iter().filter(|(unwrapped, (_, name))| !used.contains(name) && !is_buffer(unwrapped));
         let mut unused: Vec<&str> = unused.map(|(_, &(_, name))| name).collect();
@@ -206,7 +208,7 @@ impl<'a> TensorIndex<'a> {
 const NO_PROJECTION: &str = ": a CLIPTextModel or CLIPVisionModel, such as Stable Diffusion's text_encoder, ends before the \
     space that images and texts share; take the CLIPTextModelWithProjection, CLIPVisionModelWithProjection or CLIPModel";
 
-const NO_LOGITS: &str = "embeddings are what they should be, logits are refused, and training starts where CLIP's does";
+const NO_LOGITS: &str = "embeddings are unaffected, logits are refused, and training starts from CLIP's initial value";
 
 /// The towers that are both asked for and present in `place`, which is `weights` or `config`.
 ///
@@ -224,7 +226,7 @@ pub(crate) fn select_towers(
     if found != asked {
         let (present, missing) = if found == Towers::Image { ("image", "text") } else { ("text", "image") };
         warnings.push(format!(
-            "no {missing} tower in the {place}: loaded without, as towers: \"{present}\" does without this warning"
+            "no {missing} tower in the {place}: only the {present} tower is loaded; towers: \"{present}\" says that this is meant"
         ));
     }
     Ok(found)

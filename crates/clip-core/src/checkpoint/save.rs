@@ -1,4 +1,4 @@
-//! A model, or its gradients, as safetensors bytes.
+//! Saves a model, or its gradients, as safetensors.
 
 use std::collections::HashMap;
 
@@ -15,11 +15,11 @@ use crate::device::read;
 use crate::error::{ClipError, Result};
 use crate::model::{Clip, ParamVisitor, visit_params};
 
-/// f32 safetensors of every parameter, under the names of `layout`. `metadata` goes into `__metadata__` beside
-/// `format: pt`, which transformers insists on.
+/// Saves every parameter as f32, with the names of `layout`. `metadata` goes into `__metadata__` beside `format: pt`, which
+/// transformers requires.
 ///
 /// # Errors
-/// `invalid-option` for a layout without such a model, `device-failed`.
+/// `invalid-option` if the layout has no class for the model, `device-failed`.
 pub async fn save(
     model: &Clip,
     config: &ClipConfig,
@@ -35,7 +35,7 @@ pub async fn save(
     write(collector.tensors, &naming, metadata).await
 }
 
-/// A tensor on its way into a file.
+/// A tensor to be saved.
 pub(super) struct NamedTensor {
     path: String,
     shape: Vec<usize>,
@@ -43,7 +43,7 @@ pub(super) struct NamedTensor {
 }
 
 impl NamedTensor {
-    /// Named by its parameter's path.
+    /// The tensor of the parameter at `path`.
     pub(super) fn new<const D: usize>(path: &str, value: Tensor<D>) -> Self {
         let shape = value.dims().to_vec();
         let count = shape.iter().product::<usize>();
@@ -57,7 +57,7 @@ struct Collector {
 
 impl ParamVisitor for Collector {
     fn visit<const D: usize>(&mut self, path: &str, param: &Param<Tensor<D>>) {
-        // adapters are no part of a checkpoint: whoever wants them in it adds them to their weights before
+        // a checkpoint has no adapters; callers that want them merge them into the weights first
         if path.split('.').any(|name| name == LoraAdapter::NAME) {
             return;
         }
@@ -67,7 +67,7 @@ impl ParamVisitor for Collector {
     }
 }
 
-/// A file of these, under the names of a layout.
+/// Serialises tensors with the names of a layout.
 pub(super) async fn write(
     tensors: Vec<NamedTensor>,
     naming: &Naming<'_>,
@@ -87,7 +87,7 @@ pub(super) async fn write(
             rest = others;
             let bytes = part.iter().flat_map(|x| x.to_le_bytes());
             match entries.last_mut() {
-                // the next rows of a table that was cut
+                // further rows of a split token table
                 Some((last, rows, table)) if last == key => {
                     rows[0] += shape[0];
                     table.extend(bytes);
@@ -100,7 +100,7 @@ pub(super) async fn write(
     serialize(&entries, metadata)
 }
 
-/// A file of f32 tensors: name, shape, little-endian bytes.
+/// Serialises f32 tensors: name, shape, little-endian bytes.
 pub(crate) fn serialize(
     entries: &[(String, Vec<usize>, Vec<u8>)],
     metadata: HashMap<String, String>,
@@ -110,18 +110,18 @@ pub(crate) fn serialize(
         .iter()
         .map(|(key, shape, bytes)| Ok((key, TensorView::new(Dtype::F32, shape.clone(), bytes).map_err(failed)?)))
         .collect::<Result<Vec<_>>>()?;
-    // without tensors the crate writes an empty map as no JSON
+    // without tensors and metadata the crate writes invalid JSON
     let metadata = (!metadata.is_empty()).then_some(metadata);
     let mut bytes = safetensors::serialize(views, metadata).map_err(failed)?;
     sort_header(&mut bytes);
     Ok(bytes)
 }
 
-/// Puts the header's keys in order, in mapping: the same model gives the same bytes, whatever order a map had.
+/// Sorts the header's keys in place, so that equal models give equal bytes: the crate writes metadata in the order of a `HashMap`.
 pub(crate) fn sort_header(bytes: &mut [u8]) {
     let length = bytes[..8].iter().rev().fold(0, |n, &b| n << 8 | usize::from(b));
     let header = &mut bytes[8..8 + length];
-    // serde_json's own map is sorted; the same content has the same length, up to the padding
+    // serde_json's map is sorted; the sorted JSON is as long as the original, but for padding
     if let Ok(value) = serde_json::from_slice::<serde_json::Value>(header) {
         let sorted = value.to_string();
         if sorted.len() <= length {

@@ -1,4 +1,4 @@
-//! LoRA adapters as PEFT stores them: `adapter_model.safetensors` and `adapter_config.json`.
+//! Saves LoRA adapters as PEFT does: `adapter_model.safetensors` and `adapter_config.json`.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -16,13 +16,13 @@ use crate::device::read;
 use crate::error::Result;
 use crate::model::{Clip, ParamVisitor, visit_params};
 
-/// Adapters of `CLIPModel`'s or `SiglipModel`'s linear layers. Where ours is one for query, key and value, each of the
-/// three gets its part of `b` and all of `a`.
+/// Saves the adapters of `CLIPModel`'s or `SiglipModel`'s linear layers. Our joint adapter of query, key and value becomes three:
+/// each has the whole of `a` and its rows of `b`.
 ///
-/// Source of the names: <https://github.com/huggingface/peft/blob/v0.14.0/src/peft/utils/save_and_load.py#L56>
+/// Names: <https://github.com/huggingface/peft/blob/v0.14.0/src/peft/utils/save_and_load.py#L56>
 ///
 /// # Errors
-/// `invalid-option` for a model that transformers does not have, `device-failed`.
+/// `invalid-option` for a model that transformers lacks, `device-failed`.
 pub async fn save_adapter(model: &Clip, config: &ClipConfig, rank: usize, alpha: f32) -> Result<Adapter> {
     let naming = Naming::new(Layout::Hf, config)?;
     let mut collect = Collect { found: Vec::new() };

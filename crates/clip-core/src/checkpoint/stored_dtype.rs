@@ -1,11 +1,11 @@
-//! Numbers as a file holds them.
+//! Element types of weights in files.
 
 use burn::tensor::{bf16, f16};
 
 use super::header::TensorInfo;
 use crate::error::{ClipError, Result};
 
-/// Element type in the file.
+/// A float type that can be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum StoredDtype {
     F64,
@@ -15,7 +15,7 @@ pub(super) enum StoredDtype {
 }
 
 impl StoredDtype {
-    /// Of a tensor.
+    /// Element type of a tensor.
     ///
     /// # Errors
     /// `invalid-checkpoint` for any other type.
@@ -27,12 +27,13 @@ impl StoredDtype {
             "BF16" => Ok(Self::Bf16),
             other => Err(ClipError::InvalidCheckpoint {
                 message: format!(
-                    "{key}: expected F64, F32, F16 or BF16, got {other}: quantised weights are not read, those they were made of are"
+                    "{key}: expected F64, F32, F16 or BF16, got {other}: load the weights from before quantisation"
                 ),
             }),
         }
     }
 
+    /// Bytes of an element.
     pub(super) fn bytes(self) -> usize {
         match self {
             Self::F64 => 8,
@@ -41,6 +42,7 @@ impl StoredDtype {
         }
     }
 
+    /// Casts an element to f32.
     pub(super) fn value(self, b: &[u8]) -> f32 {
         match self {
             Self::F64 => f64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]) as f32,

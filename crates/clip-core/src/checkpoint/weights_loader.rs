@@ -92,8 +92,7 @@ impl WeightsLoader {
     /// # Errors
     /// `invalid-checkpoint` for more bytes than the range has, or after the last range; `out-of-memory`.
     pub fn push(&mut self, bytes: &[u8]) -> Result<()> {
-        let too_many =
-            |name: &str| ClipError::InvalidCheckpoint { message: format!("{name}: got more bytes than it has") };
+        let too_many = |name: &str| ClipError::InvalidCheckpoint { message: format!("{name}: got too many bytes") };
         let Some(range) = self.ranges.get(self.range) else { return Err(too_many("the checkpoint")) };
         let length = range.end - range.begin;
         if self.pushed + bytes.len() as u64 > length {

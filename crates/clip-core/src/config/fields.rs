@@ -1,11 +1,11 @@
-//! Reading a published config: fields of the right type, blamed by their path.
+//! Reads typed fields of a published config; errors name the field's path.
 
 use serde_json::Value;
 
 use super::invalid;
 use crate::error::Result;
 
-/// One object of a config.
+/// An object of a config.
 pub(crate) struct Fields<'a> {
     value: &'a Value,
     path: String,
@@ -16,12 +16,12 @@ impl<'a> Fields<'a> {
         Self { value, path: String::new() }
     }
 
-    /// Path of one of its fields.
+    /// Path of a field.
     pub(crate) fn path(&self, key: &str) -> String {
         if self.path.is_empty() { key.into() } else { format!("{}.{key}", self.path) }
     }
 
-    /// A field; `null` counts as left out.
+    /// A field; `None` if it is missing or `null`.
     pub(crate) fn get(&self, key: &str) -> Option<&'a Value> {
         self.value.get(key).filter(|v| !v.is_null())
     }
@@ -31,14 +31,14 @@ impl<'a> Fields<'a> {
         read(value).map(Some).ok_or_else(|| invalid(&self.path(key), expected, short(value)))
     }
 
-    /// A nested object; empty where it is left out.
+    /// A nested object; empty if it is missing.
     pub(crate) fn object(&self, key: &str) -> Result<Self> {
         const EMPTY: &Value = &Value::Null;
         let value = self.typed(key, "an object", |v| v.is_object().then_some(v))?.unwrap_or(EMPTY);
         Ok(Self { value, path: self.path(key) })
     }
 
-    /// All of its fields, where there are any.
+    /// All fields; `None` if this is not an object.
     pub(crate) fn entries(&self) -> Option<&'a serde_json::Map<String, Value>> {
         self.value.as_object()
     }
@@ -51,7 +51,7 @@ impl<'a> Fields<'a> {
         Ok(self.typed(key, "true or false", Value::as_bool)?.unwrap_or(default))
     }
 
-    /// Like [`Self::bool`], but `null` is false, as where Python asks `if value`.
+    /// Like [`Self::bool`], but `null` is false, as in Python's `if value`.
     pub(crate) fn flag(&self, key: &str, default: bool) -> Result<bool> {
         let null = self.value.get(key).is_some_and(Value::is_null);
         self.bool(key, default && !null)
@@ -66,7 +66,7 @@ impl<'a> Fields<'a> {
         Ok(self.typed(key, "a number", Value::as_f64)?.unwrap_or(default))
     }
 
-    /// Three numbers, one a channel, or one for all.
+    /// Three numbers, one per channel, or one for all channels.
     pub(crate) fn channels(&self, key: &str, default: [f32; 3]) -> Result<[f32; 3]> {
         let three = |v: &Value| {
             if let Some(one) = v.as_f64() {
@@ -78,17 +78,17 @@ impl<'a> Fields<'a> {
         Ok(self.typed(key, "three numbers", three)?.unwrap_or(default))
     }
 
-    /// Refuses any value but this one.
-    pub(crate) fn only(&self, key: &str, wanted: impl Into<Value>) -> Result<()> {
-        let wanted = wanted.into();
+    /// Refuses any other value.
+    pub(crate) fn only(&self, key: &str, supported: impl Into<Value>) -> Result<()> {
+        let supported = supported.into();
         match self.get(key) {
-            Some(value) if *value != wanted => Err(invalid(&self.path(key), wanted.to_string(), short(value))),
+            Some(value) if *value != supported => Err(invalid(&self.path(key), supported.to_string(), short(value))),
             _ => Ok(()),
         }
     }
 }
 
-/// A value as a message can hold it.
+/// A value's JSON, shortened for messages.
 pub(crate) fn short(value: &Value) -> String {
     let text = value.to_string();
     if text.chars().count() <= 60 { text } else { text.chars().take(60).collect::<String>() + "…" }

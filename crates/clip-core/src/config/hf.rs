@@ -1,4 +1,4 @@
-//! `config.json` as Hugging Face transformers writes it, for `CLIPModel` and `SiglipModel`.
+//! Hugging Face's `config.json` of `CLIPModel` and `SiglipModel`.
 
 use serde_json::{Value, json};
 
@@ -9,13 +9,7 @@ use super::{
 use crate::error::{ClipError, Result};
 use crate::model::Towers;
 
-/// Told by what only transformers writes.
-pub(crate) fn is_hf(value: &Value) -> bool {
-    let has = |key: &&str| value.get(key).is_some();
-    ["vision_config", "text_config", "model_type"].iter().any(has) && !["model_cfg", "vision_cfg"].iter().any(has)
-}
-
-/// Name of a field of [`ClipConfig`] in such a config.
+/// Name of a field of [`ClipConfig`] in this format.
 pub(super) fn field_name(ours: &str) -> String {
     let Some((tower, field)) = ours.split_once('.') else { return "projection_dim".into() };
     let field = match field {
@@ -34,7 +28,7 @@ pub(super) fn field_name(ours: &str) -> String {
     format!("{tower}_config.{field}")
 }
 
-/// Reads a config; what is left out has the default of transformers' `CLIPConfig` or `SiglipConfig`.
+/// Reads a config. Defaults are those of transformers' `CLIPConfig` and `SiglipConfig`.
 pub(super) fn read(value: &Value) -> Result<(ClipConfig, Towers)> {
     let (value, towers) = &of_one_tower(value).unwrap_or_else(|| (with_early_fields(value), Towers::Both));
     let root = Fields::root(value);
@@ -50,7 +44,7 @@ pub(super) fn read(value: &Value) -> Result<(ClipConfig, Towers)> {
     Ok((config, *towers))
 }
 
-/// A tower's own config as part of a whole one, where it is one. The other tower is made to fit.
+/// Completes the config of a single tower with a minimal other tower; `None` for any other config.
 fn of_one_tower(value: &Value) -> Option<(Value, Towers)> {
     let (family, towers) = match value.get("model_type")?.as_str()? {
         "clip_vision_model" => ("clip", Towers::Image),
@@ -73,8 +67,7 @@ fn of_one_tower(value: &Value) -> Option<(Value, Towers)> {
     Some((json!({"model_type": family, "vision_config": vision, "text_config": text}), towers))
 }
 
-/// Width of the shared space. The root's counts, as in transformers, which takes 512 where it has none; a config that says it
-/// of its towers alone means theirs.
+/// Width of the shared space: that of the root, as in transformers, else that of the towers, else 512.
 fn projection_dim(root: &Fields<'_>, vision: &Fields<'_>, text: &Fields<'_>) -> Result<usize> {
     let of = |fields: &Fields<'_>| -> Result<Option<usize>> {
         Ok(match fields.get("projection_dim") {
@@ -85,14 +78,14 @@ fn projection_dim(root: &Fields<'_>, vision: &Fields<'_>, text: &Fields<'_>) -> 
     match (of(root)?, of(vision)?, of(text)?) {
         (Some(dim), _, _) => Ok(dim),
         (None, Some(vision), Some(text)) if vision != text => {
-            let got = format!("none, {vision} in vision_config and {text} in text_config");
-            Err(invalid("projection_dim", "the width of the shared space", got))
+            let got = format!("{vision} in vision_config and {text} in text_config");
+            Err(invalid("projection_dim", "one width of the shared space", got))
         }
         (None, vision, text) => Ok(vision.or(text).unwrap_or(512)),
     }
 }
 
-/// Early files repeat a tower's fields under `…_config_dict`, and transformers lets those win.
+/// Applies the fields under `…_config_dict`, with which early files repeat a tower's config: in transformers they take precedence.
 fn with_early_fields(value: &Value) -> Value {
     let mut value = value.clone();
     for tower in ["text_config", "vision_config"] {
@@ -147,7 +140,7 @@ fn clip(root: &Fields<'_>, vision: &Fields<'_>, text: &Fields<'_>) -> Result<Cli
             mlp_width: text.usize("intermediate_size", 2_048)?,
             activation: activation(text, Activation::QuickGelu)?,
             layer_norm_eps: text.f64("layer_norm_eps", 1e-5)?,
-            // Early configs say 2 whatever the vocabulary; transformers then pools at argmax:
+            // Early configs say 2 for every vocabulary; transformers then pools at argmax:
             // https://github.com/huggingface/transformers/blob/v4.46.0/src/transformers/models/clip/modeling_clip.py#L1030
             pooling: match eos {
                 2 => TextPooling::Argmax,
@@ -167,7 +160,7 @@ fn siglip(vision: &Fields<'_>, text: &Fields<'_>) -> Result<ClipConfig> {
         let vision = vit(vision, (16, Activation::GeluTanh, 1e-6))?;
         let width = text.usize("hidden_size", 768)?;
         let config = ClipConfig {
-            // the image tower has no projection: its width is the width of the shared space
+            // the image tower has no projection: its width is that of the shared space
             embed_dim: vision.width,
             objective: Objective::Sigmoid,
             text: TextConfig {
@@ -195,10 +188,10 @@ fn siglip(vision: &Fields<'_>, text: &Fields<'_>) -> Result<ClipConfig> {
     Err(invalid("vision_config.vision_use_head", "true", false))
 }
 
-/// `config.json` from which transformers builds the same model.
+/// Writes the `config.json` from which transformers builds the same model.
 ///
 /// # Errors
-/// `invalid-option` for a tower that transformers does not have.
+/// `invalid-option` for a tower that transformers lacks.
 pub(super) fn write(config: &ClipConfig) -> Result<String> {
     let activation = |a| match a {
         Activation::QuickGelu => "quick_gelu",

@@ -1,10 +1,12 @@
-//! Keys of published configs of a model. One that changes what is computed is read, or refused, by [`super::hf`] or
-//! [`super::open_clip`]; those here that they do not read change nothing at inference; any other is told by name.
+//! Known keys of published configs. [`super::hf`] and [`super::open_clip`] read or refuse those that change the model; the others
+//! here have no effect at inference. Unknown keys give a warning.
 
 use serde_json::Value;
 
-/// Fields of `CLIPConfig` and `SiglipConfig` and of their towers: sizes, ids and activations are read; how weights begin, what
-/// drops out in training and how a call answers change no embedding. Of transformers 5 and, for generation, of 4.
+use super::Format;
+
+/// Fields of `CLIPConfig`, `SiglipConfig` and their towers: of transformers 5 and, for generation, of 4. Initialisation, dropout and
+/// the form of outputs do not change embeddings.
 const HF: &str = "
     architectures attention_dropout bos_token_id dropout eos_token_id hidden_act hidden_size image_size initializer_factor
     initializer_range intermediate_size layer_norm_eps logit_scale_init_value max_position_embeddings model_type
@@ -29,23 +31,23 @@ const MODEL_CFG: &str = "
     embed_dim vision_cfg text_cfg quick_gelu init_logit_bias init_logit_scale nonscalar_logit_scale cast_dtype output_dict
     custom_text multimodal_cfg";
 
-/// `CLIPVisionCfg`; what drops out in training and what a call answers change no embedding.
+/// `CLIPVisionCfg`. Dropout and the form of outputs do not change embeddings.
 const VISION_CFG: &str = "
     act_kwargs attentional_pool attn_pooler_heads attn_pooler_queries block_type final_ln_after_pool head_width image_size
     layers ls_init_value mlp_ratio no_ln_pre norm_kwargs output_tokens patch_dropout patch_size pool_type pos_embed_type
     qk_norm scale_attn scale_attn_inner scale_fc scale_heads scaled_cosine_attn timm_drop timm_drop_path timm_model_name
     timm_model_pretrained timm_pool timm_proj timm_proj_bias width";
 
-/// `CLIPTextCfg`; the tokenizer's keys are read by [`crate::tokenizer`].
+/// `CLIPTextCfg`. [`crate::tokenizer`] reads the tokenizer's keys.
 const TEXT_CFG: &str = "
     act_kwargs block_type context_length embed_cls eos_id final_ln_after_pool heads hf_model_name hf_model_pretrained
     hf_pooler_type hf_proj_type hf_tokenizer_name layers ls_init_value mlp_ratio no_causal_mask norm_kwargs output_tokens
     pad_id pool_type proj_bias proj_type qk_norm scale_attn scale_attn_inner scale_fc scale_heads scaled_cosine_attn
     tokenizer_kwargs tokenizer_mode vocab_size width";
 
-/// Keys of a config that are not known, in words. Our own refuses them itself.
+/// Returns a warning for each unknown key. In clipwright's own format unknown keys are errors.
 pub(crate) fn unknown_keys(config: &Value) -> Vec<String> {
-    let groups: &[(&[&str], &str)] = if super::hf::is_hf(config) {
+    let groups: &[(&[&str], &str)] = if Format::of(config) == Format::Hf {
         &[(&[], HF), (&["vision_config"], HF), (&["text_config"], HF)]
     } else if config.get("model_cfg").is_some() {
         &[
@@ -76,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_known_is_told_by_its_path() {
+    fn unknown_keys_are_named_by_their_path() {
         for (config, unknown) in [
             (r#"{"model_type": "clip", "wobble": 1, "text_config": {"hidden_size": 8}}"#, vec!["wobble"]),
             (
@@ -90,10 +92,10 @@ mod tests {
             (r#"{"vision_cfg": {"width": 8}, "text_cfg": {"wobble": 1}}"#, vec!["text_cfg.wobble"]),
             (r#"{"embedDim": 8}"#, vec![]),
         ] {
-            let told = unknown_keys(&serde_json::from_str(config).unwrap());
+            let warnings = unknown_keys(&serde_json::from_str(config).unwrap());
             let expected: Vec<String> =
                 unknown.iter().map(|path| format!("config: {path} is not known and was not used")).collect();
-            assert_eq!(told, expected, "{config}");
+            assert_eq!(warnings, expected, "{config}");
         }
     }
 }

@@ -1,6 +1,7 @@
-//! Shape of a CLIP: what a model is built from, read from our own JSON, Hugging Face's or OpenCLIP's.
+//! The config from which a CLIP is built, in clipwright's own JSON, Hugging Face's or OpenCLIP's.
 
 mod fields;
+mod format;
 mod hf;
 mod keys;
 mod open_clip;
@@ -10,55 +11,16 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 pub(crate) use fields::{Fields, short};
-pub(crate) use hf::is_hf as config_is_hf;
+pub(crate) use format::{Format, field_name};
 pub(crate) use keys::unknown_keys;
 
 use crate::error::{ClipError, Result};
 use crate::model::Towers;
 
-/// Whether a text is a config of Hugging Face's; false for invalid JSON.
-pub(crate) fn is_hf(json: &str) -> bool {
-    serde_json::from_str(json).is_ok_and(|value| hf::is_hf(&value))
-}
-
-/// Name that a field of [`ClipConfig`], `text.vocabSize` for instance, has in a config file, for error messages.
-pub(crate) fn field_name(json: &str, ours: &str) -> String {
-    Format::of(&serde_json::from_str(json).unwrap_or_default()).field_name(ours)
-}
-
-/// Whose file a config is.
-#[derive(Clone, Copy)]
-enum Format {
-    Own,
-    Hf,
-    OpenClip,
-}
-
-impl Format {
-    fn of(value: &Value) -> Self {
-        let has = |key: &str| value.get(key).is_some();
-        if hf::is_hf(value) {
-            Self::Hf
-        } else if has("model_cfg") || has("vision_cfg") {
-            Self::OpenClip
-        } else {
-            Self::Own
-        }
-    }
-
-    fn field_name(self, ours: &str) -> String {
-        match self {
-            Self::Own => ours.into(),
-            Self::Hf => hf::field_name(ours),
-            Self::OpenClip => open_clip::field_name(ours),
-        }
-    }
-}
-
-/// ln(1 / 0.07), where CLIP's learned temperature starts (arXiv 2103.00020, section 2.5).
+/// ln(1 / 0.07), the initial value of CLIP's learned temperature (arXiv 2103.00020, section 2.5).
 pub const LOGIT_SCALE_INIT: f64 = 2.659_260_036_932_778;
 
-/// Non-linearity of the MLPs.
+/// Activation of the MLPs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(rename_all = "snake_case")]
 pub enum Activation {
@@ -67,35 +29,35 @@ pub enum Activation {
     QuickGelu,
     /// `x * Φ(x)`, exact: LAION's and newer models.
     Gelu,
-    /// `x * Φ(x)` by a hyperbolic tangent: SigLIP.
+    /// `x * Φ(x)`, approximated with tanh: SigLIP.
     GeluTanh,
 }
 
-/// Which position of the text Transformer stands for the caption.
+/// Position of the text Transformer that represents the caption.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(rename_all = "snake_case")]
 pub enum TextPooling {
-    /// The position of the highest id (the end token is the last of CLIP's vocabulary); the first one of several.
+    /// The first position of the highest id, which is that of the end token in CLIP's vocabulary.
     #[default]
     Argmax,
-    /// The first position that holds this id.
+    /// The first position of this id.
     FirstOf(u32),
-    /// The last position of the context, whatever it holds: SigLIP.
+    /// The last position of the context: SigLIP.
     Last,
 }
 
-/// What the similarities become, and with it what the model was trained on.
+/// Training objective, which also decides how similarities become probabilities.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(rename_all = "snake_case")]
 pub enum Objective {
-    /// Each image chooses among the captions and each caption among the images: CLIP.
+    /// Softmax over captions and over images: CLIP.
     #[default]
     Softmax,
-    /// Each pair is judged alone, with a learned bias: SigLIP (arXiv 2303.15343).
+    /// Sigmoid of each pair, with a learned bias: SigLIP (arXiv 2303.15343).
     Sigmoid,
 }
 
-/// Image tower, by architecture. In JSON the field `architecture` tells which; `vit` where it is left out.
+/// Image tower, by architecture. In JSON the field `architecture` selects it; the default is `vit`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "architecture", rename_all = "snake_case")]
 pub enum VisionConfig {
@@ -105,7 +67,7 @@ pub enum VisionConfig {
     Siglip(VitConfig),
     /// CLIP's ResNet.
     Resnet(ResNetConfig),
-    /// MobileCLIP's convolutions and attention.
+    /// MobileCLIP's hybrid of convolutions and attention.
     Mci(MciConfig),
 }
 
@@ -139,30 +101,30 @@ impl VisionConfig {
         }
     }
 
-    /// What the user should know: pixels at the right and at the bottom that no patch covers. Where the patches do not divide
-    /// the image, all references leave the rest out, as a convolution does.
+    /// Warns of pixels at the right and the bottom that no patch covers: if patches do not divide the image, the convolution ignores
+    /// the rest, as in all reference implementations.
     pub fn warning(&self) -> Option<String> {
         let (Self::Vit(c) | Self::Siglip(c)) = self else { return None };
         let (size, rest) = (c.image_size, c.image_size % c.patch_size);
         (rest > 0).then(|| {
             let patch = c.patch_size;
-            format!("patches of {patch} pixels do not divide the image of {size}: its last {rest} columns and rows are not looked at")
+            format!("patches of {patch} pixels do not divide the image of {size}: its last {rest} columns and rows are ignored")
         })
     }
 
-    /// Whether the tower can be trained: the statistics of batch norms are only read here.
+    /// Whether the tower can be trained. Batch norms cannot: their statistics are fixed.
     pub fn is_trainable(&self) -> bool {
         matches!(self, Self::Vit(_) | Self::Siglip(_))
     }
 }
 
-/// CLIP's ResNet (arXiv 2103.00020, section 2.4): three convolutions before the stages, attention pooling after.
+/// CLIP's ResNet (arXiv 2103.00020, section 2.4): a stem of three convolutions, four stages, attention pooling.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ResNetConfig {
     /// Side of the square input, in pixels; a multiple of 32.
     pub image_size: usize,
-    /// Channels of the first stage; the last has 32 times as many after its blocks.
+    /// Channels of the stem; the last stage has 32 times as many.
     pub width: usize,
     /// Blocks of each stage.
     pub layers: [usize; 4],
@@ -178,18 +140,18 @@ pub struct MciConfig {
     pub image_size: usize,
     /// Blocks of each stage.
     pub layers: Vec<usize>,
-    /// Channels of each stage; twice as many as the stage before.
+    /// Channels of each stage.
     pub widths: Vec<usize>,
-    /// Width of the MLPs over that of the stage.
+    /// Width of the MLPs, as a multiple of the stage's.
     pub mlp_ratio: usize,
-    /// How many of the last stages attend.
+    /// Number of last stages with attention.
     pub attention_stages: usize,
-    /// How many of the last stages are entered by a squeeze-and-excite.
+    /// Number of last stages with squeeze-and-excite in their downsampling.
     pub squeeze_stages: usize,
-    /// Whether attention follows a layer norm, and not a batch norm.
+    /// Layer norms before attention, instead of batch norms.
     #[serde(default)]
     pub layer_norm: bool,
-    /// Whether the stem has branches of one pixel.
+    /// 1×1 branches in the stem.
     #[serde(default = "yes")]
     pub stem_scale: bool,
 }
@@ -211,7 +173,7 @@ pub struct VitConfig {
     /// Width of the MLP's hidden layer; 0 in JSON means four times `width`.
     #[serde(default)]
     pub mlp_width: usize,
-    /// Non-linearity of the MLPs.
+    /// Activation of the MLPs.
     #[serde(default)]
     pub activation: Activation,
     /// Epsilon of the layer norms.
@@ -219,13 +181,13 @@ pub struct VitConfig {
     pub layer_norm_eps: f64,
 }
 
-/// Text tower: a Transformer, causal in CLIP (arXiv 2103.00020, section 2.4) and not in SigLIP.
+/// Text tower: a Transformer, causal in CLIP (arXiv 2103.00020, section 2.4) but not in SigLIP.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct TextConfig {
-    /// Tokens of a caption, start and end included.
+    /// Tokens of a caption, including start and end.
     pub context_length: usize,
-    /// Size of the vocabulary; 0 in JSON means: as many as the tokenizer has.
+    /// Size of the vocabulary; 0 in JSON means the tokenizer's.
     #[serde(default)]
     pub vocab_size: usize,
     /// Width of the residual stream.
@@ -237,16 +199,16 @@ pub struct TextConfig {
     /// Width of the MLP's hidden layer; 0 in JSON means four times `width`.
     #[serde(default)]
     pub mlp_width: usize,
-    /// Non-linearity of the MLPs.
+    /// Activation of the MLPs.
     #[serde(default)]
     pub activation: Activation,
     /// Epsilon of the layer norms.
     #[serde(default = "layer_norm_eps")]
     pub layer_norm_eps: f64,
-    /// How a caption becomes one vector.
+    /// Position that represents the caption.
     #[serde(default)]
     pub pooling: TextPooling,
-    /// Whether a token sees only itself and those before it.
+    /// Causal attention: a position attends only to itself and those before.
     #[serde(default = "yes")]
     pub causal: bool,
     /// Whether the projection has a bias.
@@ -258,9 +220,9 @@ pub struct TextConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ClipConfig {
-    /// Width of the space that both towers map into.
+    /// Width of the shared embedding space.
     pub embed_dim: usize,
-    /// What the similarities become.
+    /// Training objective.
     #[serde(default)]
     pub objective: Objective,
     /// Image tower.
@@ -282,11 +244,10 @@ pub(crate) fn invalid(field: &str, expected: impl Into<String>, got: impl core::
 }
 
 impl ClipConfig {
-    /// Reads our own JSON, Hugging Face's `config.json` (told by `vision_config`) or OpenCLIP's (told by `model_cfg` or
-    /// `vision_cfg`).
+    /// Reads clipwright's own JSON, Hugging Face's `config.json` or OpenCLIP's.
     ///
     /// # Errors
-    /// `invalid-config` where a field is missing, of another type, or makes no model that is known here.
+    /// `invalid-config` if a field is missing, of the wrong type, or out of range.
     pub fn from_json(json: &str) -> Result<Self> {
         match Self::of_towers(json)? {
             (config, Towers::Both) => Ok(config),
@@ -296,8 +257,8 @@ impl ClipConfig {
         }
     }
 
-    /// As [`from_json`](Self::from_json), and takes `config.json` of one tower as well: `CLIPVisionModelWithProjection` and
-    /// its like. The other tower, which there is no use for, has transformers' defaults.
+    /// As [`from_json`](Self::from_json), but also reads the `config.json` of a single tower, such as that of
+    /// `CLIPVisionModelWithProjection`. The other tower is then a placeholder.
     ///
     /// # Errors
     /// As there.
@@ -334,15 +295,15 @@ impl ClipConfig {
         }
     }
 
-    /// `config.json` from which `transformers` builds the same `CLIPModel` or `SiglipModel`.
+    /// Returns the `config.json` from which `transformers` builds the same `CLIPModel` or `SiglipModel`.
     ///
     /// # Errors
-    /// `invalid-option` for towers that transformers does not have.
+    /// `invalid-option` for towers that transformers lacks.
     pub fn to_hf_json(&self) -> Result<String> {
         hf::write(self)
     }
 
-    /// Our own JSON.
+    /// Returns clipwright's own JSON.
     pub fn to_json(&self) -> String {
         serde_json::json!(self).to_string()
     }
@@ -388,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_of_early_hf_files_win() {
+    fn config_dicts_of_early_hf_files_take_precedence() {
         let config = ClipConfig::from_json(TINY).unwrap();
         let mut json: Value = serde_json::from_str(&config.to_hf_json().unwrap()).unwrap();
         json["text_config_dict"] = serde_json::json!({"num_hidden_layers": 3, "hidden_size": null});
@@ -398,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_model_is_refused_by_field() {
+    fn invalid_configs_are_refused_by_field() {
         for (from, to, field) in [
             ("\"heads\": 3", "\"heads\": 5", "vision.heads"),
             ("\"patchSize\": 8", "\"patchSize\": 17", "vision.patchSize"),
@@ -417,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_value_is_named_as_in_its_file() {
+    fn errors_name_fields_as_the_file_does() {
         for (json, field) in [
             (r#"{"vision_config": {"patch_size": 0}, "text_config": {}}"#, "vision_config.patch_size"),
             (

@@ -14,7 +14,7 @@ const SIGLIP_EPS: f64 = 1e-6;
 
 /// SigLIP's image towers as timm registers them: name, patch, width, layers, heads, MLP width, tanh GELU
 /// (<https://github.com/huggingface/pytorch-image-models/blob/v1.0.31/timm/models/vision_transformer.py>). OpenCLIP's
-/// configs give no more than the name.
+/// configs give only the name.
 #[rustfmt::skip]
 const SIGLIP_TRUNKS: &[(&str, usize, usize, usize, usize, usize, bool)] = &[
     ("vit_base_patch32_siglip_256", 32, 768, 12, 12, 3_072, true),
@@ -35,12 +35,12 @@ const SIGLIP_TRUNKS: &[(&str, usize, usize, usize, usize, usize, bool)] = &[
     ("vit_giantopt_patch16_siglip_384", 16, 1_536, 40, 16, 6_144, true),
 ];
 
-/// Reads a config; options that would need another architecture are refused by name.
+/// Reads a config. Options of unsupported architectures are refused by name.
 pub(super) fn read(value: &Value) -> Result<ClipConfig> {
     let root = Fields::root(value.get("model_cfg").unwrap_or(value));
     let (vision, text) = (root.object("vision_cfg")?, root.object("text_cfg")?);
     if root.get("multimodal_cfg").is_some() {
-        return Err(invalid("multimodal_cfg", "none: CoCa is no CLIP", "an object"));
+        return Err(invalid("multimodal_cfg", "no value: CoCa is not supported", "an object"));
     }
     let activation = if root.bool("quick_gelu", false)? { Activation::QuickGelu } else { Activation::Gelu };
     let sigmoid = root.get("init_logit_bias").is_some();
@@ -53,7 +53,7 @@ pub(super) fn read(value: &Value) -> Result<ClipConfig> {
     })
 }
 
-/// Name of a field of [`ClipConfig`] in such a config.
+/// Name of a field of [`ClipConfig`] in this format.
 pub(super) fn field_name(ours: &str) -> String {
     let Some((tower, field)) = ours.split_once('.') else { return "embed_dim".into() };
     let field = match field {
@@ -69,7 +69,7 @@ pub(super) fn field_name(ours: &str) -> String {
     format!("{tower}_cfg.{field}")
 }
 
-/// What `norm_kwargs` and `act_kwargs` may say, with the defaults that they change.
+/// Epsilon and activation by `norm_kwargs` and `act_kwargs`, with their defaults.
 fn norm_and_act(tower: &Fields<'_>, eps: f64, activation: Activation) -> Result<(f64, Activation)> {
     let eps = tower.object("norm_kwargs")?.f64("eps", eps)?;
     let act = tower.object("act_kwargs")?;
@@ -83,7 +83,7 @@ fn norm_and_act(tower: &Fields<'_>, eps: f64, activation: Activation) -> Result<
     ))
 }
 
-/// Options of both towers that change what is computed and that no published CLIP or SigLIP uses.
+/// Refuses options that change the architecture, none of which a published CLIP or SigLIP uses.
 fn refuse_variants(tower: &Fields<'_>) -> Result<()> {
     for key in ["qk_norm", "scaled_cosine_attn", "scale_heads", "scale_attn_inner", "scale_attn", "scale_fc"] {
         tower.only(key, false)?;
@@ -92,11 +92,11 @@ fn refuse_variants(tower: &Fields<'_>) -> Result<()> {
     tower.only("block_type", "default")?;
     match tower.get("ls_init_value") {
         None => Ok(()),
-        Some(value) => Err(invalid(&tower.path("ls_init_value"), "none", value)),
+        Some(value) => Err(invalid(&tower.path("ls_init_value"), "no value: layer scale is not supported", value)),
     }
 }
 
-/// `int(width * ratio)`, as OpenCLIP has it.
+/// `int(width * ratio)`, as in OpenCLIP.
 fn mlp_width(tower: &Fields<'_>, width: usize) -> Result<usize> {
     Ok((width as f64 * tower.f64("mlp_ratio", 4.0)?) as usize)
 }
@@ -114,7 +114,7 @@ fn read_vision(vision: &Fields<'_>, activation: Activation) -> Result<VisionConf
         Some([height, width]) if height == width => {
             height.as_u64().map_or(0, |n| usize::try_from(n).unwrap_or(usize::MAX))
         }
-        Some(_) => return Err(invalid(&vision.path("image_size"), "a square", "two different sides")),
+        Some(_) => return Err(invalid(&vision.path("image_size"), "a square", "two sizes")),
         None => vision.usize("image_size", 224)?,
     };
     if let Some(name) = vision.str("timm_model_name")? {
@@ -134,7 +134,7 @@ fn read_vision(vision: &Fields<'_>, activation: Activation) -> Result<VisionConf
         return Ok(VisionConfig::Resnet(ResNetConfig {
             image_size,
             width,
-            layers: layers.ok_or_else(|| invalid(&vision.path("layers"), "four whole numbers", "others"))?,
+            layers: layers.ok_or_else(|| invalid(&vision.path("layers"), "four whole numbers", "another array"))?,
             heads: heads(vision, width.saturating_mul(32))?,
         }));
     }
@@ -146,7 +146,7 @@ fn read_vision(vision: &Fields<'_>, activation: Activation) -> Result<VisionConf
     vit(vision, image_size, 1e-5, activation).map(VisionConfig::Vit)
 }
 
-/// A Vision Transformer whose numbers are in the config.
+/// Reads a Vision Transformer whose sizes are in the config.
 fn vit(vision: &Fields<'_>, image_size: usize, eps: f64, activation: Activation) -> Result<VitConfig> {
     let width = vision.usize("width", 768)?;
     let (layer_norm_eps, activation) = norm_and_act(vision, eps, activation)?;
@@ -185,7 +185,7 @@ fn mci(name: &str, image_size: usize) -> Option<MciConfig> {
     })
 }
 
-/// A SigLIP trunk: by its registered name, or by the numbers beside a name that timm does not know.
+/// Reads a SigLIP trunk: by its registered name, or by the sizes beside an unregistered one.
 fn read_timm(vision: &Fields<'_>, name: &str, image_size: usize) -> Result<VitConfig> {
     vision.only("timm_pool", "map")?;
     vision.only("timm_proj", "none")?;
@@ -215,7 +215,11 @@ fn read_timm(vision: &Fields<'_>, name: &str, image_size: usize) -> Result<VitCo
 fn read_text(text: &Fields<'_>, activation: Activation) -> Result<TextConfig> {
     refuse_variants(text)?;
     if let Some(name) = text.str("hf_model_name")? {
-        return Err(invalid(&text.path("hf_model_name"), "none: CLIP's own text Transformer", format!("{name:?}")));
+        return Err(invalid(
+            &text.path("hf_model_name"),
+            "no value: only CLIP's text Transformer is supported",
+            format!("{name:?}"),
+        ));
     }
     text.only("embed_cls", false)?;
     text.only("proj_type", "linear")?;

@@ -1,4 +1,4 @@
-//! What makes a model that is known here: shapes that fit together, and into memory.
+//! Validates a config: shapes fit together, and into memory.
 
 use super::{ClipConfig, MciConfig, ResNetConfig, TextConfig, TextPooling, VisionConfig, VitConfig, invalid};
 use crate::error::Result;
@@ -22,9 +22,9 @@ impl ClipConfig {
     }
 }
 
-fn range(field: &str, value: usize, most: usize) -> Result<()> {
-    if value == 0 || value > most {
-        return Err(invalid(field, format!("1 to {most}"), value));
+fn range(field: &str, value: usize, max: usize) -> Result<()> {
+    if value == 0 || value > max {
+        return Err(invalid(field, format!("1 to {max}"), value));
     }
     Ok(())
 }
@@ -43,14 +43,14 @@ fn epsilon(field: &str, eps: f64) -> Result<()> {
     Ok(())
 }
 
-/// 2 GiB of f32: half of what a 32-bit Wasm memory can be.
-const MOST_VALUES: usize = 1 << 29;
+/// 2 GiB of f32: half of a 32-bit Wasm memory.
+const MAX_VALUES: usize = 1 << 29;
 
-/// The largest tensor of a tower of this shape.
-fn size(field: &str, sides: [usize; 2]) -> Result<()> {
-    match sides[0].checked_mul(sides[1]) {
-        Some(values) if values < MOST_VALUES => Ok(()),
-        _ => Err(invalid(field, format!("a tensor of fewer than {MOST_VALUES} values"), format!("{sides:?}"))),
+/// Checks the number of values of a matrix.
+fn size(field: &str, dims: [usize; 2]) -> Result<()> {
+    match dims[0].checked_mul(dims[1]) {
+        Some(values) if values < MAX_VALUES => Ok(()),
+        _ => Err(invalid(field, format!("a tensor of fewer than {MAX_VALUES} values"), format!("{dims:?}"))),
     }
 }
 
@@ -66,7 +66,7 @@ impl VitConfig {
         size("vision.width", [self.width, 3 * self.width])?;
         size("vision.patchSize", [self.width, 3 * self.patch_size * self.patch_size])?;
         divides("vision.heads", self.heads, self.width, "width")?;
-        // the last pixels of an image that is no multiple of the patch are left out, as a convolution does
+        // an image size that is not a multiple of the patch size is valid: the convolution ignores the last pixels
         if self.patch_size > self.image_size {
             let expected = format!("at most the image size {}", self.image_size);
             return Err(invalid("vision.patchSize", expected, self.patch_size));
@@ -129,7 +129,7 @@ impl TextConfig {
         if let TextPooling::FirstOf(id) = self.pooling
             && id as usize >= self.vocab_size
         {
-            // without a size the vocabulary is cut, and every id with it
+            // without a size (0), the vocabulary is cut later and its ids change
             let expected = format!("\"argmax\", or an id below the vocabulary's size {}", self.vocab_size);
             return Err(invalid("text.pooling", expected, id));
         }

@@ -1,4 +1,4 @@
-//! Models with adapters that PEFT trained.
+//! Models with PEFT's adapters, against PEFT.
 
 use super::models::{inputs, open};
 use super::*;
@@ -19,7 +19,7 @@ fn adapter(folder: &str) -> Adapter {
 }
 
 #[test]
-fn adapters_of_peft_make_the_model_that_they_make_there() {
+fn merged_adapters_give_the_outputs_of_peft() {
     for folder in ["clip-quickgelu-p8", "siglip-p16"] {
         let bundle = open_hf(folder, Towers::Both);
         let (pixels, batch) = inputs(folder, &bundle.config);
@@ -33,7 +33,7 @@ fn adapters_of_peft_make_the_model_that_they_make_there() {
         compare("image_embeds", images.clone(), 1e-5);
         compare("text_embeds", texts.clone(), 1e-5);
         compare("logits_per_image", model.logits_per_image(images, texts), 1e-4);
-        // of a tower alone, the other's are nobody's business
+        // with one tower loaded, the modules of the other are skipped
         let bundle = open_hf(folder, Towers::Image);
         let model = adapter(folder).merge_into(bundle.model, &bundle.config).unwrap();
         compare("image_embeds", model.encode_image(pixels).unwrap(), 1e-5);
@@ -57,7 +57,7 @@ fn adapters_of_another_model_are_refused() {
         weights[at..at + to.len()].copy_from_slice(to.as_bytes());
         refused(Adapter { weights, config: clip.config.clone() })
     };
-    // a name of the same length, so that the header stays what it is
+    // names of the same length, so that the header's length stays
     assert_eq!(renamed("layers.1.mlp.fc1.lora_B", "layers.1.mlp.fc1.lora_C").code(), "extra-tensor");
     assert_eq!(renamed("layers.1.mlp.fc1.lora_B", "layers.7.mlp.fc1.lora_B").code(), "missing-tensor");
     assert_eq!(renamed("visual_projection.lora_A", "visual_projectiom.lora_A").code(), "missing-tensor");

@@ -1,5 +1,5 @@
-//! Every key that the reference implementations read from a checkpoint's small files: obeyed, refused, or known to change
-//! nothing. A key that a newer version brings is not known here, and fails.
+//! Every key that the reference implementations read from a checkpoint's small files is known here: it is read, refused, or has no
+//! effect. Keys of newer versions fail this test.
 
 use serde_json::json;
 
@@ -11,8 +11,8 @@ use crate::tokenizer::{OpenClipTokenizer, Reference, Tokenizer, TokenizerFiles};
 const MODEL: &str = r#"{"embedDim": 8, "vision": {"imageSize": 32, "patchSize": 8, "width": 8, "layers": 1, "heads": 1},
     "text": {"contextLength": 6, "vocabSize": 20, "width": 8, "layers": 1, "heads": 2}}"#;
 
-/// What is told of a file of this kind that holds this key, with a value which nobody expects.
-fn told(kind: &str, key: &str) -> Vec<String> {
+/// Returns the warnings of unknown keys for a file of a kind with one key, which is null.
+fn unknown_key_warnings(kind: &str, key: &str) -> Vec<String> {
     let mut warnings = Vec::new();
     let object = json!({ key: null });
     let model = ClipConfig::from_json(MODEL).unwrap();
@@ -51,7 +51,7 @@ fn told(kind: &str, key: &str) -> Vec<String> {
             });
         }
     }
-    // a null may be told for another reason
+    // null gives other warnings, too
     warnings.retain(|warning| warning.contains("is not known"));
     warnings
 }
@@ -63,9 +63,9 @@ fn every_key_of_the_references_is_known() {
     for (kind, keys) in golden["keys"].as_object().unwrap() {
         for key in keys.as_array().unwrap().iter().map(|key| key.as_str().unwrap()) {
             checked += 1;
-            unknown.extend(told(kind, key).into_iter().map(|warning| format!("{kind}: {warning}")));
+            unknown.extend(unknown_key_warnings(kind, key).into_iter().map(|warning| format!("{kind}: {warning}")));
         }
-        assert!(!told(kind, "wobble").is_empty(), "{kind}: what is not known must be told");
+        assert!(!unknown_key_warnings(kind, "wobble").is_empty(), "{kind}: an unknown key must give a warning");
     }
     assert!(unknown.is_empty(), "{unknown:#?}");
     assert!(checked > 350, "{checked}");

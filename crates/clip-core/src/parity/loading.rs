@@ -1,4 +1,4 @@
-//! Checkpoints loaded with every option, saved, and refused.
+//! Loading with every option, saving, and refusing checkpoints that do not fit.
 
 use super::models::{config, inputs, mci_config, open, open_with, siglip_open_clip_config};
 use super::*;
@@ -10,7 +10,7 @@ use crate::model::{Clip, Towers};
 use crate::model_loader::{ModelLoader, SideFiles};
 
 #[test]
-fn one_tower_alone_needs_only_its_bytes() {
+fn a_single_tower_needs_only_its_bytes() {
     let file = "clip-quickgelu-p8/hf/model.safetensors";
     let json = text("models/clip-quickgelu-p8/hf/config.json");
     let whole = open(&[file], &json, Towers::Both).unwrap();
@@ -37,12 +37,12 @@ fn one_tower_alone_needs_only_its_bytes() {
         .unwrap();
         loader.byte_ranges().iter().map(|range| range.end - range.begin).sum()
     };
-    // both hold the temperature, 4 bytes
+    // both have the temperature, 4 bytes
     assert_eq!(bytes(Towers::Image) + bytes(Towers::Text), bytes(Towers::Both) + 4);
 }
 
 #[test]
-fn half_precision_stays_half_unless_widened() {
+fn f16_weights_stay_f16_unless_f32_is_asked_for() {
     let folder = "clip-gelu-p32-laion/hf-fp16";
     let (file, json) = (format!("{folder}/model.safetensors"), text(&format!("models/{folder}/config.json")));
     let kept = open(&[&file], &json, Towers::Both).unwrap();
@@ -50,7 +50,7 @@ fn half_precision_stays_half_unless_widened() {
     assert_eq!((kept.dtype(), wide.dtype()), ("f16", "f32"));
     let (pixels, batch) = inputs("clip-gelu-p32-laion", &kept.config);
     let embed = |bundle: &Bundle| values(bundle.model.encode_image(pixels.clone()).unwrap());
-    assert_eq!(embed(&kept), embed(&wide), "widened at use or at once");
+    assert_eq!(embed(&kept), embed(&wide), "cast at use or at loading");
     let learned = kept.clone().into_trainable();
     assert_eq!(
         (learned.dtype(), values(learned.model.encode_text(&batch).unwrap().inner())),
@@ -61,7 +61,7 @@ fn half_precision_stays_half_unless_widened() {
 }
 
 #[test]
-fn matrices_of_integers_keep_the_direction() {
+fn int8_weights_keep_the_directions_of_embeddings() {
     for (folder, weights) in [
         ("clip-quickgelu-p8/hf", "model.safetensors"),
         ("siglip-p16/hf", "model.safetensors"),
@@ -81,7 +81,7 @@ fn matrices_of_integers_keep_the_direction() {
         for cosines in [(images * near_images.clone()).sum_dim(1), (texts * near_texts.clone()).sum_dim(1)] {
             assert!(values(cosines).into_iter().all(|cosine| cosine > 0.9995 && cosine < 1.0), "{folder}");
         }
-        // what is saved, and what learns, is what the integers stand for
+        // the dequantised weights are saved and trained
         let saved = |model: &Clip| now(save(model, &whole.config, Layout::Hf, Default::default())).unwrap();
         let bytes = saved(&integers.model);
         assert!(bytes != saved(&whole.model) && bytes == saved(&integers.into_trainable().model), "{folder}");
@@ -93,9 +93,9 @@ fn matrices_of_integers_keep_the_direction() {
     }
 }
 
-/// ViT-L/14's table takes 152 MB, a WebGPU buffer 128 MiB: here the same with smaller numbers.
+/// ViT-L/14's table has 152 MB, a WebGPU buffer 128 MiB; here smaller numbers.
 #[test]
-fn a_table_above_the_devices_limit_is_cut_and_answers_alike() {
+fn a_token_table_above_the_devices_limit_is_split() {
     for (folder, layout) in [("clip-quickgelu-p8", "hf"), ("clip-gelu-p32-laion/hf-fp16", "")] {
         let folder_of = format!("{folder}/{layout}").trim_end_matches('/').to_owned();
         let (file, json) = (format!("{folder_of}/model.safetensors"), text(&format!("models/{folder_of}/config.json")));
@@ -117,7 +117,7 @@ fn a_table_above_the_devices_limit_is_cut_and_answers_alike() {
 }
 
 #[test]
-fn what_is_saved_loads_the_same_in_both_layouts() {
+fn saved_checkpoints_load_unchanged_in_both_layouts() {
     for (file, json) in [
         ("clip-quickgelu-p8/hf/model.safetensors", text("models/clip-quickgelu-p8/hf/config.json")),
         ("siglip-p16/hf/model.safetensors", text("models/siglip-p16/hf/config.json")),
@@ -153,7 +153,7 @@ fn what_is_saved_loads_the_same_in_both_layouts() {
 }
 
 #[test]
-fn what_does_not_fit_is_refused_by_name() {
+fn tensors_that_do_not_fit_the_config_are_refused_by_name() {
     let file = "clip-quickgelu-p8/hf/model.safetensors";
     let config = config("clip-quickgelu-p8/hf/config.json");
     let VisionConfig::Vit(vit) = config.vision.clone() else { panic!("{config:?}") };
@@ -162,7 +162,7 @@ fn what_does_not_fit_is_refused_by_name() {
         assert!(error.code() == code && error.to_string().contains(message), "{error}");
     };
     let shallower = VisionConfig::Vit(VitConfig { layers: 1, ..vit.clone() });
-    refuse(ClipConfig { vision: shallower, ..config.clone() }, "extra-tensor", "got vision_model.encoder.layers.1.");
+    refuse(ClipConfig { vision: shallower, ..config.clone() }, "extra-tensor", "hold vision_model.encoder.layers.1.");
     let deeper = VisionConfig::Vit(VitConfig { layers: 9, ..vit });
     refuse(ClipConfig { vision: deeper, ..config.clone() }, "missing-tensor", "vision_model.encoder.layers.2.");
     refuse(
@@ -171,11 +171,11 @@ fn what_does_not_fit_is_refused_by_name() {
         "visual_projection.weight: expected [41, 64], got [40, 64]",
     );
     let twice = open(&[file, file], &text("models/clip-quickgelu-p8/hf/config.json"), Towers::Both).unwrap_err();
-    assert!(twice.to_string().contains("got it in two"), "{twice}");
+    assert!(twice.to_string().contains("two files hold the tensor"), "{twice}");
 }
 
 #[test]
-fn values_that_are_no_numbers_are_told_of() {
+fn nan_in_weights_gives_a_warning() {
     let bytes = fixture("models/clip-quickgelu-p8/hf/model.safetensors");
     let header = Header::parse(&bytes, bytes.len() as u64).unwrap();
     let json = text("models/clip-quickgelu-p8/hf/config.json");

@@ -1,4 +1,4 @@
-//! Losses of PyTorch and their gradients.
+//! Losses and their gradients, against PyTorch.
 
 use burn::tensor::TensorData;
 

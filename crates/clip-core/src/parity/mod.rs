@@ -1,4 +1,4 @@
-//! Golden data of PyTorch, transformers, OpenCLIP and Pillow (`test/fixtures`, whose READMEs give the tolerances).
+//! Tests against golden data of PyTorch, transformers, OpenCLIP and Pillow. The READMEs in `test/fixtures` give the tolerances.
 
 use std::fs;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! Embeddings, logits and losses of PyTorch, in every layout.
+//! Outputs of every layer, embeddings, logits and losses, against PyTorch, in every layout.
 
 use burn::tensor::TensorData;
 
@@ -15,7 +15,7 @@ pub(super) fn config(path: &str) -> ClipConfig {
     ClipConfig::from_json(&text(&format!("models/{path}"))).unwrap()
 }
 
-/// OpenCLIP's config of the SigLIP fixture, whose trunk timm does not know: its numbers put beside the name.
+/// OpenCLIP's config of the SigLIP fixture, with the sizes of its trunk, which timm does not register.
 pub(super) fn siglip_open_clip_config() -> String {
     let mut config = json("models/siglip-p16/open_clip/open_clip_config.json");
     let trunk = config["fixture_trunk"].take();
@@ -31,7 +31,7 @@ pub(super) fn open(files: &[&str], config: &str, towers: Towers) -> crate::Resul
     open_with(files, config, LoadOptions { towers, ..LoadOptions::default() })
 }
 
-/// A model from the files of a checkpoint, pushed in pieces of an odd size.
+/// Loads a model from the files of a checkpoint, pushed in pieces of an odd size.
 pub(super) fn open_with(files: &[&str], config: &str, options: LoadOptions) -> crate::Result<Bundle> {
     let bytes: Vec<Vec<u8>> = files.iter().map(|file| fixture(&format!("models/{file}"))).collect();
     let headers: Vec<Header> = bytes.iter().map(|b| Header::parse(b, b.len() as u64).unwrap()).collect();
@@ -47,7 +47,7 @@ pub(super) fn open_with(files: &[&str], config: &str, options: LoadOptions) -> c
     Ok(bundle)
 }
 
-/// Compares tensors with golden ones, and knows which it compared.
+/// Compares tensors with golden ones, and records which.
 struct Comparison {
     golden: Golden,
     notes: Value,
@@ -66,7 +66,7 @@ impl Comparison {
         }
     }
 
-    /// Nothing where the folder has no such golden tensor; `finish` sees that none is left over.
+    /// Does nothing if the folder has no such golden tensor; `finish` checks that all golden tensors are compared.
     fn compare(&mut self, name: &str, got: Vec<f32>) {
         if self.golden.header.tensor(name).is_none() {
             return;
@@ -103,7 +103,7 @@ impl Comparison {
     }
 }
 
-/// Inputs of a folder.
+/// Golden inputs of a folder.
 pub(super) fn inputs(folder: &str, config: &ClipConfig) -> (Tensor<4>, TextBatch) {
     let golden = Golden::open(&format!("models/{folder}/golden.safetensors"));
     let (shape, pixels) = golden.tensor("pixel_values");
@@ -112,7 +112,7 @@ pub(super) fn inputs(folder: &str, config: &ClipConfig) -> (Tensor<4>, TextBatch
     (Tensor::from_data(TensorData::new(pixels, shape), &cpu()), batch)
 }
 
-/// Every layer of both towers, and what comes out.
+/// Compares the output of every layer of both towers, and the model's outputs.
 fn check_layers(folder: &str, files: &[&str], json: &str) {
     let bundle = open(files, json, Towers::Both).unwrap();
     let (model, config) = (bundle.model, bundle.config);
@@ -164,7 +164,7 @@ fn check_layers(folder: &str, files: &[&str], json: &str) {
     golden.finish();
 }
 
-/// What comes out of a layout, against the golden outputs of `golden`.
+/// Compares a model's outputs with those of the folder `golden`.
 fn check_outputs(golden: &str, inputs_of: &str, files: &[&str], json: &str) {
     let bundle = open(files, json, Towers::Both).unwrap();
     let (pixels, batch) = inputs(inputs_of, &bundle.config);
@@ -225,7 +225,7 @@ fn resnet() {
     check_layers(folder, &[&format!("{folder}/open_clip/open_clip_model.safetensors")], &config);
 }
 
-/// Config of an MCi fixture: OpenCLIP's own names a tower that only the fixture's script registers.
+/// Config of an MCi fixture. OpenCLIP's names a tower that only the fixture's script registers.
 pub(super) fn mci_config(folder: &str) -> String {
     let published = text(&format!("models/{folder}/open_clip/open_clip_config.json"));
     let large = folder.ends_with("large");

@@ -1,4 +1,4 @@
-//! Seeded mutations of good files: whatever comes from outside is answered or refused, never with a panic.
+//! Seeded mutations of valid files: each is accepted or refused, and none panics.
 
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
@@ -11,10 +11,10 @@ use crate::model_loader::{ModelLoader, SideFiles};
 use crate::preprocess::{Preprocess, RgbImage, TransformFiles, decode};
 use crate::tokenizer::{Reference, Tokenizer, TokenizerFiles};
 
-/// Inputs in all, over the four tests.
+/// Number of inputs of all four tests.
 const INPUTS: usize = 110_000;
 
-/// Numbers that programs trip over.
+/// Edge cases of numbers.
 const NUMBERS: [&str; 12] = [
     "0",
     "-1",
@@ -30,7 +30,7 @@ const NUMBERS: [&str; 12] = [
     "[]",
 ];
 
-/// A few changes to a file: bytes flipped, cut out, doubled; numbers replaced.
+/// Changes a file in a few places: flips, removes or repeats bytes, replaces numbers.
 fn mutated(original: &[u8], rng: &mut ChaCha8Rng) -> Vec<u8> {
     let mut bytes = original.to_vec();
     for _ in 0..rng.random_range(1..4) {
@@ -50,7 +50,7 @@ fn mutated(original: &[u8], rng: &mut ChaCha8Rng) -> Vec<u8> {
             4 => bytes.truncate(at),
             5 => bytes[at..at + length].fill(rng.random()),
             _ => {
-                // the number at or after this place becomes another
+                // replaces the next number
                 let Some(start) = (at..bytes.len()).find(|&i| bytes[i].is_ascii_digit()) else { continue };
                 let end = (start..bytes.len()).find(|&i| !bytes[i].is_ascii_digit()).unwrap_or(bytes.len());
                 bytes.splice(start..end, NUMBERS[rng.random_range(0..NUMBERS.len())].bytes());
@@ -60,15 +60,15 @@ fn mutated(original: &[u8], rng: &mut ChaCha8Rng) -> Vec<u8> {
     bytes
 }
 
-/// Feeds mutations to `read`; both outcomes must occur, or the mutations are too tame or too wild.
-fn storm(seeds: &[Vec<u8>], count: usize, seed: u64, mut read: impl FnMut(&[u8]) -> bool) {
+/// Reads mutations; some must be accepted and some refused, or the mutations are too weak or too strong.
+fn fuzz(seeds: &[Vec<u8>], count: usize, seed: u64, mut read: impl FnMut(&[u8]) -> bool) {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
-    let (mut taken, mut refused) = (0, 0);
+    let (mut accepted, mut refused) = (0, 0);
     for _ in 0..count {
         let original = &seeds[rng.random_range(0..seeds.len())];
-        if read(&mutated(original, &mut rng)) { taken += 1 } else { refused += 1 }
+        if read(&mutated(original, &mut rng)) { accepted += 1 } else { refused += 1 }
     }
-    assert!(taken > count / 1_000 && refused > count / 1_000, "{taken} taken, {refused} refused");
+    assert!(accepted > count / 1_000 && refused > count / 1_000, "{accepted} accepted, {refused} refused");
 }
 
 #[test]
@@ -79,8 +79,8 @@ fn headers() {
     let config = text("models/clip-quickgelu-p8/hf/config.json");
     let small = fixture("models/losses.safetensors");
     let small = small[..Header::length(&small).unwrap()].to_vec();
-    storm(&[whole[..length].to_vec(), small], INPUTS / 4, 1, |bytes| {
-        // as long as the header says, so that what it says is what is looked at
+    fuzz(&[whole[..length].to_vec(), small], INPUTS / 4, 1, |bytes| {
+        // a file of the length that the header gives, so that the check of the length does not hide the others
         let claimed = Header::length(bytes).map_or(0, |length| length as u64);
         let Ok(header) = Header::parse(bytes, claimed.saturating_add(data)) else { return false };
         let files = SideFiles { config: Some(&config), ..SideFiles::default() };
@@ -108,14 +108,14 @@ fn configs() {
     ];
     let model = text("models/clip-quickgelu-p8/hf/config.json");
     let parsed = ClipConfig::from_json(&model).unwrap();
-    storm(&seeds, INPUTS / 4, 2, |bytes| {
+    fuzz(&seeds, INPUTS / 4, 2, |bytes| {
         let Ok(config) = ClipConfig::from_json(&String::from_utf8_lossy(bytes)) else { return false };
-        // what is believed can be written, and read again
+        // an accepted config round-trips
         assert_eq!(ClipConfig::from_json(&config.to_json()).unwrap(), config);
         config.to_hf_json().is_ok() || config.to_hf_json().is_err()
     });
     let image = RgbImage::new(40, 30, vec![9; 3_600]).unwrap();
-    storm(&transforms, INPUTS / 16, 3, |bytes| {
+    fuzz(&transforms, INPUTS / 16, 3, |bytes| {
         let json = String::from_utf8_lossy(bytes);
         let files = TransformFiles { preprocess: Some(&json), ..TransformFiles::default() };
         let Ok(transform) = Preprocess::for_model(files, &model, &parsed, &mut Vec::new()) else { return false };
@@ -126,18 +126,18 @@ fn configs() {
 #[test]
 fn tokenizers_and_texts() {
     let mini = text("tokenizer/mini/merges.txt");
-    storm(&[mini.clone().into_bytes()], INPUTS / 16, 4, |bytes| {
+    fuzz(&[mini.clone().into_bytes()], INPUTS / 16, 4, |bytes| {
         let Ok(tokenizer) = Tokenizer::from_merges(&String::from_utf8_lossy(bytes), Reference::Hf) else {
             return false;
         };
         tokenizer.tokenize(["a photo of a cat"], 16, true).is_ok_and(|ids| ids.len() == 16)
     });
-    storm(&[fixture("tokenizer/mini/tokenizer.json")], INPUTS / 64, 5, |bytes| {
+    fuzz(&[fixture("tokenizer/mini/tokenizer.json")], INPUTS / 64, 5, |bytes| {
         let json = String::from_utf8_lossy(bytes);
         let files = TokenizerFiles { tokenizer: Some(&json), ..TokenizerFiles::default() };
         Tokenizer::from_files(&files, Reference::Hf, &mut Vec::new()).is_ok()
     });
-    storm(&[fixture("tokenizer/mini/tokenizer_config.json")], INPUTS / 64, 6, |bytes| {
+    fuzz(&[fixture("tokenizer/mini/tokenizer_config.json")], INPUTS / 64, 6, |bytes| {
         let json = String::from_utf8_lossy(bytes);
         let files = TokenizerFiles { merges: Some(&mini), config: Some(&json), ..TokenizerFiles::default() };
         let mut warnings = Vec::new();
@@ -152,7 +152,7 @@ fn tokenizers_and_texts() {
         .map(|line| serde_json::from_str::<Value>(line).unwrap()["text"].as_str().unwrap().as_bytes().to_vec())
         .filter(|text| text.len() < 2_000)
         .collect();
-    storm(&rows, INPUTS / 4, 7, |bytes| {
+    fuzz(&rows, INPUTS / 4, 7, |bytes| {
         let text = String::from_utf8_lossy(bytes);
         let fits = |tokenizer: &Tokenizer| match tokenizer.tokenize([text.as_ref()], 32, false) {
             Ok(ids) => ids.len() == 32 && ids.iter().all(|id| (0..1_024).contains(id)),
@@ -182,7 +182,7 @@ fn images() {
         seeds.push(fixture(&format!("pictures/files/{name}")));
     }
     let transform = Preprocess::clip(16);
-    storm(&seeds, INPUTS / 8, 8, |bytes| match decode(bytes) {
+    fuzz(&seeds, INPUTS / 8, 8, |bytes| match decode(bytes) {
         Ok(image) => transform.square(&image).len() == 3 * 16 * 16,
         Err(error) => {
             assert!(["undecodable-image", "image-too-large"].contains(&error.code()), "{error}");

@@ -1,4 +1,4 @@
-//! Whole, cut and broken pictures, as Pillow takes them (`fixtures/pictures`).
+//! Complete, truncated and damaged images, against Pillow (`fixtures/pictures`).
 
 use super::*;
 use crate::preprocess::{RgbImage, decode};
@@ -11,13 +11,13 @@ fn file(name: &str) -> Vec<u8> {
     fixture(&format!("pictures/files/{name}"))
 }
 
-/// The image, or none for what is refused as it should be.
-fn taken(bytes: &[u8]) -> Option<RgbImage> {
+/// Decodes an image; `None` if it is refused with the right code.
+fn decoded(bytes: &[u8]) -> Option<RgbImage> {
     decode(bytes).map_err(|error| assert_eq!(error.code(), "undecodable-image", "{error}")).ok()
 }
 
 #[test]
-fn every_kind_looks_as_it_should() {
+fn every_format_is_decoded() {
     for (name, row) in golden()["pictures"].as_object().unwrap() {
         let image = decode(&file(name)).unwrap();
         assert_eq!(serde_json::json!([image.width(), image.height()]), row["size"], "{name}");
@@ -25,24 +25,24 @@ fn every_kind_looks_as_it_should() {
         for channel in 0..3 {
             let sum: f64 = image.data().iter().skip(channel).step_by(3).map(|&level| f64::from(level)).sum();
             let expected = row["mean"][channel].as_f64().unwrap();
-            // decoders of JPEG round by themselves, and those of 5 bits a level
+            // decoders of JPEG, and of 5 bits per level, round differently
             assert!((sum / pixels - expected).abs() < 0.6, "{name}: {} for {expected}", sum / pixels);
         }
     }
 }
 
-/// No cut picture becomes another one: it is refused where Pillow refuses it, or has all its pixels.
+/// A truncated image is refused, or has all its pixels; for JPEG and WebP, exactly as in Pillow.
 #[test]
-fn cut_at_every_byte() {
+fn truncated_at_every_byte() {
     for (name, row) in golden()["pictures"].as_object().unwrap() {
         let bytes = file(name);
         let whole = decode(&bytes).unwrap();
         let ranges: Vec<[usize; 2]> = serde_json::from_value(row["taken"].clone()).unwrap();
         for length in 0..bytes.len() {
             let pillow = ranges.iter().any(|&[first, last]| (first..=last).contains(&length));
-            let got = taken(&bytes[..length]);
-            assert!(got.is_none() || got.as_ref() == Some(&whole), "{name} of {length} bytes is another picture");
-            // which of the last bytes, behind all pixels, may be missing differs by the decoder of the other formats
+            let got = decoded(&bytes[..length]);
+            assert!(got.is_none() || got.as_ref() == Some(&whole), "{name} of {length} bytes is another image");
+            // other decoders differ in which of the last bytes, after all pixels, may be missing
             if name.ends_with(".jpg") || name.ends_with(".mpo") || name.ends_with(".webp") {
                 assert_eq!(got.is_some(), pillow, "{name} of {length} bytes");
             }
@@ -50,7 +50,7 @@ fn cut_at_every_byte() {
     }
 }
 
-/// Where we refuse what Pillow takes: damage that it passes over.
+/// Damage that is refused here and ignored by Pillow.
 const STRICTER: [(&str, &str); 8] = [
     ("baseline.jpg", "a segment of length 0"),
     ("animated.webp", "ANMF at 44 claims 0x246"),
@@ -63,7 +63,7 @@ const STRICTER: [(&str, &str); 8] = [
 ];
 
 #[test]
-fn broken_in_known_ways() {
+fn damaged_in_known_ways() {
     let mut stricter = Vec::new();
     for row in golden()["broken"].as_array().unwrap() {
         let (name, what) = (row["file"].as_str().unwrap(), row["what"].as_str().unwrap());
@@ -74,7 +74,7 @@ fn broken_in_known_ways() {
             let digits = hex.as_bytes().chunks_exact(2).map(|pair| core::str::from_utf8(pair).unwrap());
             bytes.splice(start..end, digits.map(|byte| u8::from_str_radix(byte, 16).unwrap()));
         }
-        let got = taken(&bytes);
+        let got = decoded(&bytes);
         if got.is_none() && row["taken"] == true {
             stricter.push((name.to_string(), what.to_string()));
             continue;
@@ -87,9 +87,9 @@ fn broken_in_known_ways() {
     assert_eq!(stricter, STRICTER.map(|(name, what)| (name.to_string(), what.to_string())));
 }
 
-/// The inputs that users met: refused, in words.
+/// Files that users reported.
 #[test]
-fn users_own() {
+fn files_of_users() {
     for (name, word) in [
         ("cut-pictures/cut-60.jpg", "ends early"),
         ("cut-pictures/cut0.5.jpg", "ends early"),
@@ -108,7 +108,7 @@ fn users_own() {
 }
 
 #[test]
-fn jpegs_that_are_not_decoded_are_called_by_their_kind() {
+fn unsupported_jpegs_are_refused_by_their_kind() {
     let baseline = file("baseline.jpg");
     let frame = baseline.windows(2).position(|pair| pair == [0xff, 0xc0]).unwrap();
     for (marker, word) in

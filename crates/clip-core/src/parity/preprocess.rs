@@ -1,4 +1,4 @@
-//! Pixels of Pillow and of the references' transforms.
+//! Transforms, against Pillow and the reference implementations.
 
 use super::*;
 use crate::preprocess::{Crop, CropRounding, Filter, Preprocess, ResizeMode, decode, sides};
@@ -20,7 +20,7 @@ fn pixels_of_every_rgb8_key() {
                     "bilinear_unit" => {
                         Preprocess { filter: Filter::Bilinear, mean: [0.0; 3], std: [1.0; 3], ..clip.clone() }
                     }
-                    // where Pillow's versions differ, ours is 13
+                    // Pillow's versions differ; the reference is 13
                     other if other.ends_with("@pillow12") => continue,
                     other => panic!("unknown pipeline {other}"),
                 };
@@ -39,7 +39,7 @@ fn pixels_of_every_rgb8_key() {
 }
 
 #[test]
-fn longest_fills_as_open_clip_does() {
+fn longest_pads_as_open_clip_does() {
     let golden = Golden::open("preprocess/longest.safetensors");
     let names = golden.names();
     assert!(names.len() >= 20, "{}", names.len());
@@ -55,7 +55,7 @@ fn longest_fills_as_open_clip_does() {
 }
 
 #[test]
-fn parts_are_cut_and_resized_as_torchvision_does() {
+fn crops_are_drawn_and_resized_as_torchvision_does() {
     let golden = Golden::open("preprocess/parts.safetensors");
     let names: Vec<&str> = golden.names().into_iter().filter(|name| name.ends_with("/square")).collect();
     assert!(names.len() >= 40, "{}", names.len());
@@ -66,7 +66,7 @@ fn parts_are_cut_and_resized_as_torchvision_does() {
         let image = decode(&fixture(&format!("preprocess/decoded/{file}.png"))).unwrap();
         let drawn: Vec<f64> = golden.tensor(&format!("{key}/drawn")).1.into_iter().map(f64::from).collect();
         let [left, top, width, height] = [2, 3, 4, 5].map(|i| drawn[i] as usize);
-        // a share below 0: of parts that did not fit, the middle was taken
+        // a negative area marks a centre crop, the fallback
         if drawn[0] > 0.0 {
             let area = (image.width() * image.height()) as f64;
             assert_eq!(sides(area * drawn[0], drawn[1]), (width, height), "{key}");
@@ -79,7 +79,7 @@ fn parts_are_cut_and_resized_as_torchvision_does() {
     }
 }
 
-/// Lossless files decode to exactly the pixels that the fixtures' own decoder gave; JPEG within a level on average.
+/// Lossless formats decode exactly as in the fixtures, JPEG within one level on average.
 #[test]
 fn files_decode_as_a_browser_shows_them() {
     for image in json("preprocess/manifest.json")["images"].as_array().unwrap() {

@@ -1,4 +1,4 @@
-//! Ids of the references.
+//! Ids, against the reference tokenizers.
 
 use std::io::Read;
 
@@ -24,7 +24,7 @@ fn check(merges: &str, cases: &str, at_least: usize) {
             if touches.is_some_and(|t| t.iter().any(|t| t == "newer_unicode")) {
                 continue;
             }
-            // OpenAI's column is only there where it differs from OpenCLIP's; the mini cases have none
+            // OpenAI's column is present only if it differs from OpenCLIP's; the mini cases have none
             let same = column == "openai" && row["openai"].is_null() && cases == "tokenizer/cases.jsonl";
             let column = if same { "open_clip" } else { column };
             let expected: Vec<i32> = match row[column].as_array() {
@@ -59,7 +59,7 @@ fn mini_vocabulary() {
     check(&merges, "tokenizer/mini/cases.jsonl", 100);
 }
 
-/// Every character read as Windows-1252, against ftfy: its classes are Python's, not the regex crate's.
+/// Every character decoded as Windows-1252, against ftfy, whose character classes are Python's.
 #[test]
 fn one_character_mojibakes() {
     let golden: Value = serde_json::from_slice(&fixture("tokenizer/mojibake.json")).unwrap();
@@ -82,7 +82,7 @@ fn one_character_mojibakes() {
     assert!(characters > 55_000, "{characters}");
 }
 
-/// Special and added tokens, sides and paddings, as the files beside a vocabulary say them; and again as they are exported.
+/// Special and added tokens, sides and padding by the files beside a vocabulary, read and then exported.
 #[test]
 fn files_beside_the_vocabulary() {
     let golden = json("tokenizer/config_cases.json");

@@ -1,4 +1,4 @@
-//! Gradients, AdamW and Muon steps and learning rates of PyTorch.
+//! Gradients, AdamW and Muon steps, and learning rates, against PyTorch.
 
 use burn::optim::GradientsParams;
 use burn::tensor::TensorData;
@@ -33,7 +33,7 @@ fn batch(config: &ClipConfig) -> (Tensor<4>, TextBatch) {
     batch_of("training/batch8.safetensors", 8, config)
 }
 
-/// Each gradient, to a share of its tensor's largest value.
+/// Compares gradients, relative to each tensor's largest value.
 fn assert_gradients(trainer: &Trainer, config: &ClipConfig, grads: &GradientsParams, file: &str) {
     let got = now(save_gradients(trainer.model(), config, grads, Layout::OpenClip)).unwrap();
     let got = Golden::new(got);
@@ -59,7 +59,7 @@ fn gradient_of_every_parameter() {
 }
 
 #[test]
-fn micro_batches_of_any_size_and_blocks_one_by_one_have_the_gradient_of_the_batch() {
+fn gradcache_and_activation_checkpointing_keep_the_gradients() {
     let (trainer, config) = trainer(None);
     let batch = batch_of("training/batch32.safetensors", 32, &config);
     let (whole, _) = now(trainer.gradients(&batch, &LossOptions::default())).unwrap();
@@ -73,9 +73,9 @@ fn micro_batches_of_any_size_and_blocks_one_by_one_have_the_gradient_of_the_batc
     }
 }
 
-/// No golden values: the whole batch is the reference.
+/// Without golden values: the whole batch is the reference.
 #[test]
-fn micro_batches_of_every_loss_have_the_gradient_of_the_batch() {
+fn gradcache_keeps_the_gradients_of_every_loss() {
     for objective in ["softmax", "sigmoid"] {
         let mut config: Value =
             serde_json::from_str(&ClipConfig::from_json(&text("training/hf_config.json")).unwrap().to_json()).unwrap();
@@ -113,7 +113,7 @@ fn micro_batches_of_every_loss_have_the_gradient_of_the_batch() {
 }
 
 #[test]
-fn long_gradients_are_shortened_and_short_ones_left_alone() {
+fn gradients_are_clipped_by_norm() {
     let (mut plain, config) = trainer(None);
     let batch = batch(&config);
     let expected = json("training/training.json")["trace"][0]["grad_norm"].as_f64().unwrap();
@@ -127,7 +127,7 @@ fn long_gradients_are_shortened_and_short_ones_left_alone() {
     let (norm, same) = step(&mut loose, Some(expected * 2.0));
     assert!((f64::from(norm) - expected).abs() < 1e-3 * expected, "{norm:?} {expected}");
     assert!(same == unclipped);
-    // Adam's first step hardly knows the gradient's length, but for epsilon
+    // Adam's first step is independent of the gradient's norm, but for epsilon
     let (mut tight, _) = trainer(None);
     let (_, clipped) = step(&mut tight, Some(1e-6));
     let (a, b) = (Golden::new(clipped), Golden::new(unclipped));
@@ -160,7 +160,7 @@ fn parameters_after_1_2_and_10_steps() {
             let (mut expected, mut got) = (golden.tensor(name).1, got.tensor(name).1);
             let mut start = start.tensor(name).1;
             if name.ends_with("in_proj_bias") {
-                // key biases: their gradient is zero but for rounding
+                // gradients of key biases are 0 but for rounding
                 let third = got.len() / 3;
                 for values in [&mut expected, &mut got, &mut start] {
                     values.drain(third..2 * third);
@@ -209,7 +209,7 @@ fn learning_rates() {
 }
 
 #[test]
-fn a_batch_of_one_and_a_loss_that_is_no_number_change_nothing() {
+fn invalid_batches_and_a_nan_loss_leave_the_model_unchanged() {
     let (mut trainer, config) = trainer(None);
     let (pixels, _) = batch(&config);
     let one = TextBatch::new(&[3; 16], 1, &config.text).unwrap();

@@ -1,4 +1,4 @@
-//! Weights as people save them: of one tower, of a wrapped model, in other types, in shards that do not fit.
+//! Weights as they are published: of one tower, of a wrapped model, in other types, in shards that do not fit.
 
 use safetensors::tensor::{Dtype, TensorView, serialize};
 
@@ -14,7 +14,7 @@ use crate::train::TrainingSession;
 
 const FOLDER: &str = "clip-gelu-p16-eos";
 
-/// Tensors of a file on their way into another.
+/// Tensors of a file: name, type, shape, bytes.
 type Tensors = Vec<(String, Dtype, Vec<usize>, Vec<u8>)>;
 
 fn tensors(file: &str) -> Tensors {
@@ -45,7 +45,7 @@ fn config() -> Value {
     json(&format!("models/{FOLDER}/hf/config.json"))
 }
 
-/// A model from files, and its warnings.
+/// Loads a model from files; also returns its warnings.
 fn open(files: &[Vec<u8>], config: &Value, towers: Towers) -> crate::Result<(Bundle, Vec<String>)> {
     let headers: Vec<Header> = files.iter().map(|b| Header::parse(b, b.len() as u64).unwrap()).collect();
     let config = config.to_string();
@@ -60,8 +60,8 @@ fn open(files: &[Vec<u8>], config: &Value, towers: Towers) -> crate::Result<(Bun
     loader.finish()
 }
 
-/// That the towers that are there give PyTorch's embeddings, and the others say that they are not there.
-fn is_right(bundle: &Bundle, towers: Towers) {
+/// Checks that loaded towers give PyTorch's embeddings, and that others are refused.
+fn check_embeddings(bundle: &Bundle, towers: Towers) {
     let whole = ClipConfig::from_json(&config().to_string()).unwrap();
     let (pixels, batch) = inputs(FOLDER, &whole);
     let golden = Golden::open(&format!("models/{FOLDER}/golden.safetensors"));
@@ -82,7 +82,7 @@ fn without(mut tensors: Tensors, prefixes: &[&str]) -> Tensors {
     tensors
 }
 
-/// A tower's part of the whole config, as transformers writes it for the tower's own class.
+/// A tower's part of the config, as transformers writes it for the tower's own class.
 fn tower_config(tower: &str) -> Value {
     let mut config = config()[format!("{tower}_config")].take();
     config["model_type"] = format!("clip_{tower}_model").into();
@@ -91,7 +91,7 @@ fn tower_config(tower: &str) -> Value {
 }
 
 #[test]
-fn a_tower_alone_loads_with_the_whole_config_and_with_its_own() {
+fn a_single_tower_loads_with_the_whole_config_and_with_its_own() {
     let image = file(&without(hf(), &["text_", "logit_scale"]));
     let words = file(&without(hf(), &["vision_", "visual_", "logit_scale"]));
     let open_clip =
@@ -110,10 +110,10 @@ fn a_tower_alone_loads_with_the_whole_config_and_with_its_own() {
     for (weights, config, towers) in cases {
         let weights = [weights];
         let (asked, warnings) = open(&weights, &config, towers).unwrap();
-        is_right(&asked, towers);
+        check_embeddings(&asked, towers);
         assert_eq!(warnings, [""; 0], "{config}");
         let (bundle, warnings) = open(&weights, &config, Towers::Both).unwrap();
-        is_right(&bundle, towers);
+        check_embeddings(&bundle, towers);
         let missing = if towers == Towers::Image { "text" } else { "image" };
         assert!(warnings.len() == 1 && warnings[0].contains(&format!("no {missing} tower")), "{warnings:?}");
         let other = if towers == Towers::Image { Towers::Text } else { Towers::Image };
@@ -121,11 +121,11 @@ fn a_tower_alone_loads_with_the_whole_config_and_with_its_own() {
         assert!(error.code() == "missing-tower" && error.to_string().contains(missing), "{error}");
     }
     let error = ClipConfig::from_json(&tower_config("vision").to_string()).unwrap_err();
-    assert!(error.to_string().starts_with("invalid config: model_type"), "a trainer has both towers: {error}");
+    assert!(error.to_string().starts_with("invalid config: model_type"), "a trainer needs both towers: {error}");
 }
 
 #[test]
-fn a_tower_of_siglip_loads_with_its_own_config() {
+fn a_single_tower_of_siglip_loads_with_its_own_config() {
     let weights = without(tensors("siglip-p16/hf/model.safetensors"), &["logit_"]);
     let whole = json("models/siglip-p16/hf/config.json");
     let golden = Golden::open("models/siglip-p16/golden.safetensors");
@@ -143,7 +143,7 @@ fn a_tower_of_siglip_loads_with_its_own_config() {
 }
 
 #[test]
-fn a_tower_without_its_projection_says_so() {
+fn a_missing_projection_is_explained() {
     for (tower, drop, name) in [
         ("text", ["vision_", "visual_", "text_projection"], "text_projection.weight"),
         ("vision", ["text_", "visual_projection", "logit_scale"], "visual_projection.weight"),
@@ -159,20 +159,20 @@ fn a_tower_without_its_projection_says_so() {
 }
 
 #[test]
-fn without_a_temperature_there_are_embeddings_and_no_logits() {
+fn weights_without_a_temperature_give_embeddings_but_no_logits() {
     let weights = [file(&without(hf(), &["logit_scale"]))];
     let (bundle, warnings) = open(&weights, &config(), Towers::Both).unwrap();
-    is_right(&bundle, Towers::Both);
+    check_embeddings(&bundle, Towers::Both);
     assert!(warnings.len() == 1 && warnings[0].starts_with("logit_scale is not in the weights"), "{warnings:?}");
     let row = vec![0.0; bundle.config.embed_dim];
     let error = now(bundle.logits_per_image(&row, &row)).unwrap_err();
     assert!(error.code() == "missing-tensor" && error.to_string().contains("logit_scale"), "{error}");
-    // what it does not have it does not write
+    // it is not saved
     for layout in ["hf", "open_clip"] {
         let saved = Golden::new(now(bundle.save(layout)).unwrap());
         assert!(saved.header.tensor("logit_scale").is_none(), "{layout}");
     }
-    // and learns from where CLIP starts
+    // training starts from CLIP's initial value
     let session = TrainingSession::from_bundle(bundle).unwrap();
     let learning = session.bundle().unwrap();
     let start = values(learning.model.logit_scale.val())[0];
@@ -181,7 +181,7 @@ fn without_a_temperature_there_are_embeddings_and_no_logits() {
 }
 
 #[test]
-fn a_bias_that_is_not_there_is_what_the_layout_says() {
+fn a_missing_bias_depends_on_the_layout() {
     let whole = json("models/siglip-p16/hf/config.json");
     let config = ClipConfig::from_json(&whole.to_string()).unwrap();
     for (layout, message, logits) in [("hf", "logits are refused", false), ("open_clip", "taken as 0", true)] {
@@ -200,7 +200,7 @@ fn a_bias_that_is_not_there_is_what_the_layout_says() {
 }
 
 #[test]
-fn names_that_a_wrapper_gave_are_the_models() {
+fn prefixes_of_wrappers_are_stripped() {
     let open_clip = tensors(&format!("{FOLDER}/open_clip/open_clip_model.safetensors"));
     let published = json(&format!("models/{FOLDER}/open_clip/open_clip_config.json"));
     for prefix in
@@ -209,7 +209,7 @@ fn names_that_a_wrapper_gave_are_the_models() {
         for (tensors, config) in [(hf(), config()), (open_clip.clone(), published.clone())] {
             let wrapped = tensors.into_iter().map(|(name, d, s, b)| (format!("{prefix}{name}"), d, s, b)).collect();
             let (bundle, warnings) = open(&[file(&wrapped)], &config, Towers::Both).unwrap();
-            is_right(&bundle, Towers::Both);
+            check_embeddings(&bundle, Towers::Both);
             assert_eq!(warnings, [""; 0], "{prefix}");
         }
     }
@@ -218,12 +218,12 @@ fn names_that_a_wrapper_gave_are_the_models() {
     let (_, dtype, shape, bytes) = twice.iter().find(|(name, ..)| name == "logit_scale").unwrap().clone();
     twice.push(("module.logit_scale".into(), dtype, shape, bytes));
     let error = open(&[file(&twice)], &config(), Towers::Both).unwrap_err();
-    assert!(error.to_string().contains("expected logit_scale in one of the files, got module.logit_scale"), "{error}");
+    assert!(error.to_string().contains("logit_scale and module.logit_scale are the same tensor"), "{error}");
 }
 
 #[test]
-fn tensors_without_a_place_are_told() {
-    for (added, told) in [
+fn unknown_tensors_give_a_warning() {
+    for (added, warning) in [
         (vec!["visual_projection.bias"], "the tensor visual_projection.bias is not known and was not used"),
         (
             vec!["wobble", "logit_bias", "head.weight"],
@@ -234,20 +234,20 @@ fn tensors_without_a_place_are_told() {
         let (_, dtype, shape, bytes) = tensors.iter().find(|(name, ..)| name == "logit_scale").unwrap().clone();
         tensors.extend(added.into_iter().map(|name| (name.into(), dtype, shape.clone(), bytes.clone())));
         let (bundle, warnings) = open(&[file(&tensors)], &config(), Towers::Both).unwrap();
-        is_right(&bundle, Towers::Both);
-        assert_eq!(warnings, [told]);
+        check_embeddings(&bundle, Towers::Both);
+        assert_eq!(warnings, [warning]);
     }
 }
 
 #[test]
-fn doubles_are_read_and_other_types_refused_by_name() {
+fn f64_is_read_and_other_types_are_refused_by_name() {
     let wide = |(name, _, shape, bytes): (String, Dtype, Vec<usize>, Vec<u8>)| {
         let doubles = bytes.as_chunks().0.iter().flat_map(|b| f64::from(f32::from_le_bytes(*b)).to_le_bytes());
         (name, Dtype::F64, shape, doubles.collect())
     };
     let doubles = hf().into_iter().filter(|(_, dtype, ..)| *dtype == Dtype::F32).map(wide).collect();
     let (bundle, warnings) = open(&[file(&doubles)], &config(), Towers::Both).unwrap();
-    is_right(&bundle, Towers::Both);
+    check_embeddings(&bundle, Towers::Both);
     assert_eq!(warnings, [""; 0]);
     for (dtype, size) in [(Dtype::I8, 1), (Dtype::F8_E4M3, 1), (Dtype::BOOL, 1), (Dtype::I64, 8), (Dtype::U16, 2)] {
         let mut tensors = hf();
@@ -261,7 +261,7 @@ fn doubles_are_read_and_other_types_refused_by_name() {
 }
 
 #[test]
-fn a_projection_dim_of_the_towers_is_read() {
+fn projection_dim_may_be_in_the_towers() {
     let with = |root: Option<usize>, vision: Option<usize>, text: Option<usize>| {
         let mut config = config();
         config["projection_dim"] = root.into();
@@ -283,7 +283,7 @@ fn a_projection_dim_of_the_towers_is_read() {
 }
 
 #[test]
-fn pixels_that_no_patch_covers_are_told_of() {
+fn pixels_that_no_patch_covers_give_a_warning() {
     let weights = [file(&hf())];
     let (whole, _) = open(&weights, &config(), Towers::Both).unwrap();
     let mut config = config();
@@ -299,7 +299,7 @@ fn pixels_that_no_patch_covers_are_told_of() {
 }
 
 #[test]
-fn another_familys_config_is_called_by_its_name() {
+fn the_config_of_another_model_family_is_refused_by_name() {
     let error = ClipConfig::from_json(r#"{"model_type": "distilbert", "dim": 768}"#).unwrap_err().to_string();
     assert!(error.contains("model_type") && error.contains("\"distilbert\""), "{error}");
 }

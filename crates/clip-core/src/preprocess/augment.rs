@@ -1,4 +1,4 @@
-//! Random crops of training images: what keeps a model from learning its pictures by heart.
+//! Random crops and flips of training images, against overfitting.
 
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
@@ -8,30 +8,30 @@ use super::{Crop, Preprocess, RgbImage};
 use crate::error::{ClipError, Result};
 use crate::exact;
 
-/// Crops tried before the middle is taken.
+/// Random crops to try before the centre crop.
 const ATTEMPTS: usize = 10;
 
 /// torchvision's `RandomResizedCrop` and `RandomHorizontalFlip`:
 /// <https://github.com/pytorch/vision/blob/v0.24.0/torchvision/transforms/transforms.py#L957-L998>.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Augmentation {
-    /// Least and greatest share of the image's area.
+    /// Smallest and largest share of the image's area, from 0 to 1.
     #[serde(with = "exact::pair")]
     pub scale: [f64; 2],
-    /// Least and greatest width over height, before the part becomes a square.
+    /// Smallest and largest aspect ratio (width / height) of the crop, before it is resized to a square.
     #[serde(with = "exact::pair")]
     pub ratio: [f64; 2],
-    /// How probable it is that left and right change places.
+    /// Probability of a horizontal flip.
     #[serde(with = "exact")]
     pub flip: f64,
 }
 
-/// As Python rounds.
+/// Rounds half to even, as Python does.
 fn round(side: f64) -> usize {
     side.round_ties_even() as usize
 }
 
-/// Width and height of a part of an area and a width over height.
+/// Width and height of a crop, by its area and aspect ratio.
 pub(crate) fn sides(area: f64, ratio: f64) -> (usize, usize) {
     (round((area * ratio).sqrt()), round((area / ratio).sqrt()))
 }
@@ -56,8 +56,8 @@ impl Augmentation {
         Ok(())
     }
 
-    /// A part of an image of that size.
-    fn part(&self, width: usize, height: usize, rng: &mut ChaCha8Rng) -> Crop {
+    /// Draws a crop of an image.
+    fn draw(&self, width: usize, height: usize, rng: &mut ChaCha8Rng) -> Crop {
         let at = |left: usize, top: usize, w: usize, h: usize| Crop { x: left..left + w, y: top..top + h };
         let (area, [narrow, wide]) = ((width * height) as f64, self.ratio);
         for _ in 0..ATTEMPTS {
@@ -81,24 +81,24 @@ impl Augmentation {
     }
 }
 
-/// Makes the squares of a run's images, others in each epoch, the same each time that they are asked for.
+/// Augments the images of a run: differently in each epoch, but reproducibly.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Augmenter {
     /// The model's transform.
     pub preprocess: Preprocess,
-    /// What is drawn.
+    /// Ranges of the random crop.
     pub augmentation: Augmentation,
-    /// What it is drawn from.
+    /// Seed of the run.
     pub seed: u64,
 }
 
 impl Augmenter {
-    /// As one text, for another worker.
+    /// Returns JSON, for another worker.
     pub fn to_json(&self) -> String {
         serde_json::json!(self).to_string()
     }
 
-    /// Reads what [`to_json`](Self::to_json) gave.
+    /// Reads what [`to_json`](Self::to_json) returned.
     ///
     /// # Errors
     /// `invalid-option`.
@@ -106,15 +106,15 @@ impl Augmenter {
         serde_json::from_str(json).map_err(|e| ClipError::invalid_option("augment", "an augmenter's JSON", e))
     }
 
-    /// A part of the image of a pair, resized, 8-bit.
+    /// Crops, resizes and flips the image of a pair; the result is not normalised.
     ///
     /// # Shapes
     /// - output: `[3, size, size]`
     pub fn square(&self, image: &RgbImage, epoch: usize, pair: usize) -> Vec<u8> {
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
-        // apart from the streams of the shuffles, the patches and the captions
+        // streams of their own: shuffles, patch dropout and captions have others
         rng.set_stream(1 << 62 | (epoch as u64) << 31 | pair as u64);
-        let part = self.augmentation.part(image.width, image.height, &mut rng);
+        let part = self.augmentation.draw(image.width, image.height, &mut rng);
         let mut square = self.preprocess.square_of(image, &part);
         if rng.random_bool(self.augmentation.flip) {
             square.chunks_exact_mut(self.preprocess.size).for_each(<[u8]>::reverse);
@@ -131,11 +131,11 @@ mod tests {
 
     fn parts(augmentation: Augmentation, width: usize, height: usize) -> Vec<Crop> {
         let mut rng = ChaCha8Rng::seed_from_u64(5);
-        (0..2_000).map(|_| augmentation.part(width, height, &mut rng)).collect()
+        (0..2_000).map(|_| augmentation.draw(width, height, &mut rng)).collect()
     }
 
     #[test]
-    fn parts_have_the_shares_and_the_shapes_that_were_asked_for() {
+    fn crops_have_the_given_areas_and_aspect_ratios() {
         let wide = Augmentation { scale: [0.2, 0.8], ..USUAL };
         let (mut shares, mut shapes, mut lefts) = (Vec::new(), Vec::new(), Vec::new());
         for Crop { x, y } in parts(wide, 400, 400) {
@@ -152,14 +152,14 @@ mod tests {
         within(range(&shares), 0.2, 0.8);
         within(range(&shapes), 0.75, 4.0 / 3.0);
         within(range(&lefts), 0.0, 1.0);
-        // uniform in the share and in the place; as often wider as taller
+        // uniform in area and position, log-uniform in aspect ratio
         assert!((mean(&shares) - 0.5).abs() < 0.02 && (mean(&lefts) - 0.5).abs() < 0.03);
         let logarithms: Vec<f64> = shapes.iter().map(|shape| shape.ln()).collect();
         assert!(mean(&logarithms).abs() < 0.02);
     }
 
     #[test]
-    fn of_shapes_that_never_fit_the_middle_is_taken() {
+    fn aspect_ratios_that_never_fit_give_the_centre_crop() {
         let whole = Augmentation { scale: [1.0, 1.0], ratio: [1.0, 1.0], flip: 0.0 };
         assert!(parts(whole, 9, 4).iter().all(|part| *part == Crop { x: 2..6, y: 0..4 }));
         assert!(parts(whole, 4, 9).iter().all(|part| *part == Crop { x: 0..4, y: 2..6 }));
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_square_is_of_its_seed_epoch_and_pair() {
+    fn a_square_depends_on_seed_epoch_and_pair_alone() {
         let image = RgbImage::new(30, 20, (0..1_800).map(|i| (i * 7 % 251) as u8).collect()).unwrap();
         let make = |flip, seed| Augmenter {
             preprocess: Preprocess::clip(8),
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_drawn_is_refused_by_name() {
+    fn invalid_ranges_are_refused_by_name() {
         let cases = [
             (Augmentation { scale: [0.0, 1.0], ..USUAL }, "augment.scale"),
             (Augmentation { scale: [0.9, 0.8], ..USUAL }, "augment.scale"),

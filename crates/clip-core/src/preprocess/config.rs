@@ -1,22 +1,22 @@
-//! A checkpoint's transform, read from the files beside it.
+//! Reads a checkpoint's transform from its small files.
 
 use serde_json::Value;
 
 use super::{CropRounding, Preprocess, ResizeMode, hf, open_clip};
-use crate::config::{ClipConfig, Objective, config_is_hf, invalid, short};
+use crate::config::{ClipConfig, Format, Objective, invalid, short};
 use crate::error::Result;
 
 /// A transform's files, as text.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct TransformFiles<'a> {
-    /// `processor_config.json`; where it holds an image processor, that goes before `preprocess`.
+    /// `processor_config.json`; an image processor in it takes precedence over `preprocess`.
     pub processor: Option<&'a str>,
-    /// `preprocessor_config.json`, `open_clip_config.json`, or our own JSON.
+    /// `preprocessor_config.json`, `open_clip_config.json`, or clipwright's own JSON.
     pub preprocess: Option<&'a str>,
 }
 
 impl<'a> TransformFiles<'a> {
-    /// The image processor, and the file that holds it.
+    /// Returns the image processor, and the name of its file.
     fn read(&self, warnings: &mut Vec<String>) -> Result<Option<(Value, &'static str)>> {
         let parse = |json: &'a str, file: &str| {
             serde_json::from_str::<Value>(json).map_err(|e| invalid(&format!("({file})"), "a JSON object", e))
@@ -29,14 +29,14 @@ impl<'a> TransformFiles<'a> {
             match processor {
                 Some(value) if value.is_object() => return Ok(Some((value, file))),
                 Some(other) => return Err(invalid("image_processor", "an object", short(&other))),
-                // what transformers 4 wrote holds none
+                // transformers 4 writes none
                 None => {}
             }
         }
         let file = "preprocessor_config.json";
         let Some(json) = self.preprocess else { return Ok(None) };
         let mut value = parse(json, file)?;
-        // the newer file by the older one's name: the caller's own word
+        // a processor_config.json that the caller gave as preprocess
         match value.get_mut("image_processor") {
             Some(nested) if nested.is_object() => Ok(Some((nested.take(), "processor_config.json"))),
             _ => Ok(Some((value, file))),
@@ -44,7 +44,7 @@ impl<'a> TransformFiles<'a> {
     }
 }
 
-/// Keys of `processor_config.json` beside its image processor: none changes what an image tower takes.
+/// Keys of `processor_config.json`; those beside the image processor have no effect on an image tower.
 const PROCESSOR_KEYS: [&str; 8] = [
     "image_processor",
     "processor_class",
@@ -56,6 +56,7 @@ const PROCESSOR_KEYS: [&str; 8] = [
     "image_seq_length",
 ];
 
+/// Warns of each key that is not `known`.
 pub(super) fn warn_unknown(value: &Value, known: &[&str], file: &str, warnings: &mut Vec<String>) {
     let keys = value.as_object().into_iter().flat_map(|object| object.keys());
     let unknown = keys.filter(|key| !known.contains(&key.as_str()));
@@ -63,11 +64,11 @@ pub(super) fn warn_unknown(value: &Value, known: &[&str], file: &str, warnings: 
 }
 
 impl Preprocess {
-    /// Transform of a model: of `files` where there are any, else what `config` (the model's JSON) says or implies. `warnings`
-    /// is told which keys are not known.
+    /// Reads a model's transform from `files`, else from `config` (the model's JSON), else takes the default of the model's family.
+    /// Unknown keys are added to `warnings`.
     ///
     /// # Errors
-    /// `invalid-config` for a transform that is not known here, or that gives another size than the model takes.
+    /// `invalid-config` for an unsupported transform, or for one whose size is not the model's.
     pub fn for_model(
         files: TransformFiles<'_>,
         config: &str,
@@ -88,7 +89,7 @@ impl Preprocess {
                 Self { resize: if own.resize == 0 { own.size } else { own.resize }, ..own }
             }
             None if is_open_clip(&config) => open_clip::read(&config, family, warnings)?,
-            None if config_is_hf(&config) => Self { crop: CropRounding::Hf, ..family },
+            None if Format::of(&config) == Format::Hf => Self { crop: CropRounding::Hf, ..family },
             None => family,
         };
         if preprocess.size != size {
@@ -99,12 +100,12 @@ impl Preprocess {
         }
         if preprocess.std.iter().any(|s| !s.is_normal()) || preprocess.mean.iter().any(|m| !m.is_finite()) {
             let got = format!("mean {:?}, std {:?}", preprocess.mean, preprocess.std);
-            return Err(invalid("preprocess.std", "finite numbers, none of them 0", got));
+            return Err(invalid("preprocess.std", "finite numbers other than 0", got));
         }
         Ok(preprocess)
     }
 
-    /// What the papers' models take.
+    /// The transform of the model's family, as in its paper.
     fn of_family(model: &ClipConfig, size: usize) -> Self {
         match model.objective {
             Objective::Softmax => Self::clip(size),
@@ -138,45 +139,48 @@ mod tests {
         "text": {"contextLength": 6, "vocabSize": 20, "width": 8, "layers": 1, "heads": 2}}"#;
 
     fn read(file: &str) -> Result<Preprocess> {
-        told(TransformFiles { preprocess: Some(file), ..TransformFiles::default() }).0
+        read_all(TransformFiles { preprocess: Some(file), ..TransformFiles::default() }).0
     }
 
-    fn told(files: TransformFiles<'_>) -> (Result<Preprocess>, Vec<String>) {
+    fn read_all(files: TransformFiles<'_>) -> (Result<Preprocess>, Vec<String>) {
         let mut warnings = Vec::new();
         let model = ClipConfig::from_json(MODEL).unwrap();
         (Preprocess::for_model(files, MODEL, &model, &mut warnings), warnings)
     }
 
     #[test]
-    fn a_nested_image_processor_goes_before_an_older_file() {
+    fn a_nested_image_processor_takes_precedence_over_an_older_file() {
         let nested = r#"{"processor_class": "CLIPProcessor", "image_processor": {"image_mean": [0.1, 0.2, 0.3], "size": {"shortest_edge": 40},
             "crop_size": {"height": 32, "width": 32}, "resample": 2, "image_processor_type": "CLIPImageProcessorFast"}}"#;
         let older = Some(r#"{"image_mean": [0.9, 0.9, 0.9], "size": 32}"#);
-        let (nested, warnings) = told(TransformFiles { processor: Some(nested), preprocess: older });
+        let (nested, warnings) = read_all(TransformFiles { processor: Some(nested), preprocess: older });
         let nested = nested.unwrap();
         assert_eq!((nested.mean, nested.resize, nested.filter), ([0.1, 0.2, 0.3], 40, Filter::Bilinear));
         assert!(warnings.is_empty(), "{warnings:?}");
-        let (plain, warnings) = told(TransformFiles {
+        let (plain, warnings) = read_all(TransformFiles {
             processor: Some(r#"{"processor_class": "CLIPProcessor", "wobble": 1}"#),
             preprocess: older,
         });
         assert_eq!(plain.unwrap().mean, [0.9; 3]);
         assert_eq!(warnings, ["processor_config.json: wobble is not known and was not used"]);
         let null = Some(r#"{"image_mean": null, "crop_size": null, "size": 32}"#);
-        let (null, warnings) = told(TransformFiles { processor: None, preprocess: null });
+        let (null, warnings) = read_all(TransformFiles { processor: None, preprocess: null });
         assert_eq!(null.unwrap().mean, Preprocess::clip(32).mean);
-        assert_eq!(warnings, ["preprocessor_config.json: image_mean is null: what the processor's class has is used"]);
+        assert_eq!(
+            warnings,
+            ["preprocessor_config.json: image_mean is null: the default of the processor's class is used"]
+        );
     }
 
     #[test]
-    fn what_a_file_does_not_say_is_its_classes() {
+    fn missing_fields_have_the_defaults_of_the_processor_class() {
         let vit = read(r#"{"image_processor_type": "ViTImageProcessor", "size": 32}"#).unwrap();
         assert_eq!((vit.mode, vit.filter, vit.mean), (ResizeMode::Squash, Filter::Bilinear, [0.5; 3]));
         let one = read(r#"{"image_mean": 0.5, "image_std": 0.25, "size": [32, 32], "do_center_crop": false}"#).unwrap();
         assert_eq!((one.mode, one.mean, one.std), (ResizeMode::Squash, [0.5; 3], [0.25; 3]));
         let square = read(r#"{"size": 40, "crop_size": 32, "default_to_square": true, "do_resize": true}"#).unwrap();
         assert_eq!((square.mode, square.resize, square.size), (ResizeMode::Squash, 40, 32));
-        // of flags, `null` is false there
+        // for flags, `null` is false
         let null = read(r#"{"do_resize": true, "do_normalize": null, "size": 32}"#).unwrap();
         assert_eq!((null.mean, null.std), ([0.0; 3], [1.0; 3]));
     }
@@ -209,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn longest_fills_what_is_left() {
+    fn longest_pads_the_rest() {
         let p = read(r#"{"resize_mode": "longest", "fill_color": 7}"#).unwrap();
         let image = super::super::RgbImage::new(64, 32, vec![200; 64 * 32 * 3]).unwrap();
         let square = p.square(&image);
@@ -219,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_known_is_refused_by_field() {
+    fn unsupported_transforms_are_refused_by_field() {
         for (file, field) in [
             (r#"{"size": 64, "crop_size": 64, "do_resize": true, "do_center_crop": true}"#, "preprocess.size"),
             (r#"{"size": 16, "crop_size": 32, "do_resize": true, "do_center_crop": true}"#, "preprocess.resize"),

@@ -1,11 +1,10 @@
-//! What a file is that is none of the pictures decoded here: its name, by its first bytes, and what to do.
+//! Names the format of a file that cannot be decoded, by its first bytes, and says what to do.
 
-/// What cannot be read, and what its user can do.
 const CONVERT: &str = "convert it to PNG, JPEG or WebP first";
 const UNPACK: &str = "unpack it first";
-const NO_PICTURE: &str = "it holds no picture that can be read";
+const NO_IMAGE: &str = "it is not an image";
 
-/// Where the bytes stand, the bytes, the format, what to do.
+/// Offset, bytes, format, what to do.
 const MAGIC: &[(usize, &[u8], &str, &str)] = &[
     (0, b"\xff\x0a", "JPEG XL", CONVERT),
     (4, b"JXL \r\n\x87\n", "JPEG XL", CONVERT),
@@ -46,13 +45,13 @@ const MAGIC: &[(usize, &[u8], &str, &str)] = &[
     (0, b"\xd7\xcd\xc6\x9a", "a Windows metafile (WMF)", CONVERT),
     (0, b"%PDF", "PDF", "save its page as PNG first"),
     (0, b"%!PS", "PostScript", "save its page as PNG first"),
-    (8, b"AVI ", "a video (AVI)", "take a picture out of it first"),
-    (0, b"\x1aE\xdf\xa3", "a video (WebM or Matroska)", "take a picture out of it first"),
+    (8, b"AVI ", "a video (AVI)", "extract a frame first"),
+    (0, b"\x1aE\xdf\xa3", "a video (WebM or Matroska)", "extract a frame first"),
     (
         0,
         b"\0\x05\x16\x07",
-        "an AppleDouble file, which macOS puts beside a picture (its name begins with ._),",
-        NO_PICTURE,
+        "an AppleDouble file, which macOS puts beside an image (its name begins with ._),",
+        NO_IMAGE,
     ),
     (0, b"version https://git-lfs", "a Git LFS pointer", "fetch the file itself with `git lfs pull`"),
     (0, b"PK\x03\x04", "a zip archive", UNPACK),
@@ -63,7 +62,7 @@ const MAGIC: &[(usize, &[u8], &str, &str)] = &[
     (0, b"7z\xbc\xaf", "a 7z archive", UNPACK),
     (0, b"Rar!", "a RAR archive", UNPACK),
     (257, b"ustar", "a tar archive", UNPACK),
-    (0, b"PAR1", "Parquet", "take its pictures out first"),
+    (0, b"PAR1", "Parquet", "extract its images first"),
     (0, b"\x93NUMPY", "a NumPy array", "give its values as { data, width, height }"),
     (0, b"data:image/", "a data: address", "give it as text, not as bytes"),
     (0, b"iVBORw0KGgo", "base64 text (of a PNG)", "decode it to bytes first"),
@@ -72,7 +71,7 @@ const MAGIC: &[(usize, &[u8], &str, &str)] = &[
     (0, b"R0lGOD", "base64 text (of a GIF)", "decode it to bytes first"),
 ];
 
-/// Brands of the container that MP4 began, and what they mean.
+/// Brands of the ISO base media file format (MP4's), and the formats that they mean.
 const BRANDS: &[(&[u8], &str)] = &[
     (b"avif", "AVIF"),
     (b"avis", "AVIF"),
@@ -83,43 +82,42 @@ const BRANDS: &[(&[u8], &str)] = &[
     (b"msf1", "HEIF"),
 ];
 
-/// Name and advice, as they follow "N bytes of".
-pub(super) fn described(bytes: &[u8]) -> String {
-    let (name, advice) = found(bytes);
+/// Returns the format's name and advice, to follow "N bytes of".
+pub(super) fn describe(bytes: &[u8]) -> String {
+    let (name, advice) = identify(bytes);
     format!("{name}: {advice}")
 }
 
-fn found(bytes: &[u8]) -> (&'static str, &'static str) {
+fn identify(bytes: &[u8]) -> (&'static str, &'static str) {
     if bytes.get(4..8) == Some(b"ftyp") {
-        // the file's own brand, then, behind a version, those that it is compatible with
+        // the major brand, a version, the compatible brands
         let brands = || bytes.get(8..bytes.len().min(64)).unwrap_or_default().chunks_exact(4);
         let known = BRANDS.iter().find(|(brand, _)| brands().any(|found| found.starts_with(brand)));
-        return known
-            .map_or(("a video (MP4 or QuickTime)", "take a picture out of it first"), |&(_, name)| (name, CONVERT));
+        return known.map_or(("a video (MP4 or QuickTime)", "extract a frame first"), |&(_, name)| (name, CONVERT));
     }
     let magic = |&&(at, magic, ..): &&(usize, &[u8], &str, &str)| bytes.get(at..).is_some_and(|b| b.starts_with(magic));
     if let Some(&(_, _, name, advice)) = MAGIC.iter().find(magic) {
         return (name, advice);
     }
     if bytes.iter().all(|&byte| byte == 0) {
-        return ("nothing but zeros", "its download or copy did not end");
+        return ("nothing but zeros", "download or copy it again");
     }
     let text = String::from_utf8_lossy(&bytes[..bytes.len().min(1024)]).to_ascii_lowercase();
     let start = text.trim_start_matches(|c: char| c == '\u{feff}' || c.is_whitespace());
-    // an SVG may stand behind an XML declaration and comments; a web page may hold one
+    // an SVG may follow an XML declaration and comments; a web page may contain one
     if ["<!doctype html", "<html", "<head", "<body"].iter().any(|tag| start.starts_with(tag)) {
-        return ("a web page (HTML)", "its address is not the picture's own, or asks for a login");
+        return ("a web page (HTML)", "its address is not the image's, or requires a login");
     }
     if start.starts_with('<') && text.contains("<svg") {
         return ("SVG, which has no pixels", CONVERT);
     }
     if start.starts_with('<') {
-        return ("XML or HTML", NO_PICTURE);
+        return ("XML or HTML", NO_IMAGE);
     }
-    // the last character may be cut
+    // the last character may be truncated
     let cut = text.trim_end_matches('\u{fffd}');
     if !cut.is_empty() && !cut.chars().any(|c| c == '\u{fffd}' || (c.is_control() && !c.is_ascii_whitespace())) {
-        return (if start.starts_with(['{', '[']) { "JSON" } else { "text" }, NO_PICTURE);
+        return (if start.starts_with(['{', '[']) { "JSON" } else { "text" }, NO_IMAGE);
     }
     ("an unknown format", CONVERT)
 }
@@ -129,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_picture_is_called_by_its_name() {
+    fn formats_that_are_not_decoded_are_named() {
         let container = |brands: &str| [b"\0\0\0\x20ftyp", brands.as_bytes()].concat();
         let zip = b"PK\x03\x04\x14\0";
         let tar = [vec![b'a'; 257], b"ustar".to_vec()].concat();
@@ -169,7 +167,7 @@ mod tests {
             (b"\x93NUMPY\x01\0", "NumPy"),
         ];
         for (bytes, name) in cases {
-            let got = described(bytes);
+            let got = describe(bytes);
             assert!(got.contains(name), "{:?}: {got}", String::from_utf8_lossy(bytes));
         }
     }

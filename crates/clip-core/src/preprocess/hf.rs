@@ -1,4 +1,4 @@
-//! The transform of Hugging Face's image processors.
+//! Transforms of Hugging Face's image processors.
 
 use serde_json::Value;
 
@@ -7,8 +7,8 @@ use super::{CropRounding, Filter, Preprocess, ResizeMode};
 use crate::config::{Fields, invalid, short};
 use crate::error::Result;
 
-/// Keys of an image processor that are obeyed, or refused where they say something else than is done here …
-const OBEYED: [&str; 17] = [
+/// Keys that are read, some only to refuse unsupported values …
+const READ: [&str; 17] = [
     "image_processor_type",
     "feature_extractor_type",
     "do_resize",
@@ -28,7 +28,7 @@ const OBEYED: [&str; 17] = [
     "data_format",
 ];
 
-/// … and those that change no pixel of a picture: each is made RGB here, whatever `do_convert_rgb` says.
+/// … and those that have no effect: images are always converted to RGB, for instance.
 const WITHOUT_EFFECT: [&str; 13] = [
     "do_convert_rgb",
     "input_data_format",
@@ -45,10 +45,10 @@ const WITHOUT_EFFECT: [&str; 13] = [
     "use_fast",
 ];
 
-/// Those that must say something.
+/// Keys that transformers 5 refuses to be null.
 const NEVER_NULL: [&str; 5] = ["size", "resample", "rescale_factor", "image_mean", "image_std"];
 
-/// What an image processor does where its file does not say: by its class, else by the model's family.
+/// Defaults of an image processor: by its class, else by the model's family.
 fn of_class(fields: &Fields<'_>, family: Preprocess) -> Result<Preprocess> {
     let key =
         if fields.get("image_processor_type").is_some() { "image_processor_type" } else { "feature_extractor_type" };
@@ -63,18 +63,17 @@ fn of_class(fields: &Fields<'_>, family: Preprocess) -> Result<Preprocess> {
         _ => Err(invalid(
             &fields.path(key),
             "CLIPImageProcessor, SiglipImageProcessor, BitImageProcessor or ViTImageProcessor",
-            format!("{name:?}: others resize or crop in another way"),
+            format!("{name:?}"),
         )),
     }
 }
 
-/// `CLIPImageProcessor` and its like, in the spellings of transformers 4 and 5:
+/// Reads `CLIPImageProcessor` and similar classes, as transformers 4 and 5 write them:
 /// <https://github.com/huggingface/transformers/blob/v5.24.0/src/transformers/image_processing_backends.py>.
 pub(super) fn read(value: &Value, family: Preprocess, file: &str, warnings: &mut Vec<String>) -> Result<Preprocess> {
-    warn_unknown(value, &[&OBEYED[..], &WITHOUT_EFFECT].concat(), file, warnings);
-    // transformers 5 stops at these
+    warn_unknown(value, &[&READ[..], &WITHOUT_EFFECT].concat(), file, warnings);
     let null = NEVER_NULL.iter().filter(|key| value.get(**key).is_some_and(Value::is_null));
-    warnings.extend(null.map(|key| format!("{file}: {key} is null: what the processor's class has is used")));
+    warnings.extend(null.map(|key| format!("{file}: {key} is null: the default of the processor's class is used")));
     let fields = Fields::root(value);
     let class = of_class(&fields, family)?;
     for key in ["do_resize", "do_rescale"] {
@@ -86,7 +85,7 @@ pub(super) fn read(value: &Value, family: Preprocess, file: &str, warnings: &mut
     fields.only("use_square_size", false)?;
     fields.only("data_format", "channels_first")?;
     if let Some(size) = fields.get("pad_size") {
-        return Err(invalid("pad_size", "none: images are not padded", short(size)));
+        return Err(invalid("pad_size", "no value: images are not padded", short(size)));
     }
     let scale = fields.f64("rescale_factor", 1.0 / 255.0)?;
     if (scale - 1.0 / 255.0).abs() > 1e-9 {
@@ -112,7 +111,7 @@ pub(super) fn read(value: &Value, family: Preprocess, file: &str, warnings: &mut
         Side::Number(n) | Side::Shortest(n) | Side::Square(n) => n,
     };
     if shortest && !cropped {
-        return Err(invalid("do_center_crop", "true where the shortest edge is resized", false));
+        return Err(invalid("do_center_crop", "true, as size gives the shortest edge", false));
     }
     let normalized = fields.flag("do_normalize", true)?;
     Ok(Preprocess {
@@ -127,8 +126,9 @@ pub(super) fn read(value: &Value, family: Preprocess, file: &str, warnings: &mut
     })
 }
 
+/// A `size` or `crop_size`.
 enum Side {
-    /// A bare number: the shortest edge where a crop follows, a square otherwise.
+    /// A bare number: the shortest edge if a crop follows, else a square.
     Number(usize),
     Shortest(usize),
     Square(usize),

@@ -1,4 +1,4 @@
-//! Whether a JPEG is whole, as Pillow finds it: `zune-jpeg`, which decodes it, paints what is missing gray and says nothing.
+//! Checks that a JPEG is complete, as Pillow does. `zune-jpeg`, which decodes it, fills missing pixels with gray without an error.
 
 use std::borrow::Cow;
 
@@ -6,45 +6,45 @@ const START: u8 = 0xd8;
 const END: u8 = 0xd9;
 const SCAN: u8 = 0xda;
 
-/// The file as it is decoded: as it is, or, where nothing but its last marker is missing, with it.
+/// Returns the file to decode, with its end-of-image marker appended if only that is missing.
 ///
-/// libjpeg reads markers up to the one that ends the image; Pillow lets it run out of bytes where a marker has shown that the one
-/// scan with all channels is over, and nowhere else (`ImagingJpegDecode` in
-/// <https://github.com/python-pillow/Pillow/blob/13.0.0/src/libImaging/JpegDecode.c>). What is damaged between two markers is decoded as
-/// far as it goes, here as there.
+/// libjpeg reads markers up to the end of the image. Pillow lets the bytes end earlier only after a marker that follows a complete
+/// scan of all channels (`ImagingJpegDecode` in
+/// <https://github.com/python-pillow/Pillow/blob/13.0.0/src/libImaging/JpegDecode.c>). Damaged data between two markers is
+/// decoded as far as possible, here as there.
 ///
 /// # Errors
-/// What is wrong, in words.
+/// What is wrong.
 pub(super) fn whole(bytes: &[u8]) -> Result<Cow<'_, [u8]>, &'static str> {
     let early = "a JPEG that ends early, without its end-of-image marker";
-    let (mut at, mut channels, mut in_whole_scan, mut scan_end) = (2, None, false, None);
+    let (mut at, mut channels, mut in_full_scan, mut scan_end) = (2, None, false, None);
     while let Some((marker, after)) = next_marker(bytes, at) {
         at = after;
-        // markers without a segment: restarts, which stand inside a scan, and one of arithmetic coding
+        // markers without a segment: restarts, which are inside a scan, and TEM
         if matches!(marker, 0x01 | 0xd0..=0xd7) {
             continue;
         }
-        if in_whole_scan && scan_end.is_none() {
+        if in_full_scan && scan_end.is_none() {
             scan_end = Some(after - 2);
         }
         let segment = bytes.get(after..after + 2).map(|n| usize::from(u16::from_be_bytes([n[0], n[1]])));
         let segment = segment.and_then(|length| bytes.get(after..after + length.max(2)));
         match marker {
             END => return Ok(Cow::Borrowed(bytes)),
-            START => return Err("a JPEG that begins anew before it has ended"),
-            0x02..=0xbf => return Err("a JPEG with a marker that no JPEG has: damaged"),
-            SCAN if scan_end.is_some() => return Err("a JPEG that has another scan after a whole one: damaged"),
+            START => return Err("a damaged JPEG: a second start-of-image marker"),
+            0x02..=0xbf => return Err("a damaged JPEG: a reserved marker"),
+            SCAN if scan_end.is_some() => return Err("a damaged JPEG: a scan after a complete one"),
             0xc9 | 0xca => {
-                return Err("a JPEG with arithmetic coding, which is not decoded: save it as an ordinary one first");
+                return Err("a JPEG with arithmetic coding, which is not supported: save it as a baseline JPEG first");
             }
             0xc3 | 0xc5..=0xc7 | 0xcb | 0xcd..=0xcf | 0xf7 => {
                 return Err(
-                    "a JPEG of a rare kind (lossless or hierarchical), which is not decoded: save it as an ordinary one first",
+                    "a JPEG of a rare kind (lossless or hierarchical), which is not supported: save it as a baseline JPEG first",
                 );
             }
-            // progressive ones refine in later scans what they have drawn: none is whole by itself
+            // no scan of a progressive JPEG is complete by itself: later scans refine it
             0xc0..=0xc2 => channels = segment.and_then(|s| s.get(7)).copied().filter(|_| marker != 0xc2),
-            SCAN => in_whole_scan = channels.is_some() && segment.and_then(|s| s.get(2)).copied() == channels,
+            SCAN => in_full_scan = channels.is_some() && segment.and_then(|s| s.get(2)).copied() == channels,
             _ => {}
         }
         match segment {
@@ -56,7 +56,7 @@ pub(super) fn whole(bytes: &[u8]) -> Result<Cow<'_, [u8]>, &'static str> {
     Ok(Cow::Owned([&bytes[..end], &[0xff, END]].concat()))
 }
 
-/// The next marker from a place on, and the place behind it: past what is no marker (0xff, 0) and past fill bytes (0xff).
+/// Returns the next marker and the offset after it, skipping stuffed bytes (0xff, 0) and fill bytes (0xff).
 fn next_marker(bytes: &[u8], mut at: usize) -> Option<(u8, usize)> {
     loop {
         at += bytes.get(at..)?.iter().position(|&byte| byte == 0xff)?;

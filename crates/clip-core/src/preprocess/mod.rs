@@ -1,4 +1,4 @@
-//! Encoded image to the numbers that the image tower takes: decode, resize as Pillow does, crop, normalise.
+//! Preprocesses images for the image tower: decode, resize as Pillow does, crop, normalise.
 
 #[cfg(feature = "train")]
 mod augment;
@@ -25,49 +25,49 @@ pub use rgb_image::RgbImage;
 
 use crate::error::{ClipError, Result};
 
-/// How an image of any shape becomes a square.
+/// How an image is resized to a square.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ResizeMode {
-    /// The shortest side to the size, then the centre cut out.
+    /// Resizes the shortest side to the size, then crops the centre.
     #[default]
     Shortest,
-    /// Both sides to the size, whatever becomes of the proportions.
+    /// Resizes both sides to the size, ignoring the aspect ratio.
     Squash,
-    /// The longest side to the size, then the rest filled, half on each side.
+    /// Resizes the longest side to the size, then pads both sides of the other.
     Longest,
 }
 
-/// Where a crop starts when it cannot be centred.
+/// Rounding of a centre crop's offset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CropRounding {
-    /// torchvision, which OpenAI and OpenCLIP use: half a pixel goes to the even side.
+    /// torchvision, which OpenAI and OpenCLIP use: half a pixel is rounded to even.
     #[default]
     Torchvision,
-    /// Hugging Face: half a pixel goes down.
+    /// Hugging Face: half a pixel is rounded down.
     Hf,
 }
 
-/// The transform of a checkpoint.
+/// A checkpoint's image transform.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Preprocess {
-    /// Side of the output.
+    /// Side of the output, in pixels.
     pub size: usize,
-    /// Side that is resized to, before a crop to `size`; 0 in JSON means `size`.
+    /// Side after resizing, before a crop to `size`; 0 in JSON means `size`.
     #[serde(default)]
     pub resize: usize,
-    /// How the square is made.
+    /// How images are resized.
     #[serde(default)]
     pub mode: ResizeMode,
-    /// Kernel of the resampling.
+    /// Resampling filter.
     #[serde(default)]
     pub filter: Filter,
-    /// Whose crop.
+    /// Rounding of the crop.
     #[serde(default)]
     pub crop: CropRounding,
-    /// Level that the longest mode fills with.
+    /// Level of the padding of [`ResizeMode::Longest`].
     #[serde(default)]
     pub fill: u8,
     /// Mean of each channel, of values from 0 to 1.
@@ -101,12 +101,12 @@ impl Preprocess {
         }
     }
 
-    /// Our own JSON.
+    /// Returns clipwright's own JSON.
     pub fn to_json(&self) -> String {
         serde_json::json!(self).to_string()
     }
 
-    /// Refuses what is no picture: an image of one pixel is a tracking pixel or a failed download.
+    /// Refuses an image of one pixel: a tracking pixel, or a failed download.
     ///
     /// # Errors
     /// `image-too-small`.
@@ -117,7 +117,7 @@ impl Preprocess {
         Ok(())
     }
 
-    /// Resized and cropped, still 8-bit.
+    /// Resizes and crops an image, without normalising it.
     ///
     /// # Shapes
     /// - output: `[3, size, size]`
@@ -125,7 +125,7 @@ impl Preprocess {
         let (size, resized) = (self.size, self.resize);
         let (width, height) = match self.mode {
             ResizeMode::Squash => (resized, resized),
-            // the long side is truncated, not rounded
+            // the long side is rounded down
             ResizeMode::Shortest if image.width <= image.height => (resized, resized * image.height / image.width),
             ResizeMode::Shortest => (resized * image.width / image.height, resized),
             ResizeMode::Longest => {
@@ -141,7 +141,7 @@ impl Preprocess {
         self.planes(&resize(image, width, height, self.filter, &Crop { x: kept(width), y: kept(height) }))
     }
 
-    /// A part of an image, resized whatever becomes of its proportions: torchvision's `resized_crop`.
+    /// Crops a part of an image and resizes it, ignoring the aspect ratio: torchvision's `resized_crop`.
     ///
     /// # Shapes
     /// - output: `[3, size, size]`
@@ -150,7 +150,7 @@ impl Preprocess {
         self.planes(&resize(&image.part(part), self.size, self.size, self.filter, &whole))
     }
 
-    /// A part that is no larger than a square, in the middle of one.
+    /// Centres an image, which is no larger than the square, in a square of the fill level.
     ///
     /// # Shapes
     /// - output: `[3, size, size]`
@@ -176,7 +176,7 @@ impl Preprocess {
         }
     }
 
-    /// 8-bit squares to the tower's input: `(x / 255 - mean) / std`.
+    /// Normalises 8-bit squares to the tower's input: `(x / 255 - mean) / std`.
     ///
     /// # Shapes
     /// - squares, output: `[batch, 3, size, size]`
@@ -198,14 +198,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tall_image_keeps_its_middle() {
+    fn a_tall_image_is_cropped_to_its_centre() {
         let rows: Vec<u8> = (0..4u8).flat_map(|y| [y * 10; 6]).collect();
         let image = RgbImage::new(2, 4, rows).unwrap();
         assert_eq!(Preprocess::clip(2).square(&image)[..4], [10, 10, 20, 20]);
     }
 
     #[test]
-    fn crops_differ_by_one_where_three_of_four_are_free() {
+    fn crop_offsets_differ_by_one_for_margins_of_3_modulo_4() {
         let offset = |crop, side| Preprocess { crop, ..Preprocess::clip(32) }.crop_offset(side);
         for (side, torchvision, hf) in [(32, 0, 0), (33, 0, 0), (34, 1, 1), (35, 2, 1), (47, 8, 7), (49, 8, 8)] {
             assert_eq!((offset(CropRounding::Torchvision, side), offset(CropRounding::Hf, side)), (torchvision, hf));
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn images_without_pixels_cannot_be_made() {
+    fn images_with_the_wrong_number_of_values_are_refused() {
         for (width, height, bytes) in [(0, 0, 0), (1, 0, 0), (2, 2, 11), (usize::MAX, usize::MAX, 3)] {
             assert_eq!(RgbImage::new(width, height, vec![0; bytes]).unwrap_err().code(), "shape-mismatch");
         }

@@ -7,10 +7,10 @@ use super::{CropRounding, Filter, Preprocess, ResizeMode};
 use crate::config::{Fields, invalid};
 use crate::error::Result;
 
-/// Fields of `PreprocessCfg`; the model's own image size goes before `size`, as in OpenCLIP.
+/// Fields of `PreprocessCfg`. `size` is ignored in favour of the model's image size, as in OpenCLIP.
 const KEYS: [&str; 7] = ["size", "mode", "mean", "std", "interpolation", "resize_mode", "fill_color"];
 
-/// `PreprocessCfg`: <https://github.com/mlfoundations/open_clip/blob/v3.3.0/src/open_clip/transform.py>.
+/// Reads `PreprocessCfg`: <https://github.com/mlfoundations/open_clip/blob/v3.3.0/src/open_clip/transform.py>.
 pub(super) fn read(value: &Value, family: Preprocess, warnings: &mut Vec<String>) -> Result<Preprocess> {
     let fields = Fields::root(match value.get("preprocess_cfg") {
         Some(cfg) => {
@@ -30,7 +30,7 @@ pub(super) fn read(value: &Value, family: Preprocess, warnings: &mut Vec<String>
         Some(other) => return unknown("resize_mode", "\"shortest\", \"squash\" or \"longest\"", other),
     };
     let filter = match fields.str("interpolation")? {
-        // "random" is of training: OpenCLIP's own inference takes bicubic for it
+        // "random" is for training; OpenCLIP's inference then uses bicubic
         None | Some("bicubic" | "random") => Filter::Bicubic,
         Some("bilinear") => Filter::Bilinear,
         Some(other) => return unknown("interpolation", "\"bicubic\", \"bilinear\" or \"random\"", other),

@@ -1,4 +1,4 @@
-//! Pillow's antialiased resampling, bit for bit.
+//! Antialiased resampling, bit for bit as Pillow's.
 //!
 //! Source: <https://github.com/python-pillow/Pillow/blob/12.0.0/src/libImaging/Resample.c>, with the order of the passes
 //! of Pillow 13.
@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use super::RgbImage;
 
-/// Fraction bits of a weight: 32 less 8 for the pixel and 2 for overshoot.
+/// Fraction bits of a weight: 32 minus 8 for the pixel and 2 for overshoot.
 const PRECISION: u32 = 22;
 
-/// Kernel of a resampling.
+/// Resampling filter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Filter {
@@ -43,7 +43,7 @@ impl Filter {
     }
 }
 
-/// For one output position: where its window starts, and the fixed-point weights.
+/// Input window of an output position: its start, and fixed-point weights.
 struct Window {
     start: usize,
     weights: Vec<i32>,
@@ -69,7 +69,7 @@ fn windows(input: usize, output: usize, part: Range<usize>, filter: Filter) -> V
     .collect()
 }
 
-/// The part of a resized image that is kept.
+/// A rectangle of an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Crop {
     /// Columns.
@@ -78,12 +78,12 @@ pub struct Crop {
     pub y: Range<usize>,
 }
 
-/// The part `crop` of the image at `width` × `height`, antialiased, rounded to 8 bit after each pass. Only what is kept is
-/// computed: a picture of one by thousands of pixels would fill the memory otherwise.
+/// Resizes an image to `width` × `height` and crops it, rounding to 8 bit after each pass. Only the crop is computed: the whole
+/// of an image of one by thousands of pixels would not fit into memory.
 pub fn resize(image: &RgbImage, width: usize, height: usize, filter: Filter, crop: &Crop) -> RgbImage {
     let columns = windows(image.width(), width, crop.x.clone(), filter);
     let rows = windows(image.height(), height, crop.y.clone(), filter);
-    // Pillow 13 shrinks the much longer height first
+    // Pillow 13 first resizes the height if it shrinks much more than the width
     let shrink = |from: usize, to: usize| from as i64 - to as i64;
     if height < image.height() && shrink(image.height(), height) > 2 * shrink(image.width(), width) {
         pass::<true>(&pass::<false>(image, &rows), &columns)
@@ -92,17 +92,17 @@ pub fn resize(image: &RgbImage, width: usize, height: usize, filter: Filter, cro
     }
 }
 
-/// One pass: along the rows, or along the columns.
-fn pass<const ACROSS: bool>(image: &RgbImage, windows: &[Window]) -> RgbImage {
+/// Resamples along rows if `HORIZONTAL`, else along columns.
+fn pass<const HORIZONTAL: bool>(image: &RgbImage, windows: &[Window]) -> RgbImage {
     let size = windows.len();
-    let (width, height) = if ACROSS { (size, image.height()) } else { (image.width(), size) };
+    let (width, height) = if HORIZONTAL { (size, image.height()) } else { (image.width(), size) };
     let stride = image.width() * 3;
     let data = image.data();
     let mut out = Vec::with_capacity(width * height * 3);
     for y in 0..height {
         for x in 0..width {
-            let Window { start, weights } = &windows[if ACROSS { x } else { y }];
-            let (first, step) = if ACROSS { (y * stride + start * 3, 3) } else { (start * stride + x * 3, stride) };
+            let Window { start, weights } = &windows[if HORIZONTAL { x } else { y }];
+            let (first, step) = if HORIZONTAL { (y * stride + start * 3, 3) } else { (start * stride + x * 3, stride) };
             for channel in 0..3 {
                 let mut sum = 1i32 << (PRECISION - 1);
                 for (i, weight) in weights.iter().enumerate() {
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flat_image_stays_flat_and_the_same_size_is_a_copy() {
+    fn a_flat_image_stays_flat_and_resizing_to_the_same_size_copies() {
         let image = RgbImage::new(5, 3, [10, 20, 30].repeat(15)).unwrap();
         let whole = |width, height, filter| resize(&image, width, height, filter, &Crop { x: 0..width, y: 0..height });
         assert_eq!(whole(9, 7, Filter::Bicubic).data(), [10, 20, 30].repeat(63));
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_crop_is_a_part_of_the_whole_and_costs_no_more() {
+    fn a_crop_equals_that_of_the_whole_and_is_all_that_is_computed() {
         let data = (0..7 * 11 * 3).map(|i| (i * 37 % 256) as u8).collect();
         let image = RgbImage::new(7, 11, data).unwrap();
         let whole = resize(&image, 5, 9, Filter::Bicubic, &Crop { x: 0..5, y: 0..9 });

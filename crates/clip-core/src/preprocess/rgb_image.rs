@@ -1,10 +1,10 @@
-//! Pixels of an image in memory.
+//! An image in memory.
 
 use super::Crop;
 use super::decode::over_white;
 use crate::error::{ClipError, Result};
 
-/// An 8-bit RGB image, row by row.
+/// An 8-bit RGB image, row-major.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RgbImage {
     pub(super) width: usize,
@@ -13,6 +13,8 @@ pub struct RgbImage {
 }
 
 impl RgbImage {
+    /// Wraps RGB pixels.
+    ///
     /// # Shapes
     /// - data: `[height, width, 3]`
     ///
@@ -30,7 +32,7 @@ impl RgbImage {
         Ok(Self { width, height, data })
     }
 
-    /// Raw pixels: gray, gray and alpha, RGB, or RGB and alpha, told by their number; the transparent ones are put over white.
+    /// Converts raw pixels: gray, gray and alpha, RGB, or RGB and alpha, by the number of values; alpha is composited over white.
     ///
     /// # Shapes
     /// - data: `[height, width, 1 to 4]`
@@ -56,22 +58,22 @@ impl RgbImage {
         Self::new(width, height, rgb)
     }
 
-    /// Pixels in a row.
+    /// Width, in pixels.
     pub fn width(&self) -> usize {
         self.width
     }
 
-    /// Rows.
+    /// Height, in pixels.
     pub fn height(&self) -> usize {
         self.height
     }
 
-    /// `[height, width, 3]`.
+    /// Pixels: `[height, width, 3]`.
     pub fn data(&self) -> &[u8] {
         &self.data
     }
 
-    /// A part of it.
+    /// Returns a part of the image.
     pub(super) fn part(&self, Crop { x, y }: &Crop) -> Self {
         let row = |y: usize| &self.data[3 * (y * self.width + x.start)..3 * (y * self.width + x.end)];
         Self { width: x.len(), height: y.len(), data: y.clone().flat_map(row).copied().collect() }

@@ -1,5 +1,4 @@
-//! Tokens that a text holds as they are: special ones, and those that were added to a vocabulary. They are found before the
-//! text is cut into words, as Hugging Face's tokenizers find them:
+//! Special and added tokens, which are matched verbatim before a text is split into words, as in Hugging Face's tokenizers:
 //! <https://github.com/huggingface/tokenizers/blob/v0.22.1/tokenizers/src/tokenizer/added_vocabulary.rs>.
 
 use std::collections::HashMap;
@@ -13,13 +12,13 @@ use super::words::normalize_hf;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct AddedToken {
     pub(super) content: String,
-    /// Not found within a word.
+    /// Does not match inside a word.
     pub(super) single_word: bool,
-    /// Takes the white space before it.
+    /// Also matches the white space before it.
     pub(super) lstrip: bool,
-    /// Takes the white space after it.
+    /// Also matches the white space after it.
     pub(super) rstrip: bool,
-    /// Looked for in the normalised text. Left out, as [`normalized`](Self::normalized) says.
+    /// Matched in the normalised text; the default is [`normalized`](Self::normalized).
     pub(super) normalized: Option<bool>,
     pub(super) special: bool,
 }
@@ -36,7 +35,7 @@ impl AddedToken {
         }
     }
 
-    /// As `tokenizer.json` and `added_tokens_decoder` spell it. By hand: what serde derives is a hundredth of the module.
+    /// Reads an entry of `tokenizer.json` or `added_tokens_decoder`. serde's derived code would be a hundredth of the module.
     pub(super) fn from_json(value: &Value) -> Option<Self> {
         let flag = |key: &str| match value.get(key) {
             None | Some(Value::Null) => Some(None),
@@ -63,34 +62,34 @@ impl AddedToken {
         Self { normalized: Some(true), special: false, ..Self::special(content) }
     }
 
-    /// Special ones are looked for in the text as it came, unless they say otherwise.
+    /// By default, special tokens are matched in the original text.
     fn normalized(&self) -> bool {
         self.normalized.unwrap_or(!self.special)
     }
 }
 
-/// A stretch of a text.
+/// A part of a split text.
 #[derive(Debug)]
 pub(super) enum Piece {
     Token(i32),
-    /// Normalised.
+    /// Normalised text between tokens.
     Text(String),
 }
 
-/// All that a tokenizer has, in the order in which they were added.
+/// Special and added tokens of a tokenizer, in the order in which they were added.
 #[derive(Debug, Clone, Default)]
 pub(super) struct AddedTokens {
     tokens: Vec<(AddedToken, i32)>,
-    /// Those that are looked for in the text as it came …
-    early: Finder,
-    /// … and those that are looked for once it is normalised.
-    late: Finder,
-    /// Special tokens spelled out in a text are text: `split_special_tokens`.
+    /// Tokens matched in the original text …
+    original: Matcher,
+    /// … and in the normalised text.
+    normalized: Matcher,
+    /// `split_special_tokens`: special tokens spelled out in a text are encoded as text.
     split_special: bool,
 }
 
 impl AddedTokens {
-    /// None yet.
+    /// Without tokens.
     pub(super) fn new(split_special: bool) -> Self {
         Self { split_special, ..Self::default() }
     }
@@ -107,7 +106,7 @@ impl AddedTokens {
         self.tokens.iter().find(|(token, _)| token.content == content).map(|&(_, id)| id)
     }
 
-    /// Adds tokens, each with the id that it has already or in the vocabulary, or else the next one behind them all.
+    /// Adds tokens. Each keeps its id, if it has one here or in the vocabulary, else takes the next free one.
     pub(super) fn extend(
         &mut self,
         tokens: impl IntoIterator<Item = AddedToken>,
@@ -122,18 +121,19 @@ impl AddedTokens {
                 None => self.tokens.push((token, id)),
             }
         }
-        let found = |token: &AddedToken| !(self.split_special && token.special);
-        let of = |late: bool| {
-            Finder::new(self.tokens.iter().filter(|(token, _)| found(token) && token.normalized() == late), late)
+        let is_matched = |token: &AddedToken| !(self.split_special && token.special);
+        let of = |normalized: bool| {
+            let tokens = self.tokens.iter();
+            Matcher::new(tokens.filter(|(token, _)| is_matched(token) && token.normalized() == normalized), normalized)
         };
-        (self.early, self.late) = (of(false), of(true));
+        (self.original, self.normalized) = (of(false), of(true));
     }
 
-    /// The tokens in a text, and what stands between them, normalised.
+    /// Splits a text at tokens, and normalises the text between them.
     pub(super) fn split(&self, text: &str) -> Vec<Piece> {
         let mut pieces = Vec::new();
-        for (between, id) in self.early.split(text) {
-            for (between, id) in self.late.split(&normalize_hf(between)) {
+        for (between, id) in self.original.split(text) {
+            for (between, id) in self.normalized.split(&normalize_hf(between)) {
                 pieces.extend((!between.is_empty()).then(|| Piece::Text(between.to_owned())));
                 pieces.extend(id.map(Piece::Token));
             }
@@ -143,9 +143,9 @@ impl AddedTokens {
     }
 }
 
-/// Finds tokens in a text, from left to right; the longest of those that begin at one place.
+/// Matches tokens from left to right; at each position the longest wins. Candidates are grouped by their first character.
 #[derive(Debug, Clone, Default)]
-struct Finder(HashMap<char, Vec<Candidate>>);
+struct Matcher(HashMap<char, Vec<Candidate>>);
 
 #[derive(Debug, Clone)]
 struct Candidate {
@@ -156,7 +156,7 @@ struct Candidate {
     rstrip: bool,
 }
 
-impl Finder {
+impl Matcher {
     fn new<'a>(tokens: impl Iterator<Item = &'a (AddedToken, i32)>, normalized: bool) -> Self {
         let mut by_first: HashMap<char, Vec<Candidate>> = HashMap::new();
         for (token, id) in tokens {
@@ -174,11 +174,11 @@ impl Finder {
         here.max_by_key(|candidate| candidate.content.len())
     }
 
-    /// Stretches of a text, each with the token that ends it; the last has none.
+    /// Splits a text into parts, each with the token that follows it; the last has none.
     fn split<'t>(&self, text: &'t str) -> Vec<(&'t str, Option<i32>)> {
-        let mut stretches = Vec::new();
-        // where the last token ended, with the white space that it took, and where its own characters did
-        let (mut taken, mut end) = (0, 0);
+        let mut parts = Vec::new();
+        // end of the last token, with and without the white space that it matched
+        let (mut matched, mut end) = (0, 0);
         for (at, _) in text.char_indices() {
             let Some(found) = (at >= end).then(|| self.at(&text[at..])).flatten() else { continue };
             end = at + found.content.len();
@@ -186,16 +186,16 @@ impl Finder {
             if found.single_word && beside.into_iter().flatten().any(is_word) {
                 continue;
             }
-            let begin = if found.lstrip { text[..at].trim_end().len() } else { at }.max(taken);
-            stretches.push((&text[taken..begin], Some(found.id)));
-            taken = if found.rstrip { text.len() - text[end..].trim_start().len() } else { end };
+            let begin = if found.lstrip { text[..at].trim_end().len() } else { at }.max(matched);
+            parts.push((&text[matched..begin], Some(found.id)));
+            matched = if found.rstrip { text.len() - text[end..].trim_start().len() } else { end };
         }
-        stretches.push((&text[taken..], None));
-        stretches
+        parts.push((&text[matched..], None));
+        parts
     }
 }
 
-/// What belongs to a word, next to which a token of `single_word` does not count.
+/// Whether a character is part of a word, next to which a token with `single_word` does not match.
 fn is_word(c: char) -> bool {
     c.is_alphanumeric() || c == '_' || is_combining_mark(c)
 }
@@ -214,9 +214,9 @@ mod tests {
         added.split(text).into_iter().map(show).collect()
     }
 
-    /// Each as Hugging Face's tokenizers 0.23 answers.
+    /// Expected values are those of Hugging Face's tokenizers 0.23.
     #[test]
-    fn tokens_are_found_as_hugging_face_finds_them() {
+    fn tokens_are_matched_as_in_hugging_faces_tokenizers() {
         let token = |content: &str| AddedToken::special(content);
         let word = AddedToken { single_word: true, ..token("ab") };
         assert_eq!(split(vec![word], "ab abc xab ab. ab"), "<100> abc xab <100>. <100>");

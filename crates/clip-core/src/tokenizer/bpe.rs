@@ -1,7 +1,7 @@
-//! Byte-pair encoding (arXiv 1508.07909) over bytes, as <https://github.com/openai/CLIP/blob/d05afc436d78/clip/simple_tokenizer.py>
-//! does it.
+//! Byte-level byte-pair encoding (arXiv 1508.07909), as in
+//! <https://github.com/openai/CLIP/blob/d05afc436d78/clip/simple_tokenizer.py>.
 //!
-//! Ids are 0–255 the bytes, 256–511 the bytes that end a word, then one per merge, then start and end.
+//! Ids 0–255 are bytes, 256–511 bytes at the end of a word; then follow one id per merge, start and end.
 
 use std::collections::HashMap;
 
@@ -12,18 +12,18 @@ const BYTES: u32 = 256;
 const SYMBOLS: u32 = 2 * BYTES;
 pub(super) const WORD_END: &str = "</w>";
 
-/// Merges and what they make.
+/// Merges of symbols.
 #[derive(Debug, Clone)]
 pub struct Bpe {
-    /// Two symbols to the one they become; a lower id was learned earlier and goes first.
+    /// The symbol of each merged pair; of several merges, that of the lowest id is applied first.
     merged: HashMap<(u32, u32), u32>,
-    /// The pairs in order: entry i makes symbol 512 + i.
+    /// Merged pairs: entry i is symbol 512 + i.
     pairs: Vec<(u32, u32)>,
     /// Symbol of each byte.
     symbols: [u32; 256],
 }
 
-/// The printable stand-in of every byte, in the order of their ids: printable ones first, the others after.
+/// Each byte with its printable character, by id: first the printable bytes, then the others.
 pub(super) fn byte_alphabet() -> Vec<(u8, char)> {
     let printable = (b'!'..=b'~').chain(0xa1..=0xac).chain(0xae..=0xff);
     let mut alphabet: Vec<(u8, char)> = printable.map(|b| (b, b as char)).collect();
@@ -53,12 +53,12 @@ impl Bpe {
             let invalid = |expected: &str| ClipError::InvalidTokenizer {
                 message: format!("merges, line {}: expected {expected}, got {line:?}", number + 1),
             };
-            let (left, right) = line.split_once(' ').ok_or_else(|| invalid("two symbols with a space between"))?;
+            let (left, right) = line.split_once(' ').ok_or_else(|| invalid("two symbols separated by a space"))?;
             let known = "symbols made by earlier lines";
             let pair = (*ids.get(left).ok_or_else(|| invalid(known))?, *ids.get(right).ok_or_else(|| invalid(known))?);
             let id = SYMBOLS + bpe.pairs.len() as u32;
             if bpe.merged.insert(pair, id).is_some() {
-                return Err(invalid("each pair once"));
+                return Err(invalid("a pair that no earlier line has"));
             }
             ids.insert(format!("{left}{right}"), id);
             bpe.pairs.push(pair);
@@ -78,7 +78,7 @@ impl Bpe {
         (self.vocab_size() - 1) as i32
     }
 
-    /// Spelling of every symbol but start and end, in the order of the ids: bytes as their stand-ins.
+    /// Spellings of all symbols but start and end, by id, in printable characters.
     pub(super) fn symbols(&self) -> Vec<String> {
         let alphabet = byte_alphabet();
         let mut names: Vec<String> = alphabet.iter().map(|(_, c)| c.to_string()).collect();
@@ -97,7 +97,7 @@ impl Bpe {
             .collect()
     }
 
-    /// Appends the ids of one word.
+    /// Encodes a word and appends its ids.
     pub(super) fn encode_word(&self, word: &str, ids: &mut Vec<i32>) {
         let mut parts: Vec<u32> = word.bytes().map(|b| self.symbols[usize::from(b)]).collect();
         if let Some(last) = parts.last_mut() {
@@ -124,7 +124,7 @@ impl Bpe {
             .min_by_key(|&(_, id)| id)
     }
 
-    /// Only the merges that `ids` are made of, in their order, and the new id of every old one that is left.
+    /// Cuts the vocabulary to the merges that `ids` need. Also returns the new id of each old one.
     pub(super) fn cut_to(&self, ids: &[i32]) -> (Self, Vec<i32>) {
         let mut used = vec![false; self.pairs.len()];
         let mut open: Vec<usize> = ids.iter().filter_map(|&id| self.merge_of(id as u32)).collect();
@@ -150,7 +150,7 @@ impl Bpe {
         (kept, renumbered)
     }
 
-    /// Which merge made a symbol.
+    /// Index of the merge of a symbol; `None` for bytes.
     fn merge_of(&self, id: u32) -> Option<usize> {
         let merge = id.checked_sub(SYMBOLS)? as usize;
         (merge < self.pairs.len()).then_some(merge)

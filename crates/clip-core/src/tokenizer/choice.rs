@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 
 use super::{Cleaning, OpenClipTokenizer, Reference};
 use crate::checkpoint::metadata;
-use crate::config::is_hf;
+use crate::config::Format;
 use crate::error::{ClipError, Result};
 
 /// The reference tokenizer that a checkpoint follows, and the cleaning of texts before it.
@@ -31,13 +31,16 @@ impl TokenizerChoice {
         let value: Value = serde_json::from_str(config).unwrap_or_default();
         let mut published = if let Some(name) = in_metadata(metadata::REFERENCE) {
             of(Reference::from_name(name)?)
-        } else if is_hf(config) {
-            of(Reference::Hf)
-        } else if value.get("model_cfg").is_some() || value.get("vision_cfg").is_some() {
-            let OpenClipTokenizer { reference, cleaning, overrides } = OpenClipTokenizer::read(&value, warnings)?;
-            Self { reference, cleaning, overrides }
         } else {
-            of(Reference::default())
+            match Format::of(&value) {
+                Format::Hf => of(Reference::Hf),
+                Format::OpenClip => {
+                    let OpenClipTokenizer { reference, cleaning, overrides } =
+                        OpenClipTokenizer::read(&value, warnings)?;
+                    Self { reference, cleaning, overrides }
+                }
+                Format::Own => of(Reference::default()),
+            }
         };
         if let Some(name) = in_metadata(metadata::CLEANING) {
             published.cleaning = Cleaning::from_name(name)?;

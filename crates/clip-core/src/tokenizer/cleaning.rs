@@ -1,4 +1,4 @@
-//! What OpenCLIP does to a text before it is tokenized:
+//! Cleaning of texts before tokenization:
 //! <https://github.com/mlfoundations/open_clip/blob/v3.3.0/src/open_clip/tokenizer.py#L56>.
 
 use super::ftfy::fix_text;
@@ -8,13 +8,13 @@ use crate::error::{ClipError, Result};
 /// `tokenizer_kwargs.clean` of an OpenCLIP config.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cleaning {
-    /// The text as it is: Hugging Face's tokenizers.
+    /// No cleaning: Hugging Face's tokenizers.
     None,
-    /// ftfy, entities, white space: OpenCLIP's default for Hugging Face's tokenizers.
+    /// ftfy, HTML entities, white space: OpenCLIP's default for Hugging Face's tokenizers.
     Whitespace,
     /// As `Whitespace`, then lower case: OpenCLIP's default for CLIP's own tokenizer.
     Lower,
-    /// ftfy, entities, underscores to spaces, no ASCII punctuation, lower case, white space.
+    /// ftfy, HTML entities, underscores to spaces, no ASCII punctuation, lower case, white space.
     Canonicalize,
 }
 
@@ -40,27 +40,27 @@ impl Cleaning {
         }
     }
 
-    /// The text made clean.
+    /// Cleans a text.
     pub fn apply(self, text: &str) -> String {
         match self {
             Self::None => text.to_owned(),
-            Self::Whitespace => one_space(&basic(text)),
-            Self::Lower => one_space(&basic(text)).to_lowercase(),
+            Self::Whitespace => collapse_whitespace(&basic_clean(text)),
+            Self::Lower => collapse_whitespace(&basic_clean(text)).to_lowercase(),
             Self::Canonicalize => {
-                let kept = basic(text).replace('_', " ").replace(|c: char| c.is_ascii_punctuation(), "");
-                one_space(&kept.to_lowercase())
+                let kept = basic_clean(text).replace('_', " ").replace(|c: char| c.is_ascii_punctuation(), "");
+                collapse_whitespace(&kept.to_lowercase())
             }
         }
     }
 }
 
-/// `basic_clean`: entities are undone twice, as `&amp;amp;` is met.
-fn basic(text: &str) -> String {
+/// `basic_clean`: unescapes twice, for `&amp;amp;`.
+fn basic_clean(text: &str) -> String {
     html::unescape(&html::unescape(&fix_text(text))).into()
 }
 
-/// Python's `" ".join(text.split())`, which takes the separators 1C to 1F for white space, too.
-fn one_space(text: &str) -> String {
+/// Python's `" ".join(text.split())`, for which the separators 1C to 1F are white space, too.
+fn collapse_whitespace(text: &str) -> String {
     let is_space = |c: char| c.is_whitespace() || matches!(c, '\u{1c}'..='\u{1f}');
     text.split(is_space).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
 }
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cleaning_has_its_name_and_no_other() {
+    fn names_of_cleanings_round_trip() {
         for name in ["none", "whitespace", "lower", "canonicalize"] {
             assert_eq!(Cleaning::from_name(name).unwrap().name(), name);
         }

@@ -1,11 +1,11 @@
-//! The tokenizer's regular expressions by their names. `build.rs` compiles them, and [`super::pattern`] runs what comes of it.
+//! The tokenizer's regular expressions, by name. `build.rs` compiles them to automata, which [`super::pattern`] runs.
 
 use super::ftfy_expressions::{BADNESS, UTF8_CONTINUATION_STRICT, UTF8_DETECTOR};
 
 pub(crate) const EXPRESSIONS: [(&str, &str); 10] = [
-    // letters, single digits, anything else that is no white space
+    // letters; a digit; other characters but white space
     ("word", r"\p{L}+|\p{N}|[^\s\p{L}\p{N}]+"),
-    // what goes before: contractions, and special tokens spelled out
+    // tried first: contractions, and special tokens spelled out
     ("hf", r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d"),
     ("open_clip", "(?i)<start_of_text>|<end_of_text>|'s|'t|'re|'ve|'m|'ll|'d"),
     ("open_ai", r"(?i)<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d"),

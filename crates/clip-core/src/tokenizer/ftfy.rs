@@ -1,5 +1,5 @@
-//! `ftfy.fix_text` 6.3 with its default settings, which OpenAI's and OpenCLIP's tokenizers run first: mojibake undone,
-//! entities, ligatures, widths, quotes, line breaks and control characters put right, NFC.
+//! `ftfy.fix_text` 6.3 with its default settings, the first step of OpenAI's and OpenCLIP's tokenizers: fixes mojibake, entities,
+//! ligatures, widths, quotes, line breaks and control characters; NFC.
 //!
 //! Ported from ftfy (Apache-2.0, Robyn Speer): <https://github.com/rspeer/python-ftfy/tree/v6.3.1>.
 
@@ -17,7 +17,7 @@ static CONTINUATION: Pattern = pattern!("utf8_continuation");
 static ENTITY: Pattern = pattern!("entity");
 static TERMINAL_ESCAPE: Pattern = pattern!("terminal_escape");
 
-/// Fixes each line; once a line holds `<`, entities in it and after it are left alone, as they may be markup.
+/// Fixes each line. From the first line with `<` on, entities are kept, as they may be markup.
 pub(super) fn fix_text(text: &str) -> String {
     let mut entities = true;
     text.split_inclusive('\n')
@@ -34,7 +34,7 @@ fn fix_line(line: &str, entities: bool) -> String {
         let mut fixed = text.clone();
         if entities && fixed.contains('&') {
             fixed = ENTITY
-                .replace_all(&fixed, |found| html::unambiguous(found).unwrap_or_else(|| found.into()))
+                .replace_all(&fixed, |found| html::decode_unambiguous(found).unwrap_or_else(|| found.into()))
                 .into_owned();
         }
         fixed = fix_encoding(fixed);
@@ -51,7 +51,7 @@ fn fix_line(line: &str, entities: bool) -> String {
     }
 }
 
-/// Ligatures, half and full widths, curly quotes.
+/// Replaces ligatures, half- and full-width characters, and curly quotes.
 fn replace_characters(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -126,7 +126,7 @@ fn fix_encoding_once(text: &str) -> String {
     text.chars().map(c1_to_windows_1252).collect()
 }
 
-/// Bytes of a text in a single-byte encoding, if it has all the characters. In the sloppy ones 0x1A stands for U+FFFD.
+/// Encodes a text in a single-byte encoding; `None` if that lacks a character. Sloppy encodings have 0x1A for U+FFFD.
 fn encode(text: &str, name: &str, upper: &str) -> Option<Vec<u8>> {
     let sloppy = name.starts_with("sloppy");
     text.chars()
@@ -143,7 +143,7 @@ fn is_continuation(byte: u8) -> bool {
     (0x80..=0xbf).contains(&byte)
 }
 
-/// Puts back the byte A0 where a space breaks what would be UTF-8 (`ftfy.fixes.restore_byte_a0`).
+/// Restores the byte A0 where a space replaced it in UTF-8 (`ftfy.fixes.restore_byte_a0`).
 fn restore_byte_a0(bytes: Vec<u8>) -> Vec<u8> {
     if !(0..bytes.len()).any(|i| altered_utf8(&bytes[i..]).is_some()) {
         return bytes;
@@ -177,7 +177,7 @@ fn restore_byte_a0(bytes: Vec<u8>) -> Vec<u8> {
     restored
 }
 
-/// Length of a UTF-8 sequence at the start that one space breaks (`ftfy.chardata.ALTERED_UTF8_RE`).
+/// Length of a UTF-8 sequence at the start in which a space replaced A0 (`ftfy.chardata.ALTERED_UTF8_RE`).
 fn altered_utf8(bytes: &[u8]) -> Option<usize> {
     let likely = |b: u8| is_continuation(b) && b != 0x85 && b != 0xa0;
     match *bytes {
@@ -191,7 +191,7 @@ fn altered_utf8(bytes: &[u8]) -> Option<usize> {
     }
 }
 
-/// Replaces UTF-8 sequences of which bytes were lost by U+FFFD (`ftfy.fixes.replace_lossy_sequences`).
+/// Replaces UTF-8 sequences with lost bytes by U+FFFD (`ftfy.fixes.replace_lossy_sequences`).
 fn replace_lossy_sequences(bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(bytes.len());
     let mut i = 0;
@@ -210,7 +210,7 @@ fn replace_lossy_sequences(bytes: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Length of a UTF-8 sequence at the start that misses bytes (`ftfy.chardata.LOSSY_UTF8_RE`).
+/// Length of a UTF-8 sequence at the start with lost bytes (`ftfy.chardata.LOSSY_UTF8_RE`).
 fn lossy_utf8(bytes: &[u8]) -> Option<usize> {
     let lost = |b: u8| b == 0x1a || b == b'?';
     let some = |b: u8| b == 0x1a || is_continuation(b);
@@ -230,14 +230,14 @@ fn lossy_utf8(bytes: &[u8]) -> Option<usize> {
     }
 }
 
-/// Whether the last byte of either half of a surrogate pair in CESU-8 is lost.
+/// Whether a surrogate pair in CESU-8 lost the last byte of either half.
 fn cesu_8_lost(c: u8, f: u8) -> bool {
     let lost = |b: u8| b == 0x1a || b == b'?';
     let any = |b: u8| lost(b) || is_continuation(b);
     (lost(c) && any(f)) || (any(c) && lost(f))
 }
 
-/// UTF-8, CESU-8 (surrogate pairs encoded apart) and Java's two-byte null.
+/// Decodes UTF-8, CESU-8 (surrogates encoded separately) and Java's two-byte null.
 fn decode_utf8_variants(bytes: &[u8]) -> Option<String> {
     let mut out = String::new();
     let mut plain = 0;
@@ -264,14 +264,14 @@ fn decode_utf8_variants(bytes: &[u8]) -> Option<String> {
     Some(out)
 }
 
-/// Fixes stretches of mojibake inside a text that as a whole is none (`ftfy.fixes.decode_inconsistent_utf8`).
+/// Fixes mojibake in parts of a text (`ftfy.fixes.decode_inconsistent_utf8`).
 fn decode_inconsistent_utf8(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let (mut copied, mut from) = (0, 0);
     while let Some(found) = DETECTOR.find_at(text, from) {
         let before = text[..found.start].char_indices().next_back().map_or(0, |(i, _)| i);
         if CONTINUATION.is_match(&text[before..found.start]) {
-            // the look-behind refuses this start: try the next character
+            // look-behind: a match may not start here, so try the next character
             from = found.start + text[found.start..].chars().next().map_or(1, char::len_utf8);
             continue;
         }
@@ -287,7 +287,7 @@ fn decode_inconsistent_utf8(text: &str) -> String {
     out
 }
 
-/// What becomes of a character's UTF-8 that was read as Windows-1252.
+/// Fixes a character's UTF-8 that was decoded as Windows-1252.
 #[cfg(test)]
 pub(crate) fn fix_mojibake_of(c: char) -> String {
     let upper: Vec<char> = CHARMAPS[1].1.chars().collect();
@@ -301,7 +301,7 @@ mod tests {
     use super::fix_text;
 
     #[test]
-    fn undoes_what_ftfys_own_documentation_shows() {
+    fn examples_of_ftfys_documentation() {
         for (broken, fixed) in [
             ("âœ” No problems", "✔ No problems"),
             ("l’humanitÃ©", "l'humanité"),

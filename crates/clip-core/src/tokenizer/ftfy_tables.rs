@@ -1,6 +1,6 @@
 //! Made by scripts/make-ftfy-tables.py from ftfy 6.3.1 (Apache-2.0, Robyn Speer); do not edit.
 
-/// The encodings tried, in order: name, and what bytes 0x80 to 0xFF stand for.
+/// Encodings to try, in order: name, and the characters of bytes 0x80 to 0xFF.
 pub(super) const CHARMAPS: [(&str, &str); 10] = [
     (
         "latin-1",

@@ -1,5 +1,5 @@
-//! CLIP's tokenizer as Hugging Face publishes it: `tokenizer.json`, or `vocab.json` and `merges.txt`, and the files beside them
-//! that name special and added tokens. Read as transformers 5.24 reads them:
+//! Reads and writes CLIP's tokenizer in Hugging Face's files: `tokenizer.json`, or `vocab.json` and `merges.txt`, and those that list
+//! special and added tokens. Follows transformers 5.24:
 //! <https://github.com/huggingface/transformers/blob/v5.24.0/src/transformers/tokenization_utils_base.py>.
 
 use std::collections::HashMap;
@@ -15,11 +15,11 @@ use crate::error::{ClipError, Result};
 /// A tokenizer's files, as text.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct TokenizerFiles<'a> {
-    /// `tokenizer.json`; goes before `merges` and `vocab`.
+    /// `tokenizer.json`; takes precedence over `merges` and `vocab`.
     pub tokenizer: Option<&'a str>,
     /// `merges.txt`.
     pub merges: Option<&'a str>,
-    /// `vocab.json`, which must number the tokens as the merges do.
+    /// `vocab.json`, whose ids must be those of the merges.
     pub vocab: Option<&'a str>,
     /// `tokenizer_config.json`.
     pub config: Option<&'a str>,
@@ -34,13 +34,13 @@ pub(super) fn invalid(message: impl Into<String>) -> ClipError {
 }
 
 impl Tokenizer {
-    /// A tokenizer from its files; none where neither `tokenizer` nor `merges` is there. `warnings` is told what in them
-    /// cannot be obeyed or is not known.
+    /// Reads a tokenizer from its files; `None` without `tokenizer` and `merges`. Unsupported and unknown keys are added to
+    /// `warnings`.
     ///
-    /// OpenCLIP's and OpenAI's own tokenizers take the merges alone; the rest is Hugging Face's.
+    /// OpenCLIP's and OpenAI's tokenizers have only merges; the rest is Hugging Face's.
     ///
     /// # Errors
-    /// `invalid-tokenizer` for a file that is not CLIP's byte-pair encoding, or that numbers its tokens in another order.
+    /// `invalid-tokenizer` for an encoding that is not CLIP's, or for ids in another order.
     pub fn from_files(
         files: &TokenizerFiles<'_>,
         reference: Reference,
@@ -50,25 +50,25 @@ impl Tokenizer {
         Ok(tokenizer)
     }
 
-    /// Refuses a vocabulary that numbers the tokens otherwise than the merges make them.
+    /// Checks that a vocabulary has the ids of the merges.
     fn check_vocab(&self, vocab: &Map<String, Value>, file: &str) -> Result<()> {
         for (id, symbol) in self.symbols().iter().map(String::as_str).chain([START, END]).enumerate() {
             let got = vocab.get(symbol);
             if got.and_then(Value::as_u64) != Some(id as u64) {
-                let got = got.map_or("none".into(), short);
+                let got = got.map_or("no id".into(), short);
                 return Err(invalid(format!("{file}: expected {symbol:?} to have the id {id}, got {got}")));
             }
         }
-        match vocab.iter().find(|(_, id)| id.as_u64().is_none_or(|id| id > MOST_ID)) {
+        match vocab.iter().find(|(_, id)| id.as_u64().is_none_or(|id| id > MAX_ID)) {
             Some((token, id)) => Err(invalid(format!("{file}: {token:?}: expected an id, got {}", short(id)))),
             None => Ok(()),
         }
     }
 
-    /// The same with what the files beside the vocabulary say; `vocab` where it has more tokens than the merges make.
+    /// Applies the options; `vocab` gives the ids of further tokens.
     ///
     /// # Errors
-    /// `invalid-tokenizer` for a special token that is neither known nor added.
+    /// `invalid-tokenizer` for a special token without an id.
     pub(crate) fn with_options(mut self, options: &HfOptions, vocab: Option<&Map<String, Value>>) -> Result<Self> {
         if !self.reference.is_hf() {
             return Ok(self);
@@ -79,11 +79,11 @@ impl Tokenizer {
         let vocab_size = vocab.map_or(ids.len(), Map::len);
         let mut added = AddedTokens::new(options.split_special);
         added.extend(options.added.iter().cloned(), known, vocab_size);
-        let id = |name: &Option<String>, usual: i32| match name {
-            None => Ok(usual),
+        let id = |name: &Option<String>, default: i32| match name {
+            None => Ok(default),
             Some(token) => added
                 .id(token)
-                .ok_or_else(|| invalid(format!("expected the special token {token:?} among the added ones"))),
+                .ok_or_else(|| invalid(format!("the special token {token:?} is not among the added tokens"))),
         };
         (self.start, self.end) = (id(&options.start, self.start)?, id(&options.end, self.end)?);
         self.pad = id(&options.pad, self.pad)?;
@@ -92,21 +92,21 @@ impl Tokenizer {
         Ok(self)
     }
 
-    /// Special and added tokens by their ids, for messages.
+    /// Special and added tokens with their ids.
     pub(crate) fn added(&self) -> impl Iterator<Item = (&str, i32)> {
         self.added.iter().map(|(token, id)| (token.content.as_str(), *id))
     }
 
-    /// `vocab.json`: ids by spelling, added tokens left out.
+    /// Returns `vocab.json`: ids by spelling, without added tokens.
     pub fn vocab_json(&self) -> Map<String, Value> {
         let symbols = self.symbols().into_iter().chain([START.to_owned(), END.to_owned()]);
         object(symbols.zip(0_u32..).map(|(symbol, id)| (symbol, id.into())))
     }
 
-    /// `tokenizer_config.json` from which transformers 4 and 5 make the same tokenizer.
+    /// Returns the `tokenizer_config.json` from which transformers 4 and 5 build the same tokenizer.
     pub fn config_json(&self) -> Value {
-        let name = |wanted: i32, usual: &str| {
-            self.added().find(|&(_, id)| id == wanted).map_or(usual, |(token, _)| token).to_owned()
+        let name = |id: i32, default: &str| {
+            self.added().find(|&(_, other)| other == id).map_or(default, |(token, _)| token).to_owned()
         };
         let mut json = json!({
             "tokenizer_class": "CLIPTokenizer",
@@ -128,7 +128,7 @@ impl Tokenizer {
     }
 }
 
-/// One by one: to collect into a map is to sort, which is another hundredth of the module.
+/// Inserts one by one: `collect` would sort, whose code is another hundredth of the module.
 fn object(entries: impl Iterator<Item = (String, Value)>) -> Map<String, Value> {
     let mut map = Map::new();
     for (key, value) in entries {
@@ -137,7 +137,7 @@ fn object(entries: impl Iterator<Item = (String, Value)>) -> Map<String, Value> 
     map
 }
 
-/// A tokenizer, where there is a vocabulary, and what the files beside it say.
+/// Reads the tokenizer, `None` without a vocabulary, and its options.
 pub(crate) fn read(
     files: &TokenizerFiles<'_>,
     reference: Reference,
@@ -156,9 +156,9 @@ pub(crate) fn read(
                     "tokenizer.json: expected a BPE with the suffix </w>, got {kind} with {suffix}"
                 )));
             }
-            // taken, not copied: there are tens of thousands of tokens
+            // not cloned: it has tens of thousands of tokens
             let Some(Value::Object(vocab)) = model.get_mut("vocab").map(Value::take) else {
-                return Err(invalid("tokenizer.json: expected a model with a vocab, got none"));
+                return Err(invalid("tokenizer.json: the model has no vocab"));
             };
             ("tokenizer.json", merges_of(&model)?, Some(vocab))
         }
@@ -175,10 +175,10 @@ pub(crate) fn read(
     Ok((Some(tokenizer.with_options(&options, vocab.as_ref())?), options))
 }
 
-/// Merges of a `tokenizer.json`, one a line: in the older spelling, `"a b"`, or the newer, `["a", "b"]`.
+/// Merges of a `tokenizer.json`, one per line. Older files write `"a b"`, newer ones `["a", "b"]`.
 fn merges_of(model: &Value) -> Result<String> {
     let list = model.get("merges").and_then(Value::as_array);
-    let list = list.ok_or_else(|| invalid("tokenizer.json: expected a model with merges, got none"))?;
+    let list = list.ok_or_else(|| invalid("tokenizer.json: the model has no merges"))?;
     let mut lines = String::new();
     for merge in list {
         let pair = merge.as_array().map(Vec::as_slice);
@@ -197,8 +197,8 @@ fn merges_of(model: &Value) -> Result<String> {
     Ok(lines)
 }
 
-/// Ids are below 2³¹.
-pub(super) const MOST_ID: u64 = i32::MAX as u64 - 1;
+/// Limit of ids, which are i32.
+pub(super) const MAX_ID: u64 = i32::MAX as u64 - 1;
 
 pub(super) fn parse(json: &str, file: &str) -> Result<Map<String, Value>> {
     match serde_json::from_str(json) {
@@ -208,7 +208,7 @@ pub(super) fn parse(json: &str, file: &str) -> Result<Map<String, Value>> {
     }
 }
 
-/// The first of many, for a message.
+/// Quotes the first few tokens, for messages.
 pub(crate) fn quoted(tokens: &[&str]) -> String {
     let shown: Vec<String> =
         tokens.iter().take(5).map(|t| format!("{:?}", t.chars().take(40).collect::<String>())).collect();
@@ -220,7 +220,7 @@ pub(crate) fn quoted(tokens: &[&str]) -> String {
 mod tests {
     use super::*;
 
-    /// The encoding of `merges`, as a `tokenizer.json`.
+    /// A `tokenizer.json` of `merges`.
     fn tokenizer_json(merges: &str, change: impl FnOnce(&mut Value)) -> String {
         let plain = Tokenizer::from_merges(merges, Reference::Hf).unwrap();
         let mut value = json!({
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn both_spellings_of_merges_are_read() {
+    fn merges_of_older_and_newer_files_are_read() {
         let merges = "c a\nca t</w>";
         let lines = open(&tokenizer_json(merges, |_| {})).unwrap();
         let pairs = tokenizer_json(merges, |v| v["model"]["merges"] = json!([["c", "a"], ["ca", "t</w>"]]));
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn the_file_says_when_special_tokens_are_looked_for() {
+    fn normalized_special_tokens_are_matched_after_lower_casing() {
         let late = tokenizer_json("c a", |v| v["added_tokens"][0]["normalized"] = true.into());
         let (plain, late) = (open(&tokenizer_json("c a", |_| {})).unwrap(), open(&late).unwrap());
         assert_eq!((plain.encode("<|ENDOFTEXT|>").len() > 3, late.encode("<|ENDOFTEXT|>").len()), (true, 3));

@@ -1,20 +1,20 @@
-//! What the files beside a Hugging Face vocabulary say: special and added tokens, sides of padding and truncation.
+//! Options of Hugging Face's tokenizers: special and added tokens, sides of padding and truncation.
 
 use std::collections::{BTreeMap, HashMap};
 
 use serde_json::{Map, Value};
 
 use super::added::AddedToken;
-use super::hf::{MOST_ID, TokenizerFiles, invalid, parse, quoted};
+use super::hf::{MAX_ID, TokenizerFiles, invalid, parse, quoted};
 use super::{END, Reference, START, Side};
 use crate::config::short;
 use crate::error::Result;
 
-/// Names of special tokens in the order in which they are added.
+/// Names of special tokens, in the order in which they are added.
 const NAMED: [&str; 7] = ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
 
-/// Keys of `tokenizer_config.json` that are obeyed, besides special tokens, which are all keys that end in `_token`.
-const OBEYED: [&str; 9] = [
+/// Keys of `tokenizer_config.json` that are read, besides special tokens, which are all keys that end with `_token`.
+const READ: [&str; 9] = [
     "padding_side",
     "truncation_side",
     "split_special_tokens",
@@ -26,7 +26,7 @@ const OBEYED: [&str; 9] = [
     "max_len",
 ];
 
-/// Keys that change no id of a `CLIPTokenizer`.
+/// Keys without effect on the ids of a `CLIPTokenizer`.
 const WITHOUT_EFFECT: &str = "
     _commit_hash _from_auto _json_padding _json_truncation _spm_precompiled_charsmap add_bos_token add_eos_token
     add_prefix_space auto_map backend chat_control_tokens chat_template clean_up_tokenization_spaces
@@ -37,7 +37,7 @@ const WITHOUT_EFFECT: &str = "
     tokenizer_class tokenizer_file tokenizer_object tokenizer_padding tokenizer_truncation transformers_version
     trim_offsets truncation_strategy unk_id use_fast verbose vocab vocab_file";
 
-/// What the files beside a vocabulary say of it, so that it can be said of one that comes later.
+/// Options that the files beside a vocabulary give; they also apply to merges that are given later.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct HfOptions {
     pub(super) added: Vec<AddedToken>,
@@ -46,14 +46,14 @@ pub(crate) struct HfOptions {
     pub(super) pad: Option<String>,
     pub(super) padding_side: Side,
     pub(super) truncation_side: Side,
-    /// Special tokens spelled out in a text are text.
+    /// `split_special_tokens`: special tokens spelled out in a text are encoded as text.
     pub(super) split_special: bool,
-    /// `model_max_length`: tokens that Hugging Face's tokenizer pads and cuts texts to.
+    /// `model_max_length`: length to which Hugging Face's tokenizer pads and truncates.
     pub(crate) max_length: Option<f64>,
 }
 
 impl HfOptions {
-    /// Whether there are tokens besides the two that CLIP has.
+    /// Whether there are tokens besides CLIP's start and end.
     pub(crate) fn adds_tokens(&self) -> bool {
         self.added.iter().any(|token| token.content != START && token.content != END)
     }
@@ -75,14 +75,14 @@ impl HfOptions {
                 added.iter().map(|t| t.content.as_str()).filter(|t| ![START, END].contains(t)).collect();
             if !more.is_empty() {
                 warnings.push(format!(
-                    "the tokenizer's added tokens {} are not used: OpenCLIP's tokenizer has none",
+                    "the tokenizer's added tokens {} are not used: OpenCLIP's tokenizer does not support them",
                     quoted(&more)
                 ));
             }
             return Ok(Self::default());
         }
         let unknown = config.keys().filter(|key| {
-            !OBEYED.contains(&key.as_str())
+            !READ.contains(&key.as_str())
                 && !WITHOUT_EFFECT.split_whitespace().any(|known| known == *key)
                 && !key.ends_with("_token")
         });
@@ -117,20 +117,21 @@ fn read_added(
     let mut added: BTreeMap<u64, AddedToken> = BTreeMap::new();
     if let Some(decoder) = config.get("added_tokens_decoder").and_then(Value::as_object) {
         for (id, value) in decoder {
-            let id = number(id.parse().ok(), "tokenizer_config.json: added_tokens_decoder")?;
+            let id = check_id(id.parse().ok(), "tokenizer_config.json: added_tokens_decoder")?;
             added.insert(id, token(value, "tokenizer_config.json", "added_tokens_decoder")?);
         }
     } else {
         config.extend(object(files.special_tokens, "special_tokens_map.json")?);
         let special: Vec<String> = special_tokens(config)?.into_iter().map(|(_, token)| token.content).collect();
         for (content, id) in object(files.added_tokens, "added_tokens.json")? {
-            let id = number(id.as_u64(), "added_tokens.json")?;
+            let id = check_id(id.as_u64(), "added_tokens.json")?;
             let is_special = special.contains(&content);
             added.insert(id, if is_special { AddedToken::special(&content) } else { AddedToken::plain(&content) });
         }
         for value in json.and_then(|file| file.get("added_tokens")?.as_array()).into_iter().flatten() {
             let id = value.get("id").map_or(Some(0), Value::as_u64);
-            added.insert(number(id, "tokenizer.json: added_tokens")?, token(value, "tokenizer.json", "added_tokens")?);
+            added
+                .insert(check_id(id, "tokenizer.json: added_tokens")?, token(value, "tokenizer.json", "added_tokens")?);
         }
     }
     Ok(added.into_values().collect())
@@ -186,7 +187,7 @@ fn side(config: &Map<String, Value>, key: &str, from_json: Option<&Value>) -> Re
     }
 }
 
-/// Special tokens of a config in the order in which they are added: the named ones, those of other names, the rest.
+/// Special tokens of a config, in the order in which they are added: those of known names, of other names, without names.
 fn special_tokens(config: &Map<String, Value>) -> Result<Vec<(String, AddedToken)>> {
     const FILE: &str = "tokenizer_config.json";
     let is_token = |value: &Value| value.is_string() || value.get("content").is_some();
@@ -222,12 +223,12 @@ fn special_tokens(config: &Map<String, Value>) -> Result<Vec<(String, AddedToken
     Ok(found)
 }
 
-/// The id of a token in a file, by which the tokens of several files are sorted.
-fn number(id: Option<u64>, file: &str) -> Result<u64> {
-    id.filter(|&id| id <= MOST_ID).ok_or_else(|| invalid(format!("{file}: expected an id for each token")))
+/// Checks an id, by which the tokens of several files are sorted.
+fn check_id(id: Option<u64>, file: &str) -> Result<u64> {
+    id.filter(|&id| id <= MAX_ID).ok_or_else(|| invalid(format!("{file}: expected an id for each token")))
 }
 
-/// A token as a config has it: spelled out, or an object.
+/// Reads a token: a string or an object.
 fn token(value: &Value, file: &str, key: &str) -> Result<AddedToken> {
     let token = match value {
         Value::String(content) => Some(AddedToken::special(content)),

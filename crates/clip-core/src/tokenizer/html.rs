@@ -1,4 +1,4 @@
-//! HTML character references as Python's `html.unescape` reads them; `htmlize` knows the names.
+//! HTML character references, as in Python's `html.unescape`; names by the `htmlize` crate.
 
 use std::borrow::Cow;
 
@@ -6,35 +6,35 @@ use super::pattern::{Pattern, pattern};
 
 static REFERENCE: Pattern = pattern!("html_reference");
 
-/// `html.unescape`: with or without semicolon, the longest name that fits.
+/// `html.unescape`: with or without a semicolon, the longest name wins.
 pub(super) fn unescape(text: &str) -> Cow<'_, str> {
-    REFERENCE.replace_all(text, reference)
+    REFERENCE.replace_all(text, decode)
 }
 
-/// One reference, from its `&` on.
-pub(super) fn reference(found: &str) -> String {
+/// Decodes one reference, which starts with `&`.
+pub(super) fn decode(found: &str) -> String {
     match found.strip_prefix("&#") {
         Some(digits) => numeric(digits.trim_end_matches(';')),
         None => htmlize::unescape(found).into_owned(),
     }
 }
 
-/// The references that ftfy decodes: names with their semicolon, upper-cased ones of a letter among them.
-pub(super) fn unambiguous(found: &str) -> Option<String> {
+/// Decodes a reference as ftfy does: only with a semicolon; also the upper-case names of letters. `None` for any other.
+pub(super) fn decode_unambiguous(found: &str) -> Option<String> {
     let whole = |found: &str| {
-        let text = reference(found);
-        // what keeps its semicolon was at most decoded in part
+        let text = decode(found);
+        // a remaining semicolon means that at most a part was decoded
         (text != found && (!text.ends_with(';') || found == "&semi;")).then_some(text)
     };
     whole(found).or_else(|| {
         let lower = found.to_lowercase();
-        (!found.starts_with("&#") && found == found.to_uppercase() && reference(found) == found)
+        (!found.starts_with("&#") && found == found.to_uppercase() && decode(found) == found)
             .then(|| whole(&lower).map(|text| text.to_uppercase()))
             .flatten()
     })
 }
 
-/// A number as browsers read it, but nothing for what is no character: CPython's `html._replace_charref`.
+/// Decodes a number as browsers do, but non-characters to nothing: CPython's `html._replace_charref`.
 fn numeric(digits: &str) -> String {
     const C1: [char; 32] = [
         '\u{20ac}', '\u{81}', '\u{201a}', '\u{192}', '\u{201e}', '\u{2026}', '\u{2020}', '\u{2021}', '\u{2c6}',
@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_need_no_semicolon_and_the_longest_wins() {
+    fn semicolons_are_optional_and_the_longest_name_wins() {
         for (escaped, text) in [
             ("&amp;", "&"),
             ("&amp b", "& b"),
@@ -80,10 +80,10 @@ mod tests {
     }
 
     #[test]
-    fn ftfy_decodes_upper_case_letters_and_nothing_in_part() {
-        assert_eq!(unambiguous("&EACUTE;").as_deref(), Some("É"));
-        assert_eq!(unambiguous("&notit;"), None);
-        assert_eq!(unambiguous("&semi;").as_deref(), Some(";"));
-        assert_eq!(unambiguous("&nTILDE;"), None);
+    fn ftfy_decodes_upper_case_letters_and_only_whole_references() {
+        assert_eq!(decode_unambiguous("&EACUTE;").as_deref(), Some("É"));
+        assert_eq!(decode_unambiguous("&notit;"), None);
+        assert_eq!(decode_unambiguous("&semi;").as_deref(), Some(";"));
+        assert_eq!(decode_unambiguous("&nTILDE;"), None);
     }
 }

@@ -1,4 +1,4 @@
-//! CLIP's tokenizer: text made clean, cut into words, words into byte pairs.
+//! CLIP's tokenizer: cleans a text, splits it into words, and encodes them as byte pairs.
 
 mod added;
 mod bpe;
@@ -37,18 +37,18 @@ use crate::error::{ClipError, Result};
 const START: &str = "<|startoftext|>";
 const END: &str = "<|endoftext|>";
 
-/// Merges of the published vocabulary; the rest of OpenAI's file is unused.
+/// Merges of the published vocabulary; OpenAI's file has more, which are not used.
 pub const PUBLISHED_MERGES: usize = 49_152 - 256 - 2;
 
 /// Tokens of the published vocabulary.
 pub const PUBLISHED_VOCAB_SIZE: usize = 512 + PUBLISHED_MERGES + 2;
 
-/// Where padding goes, or what a text that is too long loses.
+/// Side of padding or of truncation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Side {
-    /// Before the text.
+    /// The start of the text.
     Left,
-    /// After it.
+    /// The end of the text.
     #[default]
     Right,
 }
@@ -63,36 +63,36 @@ impl Side {
     }
 }
 
-/// Text to ids.
+/// Converts texts to ids.
 #[derive(Debug, Clone)]
 pub struct Tokenizer {
     bpe: Bpe,
     reference: Reference,
-    /// Words that a model has learned of, where the vocabulary was cut to them.
+    /// Words of the captions that the vocabulary was cut to; `None` if it was not.
     seen: Option<seen::Seen>,
     cleaning: Cleaning,
-    /// Ids before and after each text, and of what fills up the context.
+    /// Ids of the start, end and padding tokens.
     start: i32,
     end: i32,
     pad: i32,
     padding_side: Side,
     truncation_side: Side,
-    /// Hugging Face's: special tokens, and those added to the vocabulary.
+    /// Special and added tokens of Hugging Face's tokenizers.
     added: AddedTokens,
 }
 
 impl Tokenizer {
-    /// A tokenizer from the merges of a byte-pair encoding, one `left right` a line, most frequent first; lines that
-    /// start with `#version` or `"bpe_simple_vocab` are skipped, and so is what follows the published vocabulary.
+    /// Reads the merges of a byte-pair encoding, one `left right` per line, most frequent first. A first line that starts with
+    /// `#version` or `"bpe_simple_vocab` is skipped, as are lines after the published vocabulary.
     ///
     /// # Errors
     /// `invalid-tokenizer` with the line number.
     pub fn from_merges(merges: &str, reference: Reference) -> Result<Self> {
-        Ok(Self::of(Bpe::from_merges(merges)?, reference))
+        Ok(Self::with_bpe(Bpe::from_merges(merges)?, reference))
     }
 
-    /// As the reference has it by default.
-    fn of(bpe: Bpe, reference: Reference) -> Self {
+    /// A tokenizer with the reference's defaults.
+    fn with_bpe(bpe: Bpe, reference: Reference) -> Self {
         let (start, end) = (bpe.start(), bpe.end());
         let is_hf = reference.is_hf();
         let mut added = AddedTokens::default();
@@ -115,54 +115,53 @@ impl Tokenizer {
         }
     }
 
-    /// The same with another cleaning before it.
+    /// Returns the tokenizer with another cleaning.
     #[must_use]
     pub fn with_cleaning(self, cleaning: Cleaning) -> Self {
         Self { cleaning, ..self }
     }
 
-    /// What is done to a text first.
+    /// Cleaning of texts before they are split.
     pub fn cleaning(&self) -> Cleaning {
         self.cleaning
     }
 
-    /// 512 bytes, the merges, start and end.
+    /// Size of the vocabulary without added tokens: 512 bytes, the merges, start and end.
     pub(crate) fn base_size(&self) -> usize {
         self.bpe.vocab_size()
     }
 
-    /// Size of the vocabulary: 512 bytes, the merges, start and end, and what was added behind them.
+    /// Size of the vocabulary, including added tokens.
     pub fn vocab_size(&self) -> usize {
         self.added.iter().map(|&(_, id)| id as usize + 1).fold(self.bpe.vocab_size(), usize::max)
     }
 
-    /// The largest id that every text has: of start, end and padding.
+    /// Largest of the ids that every text needs: start, end and padding.
     pub(crate) fn largest_needed(&self) -> usize {
         [self.start, self.end, self.pad].into_iter().max().unwrap_or_default() as usize
     }
 
-    /// The merges, one a line, as [`from_merges`](Self::from_merges) reads them.
+    /// Merges, one per line, as [`from_merges`](Self::from_merges) reads them.
     pub fn merges(&self) -> String {
         self.bpe.merges()
     }
 
-    /// Spelling of every token but start and end, in the order of their ids.
+    /// Spellings of all tokens but start and end, by id.
     pub fn symbols(&self) -> Vec<String> {
         self.bpe.symbols()
     }
 
-    /// Whose answers it gives.
+    /// Reference implementation that this tokenizer follows.
     pub fn reference(&self) -> Reference {
         self.reference
     }
 
-    /// A tokenizer of the merges that these ids are made of and no others, and the new id of each old one. Texts of
-    /// these ids are cut into the same tokens; every other text still has a tokenization, into smaller pieces: see
-    /// [`unseen_words`](Self::unseen_words).
+    /// Cuts the vocabulary to the merges that these ids need. Also returns the new id of each old one. The texts of these ids keep
+    /// their tokens; other texts are split into smaller ones, see [`unseen_words`](Self::unseen_words).
     #[must_use]
     pub fn cut_to(&self, ids: &[i32]) -> (Self, Vec<i32>) {
         let (bpe, renumbered) = self.bpe.cut_to(ids);
-        let cut = Self::of(bpe, self.reference);
+        let cut = Self::with_bpe(bpe, self.reference);
         let mut cut = Self {
             cleaning: self.cleaning,
             padding_side: self.padding_side,
@@ -174,7 +173,7 @@ impl Tokenizer {
         (cut, renumbered)
     }
 
-    /// Ids of a text, start and end included, of any length.
+    /// Encodes a text with start and end tokens, without padding or truncation.
     pub fn encode(&self, text: &str) -> Vec<i32> {
         let mut ids = vec![self.start];
         let clean = self.cleaning.apply(text);
@@ -202,14 +201,14 @@ impl Tokenizer {
         ids
     }
 
-    /// Ids of texts, padded to `context_length`.
+    /// Encodes texts and pads them to `context_length`.
     ///
     /// # Shapes
     /// - output: `[texts, context_length]`, row-major
     ///
     /// # Errors
-    /// `caption-too-long`, unless `truncate` is set: then a text loses its end, or its beginning where the tokenizer's config
-    /// says so, and keeps the tokens around it.
+    /// `caption-too-long`, unless `truncate` is set: then a long text is truncated at its end, or at its start if the tokenizer's
+    /// config says so, and keeps its start and end tokens.
     pub fn tokenize<'a>(
         &self,
         texts: impl IntoIterator<Item = &'a str>,
@@ -251,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_vocabulary_tokenizes_its_texts_alike_and_others_still() {
+    fn a_cut_vocabulary_keeps_the_tokens_of_its_texts_and_encodes_others() {
         let whole = tiny();
         let (cut, renumbered) = whole.cut_to(&whole.encode("cat"));
         assert_eq!(whole.vocab_size() - cut.vocab_size(), 3, "{}", cut.merges());
@@ -263,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn too_long_is_refused_or_keeps_the_end() {
+    fn long_texts_are_refused_or_truncated_before_the_end_token() {
         let tokenizer = tiny();
         let error = tokenizer.tokenize(["dog dog dog"], 4, false).unwrap_err();
         assert!(matches!(error, ClipError::CaptionTooLong { expected: 4, got: 5, .. }), "{error}");
@@ -273,14 +272,14 @@ mod tests {
 
     #[test]
     fn padding_follows_the_reference() {
-        let hf = Tokenizer::of(tiny().bpe, Reference::Hf);
+        let hf = Tokenizer::with_bpe(tiny().bpe, Reference::Hf);
         let end = hf.encode("")[1];
         assert_eq!(hf.tokenize([""], 3, false).unwrap()[2], end);
         assert_eq!(tiny().tokenize([""], 3, false).unwrap()[2], 0);
     }
 
     #[test]
-    fn bad_merges_are_refused_with_their_line() {
+    fn invalid_merges_are_refused_with_their_line() {
         for (merges, line) in [("a t\nx", "line 2"), ("a t\nzz y", "line 2"), ("a t\na t", "line 2")] {
             let error = Tokenizer::from_merges(merges, Reference::Hf).unwrap_err();
             assert!(error.to_string().contains(line), "{error}");

@@ -1,4 +1,4 @@
-//! What an OpenCLIP config says about its tokenizer:
+//! Reads the tokenizer's options of an OpenCLIP config:
 //! <https://github.com/mlfoundations/open_clip/blob/v3.3.0/src/open_clip/factory.py#L628>.
 
 use serde_json::{Map, Value};
@@ -7,24 +7,24 @@ use super::{Cleaning, Reference};
 use crate::config::{Fields, invalid};
 use crate::error::Result;
 
-/// A tokenizer by `text_cfg`.
+/// Options of `text_cfg`.
 #[derive(Debug)]
 pub(crate) struct OpenClipTokenizer {
-    /// Hugging Face's where `hf_tokenizer_name` is set, OpenCLIP's own otherwise.
+    /// Hugging Face's if `hf_tokenizer_name` is set, else OpenCLIP's.
     pub(crate) reference: Reference,
     pub(crate) cleaning: Cleaning,
-    /// Keys of `tokenizer_kwargs` that go before those of `tokenizer_config.json`.
+    /// Keys of `tokenizer_kwargs` that take precedence over those of `tokenizer_config.json`.
     pub(crate) overrides: Map<String, Value>,
 }
 
-/// Arguments of `HFTokenizer` and `SimpleTokenizer`, those that are given otherwise left out.
+/// Keyword arguments of `HFTokenizer` and `SimpleTokenizer`.
 const OWN: [&str; 5] = ["clean", "strip_sep_token", "language", "additional_special_tokens", "reduction_mask"];
 
 impl OpenClipTokenizer {
-    /// Reads the config of a model, which is JSON already.
+    /// Reads a model's config.
     ///
     /// # Errors
-    /// `invalid-config` for what would change the ids and is not done here.
+    /// `invalid-config` for unsupported options that change ids.
     pub(crate) fn read(config: &Value, warnings: &mut Vec<String>) -> Result<Self> {
         let root = Fields::root(config.get("model_cfg").unwrap_or(config));
         let text = root.object("text_cfg")?;
@@ -45,7 +45,7 @@ impl OpenClipTokenizer {
         for (fields, keys) in [(&kwargs, &["language", "reduction_mask"][..]), (&text, &["tokenizer_mode"])] {
             for key in keys {
                 if let Some(value) = fields.get(key).filter(|value| value.as_str() != Some("")) {
-                    return Err(invalid(&fields.path(key), "none: it is not done here", value));
+                    return Err(invalid(&fields.path(key), "no value: it is not supported", value));
                 }
             }
         }
@@ -56,11 +56,11 @@ impl OpenClipTokenizer {
             if let Some(tokens) = kwargs.get("additional_special_tokens") {
                 return Err(invalid(
                     &kwargs.path("additional_special_tokens"),
-                    "none beside OpenCLIP's own tokenizer",
+                    "no value, as OpenCLIP's own tokenizer has none",
                     tokens,
                 ));
             }
-            // OpenCLIP itself stops at them
+            // errors in OpenCLIP
             let unknown = overrides.keys().filter(|key| !OWN.contains(&key.as_str()) && *key != "context_length");
             warnings.extend(unknown.map(|key| format!("{} is not known and was not used", kwargs.path(key))));
             overrides.clear();
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn who_names_a_tokenizer_gets_hugging_faces() {
+    fn hf_tokenizer_name_selects_hugging_faces() {
         for (text_cfg, reference, cleaning) in [
             ("{}", Reference::OpenClip, Cleaning::Lower),
             (r#"{"hf_tokenizer_name": ""}"#, Reference::OpenClip, Cleaning::Lower),
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_done_is_refused_and_what_is_not_known_is_told() {
+    fn unsupported_options_are_refused_and_unknown_ones_give_a_warning() {
         for (text_cfg, field) in [
             (r#"{"tokenizer_kwargs": {"clean": "upper"}}"#, "text_cfg.tokenizer_kwargs.clean"),
             (r#"{"tokenizer_kwargs": {"clean": 7}}"#, "text_cfg.tokenizer_kwargs.clean"),

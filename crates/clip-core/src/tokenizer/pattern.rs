@@ -1,4 +1,4 @@
-//! Regular expressions that were compiled when the crate was.
+//! Regular expressions, compiled to automata by `build.rs`.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use regex_automata::dfa::{Automaton, sparse::DFA};
 use regex_automata::{Anchored, Input};
 
-/// A pattern of `expressions.rs`, by its name.
+/// A pattern of `expressions.rs`, by name.
 macro_rules! pattern {
     ($name:literal) => {
         $crate::tokenizer::pattern::Pattern(std::sync::LazyLock::new(|| {
@@ -17,24 +17,24 @@ macro_rules! pattern {
 }
 pub(super) use pattern;
 
-/// Finds what the `regex` crate would.
+/// Has the matches of the `regex` crate.
 pub(super) struct Pattern(pub(super) LazyLock<DFA<&'static [u8]>>);
 
-/// Of what `build.rs` wrote.
-#[expect(clippy::unwrap_used, reason = "written for this build, and all of them read by the tests")]
+/// Reads an automaton that `build.rs` wrote.
+#[expect(clippy::unwrap_used, reason = "written by this build; the tests read all of them")]
 pub(super) fn automaton(bytes: &'static [u8]) -> DFA<&'static [u8]> {
     DFA::from_bytes(bytes).unwrap().0
 }
 
 impl Pattern {
-    /// Where a match that begins at `start` ends.
+    /// Returns the end of a match that starts at `start`.
     pub(super) fn match_at(&self, text: &str, start: usize) -> Option<usize> {
         let input = Input::new(text).range(start..).anchored(Anchored::Yes);
-        // it fails only on bytes that an automaton was told to give up at, which none was
+        // fails only at quit bytes, which no automaton has
         self.0.try_search_fwd(&input).ok()?.map(|end| end.offset())
     }
 
-    /// The first match that begins at `from` or behind it.
+    /// Returns the first match that starts at `from` or later.
     pub(super) fn find_at(&self, text: &str, from: usize) -> Option<Range<usize>> {
         let starts = text[from..].char_indices().map(|(offset, _)| from + offset);
         starts.into_iter().find_map(|start| Some(start..self.match_at(text, start)?))
@@ -44,7 +44,7 @@ impl Pattern {
         self.find_at(text, 0).is_some()
     }
 
-    /// All matches, one after another.
+    /// Iterates over all matches, which do not overlap.
     pub(super) fn find_iter(&self, text: &str) -> impl Iterator<Item = Range<usize>> {
         let mut from = 0;
         core::iter::from_fn(move || {
@@ -54,7 +54,7 @@ impl Pattern {
         })
     }
 
-    /// The text with each match replaced.
+    /// Replaces each match.
     pub(super) fn replace_all<'t>(&self, text: &'t str, replace: impl Fn(&str) -> String) -> Cow<'t, str> {
         let mut out = String::new();
         let mut copied = 0;
@@ -93,7 +93,7 @@ mod tests {
         pattern!("utf8_continuation"),
     ];
 
-    /// What the expressions are about, to be put together at random.
+    /// Parts of random texts, chosen to match or nearly match the expressions.
     const PIECES: [&str; 40] = [
         "a",
         "Z",
@@ -138,7 +138,7 @@ mod tests {
     ];
 
     #[test]
-    fn each_finds_what_the_regex_crate_finds() {
+    fn patterns_match_as_in_the_regex_crate() {
         let mut rng = ChaCha8Rng::seed_from_u64(1);
         for ((name, expression), pattern) in EXPRESSIONS.into_iter().zip(&PATTERNS) {
             let regex = Regex::new(expression).unwrap();
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn every_character_is_of_the_same_class() {
+    fn every_character_has_the_same_class_as_in_the_regex_crate() {
         let regex = Regex::new(EXPRESSIONS[0].1).unwrap();
         let all: Vec<char> = ('\0'..=char::MAX).collect();
         for some in all.chunks(512) {

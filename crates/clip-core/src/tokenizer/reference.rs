@@ -3,19 +3,18 @@
 use super::Cleaning;
 use crate::error::{ClipError, Result};
 
-/// Which reference implementation's answers are given. They differ on text that needs mending, on special tokens
-/// spelled out in it, and in the padding.
+/// Reference implementation to follow. They differ in cleaning, in special tokens spelled out in a text, and in padding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Reference {
-    /// `open_clip.tokenizer.SimpleTokenizer`: ftfy, entities, lower case; pads with 0.
+    /// OpenCLIP's `SimpleTokenizer`: ftfy, HTML entities, lower case; pads with 0.
     #[default]
     OpenClip,
-    /// OpenAI's: as OpenCLIP's, but `<|startoftext|>` and `<|endoftext|>` in the text become the special tokens.
+    /// OpenAI's: as OpenCLIP's, but `<|startoftext|>` and `<|endoftext|>` in a text become the special tokens.
     OpenAi,
-    /// Hugging Face's `CLIPTokenizer`: NFC and lower case only; pads with the end token.
+    /// Hugging Face's `CLIPTokenizer`: only NFC and lower case; pads with the end token.
     Hf,
-    /// As [`Hf`](Self::Hf), with special tokens looked for after lower-casing: `tokenizer.json` files that say
-    /// `"normalized": true` of them.
+    /// As [`Hf`](Self::Hf), but special tokens are matched after lower-casing: for `tokenizer.json` files with
+    /// `"normalized": true`.
     HfNormalized,
 }
 
@@ -36,7 +35,7 @@ impl Reference {
         matches!(self, Self::Hf | Self::HfNormalized)
     }
 
-    /// What it does to a text first.
+    /// Its cleaning of texts.
     pub(crate) fn cleaning(self) -> Cleaning {
         if self.is_hf() { Cleaning::None } else { Cleaning::Lower }
     }

@@ -1,4 +1,4 @@
-//! Text to words, as each reference cleans and cuts it.
+//! Splits a text into words, as each reference does.
 
 use unicode_normalization::UnicodeNormalization;
 
@@ -13,25 +13,25 @@ pub(super) enum Word {
     Text(String),
 }
 
-/// The words of all references …
+/// Words of all references …
 static WORD: Pattern = pattern!("word");
-// … and what goes before them in each
+// … and what each reference tries first
 static OPEN_CLIP: Pattern = pattern!("open_clip");
 static OPEN_AI: Pattern = pattern!("open_ai");
 static HF: Pattern = pattern!("hf");
 
-/// Words of a text as OpenCLIP's and OpenAI's own tokenizers cut it, once it is clean.
+/// Splits a cleaned text as OpenCLIP's and OpenAI's tokenizers do.
 pub(super) fn split(clean: &str, reference: Reference) -> Vec<Word> {
-    // no part of Python's expression matches U+0345, which it takes for a letter and for none where case does not count
+    // U+0345 matches no part of Python's case-insensitive expression: a letter in one class, not in another
     let text = clean.replace('\u{345}', " ");
-    cut(&text, if reference == Reference::OpenAi { &OPEN_AI } else { &OPEN_CLIP }).into_iter().map(word).collect()
+    split_by(&text, if reference == Reference::OpenAi { &OPEN_AI } else { &OPEN_CLIP }).into_iter().map(word).collect()
 }
 
-/// Words of a text between special tokens, normalised, as Hugging Face's tokenizer cuts it. It cuts twice, so that a special
-/// token that only lower case made becomes three words.
+/// Splits normalised text between special tokens as Hugging Face's tokenizer does. It splits twice: a special token that appeared
+/// only by lower-casing becomes three words.
 pub(super) fn split_hf(text: &str) -> Vec<&str> {
     let mut words = Vec::new();
-    for word in cut(text, &HF) {
+    for word in split_by(text, &HF) {
         match word.strip_prefix("<|").and_then(|rest| rest.strip_suffix("|>")) {
             Some(name) if !name.is_empty() => words.extend(["<|", name, "|>"]),
             _ => words.push(word),
@@ -40,7 +40,7 @@ pub(super) fn split_hf(text: &str) -> Vec<&str> {
     words
 }
 
-fn cut<'t>(text: &'t str, first: &Pattern) -> Vec<&'t str> {
+fn split_by<'t>(text: &'t str, first: &Pattern) -> Vec<&'t str> {
     let mut words = Vec::new();
     let mut from = 0;
     while let Some(c) = text[from..].chars().next() {
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn contractions_digits_and_signs_stand_alone() {
+    fn contractions_digits_and_punctuation_are_words() {
         assert_eq!(texts("don't stop: 42!!", Reference::OpenClip), ["don", "'t", "stop", ":", "4", "2", "!!"]);
     }
 
