@@ -1,7 +1,7 @@
 /** The public API: every export by name. What is not here is not public. */
 
 export type { ExportedFile, MemoryInfo } from "../workers/protocol/api.js";
-export type { Bytes } from "../workers/protocol/bytes.js";
+export type { Bytes, MemoryBytes } from "../workers/protocol/bytes.js";
 export type {
   Activation,
   CheckpointLayout,
@@ -10,6 +10,7 @@ export type {
   PreprocessConfig,
   ResNetConfig,
   TextConfig,
+  TextPooling,
   TokenizerReference,
   TowerConfig,
   Towers,
@@ -20,7 +21,15 @@ export type { Matrix } from "../workers/protocol/encode.js";
 export type { ClipErrorCode } from "../workers/protocol/error.js";
 export { ClipError, isClipError } from "../workers/protocol/error.js";
 export type { CachedModel, DeviceChoice, DeviceInfo, LoadProgress, ModelInfo } from "../workers/protocol/load.js";
-export type { Adapter, Evaluation, GradientResult, Recall, SkippedPair, StepEvent } from "../workers/protocol/train.js";
+export type {
+  Adapter,
+  Evaluation,
+  GradientResult,
+  Recall,
+  SkippedPair,
+  StepEvent,
+  ZeroShotAccuracy,
+} from "../workers/protocol/train.js";
 export type { Classifier, ClassifyOptions, Prediction } from "./classify/classifier.js";
 export type { ProbeOptions } from "./classify/linear-probe.js";
 export { LinearProbe } from "./classify/linear-probe.js";

@@ -8,6 +8,7 @@ import { positiveInteger, type Schema } from "../options/rules.js";
 
 /** A label and its score. */
 export interface Prediction {
+  /** The label. */
   label: string;
   /** Index of the label in `labels`. */
   index: number;

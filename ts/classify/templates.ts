@@ -98,5 +98,10 @@ const SIMPLE = [
   "a photo of the small {}.",
 ] as const;
 
-/** Template sets by name: `openai`, the 80 of CLIP's paper; `simple`, the best seven of them. */
-export const TEMPLATES = { openai: OPENAI, simple: SIMPLE } as const;
+/** Template sets by name. */
+export const TEMPLATES = {
+  /** The 80 of CLIP's paper. */
+  openai: OPENAI,
+  /** The best seven of them. */
+  simple: SIMPLE,
+} as const;

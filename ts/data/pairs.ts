@@ -9,6 +9,7 @@ import { list, type RuleFor } from "../options/rules.js";
 
 /** An image and its captions. */
 export interface ImageTextPair {
+  /** Image. */
   image: ImageInput;
   /** Caption. */
   text: string;
@@ -22,6 +23,7 @@ export interface ImageTextPair {
 
 /** Pairs as two lists of equal length. */
 export interface PairColumns {
+  /** Images. */
   images: readonly ImageInput[];
   /** One caption, or a list of captions, for each image. */
   texts: readonly (string | readonly string[])[];

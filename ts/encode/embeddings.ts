@@ -12,6 +12,7 @@ export interface Embeddings {
   data: Float32Array;
   /** Rows, dimensions. */
   shape: [number, number];
+  /** Marks rows of length 1. */
   normalized: true;
   /** Warnings about the texts: words that a vocabulary cut to its captions has never seen. */
   warnings?: string[];

@@ -32,6 +32,7 @@ export interface EncodedImage {
   key?: string;
   /** The normalized embedding. */
   embedding: Float32Array;
+  /** Absent: the image was read. */
   error?: never;
 }
 
@@ -41,6 +42,7 @@ export interface BadImage {
   index: number;
   /** Path, address or file name of the image, where it has one. */
   key?: string;
+  /** Absent: the image could not be read. */
   embedding?: never;
   /** Why it cannot be read. */
   error: ClipError;

@@ -25,8 +25,9 @@ export type DrawnImage = ImageBitmap | HTMLCanvasElement | OffscreenCanvas | Vid
  */
 export type ImageInput = string | URL | Bytes | RawImage | HTMLImageElement | DrawnImage;
 
-/** Preprocessed images: normalised pixels, `[n, 3, size, size]`, row by row. */
+/** Preprocessed images: normalised pixels. */
 export interface PixelInput {
+  /** `[n, 3, size, size]`, row by row. */
   pixelValues: Float32Array;
 }
 

@@ -4,8 +4,9 @@ import { asArray } from "../options/as-array.js";
 import { check } from "../options/check.js";
 import { strings, typedArray } from "../options/rules.js";
 
-/** Tokenized texts: token ids, `[n, contextLength]`, row by row. */
+/** Tokenized texts. */
 export interface TokenInput {
+  /** Token ids, `[n, contextLength]`, row by row. */
   inputIds: Int32Array;
 }
 

@@ -243,10 +243,12 @@ export abstract class Encoder {
     this.client.dispose();
   }
 
+  /** `using clip = await Clip.load(…)` disposes at the end of the block. */
   [Symbol.dispose](): void {
     this.dispose();
   }
 
+  /** `await using` does the same. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.dispose();
   }

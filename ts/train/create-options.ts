@@ -23,7 +23,9 @@ export interface CreateFromConfig extends TrainerOptions {
   seed?: number;
   /** Text of a `merges.txt`: the merges of another byte-pair encoding. @default CLIP's published merges */
   merges?: string;
+  /** Not beside `config`. */
   from?: never;
+  /** Not beside `config`. */
   adapter?: never;
 }
 
@@ -33,8 +35,11 @@ export interface CreateFromCheckpoint extends TrainerOptions {
   from: ClipSource;
   /** Low-rank adapters that are added to the weights first, as for `Clip.load`. @default none */
   adapter?: ClipSource;
+  /** Not beside `from`. */
   config?: never;
+  /** Not beside `from`. */
   seed?: never;
+  /** Not beside `from`. */
   merges?: never;
 }
 

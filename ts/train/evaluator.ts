@@ -1,7 +1,7 @@
 /** Evaluates a model by retrieval among pairs, and by zero-shot classification of labelled images. */
 
 import { ClipError } from "../../workers/protocol/error.js";
-import type { Evaluation, PairsHandle, SkippedPair } from "../../workers/protocol/train.js";
+import type { Evaluation, PairsHandle, SkippedPair, ZeroShotAccuracy } from "../../workers/protocol/train.js";
 import { TEMPLATE, type Template, type ZeroShotClassifier } from "../classify/zero-shot.js";
 import { PAIRS, type PairSource } from "../data/pairs.js";
 import { sendPairs } from "../data/send-pairs.js";
@@ -12,6 +12,7 @@ import type { WorkerClient } from "../worker/client.js";
 
 /** Labelled images to classify by the names of their labels. */
 export interface ZeroShotOptions {
+  /** Images to classify. */
   images: readonly ImageInput[];
   /** One label for each image. */
   labels: readonly string[];
@@ -99,7 +100,7 @@ export class Evaluator {
   }
 
   /** Embeds the labels' captions each time, since the text tower learns too. */
-  async #classify(): Promise<Evaluation["zeroShot"]> {
+  async #classify(): Promise<ZeroShotAccuracy | undefined> {
     const [{ zeroShot, truncate = false }, handle] = [this.#options, this.#labelled];
     if (!zeroShot || handle === undefined) return undefined;
     const { labels, templates } = zeroShot;

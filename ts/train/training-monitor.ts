@@ -14,6 +14,7 @@ export type TrainingWarningCode =
 
 /** A warning about a run. Each code is given once a run. */
 export interface TrainingWarning {
+  /** Stable name of the warning, for programs. */
   code: TrainingWarningCode;
   /** What is wrong and what to do, for people. */
   message: string;

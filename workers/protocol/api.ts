@@ -22,7 +22,9 @@ import type {
 
 /** A file of an export. */
 export interface ExportedFile {
+  /** File name in the folder. */
   name: string;
+  /** Contents. */
   data: Uint8Array;
 }
 

@@ -7,29 +7,31 @@ export type Activation = "quick_gelu" | "gelu" | "gelu_tanh";
 export interface TowerConfig {
   /** Width of the residual stream. */
   width: number;
+  /** Number of blocks. */
   layers: number;
   /** Attention heads; divides `width`. */
   heads: number;
   /** Width of the MLP's hidden layer. @default 4 × width */
   mlpWidth?: number;
-  /** @default "quick_gelu" */
+  /** Non-linearity of the MLPs. @default "quick_gelu" */
   activation?: Activation;
-  /** @default 1e-5 */
+  /** Added to the variance in layer norms. @default 1e-5 */
   layerNormEps?: number;
 }
 
 /** A Vision Transformer: CLIP's, or SigLIP's, which has attention pooling and no class token. */
 export interface VitConfig extends TowerConfig {
-  /** @default "vit" */
+  /** CLIP's Vision Transformer, or SigLIP's. @default "vit" */
   architecture?: "vit" | "siglip";
   /** Side of the square input, in pixels. */
   imageSize: number;
-  /** Side of a patch. */
+  /** Side of a patch, in pixels. */
   patchSize: number;
 }
 
 /** CLIP's ResNet; it cannot be trained. */
 export interface ResNetConfig {
+  /** Discriminates the architectures. */
   architecture: "resnet";
   /** Side of the square input, in pixels. */
   imageSize: number;
@@ -43,6 +45,7 @@ export interface ResNetConfig {
 
 /** MobileCLIP's image towers; they cannot be trained. */
 export interface MciConfig {
+  /** Discriminates the architectures. */
   architecture: "mci";
   /** Side of the square input, in pixels. */
   imageSize: number;
@@ -65,17 +68,23 @@ export interface MciConfig {
 /** Image tower. */
 export type VisionConfig = VitConfig | ResNetConfig | MciConfig;
 
+/** The token whose output becomes the embedding: the first with the highest id (`argmax`), or the last of the context. */
+export type TextPooling =
+  | "argmax"
+  | "last"
+  | {
+      /** The first token with this id. */
+      first_of: number;
+    };
+
 /** Text tower: a Transformer, causal in CLIP. */
 export interface TextConfig extends TowerConfig {
   /** Tokens of a text, start and end included. */
   contextLength: number;
   /** Size of the tokenizer's vocabulary. If left out, the vocabulary is cut to the captions of the first `fit`. */
   vocabSize?: number;
-  /**
-   * The token whose output becomes the embedding: the first with the highest id (`argmax`), the last of the context, or the
-   * first with a given id. @default "argmax"
-   */
-  pooling?: "argmax" | "last" | { first_of: number };
+  /** The token whose output becomes the embedding. @default "argmax" */
+  pooling?: TextPooling;
   /** Whether a token attends only to those before it. @default true */
   causal?: boolean;
   /** Whether the projection has a bias. @default false */
@@ -88,7 +97,9 @@ export interface ClipConfig {
   embedDim: number;
   /** How similarities become probabilities: softmax over the texts (CLIP), or sigmoid of each (SigLIP). @default "softmax" */
   objective?: "softmax" | "sigmoid";
+  /** Image tower. */
   vision: VisionConfig;
+  /** Text tower. */
   text: TextConfig;
 }
 
@@ -100,6 +111,7 @@ export interface PreprocessConfig {
   resize: number;
   /** Which side is resized to that: the shortest, the longest, or both. */
   mode: "shortest" | "squash" | "longest";
+  /** Interpolation of the resizing, with antialiasing as in Pillow. */
   filter: "bicubic" | "bilinear";
   /** Whose rounding of the crop's offset is used. */
   crop: "torchvision" | "hf";

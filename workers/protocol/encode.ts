@@ -23,6 +23,7 @@ export interface NamedImage {
 
 /** A matrix in row-major order. */
 export interface Matrix {
+  /** Values, row by row. */
   data: Float32Array;
   /** Rows, columns. */
   shape: [number, number];

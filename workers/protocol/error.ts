@@ -92,7 +92,9 @@ const CODES: ReadonlySet<string> = new Set([...CORE_CODES, ...HOST_CODES]);
 
 /** What went wrong: `code` for programs, `message` for people. */
 export class ClipError extends Error {
+  /** "ClipError", in every realm. */
   override readonly name = "ClipError";
+  /** Stable name of the kind of error, for programs. */
   readonly code: ClipErrorCode;
 
   constructor(code: ClipErrorCode, message: string, options?: ErrorOptions) {

@@ -10,6 +10,7 @@ export type DeviceChoice = "auto" | "webgpu" | "cpu";
 
 /** The chosen device, and why. */
 export interface DeviceInfo {
+  /** Kind of device. */
   kind: "webgpu" | "cpu";
   /** For people: the adapter's name, or why the CPU was chosen. */
   reason: string;
@@ -76,14 +77,19 @@ export interface LoadProgress {
    * pipelines follows, so that the first call does not wait for them.
    */
   phase: "download" | "load" | "compile";
+  /** Bytes of this phase so far. */
   loadedBytes: number;
+  /** Bytes of this phase in all. */
   totalBytes: number;
 }
 
 /** A cached model. */
 export interface CachedModel {
+  /** Address of the checkpoint. */
   url: string;
+  /** Towers that are cached. */
   towers: Towers;
+  /** Size of its files, in bytes. */
   bytes: number;
   /** When it was downloaded, in milliseconds since 1970. */
   time: number;
@@ -91,7 +97,9 @@ export interface CachedModel {
 
 /** What is known about a model. */
 export interface ModelInfo {
+  /** Shape of the model. */
   config: ClipConfig;
+  /** Where it computes. */
   device: DeviceInfo;
   /** Element type of the weights in memory. */
   dtype: "f32" | "f16" | "q8";

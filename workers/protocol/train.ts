@@ -54,9 +54,11 @@ export interface FitSettings {
 
 /** One training step. */
 export interface StepEvent {
+  /** Discriminates the events. */
   type: "step";
   /** Number of the step in its run, from 1. */
   step: number;
+  /** Number of steps of the run. */
   totalSteps: number;
   /** Number of the epoch, from 1. */
   epoch: number;
@@ -69,7 +71,13 @@ export interface StepEvent {
   /** Norm of all gradients as one vector, before clipping. */
   gradientNorm: number;
   /** Mean cosine similarity of two images, and of two captions, of the batch; 1 if all embeddings are equal. */
-  likeness: { image: number; text: number };
+  likeness: {
+    /** Of image embeddings. */
+    image: number;
+    /** Of text embeddings. */
+    text: number;
+  };
+  /** Pairs of the step. */
   batchSize: number;
   /** Pairs per second, averaged over the last steps. */
   samplesPerSecond: number;
@@ -89,24 +97,39 @@ export interface Recall {
   r10: number;
   /** Median rank of the matches, from 1. */
   medianRank: number;
-  /** Number of queries: distinct pictures, or distinct captions. */
+  /** Number of queries: distinct images, or distinct captions. */
   queries: number;
 }
 
+/** Shares of the labelled images, from 0 to 1. */
+export interface ZeroShotAccuracy {
+  /** Images whose label is ranked first. */
+  top1: number;
+  /** Images whose label is among the first five. */
+  top5: number;
+}
+
 /**
- * Retrieval in both directions. Equal pictures count as one query and one candidate, and so do equal captions. A query with
+ * Retrieval in both directions. Equal images count as one query and one candidate, and so do equal captions. A query with
  * several matches is ranked by the nearest of them.
  */
 export interface Evaluation {
+  /** Images as queries, captions as candidates. */
   imageToText: Recall;
+  /** Captions as queries, images as candidates. */
   textToImage: Recall;
   /**
-   * Number of pictures and captions that were counted as one with an equal one. Pictures are equal if the model's pixels are,
+   * Number of images and captions that were counted as one with an equal one. Images are equal if the model's pixels are,
    * captions if their token ids are.
    */
-  grouped: { images: number; captions: number };
-  /** Share of the labelled images whose label is ranked first, or among the first five; only if some were given. */
-  zeroShot?: { top1: number; top5: number };
+  grouped: {
+    /** Number of images. */
+    images: number;
+    /** Number of captions. */
+    captions: number;
+  };
+  /** Zero-shot classification of the labelled images, if some were given. */
+  zeroShot?: ZeroShotAccuracy;
 }
 
 /** An adapter: the contents of PEFT's two files. */
@@ -119,7 +142,9 @@ export interface Adapter {
 
 /** Loss of a batch, and the gradients of all parameters as safetensors. */
 export interface GradientResult {
+  /** Loss of the batch. */
   loss: number;
+  /** A safetensors file with the gradient of each parameter under its name. */
   safetensors: Uint8Array;
 }
 
@@ -140,9 +165,12 @@ export interface PushOptions {
 export interface SkippedPair {
   /** Index in the data set, from 0. */
   index: number;
+  /** Name in the data set, or of its image. */
   key?: string;
+  /** Code of the error. */
   code: ClipErrorCode;
+  /** Message of the error. */
   message: string;
-  /** Set for pairs of the evaluation set. */
+  /** Set for validation pairs. */
   judged?: true;
 }

@@ -1,7 +1,7 @@
 /** Recognises what stands in place of a model's file: a login page, a Git LFS pointer, an archive. */
 
 /** Bytes from the start of a file that `recognize` looks at. */
-export const SIGNATURE_BYTES = 512;
+const SIGNATURE_BYTES = 512;
 
 /** Starts of files that are often found in place of a model's, as `characters` spells them, and what to do. */
 const SIGNATURES: [RegExp, string][] = [
