@@ -66,79 +66,103 @@ impl Plan {
         let present = [Towers::Image, Towers::Text].map(|tower| index.names().any(|name| naming.is_of(name, tower)));
         let towers = select_towers(options.towers, present, "weights", &mut warnings)?;
         let max_values = options.max_tensor_bytes.map(|bytes| usize::try_from(bytes / 4).unwrap_or(usize::MAX));
-        let mut blank = config.blank(towers, max_values, device);
+        let blank = config.blank(towers, max_values, device);
         let mut shapes = Shapes::default();
         visit_params(&blank, &mut shapes);
+        let (ranges, parameters, defaults) = (Vec::new(), Vec::new(), Vec::new());
+        let mut plan = Self { blank, ranges, parameters, defaults, towers, warnings };
         // AdamW's updates need full precision
         let keeps_f16 =
             options.precision != Precision::F32 && !device.is_autodiff() && device.supports_dtype(FloatDType::F16);
-        let (mut ranges, mut parameters, mut defaults) = (Vec::new(), Vec::new(), Vec::new());
-        // rows of the token table that earlier parameters have
-        let mut table_rows = 0;
+        let source = Checkpoint { index, naming, config, precision: options.precision, keeps_f16 };
         for (path, shape) in shapes.found {
-            if path.starts_with("logit_") && index.get(&path).is_none() {
-                // https://github.com/mlfoundations/open_clip/blob/v3.3.0/src/open_clip/factory.py#L212
-                let is_zero = path == "logit_bias" && naming.is_open_clip() && index.get("logit_scale").is_some();
-                blank.has_logit_scale &= is_zero;
-                if towers == Towers::Both {
-                    let consequence = if is_zero { "taken as 0, as OpenCLIP does" } else { NO_LOGITS };
-                    warnings.push(format!("{path} is not in the weights: {consequence}"));
-                }
-                let value = match path.as_str() {
-                    "logit_bias" if is_zero => 0.0,
-                    "logit_bias" => LOGIT_BIAS_INIT,
-                    _ => LOGIT_SCALE_INIT as f32,
-                };
-                defaults.push((path, value));
-                continue;
+            if path.starts_with("logit_") && source.index.get(&path).is_none() {
+                plan.add_default(&source, path);
+            } else {
+                plan.add_parameter(&source, path, shape)?;
             }
-            let mapping = naming.mapping(&path);
-            let is_table = path.starts_with("text.token_embedding.");
-            let int8 = options.precision == Precision::Int8 && mapping.transposed && path.contains(".resblocks.");
-            let mut f16 = keeps_f16 && shape.len() >= 2 && !int8;
-            let mut offset = 0;
-            for (part, (key, _)) in mapping.keys.iter().enumerate() {
-                let Some((file, name, info)) = index.get(key) else {
-                    let hint = if key.ends_with("_projection.weight") { NO_PROJECTION } else { "" };
-                    return Err(ClipError::MissingTensor { name: key.clone(), hint });
-                };
-                let dtype = StoredDtype::of(name, info)?;
-                let mut expected = mapping.expected_shape(part, &shape);
-                let values = expected.iter().product::<usize>();
-                if is_table {
-                    expected[0] = config.text.vocab_size;
-                }
-                check_shape(name, &info.shape, &expected)?;
-                f16 &= dtype == StoredDtype::F16 || is_table && options.precision == Precision::Int8;
-                let (mut begin, mut end) = files[file].bytes_of(info);
-                if is_table {
-                    begin += (table_rows * shape[1] * dtype.bytes()) as u64;
-                    end = begin + (values * dtype.bytes()) as u64;
-                    table_rows += shape[0];
-                }
-                ranges.push(ByteRange {
-                    file,
-                    begin,
-                    end,
-                    name: name.into(),
-                    dtype,
-                    parameter: parameters.len(),
-                    offset,
-                });
-                offset += values;
-            }
-            let ranges = mapping.keys.len();
-            parameters.push(PlannedParameter { path, shape, transposed: mapping.transposed, f16, int8, ranges });
         }
-        let used: HashSet<&str> = ranges.iter().map(|range| range.name.as_str()).collect();
-        index.refuse_unused(&used, &naming, towers)?;
+        let used: HashSet<&str> = plan.ranges.iter().map(|range| range.name.as_str()).collect();
+        source.index.refuse_unused(&used, &source.naming, towers)?;
         // with one tower loaded, most unused tensors are the other's
         if towers == Towers::Both {
-            warnings.extend(index.unused_warning(&used));
+            plan.warnings.extend(source.index.unused_warning(&used));
         }
-        ranges.sort_by_key(|range| (range.file, range.begin));
-        Ok(Self { blank, ranges, parameters, defaults, towers, warnings })
+        plan.ranges.sort_by_key(|range| (range.file, range.begin));
+        Ok(plan)
     }
+
+    /// Adds a `logit_scale` or `logit_bias` that the checkpoint lacks. OpenCLIP takes 0 for a missing bias:
+    /// <https://github.com/mlfoundations/open_clip/blob/v3.3.0/src/open_clip/factory.py#L212>.
+    fn add_default(&mut self, source: &Checkpoint<'_>, path: String) {
+        let is_zero = path == "logit_bias" && source.naming.is_open_clip() && source.index.get("logit_scale").is_some();
+        self.blank.has_logit_scale &= is_zero;
+        if self.towers == Towers::Both {
+            let consequence = if is_zero { "taken as 0, as OpenCLIP does" } else { NO_LOGITS };
+            self.warnings.push(format!("{path} is not in the weights: {consequence}"));
+        }
+        let value = match path.as_str() {
+            "logit_bias" if is_zero => 0.0,
+            "logit_bias" => LOGIT_BIAS_INIT,
+            _ => LOGIT_SCALE_INIT as f32,
+        };
+        self.defaults.push((path, value));
+    }
+
+    /// Adds a parameter with its byte ranges.
+    ///
+    /// # Errors
+    /// `missing-tensor`, `shape-mismatch`; `invalid-checkpoint` for a type that is not a float.
+    fn add_parameter(&mut self, source: &Checkpoint<'_>, path: String, shape: Vec<usize>) -> Result<()> {
+        let mapping = source.naming.mapping(&path);
+        let quantizes = source.precision == Precision::Int8;
+        let int8 = quantizes && mapping.transposed && path.contains(".resblocks.");
+        let mut f16 = source.keeps_f16 && shape.len() >= 2 && !int8;
+        let is_table = is_token_table(&path);
+        let mut offset = 0;
+        for (part, (key, _)) in mapping.keys.iter().enumerate() {
+            let Some((file, name, info)) = source.index.get(key) else {
+                let hint = if key.ends_with("_projection.weight") { NO_PROJECTION } else { "" };
+                return Err(ClipError::MissingTensor { name: key.clone(), hint });
+            };
+            let dtype = StoredDtype::of(name, info)?;
+            let mut expected = mapping.expected_shape(part, &shape);
+            let values = expected.iter().product::<usize>();
+            if is_table {
+                expected[0] = source.config.text.vocab_size;
+            }
+            check_shape(name, &info.shape, &expected)?;
+            f16 &= dtype == StoredDtype::F16 || is_table && quantizes;
+            let (mut begin, mut end) = source.index.files[file].bytes_of(info);
+            if is_table {
+                // a split table: earlier parameters have the rows before these
+                let tables = self.parameters.iter().filter(|parameter| is_token_table(&parameter.path));
+                let before: usize = tables.map(|parameter| parameter.shape[0]).sum();
+                begin += (before * shape[1] * dtype.bytes()) as u64;
+                end = begin + (values * dtype.bytes()) as u64;
+            }
+            let parameter = self.parameters.len();
+            self.ranges.push(ByteRange { file, begin, end, name: name.into(), dtype, parameter, offset });
+            offset += values;
+        }
+        let ranges = mapping.keys.len();
+        self.parameters.push(PlannedParameter { path, shape, transposed: mapping.transposed, f16, int8, ranges });
+        Ok(())
+    }
+}
+
+fn is_token_table(path: &str) -> bool {
+    path.starts_with("text.token_embedding.")
+}
+
+/// The checkpoint that a plan is for, and the types that its weights get.
+struct Checkpoint<'a> {
+    index: TensorIndex<'a>,
+    naming: Naming<'a>,
+    config: &'a ClipConfig,
+    precision: Precision,
+    /// f16 matrices stay f16.
+    keeps_f16: bool,
 }
 
 /// Tensors of a checkpoint's files, by the names that they have without wrappers.
@@ -213,7 +237,7 @@ const NO_LOGITS: &str = "embeddings are unaffected, logits are refused, and trai
 /// The towers that are both asked for and present in `place`, which is `weights` or `config`.
 ///
 /// # Errors
-/// `missing-tower` where there are none.
+/// `missing-tower` if there are none.
 pub(crate) fn select_towers(
     asked: Towers,
     [image, text]: [bool; 2],

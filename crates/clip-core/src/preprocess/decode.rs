@@ -4,7 +4,7 @@ use std::io::Cursor;
 
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, Rgba};
 
-use super::{RgbImage, foreign, jpeg, webp};
+use super::{RgbImage, jpeg, unsupported, webp};
 use crate::error::{ClipError, Result};
 
 /// Limits of a decoder, in pixels and bytes: a small file can claim a huge image.
@@ -28,7 +28,8 @@ pub fn decode(bytes: &[u8]) -> Result<RgbImage> {
     };
     let broken = |why: String| undecodable(format!("{} bytes: {why}", bytes.len()));
     let format = image::guess_format(bytes).ok().filter(ImageFormat::reading_enabled);
-    let format = format.ok_or_else(|| undecodable(format!("{} bytes of {}", bytes.len(), foreign::describe(bytes))))?;
+    let format =
+        format.ok_or_else(|| undecodable(format!("{} bytes of {}", bytes.len(), unsupported::describe(bytes))))?;
     let whole = match format {
         ImageFormat::Jpeg => jpeg::whole(bytes).map_err(|why| broken(why.into()))?,
         ImageFormat::WebP => webp::whole(bytes).map_err(broken)?.into(),

@@ -4,12 +4,12 @@
 mod augment;
 mod config;
 mod decode;
-mod foreign;
 mod hf;
 mod jpeg;
 mod open_clip;
 mod resize;
 mod rgb_image;
+mod unsupported;
 mod webp;
 
 use serde::{Deserialize, Serialize};
