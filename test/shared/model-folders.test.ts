@@ -118,7 +118,7 @@ describe("a picked folder", () => {
     const [, weights] = await other("x/b/");
     const error = await failure(load([config, weights] as File[]));
     expect(error.code).toBe("invalid-checkpoint");
-    expect(error.message).toMatch(/expected a config beside the weights/);
+    expect(error.message).toMatch(/no config beside the weights/);
   });
 
   test("files of the same name without folders are refused", async () => {

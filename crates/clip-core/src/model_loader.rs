@@ -53,7 +53,8 @@ impl ModelLoader {
     pub fn new(headers: &[Header], files: &SideFiles<'_>, options: LoadOptions, device: &Device) -> Result<Self> {
         let in_metadata = |key: &str| headers.iter().find_map(|header| header.metadata(key));
         let config_json = files.config.or(in_metadata(metadata::CONFIG)).ok_or(ClipError::InvalidCheckpoint {
-            message: "expected a config beside the weights or in their metadata, got none".into(),
+            message: "no config beside the weights or in their metadata: add config.json or open_clip_config.json"
+                .into(),
         })?;
         let (config, described) = ClipConfig::of_towers(config_json)?;
         let mut warnings = unknown_keys(&serde_json::from_str(config_json).unwrap_or_default());

@@ -115,8 +115,7 @@ impl Header {
         let Some(json) = start.get(LENGTH_BYTES..stop) else {
             return Err(invalid(format!("expected a header of {stop} bytes, got a file of {} bytes", start.len())));
         };
-        let json =
-            core::str::from_utf8(json).map_err(|e| invalid(format!("expected UTF-8 in the header, got: {e}")))?;
+        let json = core::str::from_utf8(json).map_err(|e| invalid(format!("the header is not UTF-8: {e}")))?;
         let Entries(entries) = serde_json::from_str(json).map_err(|e| invalid(format!("header: {e}")))?;
         let mut header =
             Self { tensors: HashMap::new(), metadata: HashMap::new(), data_start: stop as u64, file_length };

@@ -182,7 +182,7 @@ impl<'a> TensorIndex<'a> {
                 if let Some((_, other)) = tensors.insert(unwrapped(name), (file, name)) {
                     let message = match (name.min(other), name.max(other)) {
                         (first, second) if first == second => format!("two files hold the tensor {first}"),
-                        (first, second) => format!("{first} and {second} are the same tensor"),
+                        (first, second) => format!("the weights hold a tensor twice, as {first} and {second}"),
                     };
                     return Err(ClipError::InvalidCheckpoint { message });
                 }

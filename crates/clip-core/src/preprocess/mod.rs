@@ -73,7 +73,7 @@ pub struct Preprocess {
     /// Mean of each channel, of values from 0 to 1.
     #[serde(default = "clip_mean")]
     pub mean: [f32; 3],
-    /// Deviation of each channel.
+    /// Standard deviation of each channel.
     #[serde(default = "clip_std")]
     pub std: [f32; 3],
 }

@@ -49,7 +49,7 @@ struct Window {
     weights: Vec<i32>,
 }
 
-/// Windows of the positions `part` of an axis that goes from `input` to `output` pixels.
+/// Windows of the output positions `part` of an axis that is resized from `input` to `output` pixels.
 fn windows(input: usize, output: usize, part: Range<usize>, filter: Filter) -> Vec<Window> {
     let scale = input as f64 / output as f64;
     let stretch = scale.max(1.0);

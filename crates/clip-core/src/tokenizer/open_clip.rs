@@ -60,7 +60,7 @@ impl OpenClipTokenizer {
                     tokens,
                 ));
             }
-            // errors in OpenCLIP
+            // OpenCLIP raises an error for them
             let unknown = overrides.keys().filter(|key| !OWN.contains(&key.as_str()) && *key != "context_length");
             warnings.extend(unknown.map(|key| format!("{} is not known and was not used", kwargs.path(key))));
             overrides.clear();
