@@ -1,15 +1,15 @@
-/** Steps over photographs that are cut anew in each epoch, against steps over the same squares; in Node and in a page. */
+/** Compares steps with `augment` on photographs with steps on fixed crops, in Node and in a page. */
 
 import { ClipTrainer } from "clipwright";
 import { smallB32 as config } from "./shapes.mjs";
 
 const ROUNDS = 3;
-/** After these of a run, its time is steady. */
+/** Steps after which the time is steady. */
 const WARM = 2;
 
 const fit = { batchSize: 64, epochs: 6, lr: 1e-4 };
 
-/** Seconds a step and share of waiting, by turns; `photo` is the bytes of one. */
+/** Seconds a step and share of waiting, by turns; `photo` is an encoded photograph. */
 export async function measureAugmented(device, photo, report = () => {}) {
   const pairs = Array.from({ length: 128 }, (_, i) => ({ image: photo.slice(), text: `photograph ${i}` }));
   const rows = [];

@@ -1,4 +1,4 @@
-/** The pairs that the benchmarks of training learn from. */
+/** Training pairs of the benchmarks. */
 
 import { webDataset } from "clipwright";
 

@@ -1,15 +1,15 @@
-/** Embeddings here and from onnxruntime-web, by turns in one page, on the same weights. */
+/** Measures embeddings, by turns with onnxruntime-web in one page, on the same weights. */
 
 import { Clip } from "clipwright";
 import * as ort from "onnxruntime-web";
 import { picture } from "./picture.mjs";
 
 const WORDS = "a photograph of two dogs that run over a wet meadow in the morning while it rains ";
-/** Longer than any context: truncated, so that no position is padding. */
+/** A caption longer than any context: truncated, so that it has no padding. */
 const LONG = WORDS.repeat(8);
 const SHORT = "a photo of a cat";
 
-/** Rows of length one. */
+/** Normalised rows. */
 function normalized(data, dim) {
   const out = Float32Array.from(data);
   for (let row = 0; row < out.length; row += dim) {
@@ -19,7 +19,7 @@ function normalized(data, dim) {
   return out;
 }
 
-/** Least cosine of rows of length one. */
+/** Smallest cosine between normalised rows. */
 function leastCosine(a, b, dim) {
   const dot = (row) => a.subarray(row, row + dim).reduce((sum, x, i) => sum + x * b[row + i], 0);
   return Math.min(...Array.from({ length: a.length / dim }, (_, i) => dot(i * dim)));
@@ -27,7 +27,7 @@ function leastCosine(a, b, dim) {
 
 const furthest = (a, b) => a.reduce((most, x, i) => Math.max(most, Math.abs(x - b[i])), 0);
 
-/** Milliseconds a call, over as many as take a fifth of a second. */
+/** Milliseconds a call, averaged over at least a fifth of a second. */
 async function timed(call) {
   const began = performance.now();
   let calls = 0;
@@ -38,10 +38,10 @@ async function timed(call) {
   return (performance.now() - began) / calls;
 }
 
-/** Token ids of a long caption and of a short one, padded to the context, and how many count. */
+/** Token ids of a long and a short caption, padded to the context, and their numbers of tokens. */
 async function captions(clip) {
   const { contextLength, vocabSize } = clip.info.config.text;
-  // SigLIP attends to padding too, and comes without a vocabulary here
+  // SigLIP attends to padding, too, and has no vocabulary here
   if (clip.info.config.objective === "sigmoid") {
     return [
       { ids: Int32Array.from({ length: contextLength }, (_, i) => (i * 7919) % vocabSize), length: contextLength },
@@ -54,14 +54,14 @@ async function captions(clip) {
   ];
 }
 
-/** The same rows again and again. */
+/** Repeats rows to a batch. */
 function repeated(row, count) {
   const out = new row.constructor(row.length * count);
   for (let i = 0; i < count; i++) out.set(row, i * row.length);
   return out;
 }
 
-/** What is asked of both: a name, our call and the peer's input. */
+/** The tasks: a name, our call, the peer's input. */
 async function tasks(clip, batches) {
   const { imageSize: size } = clip.info.config.vision;
   const texts = await captions(clip);
@@ -88,7 +88,7 @@ async function tasks(clip, batches) {
   return out;
 }
 
-/** Embeddings of every task, in full precision. */
+/** Embeddings of every task in f32. */
 async function inFull(base, options, batches) {
   const clip = await Clip.load(base, options);
   const embeddings = [];
@@ -98,14 +98,14 @@ async function inFull(base, options, batches) {
 }
 
 /**
- * Milliseconds of each, `rounds` times by turns, and the largest difference of an embedding's values; of 8-bit weights (`q8`) also
- * how near either side comes to the whole ones.
+ * Milliseconds of each task, `rounds` times by turns, and the largest difference between embeddings; with 8-bit weights (`q8`) also
+ * each side's smallest cosine to f32.
  */
 export async function measureEncoding({ base, provider, q8, batches, rounds }, report = () => {}) {
   const options = { device: provider === "webgpu" ? "webgpu" : "cpu", cache: false };
   const whole = q8 && (await inFull(base, options, batches));
   const clip = await Clip.load(base, { ...options, ...(q8 && { dtype: "q8" }) });
-  // one, or on an isolated page as many as the machine has
+  // one thread, or on an isolated page one a core
   const threads = clip.info.device.threads ?? 1;
   ort.env.wasm.wasmPaths = "/benchmarks/peers/node_modules/onnxruntime-web/dist/";
   ort.env.wasm.numThreads = threads;
@@ -125,7 +125,7 @@ export async function measureEncoding({ base, provider, q8, batches, rounds }, r
       ours: [],
       theirs: [],
     };
-    // engines compile what is hot only after a while; what takes seconds a call is neither warmed up nor repeated as often
+    // warm up, because engines optimise hot code late; calls that take seconds are repeated less
     const slow = (await timed(ours)) + (await timed(theirs)) > 5_000;
     for (let round = 0; round < (slow ? 3 : rounds); round++) {
       row.ours.push(await timed(ours));

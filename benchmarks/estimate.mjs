@@ -1,14 +1,14 @@
-/** What `estimateFit` says that runs will hold in memory and take, against what they hold and take: in Node, on the CPU. */
+/** Compares the memory and time that `estimateFit` predicts with those of real runs, in Node on the CPU. */
 
 import { ClipTrainer, estimateFit } from "clipwright";
 import { config, fit, recipe } from "../examples/emoji/config.mjs";
 import { emojiPairs } from "./emoji.mjs";
 
-/** Steps of the real run: its memory is as large as it gets, its seconds are those of so many steps. */
+/** Steps of the real run: enough for its peak memory; the predicted seconds are scaled to them. */
 const STEPS = 6;
 const GROWN = { ...config, vision: { ...config.vision, imageSize: 96, layers: 6 } };
 
-/** A name, a shape, and options; `pairs` of all. */
+/** Runs: name, shape, options, and the number of `pairs`. */
 const cases = (pairs) => {
   const held = { pairs: pairs.slice(-300), distractors: pairs.slice(300, 1_500), every: 3 };
   return [

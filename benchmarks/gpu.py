@@ -17,7 +17,7 @@ from transformers import CLIPConfig, CLIPModel
 ROUNDS = 2
 REPEATS, WARM_UP = 10, 3
 
-# shape; batches that are encoded; pairs of a training step
+# shape, batch sizes to encode, pairs of a training step
 MODELS = {
     "vit-b-32": (dict(projection=512, patch=32, width=768, layers=12, heads=12, text=512, text_heads=8), [1, 8, 64, 256], 128),
     "vit-l-14": (dict(projection=768, patch=14, width=1024, layers=24, heads=16, text=768, text_heads=12), [1, 8, 64], 32),
@@ -61,7 +61,7 @@ def features(output):
 
 def encode(name, shape, batches):
     whole = model_of(**shape).cuda().eval()
-    # a GPU that was idle takes a second to get up to speed
+    # an idle GPU takes a second to raise its clock
     began, (pixels, _) = time.perf_counter(), inputs(8, torch.float32)
     while time.perf_counter() - began < 2:
         with torch.inference_mode():
@@ -111,7 +111,7 @@ def ours(program, name):
 
 def main():
     program, out = sys.argv[1:]
-    # f32 is f32 on both sides
+    # no TF32: f32 on both sides
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     driver = subprocess.run(["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"], capture_output=True, text=True)
     machine = dict(cpu=platform.processor(), cores=os.cpu_count())
@@ -125,7 +125,7 @@ def main():
                     key = (side, *row.values())
                     rows.setdefault(key, dict(side=side, **row, ms=[]))["ms"] += ms
                     print(f"  {side:7}{' '.join(map(str, row.values())):40}{sorted(ms)[len(ms) // 2]:9.2f} ms", flush=True)
-        # a machine may be gone before the last round
+        # write after each round: the machine may end before the last
         with open(out, "w") as file:
             json.dump(dict(notes, rows=list(rows.values())), file)
 

@@ -1,5 +1,5 @@
 /**
- * A run whose process is killed (SIGKILL) again and again, against the same run left alone: the weights must be the same.
+ * Compares a run whose process is killed (SIGKILL) repeatedly with the same run left alone: the weights must be equal.
  *
  *     npm run bench:killed -- --every 30 --for 600
  */
@@ -19,7 +19,7 @@ const { values } = parseArgs({
     every: { type: "string", default: "30" },
     for: { type: "string", default: "600" },
     epochs: { type: "string", default: "1300" },
-    /** What a killed process is: it goes on from this folder. */
+    /** Set in the processes that are killed: folder of the states. */
     folder: { type: "string" },
   },
 });
@@ -31,7 +31,7 @@ const config = {
   text: { contextLength: 16, width: 64, layers: 2, heads: 2 },
 };
 
-/** Takes the run to its end, from the last state in `folder` where there is one; returns its steps and its weights' sum. */
+/** Finishes the run, from the last state in `folder` if there is one; returns its steps and the checksum of its weights. */
 async function train(folder) {
   const pairs = (await emojiPairs()).slice(0, 512);
   const autosave = folder && { to: folder, seconds: 5 };
@@ -53,7 +53,7 @@ async function train(folder) {
   return { last, sum };
 }
 
-/** The same in processes that are killed, one after another, and each goes on where the one before was. */
+/** Runs it in processes that are killed one after another; each resumes from the last state. */
 async function killed() {
   const folder = mkdtempSync(join(tmpdir(), "clipwright-killed-"));
   const until = performance.now() + 1000 * seconds;

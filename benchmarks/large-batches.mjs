@@ -1,4 +1,4 @@
-/** What micro-batches and a locked tower cost and save: memory by batch size, and steps against plain ones. */
+/** Measures memory and time with micro-batches, activation checkpointing, a locked tower and Muon. */
 
 import { ClipTrainer } from "clipwright";
 import { config, fit } from "../examples/emoji/config.mjs";
@@ -9,8 +9,8 @@ const MICRO = 32;
 const REPEATS = 5;
 
 /**
- * Wasm memory after two steps of the emoji model over the same 4,096 pairs; `whole` are the batch sizes taken in one go
- * too, which more memory than a tab has would be needed for above.
+ * Wasm memory after two steps of the emoji model over the same 4,096 pairs. `whole` are the batch sizes that are also measured without
+ * micro-batches; larger ones exceed a tab's memory.
  */
 export async function memoryByBatch(report, { sizes = [32, 128, 512, 2_048, 4_096], whole = [32, 128, 512] } = {}) {
   const pairs = await emojiPairs();
@@ -32,8 +32,8 @@ export async function memoryByBatch(report, { sizes = [32, 128, 512, 2_048, 4_09
 }
 
 /**
- * Wasm memory after three steps of 64 pairs, by the number of blocks of the image tower, with and without checkpoints, and
- * what the last step took.
+ * Wasm memory after three steps of 64 pairs and time of the last, by the number of blocks of the image tower, with and without
+ * activation checkpointing.
  */
 export async function memoryByDepth(report, depths = [4, 12]) {
   const pairs = (await emojiPairs()).slice(0, 64);
@@ -57,7 +57,7 @@ export async function memoryByDepth(report, depths = [4, 12]) {
   return rows;
 }
 
-/** Milliseconds of steps of several settings, taken in turn; those of the first epoch are not counted. */
+/** Milliseconds of steps with several settings, by turns, without the first epoch. */
 export async function stepTimes(settings, { config: shape = config, batchSize = fit.batchSize, count } = {}) {
   const pairs = (await emojiPairs()).slice(0, count);
   const perEpoch = Math.floor(pairs.length / batchSize);

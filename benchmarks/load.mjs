@@ -1,4 +1,4 @@
-/** From nothing to the first image's embedding, here and in transformers.js: one of them a page, as a visitor has it. */
+/** Measures an empty page to the first image's embedding, here or in transformers.js, one library a page. */
 
 import { picture } from "./picture.mjs";
 
@@ -30,7 +30,7 @@ const libraries = {
   },
 };
 
-/** Milliseconds until there is an embedding, and the embedding. */
+/** Milliseconds to the embedding, and the embedding. */
 export async function firstEmbedding(library, request) {
   const began = performance.now();
   const embedding = await libraries[library](request);

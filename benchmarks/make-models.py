@@ -72,7 +72,7 @@ def quantize(folder):
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     for tower, weights in (("vision", QuantType.QUInt8), ("text", QuantType.QInt8)):
-        # onnxruntime-web has no convolution by signed weights
+        # onnxruntime-web has no convolution with signed weights
         quantize_dynamic(
             folder / f"{tower}.onnx", folder / f"{tower}.q8.onnx", weight_type=weights,
             extra_options=dict(EnableSubgraph=True, MatMulConstBOnly=True),
@@ -80,7 +80,7 @@ def quantize(folder):
 
 
 def publish(folder):
-    """What transformers.js wants besides: its files' names, and how images are prepared."""
+    """Adds what transformers.js needs: its file names, and the transform."""
     (folder / "onnx").mkdir(exist_ok=True)
     for tower in ("vision", "text"):
         link = folder / "onnx" / f"{tower}_model.onnx"

@@ -1,4 +1,4 @@
-/** Memory over many training steps; runs in Node and in a page. */
+/** Measures memory over many training steps, in Node and in a page. */
 
 import { ClipTrainer } from "clipwright";
 
@@ -12,7 +12,7 @@ const config = {
   text: { contextLength: 8, width: 16, layers: 1, heads: 2 },
 };
 
-/** Trains for 1,000 steps; the bytes held after every hundredth. */
+/** Trains for 1,000 steps; returns the bytes in use after every hundredth. */
 export async function measureMemory(device, report = () => {}) {
   const pairs = Array.from({ length: 4 * BATCH }, (_, i) => ({
     image: { data: new Uint8Array(16 * 16 * 3).map((_, j) => (i * 37 + j * 11) % 256), width: 16, height: 16 },

@@ -1,6 +1,6 @@
-/** Shapes that are measured in several ways. */
+/** Shapes of models that several benchmarks share. */
 
-/** The towers in the proportions of ViT-B/32: 50 patches and short captions, widths 3 to 2. */
+/** ViT-B/32's proportions: 50 patches, short captions, widths 3 to 2. */
 export const smallB32 = {
   embedDim: 128,
   vision: { imageSize: 224, patchSize: 32, width: 192, layers: 4, heads: 3 },

@@ -1,6 +1,6 @@
 /**
  * The same training step in TensorFlow.js on its Wasm backend, one thread, in Node: prints a JSON line of milliseconds per repeat.
- * It does less: Adam without weight decay, for it has no AdamW, and a token table that stays as it is.
+ * It does less: Adam without weight decay, because it has no AdamW, and frozen token embeddings.
  */
 
 import { createRequire } from "node:module";
@@ -41,7 +41,7 @@ const model = {
   logitScale: tf.variable(tf.scalar(2.6593)),
 };
 
-/** Not trained: the backend has no gradient of gather. */
+/** Frozen: the backend has no gradient of gather. */
 const tokens = tf.randomNormal([VOCAB, WIDTH], 0, 0.02);
 
 const apply = (x, { weight, bias }) =>
@@ -103,7 +103,7 @@ for (let step = 0; step <= repeats; step++) {
   const [number] = await value.data();
   value.dispose();
   if (!Number.isFinite(number)) throw new Error(`expected a finite loss, got ${number}`);
-  // the first compiles
+  // the first step compiles
   if (step > 0) ms.push(performance.now() - began);
 }
 console.log(JSON.stringify({ tfjs: tf.version.tfjs, ms }));

@@ -1,4 +1,4 @@
-/** Our part of the training-step benchmark; as a program it prints a JSON line of milliseconds a step. */
+/** Our side of `bench:step`; as a program it prints the milliseconds of each step as a JSON line. */
 
 import { ClipTrainer } from "clipwright";
 import { config, fit } from "../examples/emoji/config.mjs";
@@ -6,7 +6,7 @@ import { emojiPairs } from "./emoji.mjs";
 
 const WARM_UP = 2;
 
-/** Milliseconds of so many steps, and the threads they had. */
+/** Milliseconds of each step, and the number of threads. */
 export async function measureSteps(device, repeats) {
   const pairs = await emojiPairs();
   const trainer = await ClipTrainer.create({ config, device, seed: 1 });

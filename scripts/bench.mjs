@@ -1,4 +1,4 @@
-/** The `npm run bench:*` that write results: see benchmarks/README.md. */
+/** The `npm run bench:*` commands that write results: benchmarks/README.md. */
 
 import { execFileSync, spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -11,24 +11,24 @@ import { median, RESULTS, writePerformance } from "./performance.mjs";
 import { CACHE, fail, ROOT, run, say } from "./setup.mjs";
 
 const [name, ...words] = process.argv.slice(2);
-/** With `--release`, what is published is measured; without, what is built to be tested: the same kernels, and sooner there. */
+/** `--release` measures the published modules; without it, those of the tests, which have the same kernels and build sooner. */
 const RELEASE = words.includes("--release") || name === "download";
 const CHOICES = words.filter((word) => word !== "--release");
 
 const ROUNDS = 3;
 const REPEATS = 5;
 
-/** Below a tenth of a megabyte is none, and none has no sign. */
+/** Megabytes; less than a tenth counts as 0, without a sign. */
 const mb = (bytes) => (bytes === undefined ? "–" : `${(Math.round(bytes / 1e5) / 10 + 0).toFixed(1)} MB`);
 
-/** Writes results, and the page that shows them. */
+/** Writes a result, and docs/performance.md from all results. */
 async function save(file, results) {
   mkdirSync(RESULTS, { recursive: true });
   const commit = execFileSync("git", ["rev-parse", "--short", "HEAD"], { cwd: ROOT, encoding: "utf8" }).trim();
   const machine = { cpu: cpus()[0]?.model, cores: cpus().length, node: process.version };
   const path = join(RESULTS, `${file}.json`);
   const whole = { name: file, release: RELEASE, date: new Date().toISOString(), commit, machine, ...results };
-  // what is beyond is noise; cosines need as much
+  // further digits are noise; cosines need these
   const rounded = (_, value) => (typeof value === "number" ? Number(value.toPrecision(6)) : value);
   writeFileSync(path, `${JSON.stringify(whole, rounded, 2)}\n`);
   run("npx", ["biome", "format", "--write", path]);
@@ -36,14 +36,14 @@ async function save(file, results) {
   console.log(`\nwritten to ${path.slice(ROOT.length)}`);
 }
 
-/** The JSON line that a program prints last. */
+/** Runs a program and parses the JSON in its last line of output. */
 function lastLine(command, args, orElse) {
   const { status, stdout, stderr } = spawnSync(command, args, { cwd: ROOT, encoding: "utf8" });
   if (status !== 0) fail(`${orElse}${stderr ? `\n${stderr.trim().split("\n").at(-1)}` : ""}`);
   return JSON.parse(stdout.trim().split("\n").at(-1));
 }
 
-/** A step on WebGPU or on threads, in Chromium: each in a page of its own. */
+/** Measures a step in Chromium, on WebGPU or on threads, in a page of its own. */
 async function stepsInPage(device, repeats) {
   const { page, version, close } = await openPage("benchmarks/page.html", { isolated: true });
   const measured = await page.evaluate(
@@ -57,7 +57,7 @@ async function stepsInPage(device, repeats) {
 async function trainingStep() {
   installPeers();
   const python = process.env.PYTHON ?? "python3";
-  // of its own folder: the tests' flags are others
+  // in a target folder of its own, because the tests have other flags
   const cargo = ["--release", "--locked", "-p", "clip-core", "--example", "training_step"];
   const nativeBuild = ["--target-dir", join(CACHE, "target-native")];
   say("building the native program (the first time 5 minutes)");
@@ -194,7 +194,7 @@ const PEERS = join(ROOT, "benchmarks", "peers", "node_modules");
 const installPeers = () =>
   run("npm", ["ci", "--prefix", "benchmarks/peers", "--ignore-scripts", "--no-audit", "--no-fund"]);
 
-/** What a page fetches to encode: module and glue. */
+/** Bytes that a page downloads to encode: module and glue. */
 async function download() {
   installPeers();
   const ours = (name, ...modules) => ({
@@ -231,7 +231,7 @@ async function download() {
   await save("download", { rows });
 }
 
-/** The model's folder's folder, made if it isn't there. */
+/** Folder of the models; makes the model if it is missing. */
 function makeModel(model) {
   const folder = join(CACHE, "benchmarks");
   say("models with random weights, by PyTorch (kept in the cache folder)");
@@ -241,7 +241,7 @@ function makeModel(model) {
   return folder;
 }
 
-/** The second start of a page that has the model in its cache, ours and transformers.js's by turns. */
+/** Measures the second visit of a page whose cache has the model, by turns with transformers.js. */
 async function load() {
   const [device = "wasm", model = "vit-b-32"] = CHOICES;
   const folder = makeModel(model);
@@ -293,7 +293,7 @@ async function load() {
   await save(`load-${model}-${device}`, { chromium: version, model, device, peer: peerVersion, runs });
 }
 
-/** Encoding and training natively on a GPU, ours and PyTorch's by turns; or with a file, what such a run wrote on another machine. */
+/** Measures encoding and training natively on a GPU, by turns with PyTorch; given a file, reads the result of such a run elsewhere. */
 async function gpu() {
   let [file] = CHOICES;
   if (file === undefined) {
@@ -310,7 +310,7 @@ async function gpu() {
   await save("gpu", JSON.parse(readFileSync(file, "utf8")));
 }
 
-/** Ours and onnxruntime-web's, on models that PyTorch makes. */
+/** Measures encoding by turns with onnxruntime-web, on models that PyTorch makes. */
 async function encode() {
   const [provider = "wasm", model = "vit-b-32", ...how] = CHOICES;
   const unknown = how.find((word) => !["threads", "q8"].includes(word));

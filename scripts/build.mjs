@@ -12,9 +12,9 @@ import { fail, ROOT, run, say, setUpBuild, setUpRustSource, WASM_TARGET } from "
 import { checkSize } from "./sizes.mjs";
 
 const GLUE = join(ROOT, "workers", "wasm");
-/** What the modules in `GLUE` were made from. */
+/** Has the hash of the sources that the modules in `GLUE` were built from. */
 const STAMP = join(GLUE, ".stamp");
-/** Features of the core: for the CPU alone, the same for engines with relaxed SIMD, that with threads, and for WebGPU. */
+/** Features of each core: CPU, CPU with relaxed SIMD, CPU with threads, WebGPU. */
 const CORES = {
   cpu: [],
   "cpu-relaxed": ["relaxed-simd"],
@@ -26,15 +26,15 @@ const coresWith = (work, ...more) =>
     `${work}-${name}`,
     { crate: "clip-module", features: [...features, ...more] },
   ]);
-/** The modules: the cores that encode, those that train as well, and the library for tokenizers that are not CLIP's. */
+/** The modules: cores that encode, cores that also train, and Hugging Face's tokenizers. */
 export const MODULES = {
   ...Object.fromEntries([...coresWith("encode"), ...coresWith("train", "train")]),
   tokenizers: { crate: "tokenizers-wasm", features: [] },
 };
-/** File of a module. */
+/** Path of a module. */
 export const moduleFile = (name) => join(GLUE, `${name}_bg.wasm`);
 
-/** One number for everything that the module is made from. */
+/** Hash of all sources of the modules. */
 function sourceHash(release) {
   const hash = createHash("sha256").update(String(release));
   const add = (path) => {
@@ -47,21 +47,20 @@ function sourceHash(release) {
 }
 
 /**
- * What a release is built with besides the profile `dist`: Rust's own library without the texts of panics. A panic then says no
- * more than that it was one.
+ * Flags of a release, besides the profile `dist`: they strip panic messages from Rust's own library.
  */
 const RELEASE_FLAGS = ["-Z", "unstable-options", "-C", "panic=immediate-abort"];
 
-/** Symbols with which wasm-bindgen gives each thread its own variables. */
+/** Symbols that wasm-bindgen needs for thread-local variables. */
 const THREAD_SYMBOLS = ["__wasm_init_tls", "__tls_size", "__tls_align", "__tls_base"];
 const THREAD_FLAGS = ["--shared-memory", "--import-memory", "--max-memory=4294967296"]
   .concat(THREAD_SYMBOLS.map((symbol) => `--export=${symbol}`))
   .flatMap((link) => ["-C", `link-arg=${link}`]);
 
-/** Compiles with Rust's own library from its source; the compiler in use takes the flags for it only so. */
+/** Options to compile Rust's own library from source, so that the flags apply to it, too. */
 function withOwnLibrary({ threads, release }) {
   setUpRustSource();
-  // in place of those in .cargo/config.toml, which must be the same but for what is added
+  // replaces the flags in .cargo/config.toml, so repeats them
   const flags = [
     ["-C", `target-feature=+simd128${threads ? ",+atomics" : ""}`, "--cfg", 'getrandom_backend="wasm_js"'],
     threads ? THREAD_FLAGS : [],
@@ -76,16 +75,16 @@ function withOwnLibrary({ threads, release }) {
 }
 
 /**
- * Writes what loads and stores add to an address into themselves, where engines have it for nothing. LLVM does so only while it
- * knows that the sum does not wrap, which it forgets in the loops that it rewrites: docs/decisions/0021.
+ * Folds additions to an address into the offset of its load or store, which costs engines nothing. LLVM does not where it has lost
+ * the proof that the sum does not wrap: docs/decisions/0021. The pass may assume it, because the first 1,024 bytes are unused: they
+ * are the far end of the stack.
  */
-// no sum that wraps is an address in use: the first thousand are the far end of the stack
 const FOLD_OFFSETS = ["--low-memory-unused", "--optimize-added-constants"];
 
-/** Puts like functions side by side, where gzip finds them: 2.7 % of a module. */
+/** Sorts similar functions next to each other, where gzip finds them: 2.7 % of a module. */
 const GROUP_FUNCTIONS = ["--duplicate-function-elimination", "--reorder-functions-by-name", "--reorder-locals"];
 
-/** A module without the names of its functions. Not `strip` in the profile: it takes what wasm-bindgen reads of features, too. */
+/** Removes the names of functions. `strip` in the profile would also remove the section of features that wasm-bindgen reads. */
 function withoutNames(wasm) {
   const kept = [wasm.subarray(0, 8)];
   for (let at = 8; at < wasm.length; ) {
@@ -104,7 +103,7 @@ function withoutNames(wasm) {
   return Buffer.concat(kept);
 }
 
-/** Builds a module and its glue: by wasm-pack, but for threads, for which it wants another library from rustup. */
+/** Builds a module and its glue by wasm-pack; with threads by cargo, because wasm-pack insists on rustup's library. */
 function buildModule(name, { crate, features: ownFeatures }, release) {
   // tests compare the kernels with their references: published modules do without the code
   const features = [...ownFeatures, ...(ownFeatures.includes("train") && !release ? ["conformance"] : [])];
@@ -127,7 +126,7 @@ function buildModule(name, { crate, features: ownFeatures }, release) {
     run("wasm-pack", ["build", `crates/${crate}`, ...options, "--out-name", name, "--", ...cargo], { env, orElse });
   }
   const file = moduleFile(name);
-  // on WebGPU the kernels are not in the module
+  // the modules for WebGPU have no SIMD kernels to optimise
   const hasKernels = crate === "clip-module" && !features.includes("webgpu");
   const passes = [...(hasKernels ? FOLD_OFFSETS : []), ...(release ? GROUP_FUNCTIONS : [])];
   if (passes.length > 0) run("npx", ["wasm-opt", "-g", ...passes, file, "-o", file]);
@@ -146,7 +145,7 @@ function buildWasm(release) {
   writeFileSync(STAMP, hash);
 }
 
-/** Puts the modules beside the compiled workers, which load them. */
+/** Copies the modules next to the compiled workers, which load them. */
 export function copyModules() {
   const target = join(ROOT, "dist", "workers", "wasm");
   cpSync(GLUE, target, { recursive: true, filter: (path) => !/\.gitignore$|\.stamp$/.test(path) });
@@ -157,13 +156,13 @@ function buildTypeScript() {
   copyModules();
 }
 
-/** Builds some modules; the next whole build builds all of them again. */
+/** Builds some modules. The next whole build builds all modules again. */
 export function buildOnly(names, { release = false } = {}) {
   for (const name of names) buildModule(name, MODULES[name], release);
   rmSync(STAMP, { force: true });
 }
 
-/** Brings everything up to date. */
+/** Builds what has changed: Wasm modules, then TypeScript. */
 export function build({ release = false } = {}) {
   setUpBuild();
   buildWasm(release);

@@ -1,7 +1,6 @@
 /**
- * Whether what is exported loads unchanged in PyTorch's libraries, with our logits: trains a little, exports a folder for
- * transformers, one for OpenCLIP and an adapter for PEFT, and lets `benchmarks/fidelity/check-export.py` load them, by the
- * guide's own lines too.
+ * Checks that exports load unchanged in PyTorch's libraries, with equal logits: trains a little, exports folders for transformers
+ * and OpenCLIP and an adapter for PEFT, and loads them by `benchmarks/fidelity/check-export.py`, also with the guide's lines.
  *
  *     PYTHON=… npm run check:export      (pip install torch transformers open_clip_torch peft)
  */
@@ -14,7 +13,7 @@ import { build } from "./build.mjs";
 import { ROOT, say } from "./setup.mjs";
 
 const TOLERANCE = 1e-4;
-// PNGs, whose crop all agree on: of 47 × 32 transformers keeps other columns than OpenCLIP
+// only PNGs that all crop alike: of 47 × 32 pixels transformers keeps other columns than OpenCLIP
 const IMAGES = ["checker_300x300.png", "noise_60x45.png", "gradient_37x211.png", "gray_75x50.png"];
 
 build();
@@ -23,7 +22,7 @@ const { emojiPairs } = await import("../benchmarks/emoji.mjs");
 
 const folder = mkdtempSync(join(tmpdir(), "clipwright-export-"));
 const write = (name, data) => writeFileSync(join(folder, name), data);
-// as the guide calls them
+// the names in the guide
 const FOLDERS = { hf: "my-clip", open_clip: "my-open-clip" };
 for (const name of [...Object.values(FOLDERS), "adapter", "images"]) mkdirSync(join(folder, name));
 

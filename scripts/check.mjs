@@ -1,5 +1,5 @@
 /**
- * `npm run check`: formatting, lints, layers and sizes, cheapest first. With `npm test` it is all that CI runs.
+ * `npm run check`: formatting, lints, layers and sizes, cheapest first. CI runs it, then `npm test`.
  */
 
 import { execFileSync } from "node:child_process";
@@ -9,14 +9,14 @@ import { build, MODULES, moduleFile } from "./build.mjs";
 import { fail, ROOT, run, say, setUpLints, WASM_TARGET } from "./setup.mjs";
 import { checkSize } from "./sizes.mjs";
 
-/** Lines that a file may have; tables may have more. */
+/** Most lines of a file; tables may have more. */
 const LINE_LIMITS = [
   { files: /^crates\/.*\.rs$/, lines: 500 },
   { files: /^(ts|workers|scripts|test)\/.*\.(ts|mjs)$/, lines: 480 },
 ];
 const TABLES = new Set(["crates/clip-core/src/tokenizer/ftfy_tables.rs"]);
 
-/** What a crate may not depend on directly: the layers of ARCHITECTURE.md. */
+/** Direct dependencies that a crate may not have: the layers of ARCHITECTURE.md. */
 const NOT_THE_WEBS = ["wasm-bindgen", "wasm-bindgen-futures", "js-sys", "web-sys", "clap", "tokio"];
 const FORBIDDEN = {
   "clip-kernels": [...NOT_THE_WEBS, "serde", "safetensors"],

@@ -1,6 +1,6 @@
 /**
- * Flags of headless Chromium for tests and benchmarks: WebGPU on its bundled software rasteriser, and no calls to the
- * outside.
+ * Flags of headless Chromium for tests and benchmarks: WebGPU on the bundled software rasteriser, and no requests of the browser's
+ * own.
  */
 export const CHROMIUM_FLAGS = [
   "--no-sandbox",
@@ -12,7 +12,7 @@ export const CHROMIUM_FLAGS = [
   "--enable-unsafe-webgpu",
 ];
 
-/** Headers with which a page may share memory between threads. */
+/** Headers of a cross-origin isolated page, which may share memory between threads. */
 export const ISOLATION_HEADERS = {
   "Cross-Origin-Opener-Policy": "same-origin",
   "Cross-Origin-Embedder-Policy": "require-corp",

@@ -1,8 +1,8 @@
 /**
- * `npm run fidelity`: models of real size, with random weights made by PyTorch, against the same models here: natively, in
- * Node, in Chromium on the CPU and on WebGPU. Writes `benchmarks/results/fidelity.json` and the table of
- * `docs/fidelity.md`. About 5 GB of models and an hour; `-- vit-b-32` takes one model, `--no-webgpu` leaves Chromium's GPU
- * out, `--vulkan` adds a native GPU (Mesa's llvmpipe counts; a build of ten minutes the first time).
+ * `npm run fidelity`: compares models of real size with PyTorch's, on random weights: natively, in Node, in Chromium on the CPU
+ * and WebGPU. Writes `benchmarks/results/fidelity.json` and the table of `docs/fidelity.md`. Takes an hour and 5 GB of models;
+ * `-- vit-b-32` compares one model, `--no-webgpu` skips WebGPU in Chromium, `--vulkan` adds native Vulkan (llvmpipe works, too;
+ * its first build takes ten minutes).
  */
 
 import { execFileSync, spawnSync } from "node:child_process";
@@ -16,11 +16,11 @@ import { openPage, serveModels } from "./page.mjs";
 import { CACHE, fail, ROOT, run, say } from "./setup.mjs";
 
 const MODELS = ["vit-b-32", "vit-b-32-f16", "vit-b-16", "vit-l-14", "rn50", "mobileclip2-s0", "siglip-b-16"];
-/** On a software rasteriser a tower takes minutes: one row of the larger ones, and of the largest the smaller tower. */
+/** A tower takes minutes on a software rasteriser: one input for the larger models, and only the text tower of the largest. */
 const ON_WEBGPU = {
   "vit-b-32": {},
   "vit-b-16": { rows: 1 },
-  // its token table cut at WebGPU's default limit, which SwiftShader is above
+  // splits token embeddings at WebGPU's default limit; SwiftShader's is higher
   "vit-l-14": { towers: "text", maxTensorBytes: 128 << 20 },
   rn50: { rows: 1 },
   "mobileclip2-s0": { rows: 1 },
@@ -91,7 +91,7 @@ function tell(where, result) {
   console.log(`  ${where.padEnd(18)} ${[part("image"), part("text"), load].filter(Boolean).join("; ")}`);
 }
 
-/** The table of docs/fidelity.md, between its marks. */
+/** Writes the table of docs/fidelity.md between its marks. */
 function writeTable(results) {
   const e = (n) => (n === 0 ? "0" : n.toExponential(1));
   const lines = [

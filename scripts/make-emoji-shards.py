@@ -27,7 +27,7 @@ font = ImageFont.truetype(FONT, STRIKE, layout_engine=ImageFont.Layout.RAQM)
 
 
 def draw(emoji: str) -> Image.Image | None:
-    """The drawing on white, or nothing where the font has no single one."""
+    """The drawing on white; None if the font has no single one."""
     if round(font.getlength(emoji)) != BITMAP[0]:
         return None
     image = Image.new("RGB", BITMAP, "white")

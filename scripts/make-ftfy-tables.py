@@ -49,7 +49,7 @@ for code in range(0x110000):
 
 
 def with_pythons_classes(pattern: str) -> str:
-    # none of ftfy's stands within another class, and it has no other
+    # ftfy has no other classes, and none of these within another
     assert not re.search(r"\\[dDwWsSbB]", re.sub(r"\\[ws]", "", pattern)), pattern
     return re.sub(r"\\[ws]", lambda found: CLASSES[found.group()], pattern)
 

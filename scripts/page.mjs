@@ -1,11 +1,11 @@
-/** Pages of this repository in headless Chromium, served by Vite with the built package under its name. */
+/** Opens pages of this repository in headless Chromium. Vite serves them, and the built package as `clipwright`. */
 
 import { createReadStream, readFileSync, statSync } from "node:fs";
 import { join, normalize } from "node:path";
 import { CHROMIUM_FLAGS, ISOLATION_HEADERS } from "./chromium.mjs";
 import { ROOT, setUpChromium } from "./setup.mjs";
 
-/** A Vite plugin: the files of a folder under `/models/`, by range. */
+/** A Vite plugin that serves the files of a folder under `/models/`, with range requests. */
 export const serveModels = (folder) => ({
   name: "models",
   configureServer: (vite) =>
@@ -30,8 +30,7 @@ export const serveModels = (folder) => ({
 });
 
 /**
- * A server of this repository; `plugins` are Vite's, `alias` names what is imported besides the package, `isolated` pages may have
- * threads.
+ * Serves this repository. `plugins` are Vite's, `alias` adds importable names, `isolated` sets the headers that threads need.
  */
 async function serve({ plugins = [], alias = {}, isolated = false }) {
   const { createServer } = await import("vite");
@@ -41,14 +40,14 @@ async function serve({ plugins = [], alias = {}, isolated = false }) {
     logLevel: "error",
     resolve: { alias: { clipwright: join(ROOT, "dist/ts/index.js"), ...alias } },
     plugins,
-    // a file that changes meanwhile must not reload the page
+    // a change to a file must not reload the page
     server: { host: "127.0.0.1", port: 0, watch: null, hmr: false, headers: isolated ? ISOLATION_HEADERS : {} },
   });
   await server.listen();
   return { server, origin: `http://127.0.0.1:${server.httpServer.address().port}` };
 }
 
-/** Opens `path`. */
+/** Opens `path` in a new browser. */
 export async function openPage(path, options = {}) {
   const { chromium } = await import("playwright");
   const { server, origin } = await serve(options);
@@ -68,8 +67,8 @@ export async function openPage(path, options = {}) {
 }
 
 /**
- * A browser that keeps what pages store, in a folder: `visit(path, work)` opens a page, has `work` done in it, and adds the most
- * memory that its process held.
+ * Opens a browser that keeps its storage in a folder. `visit(path, work)` opens a page, runs `work` on it, and adds the peak memory of
+ * its process as `bytes`.
  */
 export async function openProfile(folder, options = {}) {
   const { chromium } = await import("playwright");
@@ -91,7 +90,7 @@ export async function openProfile(folder, options = {}) {
       page.setDefaultTimeout(0);
       await page.goto(`${origin}/${path}`);
       const result = await work(page);
-      // earlier pages' processes ended with them; those that wait for a page are small
+      // processes of earlier pages have ended; spare processes are small
       const bytes = Math.max(...(await renderers()).map(mostMemory));
       await page.close();
       return { ...result, bytes };
@@ -103,7 +102,7 @@ export async function openProfile(folder, options = {}) {
   };
 }
 
-/** Most memory that a process held at once, where the system is Linux. */
+/** Peak memory of a process, on Linux. */
 function mostMemory(pid) {
   const line = /VmHWM:\s+(\d+) kB/.exec(readFileSync(`/proc/${pid}/status`, "utf8"));
   return Number(line[1]) * 1024;

@@ -1,4 +1,4 @@
-/** docs/performance.md, made from what the benchmarks wrote to benchmarks/results/. */
+/** Makes docs/performance.md from benchmarks/results/. */
 
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -7,12 +7,12 @@ import { ROOT, run, say } from "./setup.mjs";
 
 export const RESULTS = join(ROOT, "benchmarks", "results");
 const PAGE = join(ROOT, "docs", "performance.md");
-/** Drawings, beside the page. */
+/** Folder of the plots. */
 const PLOTS = join(ROOT, "docs", "performance");
 
 export const median = (values) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)];
 
-/** Least, median and largest. */
+/** Minimum, median and maximum. */
 const spread = (ms) =>
   `${[Math.min(...ms), median(ms), Math.max(...ms)].map((n) => n.toFixed(n < 10 ? 1 : 0)).join(", ")}`;
 
@@ -24,7 +24,7 @@ function read(name) {
 const table = (head, rows) =>
   [head, head.map(() => "---"), ...rows].map((cells) => `| ${cells.join(" | ")} |`).join("\n");
 
-/** Where and when, in words. */
+/** Machine, versions, commit and date of a result. */
 function where({ machine, chromium, commit, date, torch, release }) {
   const parts = [
     `${machine.cpu}, ${machine.cores} cores, shared, no GPU`,
@@ -36,16 +36,16 @@ function where({ machine, chromium, commit, date, torch, release }) {
   return `${parts.filter(Boolean).join("; ")}; commit ${commit}, ${date.slice(0, 10)}.`;
 }
 
-/** What is said to a benchmark that measures the modules as published. */
+/** Option of the command, if the published modules were measured. */
 const released = ({ release = false }) => (release ? "--release " : "");
 
-/** Thousand million multiplications and additions of one input: blocks, patches and projection. */
+/** GFLOP of one input: blocks, patches and projection. */
 const WORK = {
   "vit-b-32": { image: 8.82, "caption of 77 tokens": 5.96 },
   small: { image: 0.114 },
 };
 
-/** What was measured, in words. */
+/** Heading of a result. */
 function encodingTitle({ model, provider, q8 = false, threads = 1 }) {
   const device =
     provider === "webgpu"
@@ -67,11 +67,11 @@ function encoding(name) {
   });
   const { threads = 1 } = result;
   const command = `npm run bench:encode -- ${released(result)}${result.provider} ${result.model}${q8 ? " q8" : ""}${threads === 1 ? "" : " threads"}`;
-  const last = q8 ? ["cosine to f32, least", "its"] : ["GFLOP/s", "its"];
+  const last = q8 ? ["min cosine to f32", "its"] : ["GFLOP/s", "its"];
   return [
     `### ${encodingTitle(result)}`,
     `\`${command}\`. ${where(result)} onnxruntime-web ${result.peer}.`,
-    table(["ms: least, median, most", "clipwright", "onnxruntime-web", "how many times as fast", ...last], rows),
+    table(["ms: min, median, max", "clipwright", "onnxruntime-web", "× as fast", ...last], rows),
   ];
 }
 
@@ -80,7 +80,7 @@ function loading(name) {
   const of = (library, key, unit) => runs[library].map((run) => run[key] / unit);
   const rows = [
     ["milliseconds", "ms", 1],
-    ["most memory of the page's process, MB", "bytes", 1e6],
+    ["peak memory of the page's process, MB", "bytes", 1e6],
   ].map(([title, key, unit]) => {
     const [ours, theirs] = [of("clipwright", key, unit), of("transformers", key, unit)];
     return [title, spread(ours), spread(theirs), `**${(median(ours) / median(theirs)).toFixed(2)} ×**`];
@@ -88,7 +88,7 @@ function loading(name) {
   return [
     `### ${model}, ${device === "webgpu" ? "WebGPU on a software rasteriser" : "Wasm, one thread"}`,
     `\`npm run bench:load -- ${released(rest)}${device} ${model}\`. ${where(rest)} transformers.js ${peer}.`,
-    table(["least, median, most", "clipwright", "transformers.js", "share of its"], rows),
+    table(["min, median, max", "clipwright", "transformers.js", "share of its"], rows),
   ];
 }
 
@@ -99,10 +99,10 @@ function trainingStep() {
   const share = (one, other) => `**${(median(one) / median(other)).toFixed(2)} ×**`;
   return [
     "## A training step",
-    `The emoji model, batch 256: forward, backward, AdamW; TensorFlow.js does less (benchmarks/training-step-tfjs.mjs). \`npm run bench:step${result.release ? " -- --release" : ""}\`. ${where(result)}`,
+    `The emoji model, batch 256: forward, backward, AdamW. TensorFlow.js does less (benchmarks/training-step-tfjs.mjs). \`npm run bench:step${result.release ? " -- --release" : ""}\`. ${where(result)}`,
     "![Milliseconds of a training step](performance/training-step.svg)",
     table(
-      ["ms: least, median, most", "", "share of PyTorch's time"],
+      ["ms: min, median, max", "", "share of PyTorch's time"],
       [
         ["clipwright, Wasm in Node (no relaxed SIMD), one thread", spread(ours), share(ours, theirs)],
         ["clipwright, native, one thread", spread(native), share(native, theirs)],
@@ -117,7 +117,7 @@ function trainingStep() {
   ];
 }
 
-/** Encoding and training natively on a GPU, against PyTorch. */
+/** Section of `bench:gpu`. */
 function onGpu() {
   const result = read("gpu");
   if (!result) return [];
@@ -136,9 +136,9 @@ function onGpu() {
   const tasks = rows.filter((row) => row.side === "ours" && row.precision === "f32");
   return [
     "## On a GPU",
-    `Natively, wgpu on Vulkan, against PyTorch (transformers' CLIPModel, no TF32) on CUDA; random weights, from pixels or ids on the GPU to embeddings that are read back; medians by turns. \`npm run bench:gpu\`. ${gpu}, driver ${driver}; PyTorch ${torch}; commit ${commit}, ${date.slice(0, 10)}. Half precision is f16 weights here to encode, and everything in f16 there; to train, both multiply in it. What limits it: [0020](decisions/0020-blocks-on-gpus.md), in half precision [0022](decisions/0022-matrix-units.md).`,
+    `Natively, wgpu on Vulkan, against PyTorch (transformers' CLIPModel, no TF32) on CUDA; random weights, from pixels or ids on the GPU to embeddings read back; medians by turns. \`npm run bench:gpu\`. ${gpu}, driver ${driver}; PyTorch ${torch}; commit ${commit}, ${date.slice(0, 10)}. In half precision clipwright encodes with f16 weights and PyTorch entirely in f16; to train, both multiply in f16. What limits it: [0020](decisions/0020-blocks-on-gpus.md), in half precision [0022](decisions/0022-matrix-units.md).`,
     table(
-      ["ms", "f32", "PyTorch", "how many times as fast", "f16", "PyTorch", "how many times as fast"],
+      ["ms", "f32", "PyTorch", "× as fast", "f16", "PyTorch", "× as fast"],
       tasks.map((row) => [
         `${row.model}, ${row.task}, batch ${row.batch}`,
         ...compared(times("ours", "f32", row), times("theirs", "f32", row)),
@@ -156,7 +156,7 @@ function download() {
   if (!result) return [];
   const mb = (bytes) => `${(bytes / 1e6).toFixed(2)} MB`;
   return [
-    "## What is downloaded",
+    "## Download",
     `Module and glue, as \`npm run build:release\` makes them; gzip -9. \`npm run bench:download\`. ${where(result)}`,
     table(
       ["", "raw", "gzip"],
@@ -165,16 +165,16 @@ function download() {
   ];
 }
 
-/** Draws the results, where what draws is installed: encoding and steps install it. */
+/** Draws the plots if `benchmarks/peers` is installed, which `bench:encode` and `bench:step` do. */
 async function draw(encodings) {
   if (!existsSync(join(ROOT, "benchmarks", "peers", "node_modules", "vega"))) return;
   const { ratios, times } = await import("../benchmarks/peers/plots.mjs");
   mkdirSync(PLOTS, { recursive: true });
-  // the fullest first: its tasks are the rows
+  // the result with most tasks first: its tasks are the rows
   const results = encodings.map(read).sort((a, b) => b.rows.length - a.rows.length);
   const bars = results.flatMap((result) =>
     result.rows.map(({ task, ours, theirs }) => {
-      // SigLIP's longest have 64 tokens, CLIP's 77: one row
+      // captions of full length share a row: 64 tokens for SigLIP, 77 for CLIP
       const row = task.replace(/of (64|77) tokens/, "of full length");
       return { group: encodingTitle(result), task: row, ratio: median(theirs) / median(ours) };
     }),
@@ -194,7 +194,7 @@ async function draw(encodings) {
   writeFileSync(join(PLOTS, "training-step.svg"), await times(steps, "A training step, ms"));
 }
 
-/** Writes the page from all results that are there. */
+/** Writes the page from all results. */
 export async function writePerformance() {
   mkdirSync(RESULTS, { recursive: true });
   const named = (prefix) =>
@@ -207,11 +207,11 @@ export async function writePerformance() {
   const sections = [
     "# Performance",
     "<!-- made by scripts/performance.mjs from benchmarks/results/: run the benchmark, do not edit -->",
-    "Each figure is of one run in which both took turns; the machines are shared and noisy, so that only ratios mean anything.",
+    "Both sides take turns in one run. The machines are shared and noisy, so only ratios within a run mean anything.",
     ...(encodings.length > 0
       ? [
           "## Encoding",
-          "The same random weights, embeddings equal to 1e-4 (8-bit ones apart: their cosine is in the table), in one page. Captions have no padding on either side. What limits the kernels: [0014](decisions/0014-rows-against-rows.md) on the CPU, [0016](decisions/0016-webgpu-kernels-in-wgsl.md) on WebGPU.",
+          "Both sides run in one page on the same random weights; embeddings agree to 1e-4 (with 8-bit weights the table has their cosine). Captions have no padding. What limits the kernels: [0014](decisions/0014-rows-against-rows.md) on the CPU, [0016](decisions/0016-webgpu-kernels-in-wgsl.md) on WebGPU.",
           "![Times as fast as onnxruntime-web, by model, device and task](performance/encoding.svg)",
           ...encodings.flatMap(encoding),
         ]
@@ -219,7 +219,7 @@ export async function writePerformance() {
     ...(loads.length > 0
       ? [
           "## From an empty page to the first image's embedding",
-          "A second visit: the model is in the page's cache (files of the origin here, the Cache API there), the library in none.",
+          "A second visit: the model is cached (in the origin's private file system, or by the Cache API for transformers.js), the library is not.",
           ...loads.flatMap(loading),
         ]
       : []),

@@ -1,6 +1,6 @@
 /**
- * Brings along what a fresh machine lacks, says so while it does, and does nothing the second time. Node's own modules
- * only: it runs before there is a node_modules.
+ * Installs what a fresh machine lacks and says so; does nothing the second time. Imports only Node's own modules, because it runs
+ * before node_modules exists.
  */
 
 import { spawnSync } from "node:child_process";
@@ -12,7 +12,7 @@ import { fileURLToPath } from "node:url";
 
 export const ROOT = fileURLToPath(new URL("..", import.meta.url));
 
-/** Build output and tools outlive a clone: a Burn build takes minutes. */
+/** Build output and tools, kept outside the clone: building Burn takes minutes. */
 export const CACHE = join(process.env.XDG_CACHE_HOME || join(homedir(), ".cache"), "clipwright");
 const TOOLS = join(CACHE, "tools");
 
@@ -20,12 +20,12 @@ process.env.CARGO_TARGET_DIR ??= join(CACHE, "target");
 process.env.PATH = [join(TOOLS, "bin"), join(homedir(), ".cargo", "bin"), process.env.PATH].join(delimiter);
 
 export const WASM_TARGET = "wasm32-unknown-unknown";
-/** Burn 0.22.1 needs it. */
+/** Required by Burn 0.22.1. */
 const RUST_MINOR = 95;
 const WASM_PACK = "0.15.1";
 const CHROMIUMS = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 
-/** Ends with one line that says what is missing and what to do about it. */
+/** Ends the program with a line that says what is wrong and what to do. */
 export function fail(message) {
   console.error(`\n✗ ${message}`);
   process.exit(1);
@@ -35,13 +35,13 @@ export function say(message) {
   console.log(`\x1b[1m› ${message}\x1b[0m`);
 }
 
-/** Runs a command in the open; ends with `orElse` where it fails. */
+/** Runs a command and shows its output; ends the program with `orElse` if it fails. */
 export function run(command, args, { orElse, ...options } = {}) {
   const { status, error } = spawnSync(command, args, { cwd: ROOT, stdio: "inherit", ...options });
   if (error || status !== 0) fail(orElse ?? `${command} ${args.join(" ")} failed${error ? `: ${error.message}` : ""}`);
 }
 
-/** Output of a command, or nothing where it cannot be run. */
+/** Output of a command; undefined if it fails. */
 function output(command, args) {
   const { status, stdout } = spawnSync(command, args, { cwd: ROOT, encoding: "utf8" });
   return status === 0 ? stdout.trim() : undefined;
@@ -49,7 +49,7 @@ function output(command, args) {
 
 const isRoot = () => process.getuid?.() === 0;
 
-/** Debian's packages where we may install them. */
+/** Installs Debian packages if this is Debian and we are root. */
 function aptInstall(packages, orElse) {
   if (!isRoot() || output("apt-get", ["--version"]) === undefined) fail(orElse);
   const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
@@ -57,7 +57,7 @@ function aptInstall(packages, orElse) {
   run("apt-get", ["install", "-y", "-qq", "--no-install-recommends", ...packages], { env, orElse });
 }
 
-/** Installs the npm packages of a folder unless those of its lock file are there. */
+/** Installs the npm packages of a folder, unless those of its lock file are installed. */
 function npmInstall(folder) {
   const lock = createHash("sha256")
     .update(readFileSync(join(folder, "package-lock.json")))
@@ -65,7 +65,7 @@ function npmInstall(folder) {
   const stamp = join(folder, "node_modules", ".clipwright-lock");
   if (existsSync(stamp) && readFileSync(stamp, "utf8") === lock) return;
   say("installing npm packages");
-  // not `npm ci`: it refuses a lock file made where other platforms' optional binaries could not be looked up
+  // `npm ci` refuses a lock file that lacks other platforms' optional binaries
   run("npm", ["install", "--no-save", "--no-audit", "--no-fund"], {
     cwd: folder,
     orElse: "npm install failed: its message is above",
@@ -112,7 +112,7 @@ function rust() {
   }
 }
 
-/** The source of Rust's own library, to build it for threads. */
+/** Installs the source of Rust's own library, to build it for threads. */
 export function setUpRustSource() {
   const components = output("rustup", ["component", "list", "--installed"])?.split("\n") ?? [];
   if (components.some((name) => name.startsWith("rust-src"))) return;
@@ -124,7 +124,7 @@ function cargoTool(name, crate, version) {
   if (output(name, ["--version"])?.split(" ")[1] === version) return;
   say(`building ${name} ${version} (about 3 minutes, once)`);
   mkdirSync(TOOLS, { recursive: true });
-  // without --locked: the crates' own lock files name versions that were withdrawn
+  // without --locked: the crates' lock files name versions that were yanked
   run("cargo", ["install", crate, "--version", version, "--root", TOOLS, "--force"], {
     env: { ...process.env, CARGO_TARGET_DIR: join(CACHE, "tools-target") },
     orElse: `${name} could not be built: run cargo install ${crate} --version ${version}`,
@@ -137,16 +137,16 @@ function wasmBindgenVersion() {
   return version ?? fail("Cargo.lock names no version of wasm-bindgen");
 }
 
-/** npm packages, Rust's Wasm target, wasm-bindgen and wasm-pack. */
+/** Installs npm packages, Rust's Wasm target, wasm-bindgen and wasm-pack. */
 export function setUpBuild() {
   npmPackages();
   rust();
-  // its version must be the crate's own
+  // must have the version of the crate
   cargoTool("wasm-bindgen", "wasm-bindgen-cli", wasmBindgenVersion());
   cargoTool("wasm-pack", "wasm-pack", WASM_PACK);
 }
 
-/** rustfmt and clippy, which a minimal toolchain lacks. */
+/** Installs rustfmt and clippy, which a minimal toolchain lacks. */
 export function setUpLints() {
   for (const [tool, component] of [
     ["fmt", "rustfmt"],
@@ -158,7 +158,7 @@ export function setUpLints() {
   }
 }
 
-/** Path of a Chromium; installs Debian's where there is none and we may. */
+/** Path of a Chromium; installs Debian's if there is none. */
 export function setUpChromium() {
   const find = () => {
     const named = process.env.CHROMIUM_PATH;

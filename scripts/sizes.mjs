@@ -1,10 +1,10 @@
-/** What the modules may weigh: measured on 2026-11-26, and 5 %. */
+/** Size limits of the modules: as measured on 2026-11-26, plus 5 %. */
 
 import { readFileSync } from "node:fs";
 import { gzipSync } from "node:zlib";
 import { fail } from "./setup.mjs";
 
-/** Megabytes, gzip -9: as a module is built to be tested, and as it is published. */
+/** Megabytes, gzip -9: of a module built for tests, and of the published one. */
 const LIMITS = {
   "encode-cpu": [1.16, 0.76],
   "encode-cpu-relaxed": [1.16, 0.76],
@@ -17,7 +17,7 @@ const LIMITS = {
   tokenizers: [0.96, 0.66],
 };
 
-/** Says what a module weighs, and ends the program where that is too much. */
+/** Prints the size of a module; ends the program if it exceeds the limit. */
 export function checkSize(name, file, published) {
   const bytes = readFileSync(file);
   const [raw, gzip] = [bytes.length, gzipSync(bytes, { level: 9 }).length].map((size) => size / 1e6);

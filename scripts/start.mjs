@@ -3,5 +3,5 @@
 import { build } from "./build.mjs";
 
 build();
-// in this process, so that Ctrl-C reaches it
+// in this process, so that it receives Ctrl-C
 await import("../examples/emoji/train.mjs");

@@ -12,11 +12,11 @@ import { fail, ROOT, run, say, setUpChromium } from "./setup.mjs";
 
 const total = { passed: 0, failed: 0 };
 
-/** Counts what cargo prints while it prints it. */
+/** Runs cargo's tests, shows the output and counts the results. */
 function cargoTest() {
   say("Rust tests");
   return new Promise((resolve) => {
-    // together, so that both are compiled with the same Burn
+    // both packages at once, so that Burn is compiled once
     const packages = ["--package", "clip-kernels", "--package", "clip-core", "--features=clip-core/threads"];
     const cargo = spawn("cargo", ["test", "--locked", ...packages], {
       cwd: ROOT,

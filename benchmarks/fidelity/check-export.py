@@ -56,7 +56,7 @@ try:
 except ImportError:
     report["peft"] = None
 if report["peft"]:
-    # the guide's own lines, where the folders are what it calls them
+    # runs the guide's lines, in a folder with the names that they use
     guide = Path(__file__).parents[2] / "docs" / "guide" / "training.md"
     blocks = re.findall(r"```python\n(.*?)```", guide.read_text(), re.S)
     os.chdir(folder)

@@ -1,4 +1,4 @@
-/** How far a model's answers are from PyTorch's and Pillow's; runs in Node and in a page alike. */
+/** Compares a model's results with PyTorch's and Pillow's, in Node or in a page. */
 
 import { parseSafetensors } from "../../test/safetensors.mjs";
 
@@ -14,7 +14,7 @@ function differences(got, expected) {
   return { max, mean: sum / expected.length };
 }
 
-/** Embeddings of length one against golden ones: differences, and the smallest cosine of a row. */
+/** Compares normalised embeddings with golden ones: differences, and the smallest cosine of a row. */
 function rows({ data, shape }, expected) {
   const [count, dim] = shape;
   let cosine = 1;
@@ -26,7 +26,7 @@ function rows({ data, shape }, expected) {
   return { ...differences(data, expected), cosine };
 }
 
-/** Captions whose ids differ up to the end token; what follows it is padding, which is a choice. */
+/** Number of captions whose ids differ up to the end token; padding after it may differ. */
 function wrongCaptions(ids, expected, captions) {
   const end = 49_407;
   const context = expected.length / captions.length;
@@ -38,8 +38,8 @@ function wrongCaptions(ids, expected, captions) {
 }
 
 /**
- * Answers against golden ones, as far as there are any: `image` and `text` (`{ data, shape }`), `pixels`, `ids`; `golden`
- * has the tensors, `notes` the captions, `std` the transform's deviations.
+ * Compares those of `image` and `text` (`{ data, shape }`), `pixels` and `ids` that exist with the tensors in `golden`. `notes` has the
+ * captions, `std` the transform's standard deviations.
  */
 export function compare({ image, text, pixels, ids }, golden, { captions }, std) {
   const expected = (name, { length }) => golden.get(name).data.subarray(0, length);
@@ -48,7 +48,7 @@ export function compare({ image, text, pixels, ids }, golden, { captions }, std)
   if (text) result.text = rows(text, expected("text_embeds", text.data));
   if (pixels) {
     const { max, mean } = differences(pixels, expected("pixel_values", pixels));
-    // in levels of 8 bit, of the channel with the smallest deviation
+    // in 8-bit levels of the channel with the smallest standard deviation
     const levels = 255 * Math.min(...std);
     result.pixels = { max: max * levels, mean: mean * levels };
   }
@@ -56,14 +56,14 @@ export function compare({ image, text, pixels, ids }, golden, { captions }, std)
   return result;
 }
 
-/** The first `rows` of a golden input; all where there is no such number. */
+/** The first `rows` of a golden input; all if undefined. */
 function part({ data, shape }, rows) {
   return rows === undefined ? data : data.slice(0, (rows * data.length) / shape[0]);
 }
 
 /**
- * Loads a model and compares. `read(name)` gives the bytes of a file of the model's folder, `picture(name)` those of a
- * picture; `towers` and `rows` may leave out what would take too long.
+ * Loads a model and compares it. `read(name)` returns a file of the model's folder, `picture(name)` a picture; `towers` and `rows` limit
+ * what is compared.
  */
 export async function measure(Clip, { source, device, read, picture, towers = "both", rows, ...options }) {
   const { tensors } = parseSafetensors(await read("golden.safetensors"));

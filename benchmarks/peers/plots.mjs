@@ -1,4 +1,4 @@
-/** The drawings of docs/performance.md: Vega-Lite to SVG. Here, where its packages are. */
+/** Draws the plots of docs/performance.md by Vega-Lite, as SVG. */
 
 import * as vega from "vega";
 import { compile } from "vega-lite";
@@ -6,14 +6,14 @@ import { compile } from "vega-lite";
 const OURS = "#2563eb";
 const THEIRS = "#9ca3af";
 
-/** A drawing of its own ground, so that it can be read on a dark page too. */
+/** A plot with a background, so that it is legible on a dark page, too. */
 async function svg(spec) {
   const config = { font: "sans-serif", view: { stroke: null }, axis: { labelLimit: 400, grid: false } };
   const { spec: compiled } = compile({ background: "white", padding: 16, config, ...spec });
   return new vega.View(vega.parse(compiled), { renderer: "none" }).toSVG();
 }
 
-/** How many times as fast as the peer, of `{ group, task, ratio }`: a panel a group, a line where both are alike. */
+/** Speed relative to the peer, of `{ group, task, ratio }`: a panel a group, a rule at 1. */
 export function ratios(values, title) {
   const y = { field: "task", type: "nominal", sort: null, title: null };
   const axis = { values: [0.5, 1, 2, 4, 8, 16], format: "~r" };
@@ -43,7 +43,7 @@ export function ratios(values, title) {
   });
 }
 
-/** Milliseconds of `{ name, ms, ours }`, on a scale of tens. */
+/** Milliseconds of `{ name, ms, ours }`, on a logarithmic scale. */
 export function times(values, title) {
   return svg({
     title: { text: title, anchor: "start" },
