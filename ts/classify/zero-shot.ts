@@ -14,7 +14,7 @@ export type Template = keyof typeof TEMPLATES | (string & {}) | ((label: string)
 
 /** The calls of a model that a classifier makes. */
 export interface ClassifierModel extends ImageEncoder {
-  /** Returns one embedding a label: the mean of its `perLabel` captions, which follow one another. */
+  /** Returns one embedding a label: the mean of its `perLabel` consecutive captions. */
   encodeLabels(captions: string[], perLabel: number, truncate: boolean): Promise<Embeddings>;
   logits(images: Embeddings, texts: Embeddings): Promise<Logits>;
 }

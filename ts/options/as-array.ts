@@ -1,6 +1,6 @@
-/** One or many as many. */
+/** Lists from one value or several. */
 
-/** A copy of a list, or a list of one. Holes become `undefined`, which array methods do not skip. */
+/** Copies a list, or makes a list of one value. Holes become `undefined`, which array methods do not skip. */
 export function asArray<T>(value: T | readonly T[]): readonly T[] {
   return Array.isArray(value) ? [...value] : [value as T];
 }
