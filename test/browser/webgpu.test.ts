@@ -5,11 +5,8 @@ import { proxy, wrap } from "comlink";
 import { expect, test } from "vitest";
 import type { ClipWorkerApi } from "../../dist/workers/protocol/api.js";
 import type { LoadProgress } from "../../dist/workers/protocol/load.js";
-import { registerTransferHandlers } from "../../dist/workers/protocol/transfer.js";
 import { answerOf, colourPairs, fixture, get, json, maxError, parseSafetensors, text, tinyConfig } from "../support";
 import { published } from "./published";
-
-registerTransferHandlers();
 
 test("auto skips a software GPU, and info tells why", async () => {
   const trainer = await ClipTrainer.create({ config: tinyConfig, device: "auto" });

@@ -5,6 +5,7 @@ import { type ClipConfig, ClipTrainer, isClipError } from "clipwright";
 import { wrap } from "comlink";
 import nodeEndpoint from "comlink/dist/esm/node-adapter.mjs";
 import { expect, test } from "vitest";
+import { resultOf } from "../../dist/workers/protocol/answer.js";
 import type { ClipWorkerApi } from "../../workers/protocol/api";
 import { colourPairs, tinyConfig } from "../support";
 
@@ -13,10 +14,11 @@ const entry = new URL("../../dist/workers/entries/clip.node.js", import.meta.url
 test("a worker without a model reports it and lives on", async () => {
   const worker = new Worker(entry);
   const api = wrap<ClipWorkerApi>(nodeEndpoint(worker));
-  await expect(api.encodeText(["a cat"], false)).rejects.toThrow(/no model loaded/);
-  await expect(api.info()).rejects.toMatchObject({ code: "no-weights" });
-  await expect(api.stepFit()).rejects.toThrow(/no trainer/);
-  expect((await api.memory()).wasmBytes).toBeGreaterThan(0);
+  const result = async <T>(answer: Promise<T>) => resultOf(await answer);
+  await expect(result(api.encodeText(["a cat"], false))).rejects.toThrow(/no model loaded/);
+  await expect(result(api.info())).rejects.toMatchObject({ code: "no-weights" });
+  await expect(result(api.stepFit())).rejects.toThrow(/no trainer/);
+  expect((await result(api.memory())).wasmBytes).toBeGreaterThan(0);
   await worker.terminate();
 });
 

@@ -2,27 +2,28 @@
 
 import { expose } from "comlink";
 import { readMerges } from "../loading/merges.js";
+import { answering } from "../protocol/answer.js";
 import { forwardLiveness, holdLivenessLock } from "../protocol/liveness.js";
 import { spawnedWorker } from "../protocol/spawned-worker.js";
-import { registerTransferHandlers } from "../protocol/transfer.js";
 import { fetchPackaged } from "../runtime/packaged-file.js";
 import { WASM_URLS } from "../runtime/wasm-urls.js";
 import { createService } from "../service/service.js";
 import { makeFolder, openCacheFolder, resolvePath } from "../storage/opfs.js";
 
-registerTransferHandlers();
-
 holdLivenessLock((name) => self.postMessage(name));
 
 expose(
-  createService({
-    wasm: async (module) => WASM_URLS[module],
-    thread: () => forwardLiveness(new Worker(new URL("./thread.js", import.meta.url), { type: "module" })),
-    tokenizers: async () => new URL("../wasm/tokenizers_bg.wasm", import.meta.url),
-    merges: async () => readMerges(await fetchPackaged(new URL("../../../assets/clip-merges.txt.gz", import.meta.url))),
-    cacheFolder: openCacheFolder,
-    makeFolder,
-    resolvePath,
-    imageLoader: () => spawnedWorker(new Worker(new URL("./loader.js", import.meta.url), { type: "module" })),
-  }),
+  answering(
+    createService({
+      wasm: async (module) => WASM_URLS[module],
+      thread: () => forwardLiveness(new Worker(new URL("./thread.js", import.meta.url), { type: "module" })),
+      tokenizers: async () => new URL("../wasm/tokenizers_bg.wasm", import.meta.url),
+      merges: async () =>
+        readMerges(await fetchPackaged(new URL("../../../assets/clip-merges.txt.gz", import.meta.url))),
+      cacheFolder: openCacheFolder,
+      makeFolder,
+      resolvePath,
+      imageLoader: () => spawnedWorker(new Worker(new URL("./loader.js", import.meta.url), { type: "module" })),
+    }),
+  ),
 );

@@ -1,11 +1,9 @@
 /** The client of one worker. */
 
 import { type Remote, releaseProxy, wrap } from "comlink";
+import { resultOf } from "./answer.js";
 import { ClipError, toClipError } from "./error.js";
 import type { SpawnedWorker } from "./spawned-worker.js";
-import { registerTransferHandlers } from "./transfer.js";
-
-registerTransferHandlers();
 
 /** Calls a worker; the calls settle even if the worker dies or is disposed of meanwhile. */
 export class WorkerClient<Api> {
@@ -32,6 +30,7 @@ export class WorkerClient<Api> {
     return new Promise<T>((resolve, reject) => {
       this.#pending.add(reject);
       ask(this.#api)
+        .then(resultOf)
         .then(resolve, (error) => reject(toClipError(error)))
         .finally(() => this.#pending.delete(reject));
     });
