@@ -125,7 +125,7 @@ describe("a picked folder", () => {
     const flat = (files: File[]) => files.map((file) => new File([file], file.name));
     const error = await failure(load(flat([...(await model("")), ...(await other(""))])));
     expect(error.code).toBe("invalid-source");
-    expect(error.message).toMatch(/two of the name config\.json/);
+    expect(error.message).toMatch(/two files are named config\.json/);
   });
 
   test("without readable weights lists its files", async () => {

@@ -46,7 +46,7 @@ function shardNames(index: string, name: string): string[] {
 /**
  * Opens the weights: one file, or the shards of an index. Hugging Face's name goes first, unless the config is OpenCLIP's.
  *
- * @throws ClipError `invalid-source` if there are none
+ * @throws ClipError `invalid-source` if there are no weights
  */
 export async function openWeights(source: Source, config: string | undefined): Promise<SourceFile[]> {
   const names = await source.list();

@@ -90,7 +90,7 @@ export interface SavingApi {
   exportFiles(layout: CheckpointLayout): Promise<ExportedFile[]>;
   /** Returns the adapters that were trained last. */
   saveAdapter(): Promise<Adapter>;
-  /** Writes the state of the training to `path`, or returns it if there is none. */
+  /** Writes the state of the training to `path`, or returns it without one. */
   saveState(path?: string): Promise<Uint8Array | undefined>;
   /** Adds the state of the training to a folder, and removes all but the last `keep` there. */
   keepState(folder: string, keep: number): Promise<void>;

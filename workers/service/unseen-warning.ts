@@ -9,7 +9,6 @@ export function unseenWarning(words: readonly string[]): string[] {
   const short = (word: string) => (word.length > MAX_LETTERS ? `${word.slice(0, MAX_LETTERS)}…` : word);
   const named = words.slice(0, MAX_WORDS).map((word) => `"${short(word)}"`);
   const more = words.length > MAX_WORDS ? ` and ${words.length - MAX_WORDS} more` : "";
-  return [
-    `no caption that this model learned from has ${named.join(", ")}${more}: its vocabulary was cut to those captions, and what it makes of other words means nothing`,
-  ];
+  const cause = "it was cut to the training captions, so embeddings of other words mean nothing";
+  return [`the vocabulary lacks ${named.join(", ")}${more}: ${cause}`];
 }

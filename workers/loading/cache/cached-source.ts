@@ -44,7 +44,7 @@ export class CachedSource implements Source {
     this.#fresh = { base: source.label, towers, texts: {}, sizes: {}, objects: [], time: 0 };
   }
 
-  /** Opens a server's folder; `refresh` downloads a model even if it is cached. */
+  /** Opens a server's folder; `refresh` asks the server for changes even if the model is cached. */
   static async open(
     source: HttpSource,
     cache: ModelCache,

@@ -22,7 +22,7 @@ export const quote = (text: string) =>
 
 /**
  * Checks that a file starts as safetensors do: the header's length as a 64-bit integer, of which the upper half is 0, and `{`.
- * What is neither that, nor text, nor recognised, is left to the core.
+ * Other binary files that are not recognised are left to the core, which refuses them too.
  */
 export function checkSafetensors(name: string, start: Uint8Array): void {
   // first: a header's length may look like any signature

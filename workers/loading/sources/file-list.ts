@@ -52,7 +52,7 @@ export class FileListSource implements Source {
     for (const { name, data } of files) {
       const path = name.slice(folder.length);
       if (this.#files.has(path)) {
-        throw new ClipError("invalid-source", `expected the files of one model, got two of the name ${name}`);
+        throw new ClipError("invalid-source", `two files are named ${name}: pass the files of one model`);
       }
       this.#files.set(path, data);
     }

@@ -62,7 +62,7 @@ export async function withSource<T>(
   }
 }
 
-/** Says how a name was understood that is no full URL, for a caller who meant something else. */
+/** Explains how a name that is no full URL was resolved, in case something else was meant. */
 function hintFor({ hub, relative }: ServerSource, { disk }: LoadingPlatform): string | undefined {
   if (hub !== undefined) {
     const name = disk ? `there is no folder ${excerpt(hub)} here, so it` : excerpt(hub);
