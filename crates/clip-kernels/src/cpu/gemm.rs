@@ -81,16 +81,16 @@ impl AnyRows<'_> {
 /// - out: m rows of n
 pub(super) fn gemm_nt(a: Rows<'_>, b: AnyRows<'_>, bias: Option<&[f32]>, out: &mut [&mut [f32]]) {
     let n = b.count();
-    let prefetched = (PREFETCH / a.len.max(1)).next_multiple_of(4).max(4);
+    let rows_ahead = (PREFETCH / a.len.max(1)).next_multiple_of(4).max(4);
     let bias = |column: usize| bias.map_or(0.0, |bias| bias[column]);
     let mut wide = Vec::new();
     let mut column = 0;
     while column + 4 <= n {
         // f16 rows are read one after another as they are widened
         if let AnyRows::F32(b) = b
-            && column % prefetched == 0
+            && column % rows_ahead == 0
         {
-            b.slice(column, prefetched.min(n - column)).prefetch();
+            b.slice(column, rows_ahead.min(n - column)).prefetch();
         }
         let rows = widened::<4>(b, column, &mut wide);
         strip(a, rows, from_fn(|j| bias(column + j)), out, column);

@@ -3,8 +3,8 @@
 use burn::backend::Cube;
 use burn::backend::wgpu::{CubeTensor, into_contiguous};
 
+use super::device::is_software;
 use super::launch::{empty, launch};
-use super::limits::is_software;
 use super::wgsl::attention::{Attention, Pass, WORKGROUP_SIZE};
 use crate::ops::attention::{FusedAttention, FusedAttentionBackward};
 

@@ -5,7 +5,7 @@ use burn::backend::wgpu::{CubeTensor, into_contiguous};
 use burn::tensor::DType;
 
 use super::launch::{empty_of, launch_by_values};
-use super::wgsl::gelu::Activation;
+use super::wgsl::gelu::GeluShader;
 use crate::ops::gelu::{FusedGelu, FusedGeluBackward, Gelu};
 
 impl FusedGelu for Cube {
@@ -23,6 +23,6 @@ impl FusedGeluBackward for Cube {
 fn run(gelu: Gelu, backward: bool, inputs: &[&CubeTensor]) -> CubeTensor {
     let dtype = inputs[0].dtype;
     let y = empty_of(inputs[0], inputs[0].meta.shape().clone(), dtype);
-    launch_by_values(Activation { gelu, backward, half: dtype == DType::F16 }, inputs, &[&y], &[]);
+    launch_by_values(GeluShader { gelu, backward, half: dtype == DType::F16 }, inputs, &[&y], &[]);
     y
 }

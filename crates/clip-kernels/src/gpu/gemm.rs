@@ -3,8 +3,8 @@
 use burn::backend::wgpu::{CubeTensor, into_contiguous};
 use burn::tensor::DType;
 
+use super::device::{is_software, state_of};
 use super::launch::{empty_of, launch};
-use super::limits::{is_software, state_of};
 use super::wgsl::gemm::{Blocks, Gemm, Layout, Registers, Storage, Tiling};
 #[cfg(not(target_family = "wasm"))]
 use super::wgsl::gemm::{Cooperative, CooperativeTiling};

@@ -4,8 +4,8 @@ use burn::backend::Cube;
 use burn::backend::ops::FloatTensorOps;
 use burn::backend::wgpu::{CubeTensor, into_contiguous};
 
+use super::device::is_software;
 use super::launch::{empty, fold_workgroups, launch};
-use super::limits::is_software;
 use super::sum_rows::sum_rows;
 use super::wgsl::layer_norm::{CHUNK, ParameterGradients, ROWS_PER_WORKGROUP, Rows, VEC4S_PER_WORKGROUP};
 use crate::ops::layer_norm::{FusedLayerNorm, FusedLayerNormBackward};
@@ -42,7 +42,7 @@ impl FusedLayerNormBackward for Cube {
 
 fn launch_rows(backward: bool, inputs: [&CubeTensor; 3], outputs: &[&CubeTensor], eps: f32) {
     let (rows, width) = rows_and_width(inputs[0]);
-    let shader = Rows { backward, shared: !is_software(inputs[0]) };
+    let shader = LayerNorm { backward, shared: !is_software(inputs[0]) };
     let workgroups = if shader.shared { rows } else { rows.div_ceil(ROWS_PER_WORKGROUP as usize) };
     launch(shader, &inputs, outputs, &[rows, width, eps.to_bits() as usize], fold_workgroups(workgroups));
 }

@@ -1,7 +1,7 @@
 //! Kernels for the GPU: WGSL for Burn's `Cube` backend on wgpu.
 //!
 //! - [`wgsl`]: the shaders' text, which does not depend on Burn; `cargo test` validates each variant
-//! - [`launch`], [`limits`]: how a shader is launched, and what the device allows
+//! - [`launch`], [`device`]: launches, and what the device can do
 //! - [`gemm`]: products of matrices; the others: one operation of [`crate::ops`] each
 
 mod wgsl;
@@ -10,6 +10,8 @@ mod wgsl;
 mod adamw;
 #[cfg(feature = "webgpu")]
 mod attention;
+#[cfg(feature = "webgpu")]
+pub(crate) mod device;
 #[cfg(feature = "webgpu")]
 mod gelu;
 #[cfg(feature = "webgpu")]
@@ -20,8 +22,6 @@ mod grad_norm;
 mod launch;
 #[cfg(feature = "webgpu")]
 mod layer_norm;
-#[cfg(feature = "webgpu")]
-pub(crate) mod limits;
 #[cfg(feature = "webgpu")]
 mod linear;
 #[cfg(feature = "webgpu")]

@@ -24,28 +24,28 @@ pub(in crate::gpu) struct Attention {
     pass: Pass,
     causal: bool,
     head_dim: usize,
-    /// Invocations that share the dimensions of a head, whose values do not fit into one invocation's registers.
-    parts: usize,
-    /// Positions of one loop iteration: their scores are independent, and they need one barrier unroll.
+    /// Invocations that split the dimensions of a head, which do not fit into the registers of one.
+    split_head: usize,
+    /// Positions of one loop iteration: their scores are independent, and one barrier serves all.
     unroll: usize,
 }
 
 impl Attention {
     /// The variant for a device.
     pub(in crate::gpu) fn new(pass: Pass, causal: bool, head_dim: usize, software: bool) -> Self {
-        let (parts, unroll) = match (software, pass) {
+        let (split_head, unroll) = match (software, pass) {
             (true, _) => (1, 1),
             (false, Pass::Forward) => (2, 4),
             // the gradients of four positions would not fit into registers
             (false, _) => (2, 2),
         };
-        let parts = if head_dim.is_multiple_of(4 * parts) { parts } else { 1 };
-        Self { pass, causal, head_dim, parts, unroll }
+        let split_head = if head_dim.is_multiple_of(4 * split_head) { split_head } else { 1 };
+        Self { pass, causal, head_dim, split_head, unroll }
     }
 
     /// `vec4`s of a head that an invocation has.
     fn own(&self) -> usize {
-        self.head_dim / 4 / self.parts
+        self.head_dim / 4 / self.split_head
     }
 
     /// Writes the line for each of these, with its index in place of `#`.
@@ -67,7 +67,7 @@ impl Attention {
         (0..self.unroll).map(|i| line.replace('@', &i.to_string())).collect::<Vec<_>>().join(between)
     }
 
-    /// Declares for each position of an iteration the dot products `name = left · right` over all parts of a head.
+    /// Declares for each position of an iteration the dot products `name = left · right` over a whole head.
     fn dots(&self, text: &mut String, products: &[[&str; 3]]) {
         for [name, left, right] in products {
             self.each_position(text, &format!("var {name}@_4 = vec4<f32>();"));
@@ -78,7 +78,7 @@ impl Attention {
             let sum = format!("{name}@_4.x + {name}@_4.y + {name}@_4.z + {name}@_4.w");
             self.each_position(text, &format!("var {name}@ = {sum};"));
         }
-        if self.parts == 1 {
+        if self.split_head == 1 {
             return;
         }
         // double buffering: iterations alternate between two halves of the memory, so that one barrier each is enough
@@ -86,7 +86,7 @@ impl Attention {
             let value = value * self.unroll + position;
             format!(
                 "shares[((turn * {}u + {part}) * {}u + {value}u) * {WORKGROUP_SIZE}u + local.x]",
-                self.parts,
+                self.split_head,
                 self.values()
             )
         };
@@ -97,7 +97,8 @@ impl Attention {
         }
         *text += "workgroupBarrier();\n";
         for (value, position) in all() {
-            let shares: Vec<String> = (0..self.parts).map(|part| slot(&format!("{part}u"), value, position)).collect();
+            let shares: Vec<String> =
+                (0..self.split_head).map(|part| slot(&format!("{part}u"), value, position)).collect();
             let _ = writeln!(text, "{}{position} = {};", products[value][0], shares.join(" + "));
         }
     }
@@ -163,7 +164,7 @@ impl Attention {
     fn keys(&self, text: &mut String) {
         self.each(text, "let k# = qkv[own + width + #u] * scale; let v# = qkv[own + 2u * width + #u];");
         self.each(text, "var dk# = vec4<f32>(); var dv# = vec4<f32>();");
-        let first = match (self.causal, self.parts) {
+        let first = match (self.causal, self.split_head) {
             (false, _) => "0u".to_owned(),
             (true, 1) => "i".to_owned(),
             (true, _) => format!("group.x * {WORKGROUP_SIZE}u"),
@@ -196,14 +197,17 @@ impl Shader for Attention {
     }
 
     fn workgroup_size(&self) -> [u32; 3] {
-        [WORKGROUP_SIZE, 1, self.parts as u32]
+        [WORKGROUP_SIZE, 1, self.split_head as u32]
     }
 
     fn declarations(&self) -> String {
-        if self.parts == 1 {
+        if self.split_head == 1 {
             return String::new();
         }
-        format!("var<workgroup> shares: array<f32, {}>;\n", 2 * self.parts * self.values() * WORKGROUP_SIZE as usize)
+        format!(
+            "var<workgroup> shares: array<f32, {}>;\n",
+            2 * self.split_head * self.values() * WORKGROUP_SIZE as usize
+        )
     }
 
     fn body(&self) -> String {
@@ -214,12 +218,12 @@ impl Shader for Attention {
              let i = min(id.x, length - 1u); let item = group.z * length;\n\
              let head = group.y * {d}u + local.z * {own}u; let own = (item + i) * row + head;\n"
         );
-        if self.parts == 1 {
+        if self.split_head == 1 {
             text += "if (id.x >= length) { return; }\n";
         }
         text += if self.causal { "let seen = i + 1u;\n" } else { "let seen = length;\n" };
         // barriers must be in uniform control flow: all invocations of a workgroup run the same number of iterations
-        text += &match (self.causal, self.parts) {
+        text += &match (self.causal, self.split_head) {
             (true, 2..) => format!("let most = min(length, (group.x + 1u) * {WORKGROUP_SIZE}u); var turn = 0u;\n"),
             (false, 2..) => "let most = length; var turn = 0u;\n".to_owned(),
             _ => "let most = seen;\n".to_owned(),

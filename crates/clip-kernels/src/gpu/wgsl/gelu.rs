@@ -4,14 +4,14 @@ use super::{PACK_F16, Shader, UNPACK_F16, by_values};
 use crate::ops::gelu::Gelu;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(in crate::gpu) struct Activation {
+pub(in crate::gpu) struct GeluShader {
     pub(in crate::gpu) gelu: Gelu,
     pub(in crate::gpu) backward: bool,
     /// Whether inputs and output are f16; it computes in f32.
     pub(in crate::gpu) half: bool,
 }
 
-impl Shader for Activation {
+impl Shader for GeluShader {
     fn buffers(&self) -> (Vec<&'static str>, Vec<&'static str>) {
         let [x, grad, y] =
             if self.half { ["x: vec2<u32>", "grad: vec2<u32>", "y: vec2<u32>"] } else { ["x", "grad", "y"] };

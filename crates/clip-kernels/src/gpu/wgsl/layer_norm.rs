@@ -12,14 +12,14 @@ pub(in crate::gpu) const CHUNK: usize = 64;
 
 /// The output or the gradient of x, row by row: its statistics first. Its `dims`: number and width of the rows, and eps as bits.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(in crate::gpu) struct Rows {
+pub(in crate::gpu) struct LayerNorm {
     /// Whether it computes the gradient of x, and writes the rows' statistics for [`ParameterGradients`].
     pub(in crate::gpu) backward: bool,
     /// Whether a workgroup shares a row.
     pub(in crate::gpu) shared: bool,
 }
 
-impl Shader for Rows {
+impl Shader for LayerNorm {
     fn buffers(&self) -> (Vec<&'static str>, Vec<&'static str>) {
         if self.backward {
             (vec!["x", "weight", "grad"], vec!["dx", "statistics: vec2<f32>"])

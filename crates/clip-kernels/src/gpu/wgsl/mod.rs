@@ -118,11 +118,11 @@ mod tests {
         let core = Capabilities::SHADER_FLOAT16_IN_FLOAT32;
         validate::<adamw::AdamW>(core);
         validate::<attention::Attention>(core);
-        validate::<gelu::Activation>(core);
+        validate::<gelu::GeluShader>(core);
         validate::<Blocks>(core);
         validate::<Registers>(core);
         validate::<grad_norm::AddSumOfSquares>(core);
-        validate::<layer_norm::Rows>(core);
+        validate::<layer_norm::LayerNorm>(core);
         validate::<layer_norm::ParameterGradients>(core);
         validate::<sum_rows::SumRows>(core);
     }

@@ -1,4 +1,4 @@
-//! What decides between kernels on a device.
+//! What a device can do, as far as it decides between kernels.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -11,7 +11,7 @@ pub(super) fn is_software(tensor: &CubeTensor) -> bool {
     tensor.client.properties().hardware.plane_size_max <= 4
 }
 
-/// What a tensor's client does not tell of its device.
+/// Facts of a device that a tensor's client does not tell.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct DeviceState {
     /// Whether it multiplies 16 × 16 matrices of f16 into f32 (tensor cores): see [`super::gemm`].
@@ -21,7 +21,7 @@ pub(super) struct DeviceState {
     pub(super) compiles_all_tilings: bool,
 }
 
-/// Of each device; few.
+/// The state of each device that has one. There are few.
 static STATES: Mutex<Vec<(DispatchDevice, DeviceState)>> = Mutex::new(Vec::new());
 
 fn states() -> MutexGuard<'static, Vec<(DispatchDevice, DeviceState)>> {
