@@ -85,12 +85,12 @@ impl Attention {
         let slot = |part: &str, value: usize, position: usize| {
             let value = value * self.unroll + position;
             format!(
-                "shares[((turn * {}u + {part}) * {}u + {value}u) * {WORKGROUP_SIZE}u + local.x]",
+                "shares[((phase * {}u + {part}) * {}u + {value}u) * {WORKGROUP_SIZE}u + local.x]",
                 self.split_head,
                 self.values()
             )
         };
-        *text += "turn = 1u - turn;\n";
+        *text += "phase = 1u - phase;\n";
         let all = || (0..products.len()).flat_map(|value| (0..self.unroll).map(move |position| (value, position)));
         for (value, position) in all() {
             let _ = writeln!(text, "{} = {}{position};", slot("local.z", value, position), products[value][0]);
@@ -110,7 +110,7 @@ impl Attention {
 
     /// Begins a loop over the visible keys, `unroll` at a time.
     fn over_keys(&self, text: &mut String) {
-        let _ = writeln!(text, "for (var j = 0u; j < most; j += {}u) {{", self.unroll);
+        let _ = writeln!(text, "for (var j = 0u; j < key_end; j += {}u) {{", self.unroll);
         self.each_position(
             text,
             "let key@ = (item + min(j + @u, length - 1u)) * row + head + width; let value@ = key@ + width;",
@@ -120,49 +120,49 @@ impl Attention {
     /// Corrects the softmax's maximum and sum for an iteration's scores `s`, and declares their exponentials `p`.
     fn update_softmax(&self, text: &mut String) {
         self.each_position(text, "s@ = select(-3.0e38, s@, j + @u < seen);");
-        *text += "var higher = top;\n";
-        self.each_position(text, "higher = max(higher, s@);");
-        *text += "let keep = exp(top - higher); top = higher;\n";
-        self.each_position(text, "let p@ = exp(s@ - higher);");
-        let _ = writeln!(text, "sum = sum * keep + {};", self.joined(" + ", "p@"));
+        *text += "var new_max = max_score;\n";
+        self.each_position(text, "new_max = max(new_max, s@);");
+        *text += "let correction = exp(max_score - new_max); max_score = new_max;\n";
+        self.each_position(text, "let p@ = exp(s@ - new_max);");
+        let _ = writeln!(text, "exp_sum = exp_sum * correction + {};", self.joined(" + ", "p@"));
     }
 
     fn forward(&self, text: &mut String) {
-        self.each(text, "let q# = qkv[own + #u] * scale; var o# = vec4<f32>();");
-        *text += "var top = -3.0e38; var sum = 0.0;\n";
+        self.each(text, "let q# = qkv[own_at + #u] * scale; var o# = vec4<f32>();");
+        *text += "var max_score = -3.0e38; var exp_sum = 0.0;\n";
         self.over_keys(text);
         self.dots(text, &[["s", "q#", "qkv[key@ + #u]"]]);
         self.update_softmax(text);
-        self.each(text, &format!("o# = o# * keep + {};", self.joined(" + ", "p@ * qkv[value@ + #u]")));
+        self.each(text, &format!("o# = o# * correction + {};", self.joined(" + ", "p@ * qkv[value@ + #u]")));
         *text += "}\nif (id.x < length) {\n";
-        self.each(text, "out[(item + i) * width + head + #u] = o# / sum;");
+        self.each(text, "out[(item + i) * width + head + #u] = o# / exp_sum;");
         *text += "}\n";
     }
 
     /// For query i: dS = P (dO · v - D), dq = Σ dS k, with D = O · dO = Σ P (dO · v).
     fn queries(&self, text: &mut String) {
-        self.each(text, "let q# = qkv[own + #u] * scale; let g# = grad[(item + i) * width + head + #u];");
+        self.each(text, "let q# = qkv[own_at + #u] * scale; let g# = grad[(item + i) * width + head + #u];");
         let products = [["s", "q#", "qkv[key@ + #u]"], ["gv", "g#", "qkv[value@ + #u]"]];
-        *text += "var top = -3.0e38; var sum = 0.0; var og = 0.0;\n";
+        *text += "var max_score = -3.0e38; var exp_sum = 0.0; var og = 0.0;\n";
         self.over_keys(text);
         self.dots(text, &products);
         self.update_softmax(text);
-        let _ = writeln!(text, "og = og * keep + {};\n}}", self.joined(" + ", "p@ * gv@"));
-        *text += "og = og / sum; let log_sum = top + log(sum);\n";
+        let _ = writeln!(text, "og = og * correction + {};\n}}", self.joined(" + ", "p@ * gv@"));
+        *text += "og = og / exp_sum; let log_sum = max_score + log(exp_sum);\n";
         self.each(text, "var dq# = vec4<f32>();");
         self.over_keys(text);
         self.dots(text, &products);
         self.each_position(text, "let ds@ = select(0.0, exp(s@ - log_sum) * (gv@ - og) * scale, j + @u < seen);");
         self.each(text, &format!("dq# += {};", self.joined(" + ", "ds@ * qkv[key@ + #u]")));
         *text += "}\nif (id.x < length) {\n";
-        self.each(text, "dqkv[own + #u] = dq#;");
+        self.each(text, "dqkv[own_at + #u] = dq#;");
         *text +=
             "if (local.z == 0u) { statistics[(group.z * dims[2] + group.y) * length + i] = vec2(log_sum, og); }\n}\n";
     }
 
     /// For key i: dk = Σ dS q, dv = Σ P dO, over the queries that see it.
     fn keys(&self, text: &mut String) {
-        self.each(text, "let k# = qkv[own + width + #u] * scale; let v# = qkv[own + 2u * width + #u];");
+        self.each(text, "let k# = qkv[own_at + width + #u] * scale; let v# = qkv[own_at + 2u * width + #u];");
         self.each(text, "var dk# = vec4<f32>(); var dv# = vec4<f32>();");
         let first = match (self.causal, self.split_head) {
             (false, _) => "0u".to_owned(),
@@ -182,7 +182,7 @@ impl Attention {
         self.each(text, &format!("dk# += {};", self.joined(" + ", "ds@ * qkv[query@ + #u]")));
         self.each(text, &format!("dv# += {};", self.joined(" + ", "p@ * grad[at@ + #u]")));
         *text += "}\nif (id.x < length) {\n";
-        self.each(text, "dqkv[own + width + #u] = dk#; dqkv[own + 2u * width + #u] = dv#;");
+        self.each(text, "dqkv[own_at + width + #u] = dk#; dqkv[own_at + 2u * width + #u] = dv#;");
         *text += "}\n";
     }
 }
@@ -216,7 +216,7 @@ impl Shader for Attention {
         let mut text = format!(
             "let length = dims[0]; let width = dims[1] / 4u; let row = 3u * width; let scale = {scale:e}f;\n\
              let i = min(id.x, length - 1u); let item = group.z * length;\n\
-             let head = group.y * {d}u + local.z * {own}u; let own = (item + i) * row + head;\n"
+             let head = group.y * {d}u + local.z * {own}u; let own_at = (item + i) * row + head;\n"
         );
         if self.split_head == 1 {
             text += "if (id.x >= length) { return; }\n";
@@ -224,9 +224,9 @@ impl Shader for Attention {
         text += if self.causal { "let seen = i + 1u;\n" } else { "let seen = length;\n" };
         // barriers must be in uniform control flow: all invocations of a workgroup run the same number of iterations
         text += &match (self.causal, self.split_head) {
-            (true, 2..) => format!("let most = min(length, (group.x + 1u) * {WORKGROUP_SIZE}u); var turn = 0u;\n"),
-            (false, 2..) => "let most = length; var turn = 0u;\n".to_owned(),
-            _ => "let most = seen;\n".to_owned(),
+            (true, 2..) => format!("let key_end = min(length, (group.x + 1u) * {WORKGROUP_SIZE}u); var phase = 0u;\n"),
+            (false, 2..) => "let key_end = length; var phase = 0u;\n".to_owned(),
+            _ => "let key_end = seen;\n".to_owned(),
         };
         match self.pass {
             Pass::Forward => self.forward(&mut text),

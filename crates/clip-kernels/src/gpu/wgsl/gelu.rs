@@ -48,7 +48,7 @@ impl Shader for GeluShader {
                 )
             }
         };
-        let [read, write] = if self.half { ["widened", "halves"] } else { [""; 2] };
+        let [read, write] = if self.half { ["unpack_f16", "pack_f16"] } else { [""; 2] };
         let value = if self.backward { format!("{read}(grad[i]) * (g + v * dg)") } else { "v * g".to_owned() };
         format!("{}let v = {read}(x[i]);\n{gate}y[i] = {write}({value});\n", by_values::prologue())
     }

@@ -75,13 +75,13 @@ pub(super) fn text(shader: &impl Shader, input_access: InputAccess) -> String {
 /// Most workgroups that WebGPU guarantees in one dimension.
 pub(super) const MAX_WORKGROUPS: usize = 65_535;
 
-/// Declares `widened`, which unpacks four f16 from two words. Exact, and needs no f16 support.
-const UNPACK_F16: &str = "fn widened(halves: vec2<u32>) -> vec4<f32> {\n\
+/// Declares `unpack_f16`, which unpacks four f16 from two words. Exact, and needs no f16 support.
+const UNPACK_F16: &str = "fn unpack_f16(halves: vec2<u32>) -> vec4<f32> {\n\
     return vec4(unpack2x16float(halves.x), unpack2x16float(halves.y));\n}\n";
 
-/// Declares `halves`, which packs four f32 as f16 into two words. Overflow becomes infinite; the result of pack2x16float would be
+/// Declares `pack_f16`, which packs four f32 as f16 into two words. Overflow becomes infinite; the result of pack2x16float would be
 /// indeterminate.
-const PACK_F16: &str = "fn halves(x: vec4<f32>) -> vec2<u32> {\n\
+const PACK_F16: &str = "fn pack_f16(x: vec4<f32>) -> vec2<u32> {\n\
     let pairs = vec4(vec2(pack2x16float(x.xy)), vec2(pack2x16float(x.zw)));\n\
     let bits = (pairs >> vec4(0u, 16u, 0u, 16u)) & vec4(0xffffu);\n\
     let infinite = ((bitcast<vec4<u32>>(x) >> vec4(16u)) & vec4(0x8000u)) | vec4(0x7c00u);\n\

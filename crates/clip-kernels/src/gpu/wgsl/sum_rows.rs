@@ -27,7 +27,7 @@ impl Shader for SumRows {
     }
 
     fn body(&self) -> String {
-        let x = if self.half { "widened(x[row * n + id.x])" } else { "x[row * n + id.x]" };
+        let x = if self.half { "unpack_f16(x[row * n + id.x])" } else { "x[row * n + id.x]" };
         format!(
             "let n = dims[1] / 4u; let begin = group.y * {CHUNK}u;\n\
              if (id.x >= n) {{ return; }}\n\

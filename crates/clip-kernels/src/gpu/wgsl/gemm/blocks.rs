@@ -81,14 +81,14 @@ impl Block {
                     let (row, four) = (format!("{index} / {}u", block_k / 4), format!("{index} % {}u", block_k / 4));
                     (
                         format!("min({name}_first + {row}, {total} - 1u) * {name}_stride + k / 4u + {four}"),
-                        format!("k + 4u * ({four}) < sum"),
+                        format!("k + 4u * ({four}) < k_size"),
                     )
                 }
                 Layout::KStrided => {
                     let (row, four) = (format!("{index} / {}u", extent / 4), format!("{index} % {}u", extent / 4));
                     (
                         format!("(k + {row}) * {name}_stride + min({name}_first / 4u + {four}, {total} / 4u - 1u)"),
-                        format!("k + {row} < sum"),
+                        format!("k + {row} < k_size"),
                     )
                 }
             };
@@ -179,10 +179,11 @@ impl Shader for Blocks {
         let read = |text: &mut String| blocks.iter().for_each(|block| block.read(text, self.gemm));
         let _ = writeln!(text, "{{ let k = part * {block_k}u;");
         read(&mut text);
-        let _ = writeln!(text, "}}\nfor (var turn = 0u; turn < sum; turn += {}u) {{", split_k * block_k);
+        let _ = writeln!(text, "}}\nfor (var k_block = 0u; k_block < k_size; k_block += {}u) {{", split_k * block_k);
         blocks.iter().for_each(|block| block.store(&mut text));
         // the next block is read from memory while this one is multiplied
-        let _ = writeln!(text, "workgroupBarrier();\n{{ let k = turn + {split_k}u * {block_k}u + part * {block_k}u;");
+        let _ =
+            writeln!(text, "workgroupBarrier();\n{{ let k = k_block + {split_k}u * {block_k}u + part * {block_k}u;");
         read(&mut text);
         text += "}\n";
         for k in 0..block_k {

@@ -148,8 +148,8 @@ impl Block {
         let name = self.name;
         for i in 0..self.loads() {
             let inner = match self.layout {
-                Layout::KContiguous => format!("min(k / {PIECE}u + {name}_inner{i}, sum / {PIECE}u - 1u)"),
-                Layout::KStrided => format!("min(k + {name}_inner{i}, sum - 1u) * ({name}_stride / 2u)"),
+                Layout::KContiguous => format!("min(k / {PIECE}u + {name}_inner{i}, k_size / {PIECE}u - 1u)"),
+                Layout::KStrided => format!("min(k + {name}_inner{i}, k_size - 1u) * ({name}_stride / 2u)"),
             };
             let _ = writeln!(text, "{name}_next{i} = {name}[{name}_from{i} + {inner}];");
         }
@@ -160,12 +160,12 @@ impl Block {
         let name = self.name;
         for i in 0..self.loads() {
             let inside = match self.layout {
-                Layout::KContiguous => format!("k / {PIECE}u + {name}_inner{i} < sum / {PIECE}u"),
-                Layout::KStrided => format!("k + {name}_inner{i} < sum"),
+                Layout::KContiguous => format!("k / {PIECE}u + {name}_inner{i} < k_size / {PIECE}u"),
+                Layout::KStrided => format!("k + {name}_inner{i} < k_size"),
             };
             let four = |j: usize| {
                 let next = format!("{name}_next{i}[{j}]");
-                let next = if self.storage == Storage::F16 { next } else { format!("narrowed({next})") };
+                let next = if self.storage == Storage::F16 { next } else { format!("to_f16({next})") };
                 format!("select(vec4<f16>(), {next}, {inside})")
             };
             let _ = writeln!(text, "{name}_block[{name}_to{i}] = array<vec4<f16>, 2>({}, {});", four(0), four(1));
@@ -244,10 +244,10 @@ impl Shader for Cooperative {
             format!("var<workgroup> {}_block: array<array<vec4<f16>, 2>, {}>;\n", block.name, block.pieces())
         };
         let scratch = self.tiling.invocations() / SUBGROUP_SIZE * FRAGMENT * FRAGMENT / 4;
-        // narrowed clamps to the largest finite f16
+        // to_f16 clamps to the largest finite f16
         self.blocks().map(block).concat()
             + &format!("var<workgroup> scratch: array<vec4<f32>, {scratch}>;\n")
-            + "fn narrowed(x: vec4<f32>) -> vec4<f16> { return vec4<f16>(clamp(x, vec4(-65504.0), vec4(65504.0))); }\n"
+            + "fn to_f16(x: vec4<f32>) -> vec4<f16> { return vec4<f16>(clamp(x, vec4(-65504.0), vec4(65504.0))); }\n"
             + &self.gemm.declarations()
     }
 
@@ -270,10 +270,16 @@ impl Shader for Cooperative {
         blocks.iter().for_each(|block| block.declare(&mut text));
         text += "{ let k = 0u;\n";
         read(&mut text);
-        let _ = writeln!(text, "}}\nfor (var turn = 0u; turn < sum; turn += {block_k}u) {{\n{{ let k = turn;");
+        let _ = writeln!(
+            text,
+            "}}\nfor (var k_block = 0u; k_block < k_size; k_block += {block_k}u) {{\n{{ let k = k_block;"
+        );
         blocks.iter().for_each(|block| block.store(&mut text));
         // the next block is read from memory while this one is multiplied
-        let _ = writeln!(text, "}}\nworkgroupBarrier();\nif (turn + {block_k}u < sum) {{ let k = turn + {block_k}u;");
+        let _ = writeln!(
+            text,
+            "}}\nworkgroupBarrier();\nif (k_block + {block_k}u < k_size) {{ let k = k_block + {block_k}u;"
+        );
         read(&mut text);
         text += "}\n";
         for k in (0..block_k).step_by(FRAGMENT) {
@@ -286,14 +292,14 @@ impl Shader for Cooperative {
         }
         text += "workgroupBarrier();\n}\n";
         // the layout of a fragment in its invocations is opaque: it is stored to memory before the epilogue
-        let _ = writeln!(text, "let own = local.y * {}u;", FRAGMENT * FRAGMENT / 4);
+        let _ = writeln!(text, "let scratch_first = local.y * {}u;", FRAGMENT * FRAGMENT / 4);
         for (c, [row, column]) in accumulators(tile) {
-            let _ = writeln!(text, "coopStoreT({c}, &scratch[own], {}u);\nworkgroupBarrier();", FRAGMENT / 4);
+            let _ = writeln!(text, "coopStoreT({c}, &scratch[scratch_first], {}u);\nworkgroupBarrier();", FRAGMENT / 4);
             for i in (0..FRAGMENT * FRAGMENT / 4).step_by(SUBGROUP_SIZE) {
                 let at = format!("(b_first + b_tile + {column}u) / 4u + local.x % {}u", FRAGMENT / 4);
                 self.gemm.epilogue(&mut text, &at, |text, write| {
                     let row = format!("a_first + a_tile + {}u + local.x / {}u", row + i / (FRAGMENT / 4), FRAGMENT / 4);
-                    write(text, &row, &format!("scratch[own + {i}u + local.x]"));
+                    write(text, &row, &format!("scratch[scratch_first + {i}u + local.x]"));
                 });
             }
             text += "workgroupBarrier();\n";

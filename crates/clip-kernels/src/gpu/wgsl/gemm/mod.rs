@@ -51,7 +51,7 @@ impl Storage {
     fn read(self, at: &str) -> String {
         match self {
             Self::F32 => at.to_owned(),
-            Self::F16 => format!("widened({at})"),
+            Self::F16 => format!("unpack_f16({at})"),
             Self::Int8 => format!("unpack4x8snorm({at})"),
         }
     }
@@ -69,7 +69,7 @@ pub(in crate::gpu) struct Gemm {
 
 impl Gemm {
     /// First lines of a body: dimensions, strides, and where this workgroup's matrices begin.
-    const PROLOGUE: &str = "let m = dims[0]; let n = dims[1]; let sum = dims[2]; let a_stride = dims[3]; let b_stride = dims[4];\n\
+    const PROLOGUE: &str = "let m = dims[0]; let n = dims[1]; let k_size = dims[2]; let a_stride = dims[3]; let b_stride = dims[4];\n\
         let a_matrix = group.z * dims[5]; let b_matrix = group.z * dims[6]; let c_matrix = group.z * m;\n";
 
     fn buffers(&self) -> (Vec<&'static str>, Vec<&'static str>) {
@@ -103,7 +103,7 @@ impl Gemm {
         }
         let scale = if b == Storage::Int8 { " * scale" } else { "" };
         let bias = if self.bias { " + bias[column]" } else { "" };
-        let pack = if c == Storage::F32 { "" } else { "halves" };
+        let pack = if c == Storage::F32 { "" } else { "pack_f16" };
         sums(text, &|text, row, sum| {
             let _ = writeln!(
                 text,

@@ -29,13 +29,13 @@ impl Registers {
     /// Loads an iteration's values of an operand, `extent` of its rows or columns.
     fn load(&self, text: &mut String, name: char, layout: Layout, extent: usize) {
         let count = if layout == Layout::KContiguous { extent } else { extent / 4 };
-        for turn in 0..if layout == Layout::KContiguous { 1 } else { self.step() } {
+        for step in 0..if layout == Layout::KContiguous { 1 } else { self.step() } {
             for i in 0..count {
                 let at = match layout {
                     Layout::KContiguous => format!("{name}_at{i} + k / 4u"),
-                    Layout::KStrided => format!("{name}_at{i} + (k + {turn}u) * {name}_stride"),
+                    Layout::KStrided => format!("{name}_at{i} + (k + {step}u) * {name}_stride"),
                 };
-                let _ = writeln!(text, "let {name}{turn}_{i} = {};", self.0.read(name, &at));
+                let _ = writeln!(text, "let {name}{step}_{i} = {};", self.0.read(name, &at));
             }
         }
     }
@@ -83,7 +83,7 @@ impl Shader for Registers {
                 let _ = writeln!(text, "var c{row}_{v} = vec4<f32>();");
             }
         }
-        let _ = writeln!(text, "for (var k = 0u; k < sum; k += {}u) {{", self.step());
+        let _ = writeln!(text, "for (var k = 0u; k < k_size; k += {}u) {{", self.step());
         self.load(&mut text, 'a', a, rows);
         self.load(&mut text, 'b', b, columns);
         for k in 0..self.step() {
