@@ -7,7 +7,7 @@ use burn::backend::wgpu::{CubeTensor, into_contiguous};
 use super::device::is_software;
 use super::launch::{empty, fold_workgroups, launch};
 use super::sum_rows::sum_rows;
-use super::wgsl::layer_norm::{CHUNK, ParameterGradients, ROWS_PER_WORKGROUP, Rows, VEC4S_PER_WORKGROUP};
+use super::wgsl::layer_norm::{CHUNK, LayerNorm, ParameterGradients, ROWS_PER_WORKGROUP, VEC4S_PER_WORKGROUP};
 use crate::ops::layer_norm::{FusedLayerNorm, FusedLayerNormBackward};
 
 impl FusedLayerNorm for Cube {
