@@ -4,7 +4,7 @@ import { ClipError } from "../../workers/protocol/error.js";
 import { canRepeat, type ImageTextPair, openPairs, type PairSource } from "../data/pairs.js";
 import { checkOptions } from "../options/check.js";
 import { type CreateOptions, checkCreateOptions } from "./create-options.js";
-import { FIT, type FitOptions, fitSettings } from "./fit-options.js";
+import { FIT, FIT_DEFAULTS, type FitOptions } from "./fit-options.js";
 import type { EvaluationOptions } from "./run-options.js";
 import { ClipTrainer } from "./trainer.js";
 
@@ -71,7 +71,7 @@ async function runTrial(
   validation: number,
 ): Promise<Trial> {
   const { evaluation: _, microBatchSize: __, autosave, ...rest } = options;
-  const { batchSize, microBatchSize = batchSize } = fitSettings(options);
+  const { batchSize, microBatchSize = batchSize } = { ...FIT_DEFAULTS, ...options };
   using trainer = await ClipTrainer.create(create);
   const micro = microBatchSize < Math.min(batchSize, all.length);
   const batch = micro ? Math.min(batchSize, 2 * count) : count;
@@ -146,7 +146,7 @@ export async function estimateFit(
 ): Promise<FitEstimate> {
   checkCreateOptions(create);
   const settings = checkOptions("estimateFit()", options, FIT);
-  const { batchSize, microBatchSize = batchSize, epochs } = fitSettings(settings);
+  const { batchSize, microBatchSize = batchSize, epochs } = { ...FIT_DEFAULTS, ...settings };
   const { evaluation } = settings;
   const tried = Math.min(batchSize, 2 * microBatchSize);
   const all: ImageTextPair[] = [];

@@ -1,6 +1,5 @@
 /** Options of `fit`, and their defaults. */
 
-import type { FitSettings } from "../../workers/protocol/train.js";
 import {
   flag,
   fraction,
@@ -154,33 +153,13 @@ export const FIT = {
   seed,
 } satisfies Schema<FitOptions>;
 
-/** Returns the settings of a run with their defaults, as the worker takes them. */
-export function fitSettings(options: FitOptions): FitSettings {
-  return {
-    batchSize: options.batchSize ?? 256,
-    activationCheckpointing: options.activationCheckpointing ?? false,
-    epochs: options.epochs ?? 20,
-    lr: options.lr ?? 1e-3,
-    warmup: options.warmup ?? 50,
-    schedule: options.schedule ?? "cosine",
-    beta1: options.beta1 ?? 0.9,
-    beta2: options.beta2 ?? 0.98,
-    epsilon: options.epsilon ?? 1e-6,
-    weightDecay: options.weightDecay ?? 0.2,
-    labelSmoothing: options.labelSmoothing ?? 0,
-    maskDuplicates: options.maskDuplicates ?? false,
-    ...(options.microBatchSize !== undefined && { microBatchSize: options.microBatchSize }),
-    ...(options.augment !== undefined && {
-      augment: { scale: [0.9, 1], ratio: [3 / 4, 4 / 3], flip: 0, ...options.augment },
-    }),
-    precision: options.precision ?? "f32",
-    patchDropout: options.patchDropout ?? 0,
-    ...(options.emaDecay !== undefined && { emaDecay: options.emaDecay }),
-    ...(options.lastBlocks !== undefined && { lastBlocks: options.lastBlocks }),
-    ...(options.lora !== undefined && { lora: options.lora }),
-    ...(options.lock !== undefined && { lock: options.lock }),
-    ...(options.muon !== undefined && { muon: { momentum: 0.95, weightDecay: 0.1, ...options.muon } }),
-    ...(options.clipNorm !== undefined && { clipNorm: options.clipNorm }),
-    seed: options.seed ?? 0,
-  };
+/** Defaults that are needed before a run; the core has all of them. */
+export const FIT_DEFAULTS = { batchSize: 256, epochs: 20 } as const;
+
+/** Returns the options that the core reads, as JSON. Numbers become text, which keeps every bit. */
+export function fitSettings(options: FitOptions): string {
+  const settings = Object.entries(options).filter(([name]) => !(name in RUN));
+  return JSON.stringify(Object.fromEntries(settings), (_, value) =>
+    typeof value === "number" ? String(value) : value,
+  );
 }

@@ -3,12 +3,13 @@
 import type { Remote } from "comlink";
 import type { ClipWorkerApi } from "../../workers/protocol/api.js";
 import { ClipError, type ClipErrorCode, toClipError } from "../../workers/protocol/error.js";
-import type { Evaluation, FitSettings, SkippedPair, StepEvent } from "../../workers/protocol/train.js";
+import type { Evaluation, SkippedPair, StepEvent } from "../../workers/protocol/train.js";
 import { canRepeat, type PairSource } from "../data/pairs.js";
 import { sendPairs } from "../data/send-pairs.js";
 import type { WorkerClient } from "../worker/client.js";
 import { Autosave } from "./autosave.js";
 import { type ClassifierFactory, Evaluator } from "./evaluator.js";
+import { type FitOptions, fitSettings } from "./fit-options.js";
 import type { RunOptions } from "./run-options.js";
 import { TrainingMonitor, type TrainingWarning } from "./training-monitor.js";
 
@@ -56,7 +57,7 @@ export class TrainingRun {
   readonly #host: RunHost;
   readonly #pairs: PairSource;
   readonly #options: RunOptions;
-  readonly #settings: FitSettings | undefined;
+  readonly #settings: string | undefined;
   readonly #monitor: TrainingMonitor;
   readonly #autosave: Autosave | undefined;
   #evaluator: Evaluator | undefined;
@@ -67,14 +68,14 @@ export class TrainingRun {
   #reached = 0;
   #losses = 0;
 
-  /** Without settings, resumes the run that was stopped. */
-  constructor(host: RunHost, pairs: PairSource, options: RunOptions, settings?: FitSettings) {
+  /** Starts a run with `fit`; without it, resumes the run that was stopped. */
+  constructor(host: RunHost, pairs: PairSource, options: RunOptions, fit?: FitOptions) {
     this.#host = host;
     this.#pairs = pairs;
     this.#options = options;
-    this.#settings = settings;
+    this.#settings = fit && fitSettings(fit);
     // a resumed run has had its warning about captions: count none
-    this.#monitor = new TrainingMonitor(settings?.maskDuplicates ?? true);
+    this.#monitor = new TrainingMonitor(fit ? (fit.maskDuplicates ?? false) : true);
     this.#autosave = options.autosave && new Autosave(options.autosave);
     if (options.badPairs === "skip") this.#skipped = [];
   }
@@ -109,7 +110,7 @@ export class TrainingRun {
   }
 
   /** Sends the pairs and starts the run. Returns false where `signal` aborted it before. */
-  async #start(pairs: PairSource, settings: FitSettings | undefined): Promise<boolean> {
+  async #start(pairs: PairSource, settings: string | undefined): Promise<boolean> {
     const { truncate = false, signal, evaluation } = this.#options;
     const client = this.#host.client();
     const open = (api: Remote<ClipWorkerApi>) => api.openRunPairs(settings);

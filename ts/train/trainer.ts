@@ -3,7 +3,7 @@
 import type { CheckpointLayout } from "../../workers/protocol/config.js";
 import { ClipError } from "../../workers/protocol/error.js";
 import type { DeviceChoice, ModelInfo } from "../../workers/protocol/load.js";
-import type { Adapter, Evaluation, FitSettings, GradientResult } from "../../workers/protocol/train.js";
+import type { Adapter, Evaluation, GradientResult } from "../../workers/protocol/train.js";
 import type { PairSource } from "../data/pairs.js";
 import { toJson } from "../inputs/checkpoint-parts.js";
 import { PIXELS, type PixelInput } from "../inputs/images.js";
@@ -16,7 +16,7 @@ import { positive, required, type Schema } from "../options/rules.js";
 import { WorkerClient } from "../worker/client.js";
 import { type CreateOptions, checkCreateOptions } from "./create-options.js";
 import { EVALUATE, type EvaluateOptions, Evaluator } from "./evaluator.js";
-import { FIT, type FitOptions, fitSettings } from "./fit-options.js";
+import { FIT, type FitOptions } from "./fit-options.js";
 import { type FitEvent, type RunHost, TrainingRun } from "./run.js";
 import { RUN, type RunOptions } from "./run-options.js";
 import { checkTarget, readState, type StateSource, type StateTarget, writeState } from "./training-state.js";
@@ -106,7 +106,7 @@ export class ClipTrainer extends Encoder {
    */
   async *fit(pairs: PairSource, options: FitOptions = {}): AsyncGenerator<FitEvent, void, undefined> {
     const given = checkOptions("fit()", options, FIT);
-    yield* this.#run(pairs, given, fitSettings(given));
+    yield* this.#run(pairs, given, given);
   }
 
   /**
@@ -119,11 +119,7 @@ export class ClipTrainer extends Encoder {
     yield* this.#run(pairs, checkOptions("resumeFit()", options, RUN));
   }
 
-  async *#run(
-    pairs: PairSource,
-    options: RunOptions,
-    settings?: FitSettings,
-  ): AsyncGenerator<FitEvent, void, undefined> {
+  async *#run(pairs: PairSource, options: RunOptions, fit?: FitOptions): AsyncGenerator<FitEvent, void, undefined> {
     if (this.#fitting) {
       throw new ClipError("already-training", "already training: end or stop the running fit() first");
     }
@@ -137,7 +133,7 @@ export class ClipTrainer extends Encoder {
         revive: (state) => this.#revive(state),
         zeroShotClassifier: (labels, options) => this.zeroShotClassifier(labels, options),
       };
-      yield* new TrainingRun(host, pairs, options, settings).events();
+      yield* new TrainingRun(host, pairs, options, fit).events();
     } finally {
       this.#fitting = false;
     }

@@ -11,7 +11,6 @@ import type {
   Adapter,
   CreateRequest,
   Evaluation,
-  FitSettings,
   GradientResult,
   PairsHandle,
   PushOptions,
@@ -100,13 +99,16 @@ export interface SavingApi {
 export interface TrainingApi {
   /** Opens a data set for evaluation. */
   openPairs(): Promise<PairsHandle>;
-  /** Opens a data set for a run with these settings, or for the run that was stopped. Checks the settings before pairs are sent. */
-  openRunPairs(settings: FitSettings | undefined): Promise<PairsHandle>;
+  /**
+   * Opens a data set for a run with these settings, JSON of the options of `fit`; without settings, for the run that was stopped.
+   * Checks the settings before pairs are sent.
+   */
+  openRunPairs(settings: string | undefined): Promise<PairsHandle>;
   /** Adds pairs to a data set; returns those that were skipped, which needs `options.skip`. */
   pushPairs(handle: PairsHandle, pairs: WirePair[], options: PushOptions): Promise<SkippedPair[]>;
   closePairs(handle: PairsHandle): Promise<void>;
   /** Starts a run, or without settings resumes the one that was stopped. Takes the data set over: its handle is closed. */
-  startFit(handle: PairsHandle, settings: FitSettings | undefined): Promise<void>;
+  startFit(handle: PairsHandle, settings: string | undefined): Promise<void>;
   /** Runs one step; `undefined` after the last. */
   stepFit(): Promise<StepEvent | undefined>;
   stopFit(): Promise<void>;

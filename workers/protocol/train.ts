@@ -1,6 +1,6 @@
 /** Training: pairs, a run, and its results. */
 
-import type { TokenizerReference, Towers } from "./config.js";
+import type { TokenizerReference } from "./config.js";
 import type { WireImage } from "./encode.js";
 import type { ClipErrorCode } from "./error.js";
 import type { DeviceChoice } from "./load.js";
@@ -23,33 +23,6 @@ export interface CreateRequest {
   reference: TokenizerReference;
   seed: number;
   device: DeviceChoice;
-}
-
-/** Settings of a run, complete; `FitOptions` documents them. */
-export interface FitSettings {
-  batchSize: number;
-  microBatchSize?: number;
-  activationCheckpointing: boolean;
-  epochs: number;
-  lr: number;
-  warmup: number;
-  schedule: "cosine" | "linear" | "constant";
-  beta1: number;
-  beta2: number;
-  epsilon: number;
-  weightDecay: number;
-  muon?: { lr: number; momentum: number; weightDecay: number };
-  clipNorm?: number;
-  labelSmoothing: number;
-  maskDuplicates: boolean;
-  augment?: { scale: readonly [number, number]; ratio: readonly [number, number]; flip: number };
-  precision: "f32" | "f16";
-  patchDropout: number;
-  emaDecay?: number;
-  lastBlocks?: number;
-  lora?: { rank: number; alpha: number };
-  lock?: Exclude<Towers, "both">;
-  seed: number;
 }
 
 /** One training step. */

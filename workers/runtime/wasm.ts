@@ -14,7 +14,7 @@ import { loadPackaged } from "./packaged-file.js";
 import { startThreads, threadCount } from "./threads.js";
 
 export type { ClipModel, Device, Headers, ImageBatch, Opening as ModelLoader } from "../wasm/encode-cpu.js";
-export type { Augmenter, FitSettings, Pairs, Trainer, Wanted } from "../wasm/train-cpu.js";
+export type { Augmenter, ImageRequest, Pairs, TrainingSession } from "../wasm/train-cpu.js";
 
 /** Classes of a module that encodes. */
 export type EncodingWasm = Omit<typeof encodeGlue, "default" | "initSync">;
@@ -42,7 +42,7 @@ export interface Core<W extends Work = Work> {
 
 /** Whether an instance can train. */
 export function trains(core: Core): core is Core & { wasm: TrainingWasm } {
-  return "Trainer" in core.wasm;
+  return "TrainingSession" in core.wasm;
 }
 
 /** What the modules need from the platform, a browser or Node. */

@@ -60,28 +60,29 @@ export function loadingCalls(session: Session): LoadingApi {
     create: (request) =>
       session.queueOnDevice("train", request.device, async (wasm, device) => {
         const tokenizer = new wasm.Tokenizer(request.merges ?? (await platform.merges()), request.reference);
-        const trainer = wasm.Trainer.create(request.config, tokenizer, request.seed, device);
-        session.setTraining(new Training(wasm, trainer), request.config);
-        warnings.push(...trainer.warnings);
+        const training = wasm.TrainingSession.create(request.config, tokenizer, request.seed, device);
+        session.setTraining(new Training(training), request.config);
+        warnings.push(...training.warnings);
         return session.info();
       }),
 
     train: () =>
       session.queueInCore((core) => {
         if (!trains(core)) throw new ClipError("unexpected", "no model was loaded to train: load one for that work");
-        session.setTraining(new Training(core.wasm, core.wasm.Trainer.from(session.takeModel())));
+        session.setTraining(new Training(core.wasm.TrainingSession.from(session.takeModel())));
         return session.info();
       }),
 
     resume: (state, choice) =>
       session.queueOnDevice("train", choice, async (wasm, device) => {
-        const restore = (bytes: Uint8Array) => wasm.Trainer.fromState(bytes, session.deviceInfo.maxTensorBytes, device);
+        const restore = (bytes: Uint8Array) =>
+          wasm.TrainingSession.fromState(bytes, session.deviceInfo.maxTensorBytes, device);
         if (typeof state === "string") {
           const { restored, damaged } = await restoreState(platform, state, restore);
           if (damaged > 0) warnings.push(`skipped ${damaged} damaged state${damaged === 1 ? "" : "s"} in ${state}`);
-          session.setTraining(new Training(wasm, restored));
+          session.setTraining(new Training(restored));
         } else {
-          session.setTraining(new Training(wasm, restore(state)));
+          session.setTraining(new Training(restore(state)));
         }
         return session.info();
       }),

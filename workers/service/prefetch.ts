@@ -5,7 +5,7 @@ import type { LoadedImage } from "../loading/images.js";
 import { isBlob } from "../protocol/bytes.js";
 import type { WorkerClient } from "../protocol/client.js";
 import type { NamedImage, WireImage } from "../protocol/encode.js";
-import type { Wanted } from "../runtime/wasm.js";
+import type { ImageRequest } from "../runtime/wasm.js";
 import type { ImageLoaderApi } from "./image-loader.js";
 
 /** Returns an image as the other worker keeps it: files are read again for each crop, downloads are not repeated. */
@@ -37,9 +37,9 @@ export class Prefetch {
   }
 
   /** Returns the crops of a step; requests them once, unless the request failed. */
-  crops(wanted: Wanted): Promise<Uint8Array> {
-    const { step, epoch, pairs } = wanted;
-    wanted.free();
+  crops(request: ImageRequest): Promise<Uint8Array> {
+    const { step, epoch, pairs } = request;
+    request.free();
     for (const requested of this.#crops.keys()) if (requested < step - 1) this.#crops.delete(requested);
     const known = this.#crops.get(step);
     if (known) return known;

@@ -27,24 +27,24 @@ export function savingCalls(session: Session): SavingApi {
       }),
 
     saveAdapter: () =>
-      session.queueOnTraining(async ({ trainer }) => {
-        const adapter = await trainer.saveAdapter();
+      session.queueOnTraining(async ({ trainingSession }) => {
+        const adapter = await trainingSession.saveAdapter();
         const { weights, config } = adapter;
         adapter.free();
         return transfer({ weights, config }, [weights.buffer]);
       }),
 
     saveState: (path) =>
-      session.queueOnTraining(async ({ trainer }) => {
-        const bytes = await trainer.saveState();
+      session.queueOnTraining(async ({ trainingSession }) => {
+        const bytes = await trainingSession.saveState();
         if (path === undefined) return transfer(bytes, [bytes.buffer]);
         await writeState(session.platform, path, bytes);
         return undefined;
       }),
 
     keepState: (folder, keep) =>
-      session.queueOnTraining(async ({ trainer }) =>
-        keepState(session.platform, folder, await trainer.saveState(), keep),
+      session.queueOnTraining(async ({ trainingSession }) =>
+        keepState(session.platform, folder, await trainingSession.saveState(), keep),
       ),
   };
 }

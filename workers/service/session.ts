@@ -84,7 +84,7 @@ export class Session {
 
   async #withModel<T>(use: (model: ClipModel) => Promise<T> | T): Promise<T> {
     if (!this.#training) return use(this.#needModel());
-    const model = this.#training.trainer.model();
+    const model = this.#training.trainingSession.model();
     try {
       return await use(model);
     } finally {

@@ -39,13 +39,14 @@ export function trainingCalls(session: Session): TrainingApi {
       }),
 
     gradients: (pixels, ids, layout) =>
-      session.queueOnTraining(async ({ trainer }) => {
-        const result = await trainer.gradients(pixels, ids, layout);
+      session.queueOnTraining(async ({ trainingSession }) => {
+        const result = await trainingSession.gradients(pixels, ids, layout);
         const { loss, safetensors } = result;
         result.free();
         return transfer({ loss, safetensors }, [safetensors.buffer]);
       }),
 
-    stepOn: (pixels, ids, lr) => session.queueOnTraining(({ trainer }) => trainer.stepOn(pixels, ids, lr)),
+    stepOn: (pixels, ids, lr) =>
+      session.queueOnTraining(({ trainingSession }) => trainingSession.stepOn(pixels, ids, lr)),
   };
 }

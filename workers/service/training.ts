@@ -6,16 +6,8 @@ import type { NamedImage } from "../protocol/encode.js";
 import { ClipError, inItem, toClipError } from "../protocol/error.js";
 import { excerpt } from "../protocol/excerpt.js";
 import type { SpawnedWorker } from "../protocol/spawned-worker.js";
-import type {
-  Evaluation,
-  FitSettings,
-  PairsHandle,
-  PushOptions,
-  SkippedPair,
-  StepEvent,
-  WirePair,
-} from "../protocol/train.js";
-import type { FitSettings as FitSettingsInCore, Pairs, Trainer, TrainingWasm } from "../runtime/wasm.js";
+import type { Evaluation, PairsHandle, PushOptions, SkippedPair, StepEvent, WirePair } from "../protocol/train.js";
+import type { Pairs, TrainingSession } from "../runtime/wasm.js";
 import { Prefetch, toLoaderImage } from "./prefetch.js";
 import { Speedometer } from "./speedometer.js";
 
@@ -38,17 +30,15 @@ function free({ pairs, images }: DataSet): void {
 
 /** One trainer. */
 export class Training {
-  readonly trainer: Trainer;
-  readonly #wasm: TrainingWasm;
+  readonly trainingSession: TrainingSession;
   readonly #pairs = new Map<PairsHandle, DataSet>();
   #nextHandle = 1;
   /** Augments the images of the current run. */
   #images: Prefetch | undefined;
   #speed = new Speedometer();
 
-  constructor(wasm: TrainingWasm, trainer: Trainer) {
-    this.#wasm = wasm;
-    this.trainer = trainer;
+  constructor(trainingSession: TrainingSession) {
+    this.trainingSession = trainingSession;
   }
 
   #need(handle: PairsHandle): DataSet {
@@ -65,24 +55,13 @@ export class Training {
 
   /** Opens a data set for evaluation. */
   open(): PairsHandle {
-    return this.#open({ pairs: this.trainer.pairs() });
-  }
-
-  /** Checks a run's settings, and runs `use` on them. */
-  #withSettings<T>(settings: FitSettings, use: (checked: FitSettingsInCore) => T): T {
-    const checked = new this.#wasm.FitSettings(settings);
-    try {
-      return use(checked);
-    } finally {
-      checked.free();
-    }
+    return this.#open({ pairs: this.trainingSession.pairs() });
   }
 
   /** Opens a data set for a run, or without settings for the one that was stopped. */
-  openRun(settings: FitSettings | undefined, startLoader: () => SpawnedWorker): PairsHandle {
-    const pairs = settings
-      ? this.#withSettings(settings, (checked) => this.trainer.runPairs(checked))
-      : this.trainer.interruptedPairs();
+  openRun(settings: string | undefined, startLoader: () => SpawnedWorker): PairsHandle {
+    const pairs =
+      settings === undefined ? this.trainingSession.interruptedPairs() : this.trainingSession.runPairs(settings);
     const { augmenter } = pairs;
     if (augmenter === undefined) return this.#open({ pairs });
     return this.#open({ pairs, images: new Prefetch(new WorkerClient(startLoader()), augmenter) });
@@ -127,12 +106,12 @@ export class Training {
   }
 
   /** Starts a run, or without settings resumes the one that was stopped. Takes the data set over, even if that fails. */
-  start(handle: PairsHandle, settings: FitSettings | undefined): void {
+  start(handle: PairsHandle, settings: string | undefined): void {
     const { pairs, images } = this.#need(handle);
     this.#pairs.delete(handle);
     try {
-      if (settings) this.#withSettings(settings, (checked) => this.trainer.start(pairs, checked));
-      else this.trainer.resume(pairs);
+      if (settings === undefined) this.trainingSession.resume(pairs);
+      else this.trainingSession.start(pairs, settings);
     } catch (error) {
       images?.close();
       throw error;
@@ -143,15 +122,15 @@ export class Training {
 
   /** Ends the run. */
   stop(): void {
-    this.trainer.stop();
+    this.trainingSession.stop();
     this.#images?.close();
     this.#images = undefined;
   }
 
   /** Requests the crops of a step, `ahead` of the next; `undefined` if the run has no augmentation, or no such step. */
   #crops(ahead: number): Promise<Uint8Array> | undefined {
-    const wanted = this.#images && this.trainer.wanted(ahead);
-    return wanted && this.#images?.crops(wanted);
+    const request = this.#images && this.trainingSession.imageRequest(ahead);
+    return request && this.#images?.crops(request);
   }
 
   /** Runs one step; `undefined` after the last. */
@@ -161,7 +140,7 @@ export class Training {
     const crops = needed && (await this.#speed.wait(needed));
     // prefetched while this step runs
     this.#crops(1);
-    const progress = await this.trainer.step(crops);
+    const progress = await this.trainingSession.step(crops);
     if (!progress) return undefined;
     const { step, totalSteps, epoch, batchSize, loss, lr, logitScale, gradientNorm, likeness } = progress;
     const [image = 0, text = 0] = likeness;
@@ -189,8 +168,8 @@ export class Training {
     const { pairs: queries } = this.#need(pairs);
     const values =
       distractors === undefined
-        ? await this.trainer.evaluate(queries)
-        : await this.trainer.evaluateAmong(queries, this.#need(distractors).pairs);
+        ? await this.trainingSession.evaluate(queries)
+        : await this.trainingSession.evaluateAmong(queries, this.#need(distractors).pairs);
     const recall = (at: number) => {
       const [r1 = 0, r5 = 0, r10 = 0, medianRank = 0, queries = 0] = values.subarray(at, at + 5);
       return { r1, r5, r10, medianRank, queries };
@@ -202,6 +181,6 @@ export class Training {
   /** Embeds the images of a data set, one a row. */
   async embedImages(handle: PairsHandle): Promise<{ data: Float32Array; rows: number }> {
     const { pairs } = this.#need(handle);
-    return { data: await this.trainer.embedImages(pairs), rows: pairs.length };
+    return { data: await this.trainingSession.embedImages(pairs), rows: pairs.length };
   }
 }

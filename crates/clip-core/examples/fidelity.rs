@@ -1,8 +1,7 @@
 //! The native half of `npm run fidelity`: `fidelity FOLDER PICTURES OUT [webgpu]` loads the model of a folder that
-//! `benchmarks/fidelity/make-models.py` wrote, and writes what it makes of the same inputs as safetensors: pixel_values,
-//! input_ids, image_embeds, text_embeds, and in the metadata the transform. What they are worth is for
-//! `benchmarks/fidelity/measure.mjs` to say.
-#![expect(clippy::unwrap_used, reason = "a program for the command line, on files of our own making")]
+//! `benchmarks/fidelity/make-models.py` wrote, encodes the same inputs, and writes pixel_values, input_ids, image_embeds and
+//! text_embeds as safetensors, with the transform in the metadata. `benchmarks/fidelity/measure.mjs` compares the results.
+#![expect(clippy::unwrap_used, reason = "a command-line program that reads our own files")]
 
 use std::fs;
 use std::io::Read;
@@ -18,7 +17,7 @@ use safetensors::tensor::{Dtype, TensorView, serialize_to_file};
 
 const MERGES: &[u8] = include_bytes!("../../../assets/clip-merges.txt.gz");
 
-/// A tensor's bytes, four to a value.
+/// Returns a tensor's values, four bytes each.
 fn values(header: &Header, bytes: &[u8], name: &str) -> Vec<[u8; 4]> {
     let (begin, end) = header.bytes_of(header.tensor(name).unwrap());
     bytes[begin as usize..end as usize].chunks_exact(4).map(|b| b.try_into().unwrap()).collect()
@@ -33,7 +32,7 @@ fn open(folder: &Path, device: &Device) -> Bundle {
     let preprocess = read("preprocessor_config.json");
     let transform = TransformFiles { preprocess: preprocess.as_deref(), ..TransformFiles::default() };
     let files = SideFiles { config: Some(&config), transform, ..SideFiles::default() };
-    // WebGPU's default limit, which a large token table is above
+    // WebGPU's default limit, so that a large token table is split
     let options = LoadOptions { max_tensor_bytes: Some(128 << 20), ..LoadOptions::default() };
     let mut loader = ModelLoader::new(&[header], &files, options, device).unwrap();
     if loader.wants_published_merges() {
@@ -50,7 +49,7 @@ async fn device(name: Option<&str>) -> Device {
         None => cpu(),
         #[cfg(feature = "webgpu")]
         Some("webgpu") => clip_core::device::webgpu().await.unwrap(),
-        Some(other) => panic!("expected webgpu, in a build that has it, or nothing, got {other}"),
+        Some(other) => panic!("unknown device {other}: pass webgpu, with the feature webgpu, or nothing for the CPU"),
     }
 }
 

@@ -1,8 +1,8 @@
-//! Our half of `npm run bench:gpu`: `gpu MODEL BATCHES STEP` encodes and trains a model with random weights on the platform's GPU,
-//! after its kernels were held against the CPU's, and prints a JSON line for each task: milliseconds a call, from pixels or ids
-//! that are there to embeddings that are read back. BATCHES are several; STEP is that of a training step, or 0 for none.
+//! Our half of `npm run bench:gpu`: `gpu MODEL BATCHES STEP` checks the kernels against the CPU's, then encodes and trains a model with
+//! random weights on the platform's GPU. It prints a JSON line per task: milliseconds per call, from pixels or ids in memory to
+//! embeddings read back. BATCHES are batch sizes, separated by commas; STEP is the batch size of a training step, or 0 for none.
 
-#![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a program of a few lines, whose input is its own")]
+#![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a short command-line program that makes its own input")]
 
 use std::time::Instant;
 
@@ -24,7 +24,7 @@ const L_14: &str = r#"{"embedDim": 768,
 const REPEATS: usize = 10;
 const WARM_UP: usize = 3;
 
-/// Matrices in half precision, as a loader keeps them.
+/// Casts matrices to half precision, as a loader does.
 struct Halved;
 
 impl ParamMapper for Halved {
@@ -33,7 +33,7 @@ impl ParamMapper for Halved {
     }
 }
 
-/// Milliseconds of each call, but for the first ones.
+/// Returns the milliseconds of each call after the warm-up.
 fn timed(mut call: impl FnMut()) -> Vec<f64> {
     let mut milliseconds = Vec::new();
     for turn in 0..WARM_UP + REPEATS {
@@ -53,7 +53,7 @@ fn report(model: &str, task: &str, batch: usize, precision: &str, ms: &[f64]) {
     );
 }
 
-/// Pixels and ids of a batch.
+/// Returns the pixels and ids of a batch.
 fn inputs(config: &ClipConfig, batch: usize, device: &Device) -> (Tensor<4>, TextBatch) {
     let (side, context) = (config.vision.image_size(), config.text.context_length);
     let pixels: Vec<f32> = (0..batch * 3 * side * side).map(|i| ((i * 37 % 101) as f32 - 50.0) / 25.0).collect();
@@ -76,7 +76,7 @@ fn main() {
     block_on(clip_kernels::conformance::check(&device)).unwrap();
 
     let full = config.init(1, &device);
-    // a GPU that was idle takes a second to get up to speed
+    // an idle GPU takes a second to reach its clock rate
     let (pixels, _) = inputs(&config, 8, &device);
     let began = Instant::now();
     while began.elapsed().as_secs() < 2 {

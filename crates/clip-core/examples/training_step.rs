@@ -1,6 +1,6 @@
-//! One training step of the emoji model natively, for `npm run bench:step`: prints a JSON line of milliseconds per repeat.
+//! Times a training step of the emoji model natively, for `npm run bench:step`; prints the milliseconds of each repeat as JSON.
 
-#![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a program of a few lines, whose input is its own")]
+#![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a short command-line program that makes its own input")]
 
 use std::time::Instant;
 

@@ -1,6 +1,7 @@
 //! A model with its config, tokenizer and transform; one safetensors file can hold all of them.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use burn::module::Param;
 use burn::tensor::{DType, Tensor, TensorData};
@@ -22,7 +23,7 @@ pub struct Bundle {
     /// Its config.
     pub config: ClipConfig,
     /// Text to ids; `None` if the checkpoint came without one and none was given.
-    pub tokenizer: Option<Tokenizer>,
+    pub tokenizer: Option<Arc<Tokenizer>>,
     /// Images to pixels.
     pub preprocess: Preprocess,
 }
@@ -77,7 +78,7 @@ impl Bundle {
 
     /// Whether the vocabulary was cut to the captions of a run. Only then are there [`unseen_words`](Self::unseen_words).
     pub fn has_cut_vocabulary(&self) -> bool {
-        self.tokenizer.as_ref().is_some_and(Tokenizer::is_cut)
+        self.tokenizer.as_ref().is_some_and(|tokenizer| tokenizer.is_cut())
     }
 
     /// Words of texts that no training caption had, if the vocabulary was cut to these captions.

@@ -1,5 +1,7 @@
 //! Loads a checkpoint: config, tokenizer and transform first, then the weights as their bytes arrive.
 
+use std::sync::Arc;
+
 use burn::tensor::Device;
 use serde_json::{Map, Value};
 
@@ -150,6 +152,7 @@ impl ModelLoader {
         let loaded = self.weights.finish()?;
         warnings
             .extend(loaded.not_finite.map(|name| format!("{name} holds NaN or an infinity, which embeddings inherit")));
+        let tokenizer = tokenizer.map(Arc::new);
         Ok((Bundle { model: loaded.model, config, tokenizer, preprocess }, warnings))
     }
 }

@@ -14,7 +14,7 @@ mod threads;
 #[cfg(feature = "train")]
 mod tokenizer;
 #[cfg(feature = "train")]
-mod trainer;
+mod training_session;
 
 use clip_core::device;
 use clip_core::self_test::self_test;

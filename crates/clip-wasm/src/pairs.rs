@@ -1,4 +1,6 @@
-//! Image–text pairs on their way into training or evaluation.
+//! Image–text pairs for training or evaluation.
+
+use std::sync::Arc;
 
 use clip_core::data::PairDataset;
 use clip_core::preprocess::{Augmenter, RgbImage, decode};
@@ -11,12 +13,12 @@ use crate::error::{JsResult, js};
 #[wasm_bindgen]
 pub struct Pairs {
     pub(crate) dataset: PairDataset,
-    tokenizer: Tokenizer,
+    tokenizer: Arc<Tokenizer>,
 }
 
 impl Pairs {
-    pub(crate) fn new(dataset: PairDataset, tokenizer: Tokenizer) -> Self {
-        Self { dataset, tokenizer }
+    pub(crate) fn new(dataset: PairDataset, tokenizer: &Arc<Tokenizer>) -> Self {
+        Self { dataset, tokenizer: tokenizer.clone() }
     }
 }
 
@@ -42,7 +44,7 @@ impl Pairs {
         js(self.dataset.push(&image, &captions, &self.tokenizer, truncate))
     }
 
-    /// What makes the images of each step, where they are not held here.
+    /// JSON for the constructor of `Augmenter`, where images are re-cropped in each epoch and not held here.
     #[wasm_bindgen(getter)]
     pub fn augmenter(&self) -> Option<String> {
         self.dataset.augmenter().map(Augmenter::to_json)

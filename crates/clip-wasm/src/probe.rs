@@ -5,19 +5,19 @@ use wasm_bindgen::prelude::*;
 
 use crate::error::{JsResult, js};
 
-/// Logistic regression on features.
+/// Multinomial logistic regression on features.
 #[wasm_bindgen(js_name = LinearProbe)]
 pub struct JsLinearProbe(LinearProbe);
 
 #[wasm_bindgen(js_class = LinearProbe)]
 impl JsLinearProbe {
-    /// Fits `classes` to `[count, dim]` features with scikit-learn's `c`.
+    /// Fits `[count, dim]` features to `classes`; `c` is scikit-learn's `C`.
     #[cfg(feature = "train")]
     pub fn fit(features: Vec<f32>, dim: usize, classes: Vec<u32>, class_count: usize, c: f64) -> JsResult<Self> {
         js(LinearProbe::fit(&features, dim, &classes, class_count, c)).map(Self)
     }
 
-    /// One that was fitted before.
+    /// A probe from its weights.
     #[wasm_bindgen(constructor)]
     pub fn new(weights: Vec<f32>, dim: usize) -> Self {
         Self(LinearProbe { weights, dim })
@@ -29,7 +29,7 @@ impl JsLinearProbe {
         self.0.weights.clone()
     }
 
-    /// Probability of each class, `[count, classes]`.
+    /// Probabilities of the classes, `[count, classes]`.
     pub fn probabilities(&self, features: Vec<f32>) -> JsResult<Vec<f32>> {
         js(self.0.probabilities(&features))
     }

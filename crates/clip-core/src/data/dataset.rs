@@ -1,4 +1,4 @@
-//! Pairs held as the towers take them: 8-bit squares and token ids. An image may have several captions.
+//! Image–text pairs in memory, as 8-bit images of the model's size and token ids. An image may have several captions.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
@@ -16,21 +16,21 @@ use crate::model::TextBatch;
 use crate::preprocess::{Augmenter, Preprocess, RgbImage};
 use crate::tokenizer::Tokenizer;
 
-/// Pairs in memory, `4 * context_length + 8` bytes a caption and, where images are the same in each epoch, `3 * size²` an image.
+/// Pairs in memory: `4 * context_length + 8` bytes a caption and, unless images are re-cropped each epoch, `3 * size²` an image.
 pub struct PairDataset {
     preprocess: Preprocess,
     text: TextConfig,
-    /// Those of the images, one each: as one vector they would be copied whenever it grows, and leave room that is not used.
+    /// `[3, size, size]` of each image. One vector of all would be copied and over-allocated whenever it grows.
     squares: Vec<Vec<u8>>,
-    /// What makes the images anew for each epoch: whoever holds them, which is not this.
+    /// Crops the images anew in each epoch. The caller holds the files then, and `squares` is empty.
     augmenter: Option<Augmenter>,
-    /// Of all squares so far: summing them at once would take seconds.
+    /// SHA-256 of the images, updated at each push: hashing all of them at once would take seconds.
     squares_sum: Sha256,
     /// `[captions, context_length]`
     ids: Vec<i32>,
-    /// What each caption is told from others by: a hash of its tokens, those that were cut off among them.
+    /// Hash of each caption's tokens, before truncation.
     identities: Vec<u64>,
-    /// Captions up to and with each pair's.
+    /// Number of captions up to and including each pair's.
     captions_to: Vec<usize>,
 }
 
@@ -50,12 +50,12 @@ impl PairDataset {
         }
     }
 
-    /// The same for images that are made anew for each epoch.
+    /// An empty data set whose images are re-cropped in each epoch.
     pub fn augmented(config: &ClipConfig, augmenter: Augmenter) -> Self {
         Self { augmenter: Some(augmenter.clone()), ..Self::new(config, augmenter.preprocess) }
     }
 
-    /// What makes the images, where they are not held here.
+    /// The crops of a data set that does not hold its images.
     pub fn augmenter(&self) -> Option<&Augmenter> {
         self.augmenter.as_ref()
     }
@@ -65,12 +65,12 @@ impl PairDataset {
         self.captions_to.len()
     }
 
-    /// Whether there are none.
+    /// Whether it has no pairs.
     pub fn is_empty(&self) -> bool {
         self.captions_to.is_empty()
     }
 
-    /// Adds an image and its captions, or nothing where one is refused.
+    /// Adds an image and its captions; adds nothing on an error.
     ///
     /// # Errors
     /// `image-too-small`, `empty-batch` without captions, `caption-too-long` (unless `truncate`).
@@ -95,12 +95,12 @@ impl PairDataset {
         Ok(())
     }
 
-    /// The images as the tower sees them, where they are held here: equal ones are one picture to it.
+    /// `[3, size, size]` of each image; empty if the data set does not hold them. Images with equal bytes are equal to the model.
     pub fn squares(&self) -> &[Vec<u8>] {
         &self.squares
     }
 
-    /// What the captions are told from each other by: equal for those that differ in case or white space alone.
+    /// Hash of each caption's tokens: equal for captions that differ only in case or white space.
     pub fn identities(&self) -> &[u64] {
         &self.identities
     }
@@ -110,16 +110,16 @@ impl PairDataset {
         self.ids.len() / self.text.context_length
     }
 
-    /// Which captions are a pair's.
+    /// Indices of the captions of a pair.
     pub fn captions_of(&self, pair: usize) -> Range<usize> {
         let first = pair.checked_sub(1).map_or(0, |before| self.captions_to[before]);
         first..self.captions_to[pair]
     }
 
-    /// One caption of each pair for an epoch, drawn by `seed` and `epoch`.
+    /// Draws one caption of each pair, by `seed` and `epoch`; returns their indices.
     pub fn draw_captions(&self, seed: u64, epoch: usize) -> Vec<usize> {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        // apart from the shuffles' and the patches' streams
+        // a stream that neither the shuffles nor the patches use
         rng.set_stream(1 << 63 | epoch as u64);
         (0..self.len()).map(|pair| rng.random_range(self.captions_of(pair))).collect()
     }
@@ -129,7 +129,7 @@ impl PairDataset {
         &self.ids
     }
 
-    /// SHA-256 of all pairs as the towers take them, in hexadecimal.
+    /// Returns the SHA-256 of all pairs, as images of the model's size and token ids, in hexadecimal.
     pub fn sha256(&self) -> String {
         let mut sum = self.squares_sum.clone();
         self.ids.iter().for_each(|id| sum.update(&id.to_le_bytes()));
@@ -137,19 +137,19 @@ impl PairDataset {
         sum.finish()
     }
 
-    /// Moves the captions into another vocabulary: `renumbered` holds the new id of each old one.
+    /// Replaces token ids by those of another vocabulary: `renumbered` holds the new id of each old one.
     pub fn renumber(&mut self, renumbered: &[i32], vocab_size: usize) {
         self.ids.iter_mut().for_each(|id| *id = renumbered[*id as usize]);
         self.text.vocab_size = vocab_size;
     }
 
-    /// Images of the pairs at `indices`, which are held here.
+    /// Returns the images of the pairs at `indices`, normalised.
     ///
     /// # Shapes
     /// - output: `[indices, 3, size, size]`
     ///
     /// # Errors
-    /// `empty-batch`; `shape-mismatch` where they are not held here.
+    /// `empty-batch`; `shape-mismatch` if the data set does not hold its images.
     pub fn images(&self, indices: &[usize], device: &Device) -> Result<Tensor<4>> {
         if indices.is_empty() {
             return Err(ClipError::EmptyBatch { what: "image".into() });
@@ -162,7 +162,7 @@ impl PairDataset {
     }
 
     /// Bytes of an image.
-    fn square(&self) -> usize {
+    fn square_bytes(&self) -> usize {
         3 * self.preprocess.size * self.preprocess.size
     }
 
@@ -172,33 +172,33 @@ impl PairDataset {
         ClipError::ShapeMismatch { what: "squares".into(), expected, got: format!("{bytes} bytes") }
     }
 
-    /// Refuses what are not so many images.
+    /// Checks that images made elsewhere are as many as expected.
     ///
     /// # Errors
     /// `shape-mismatch`.
     pub fn check_squares(&self, squares: &[u8], images: usize) -> Result<()> {
-        if squares.len() == images * self.square() {
+        if squares.len() == images * self.square_bytes() {
             return Ok(());
         }
         Err(self.squares_mismatch(images, squares.len()))
     }
 
-    /// A range of images that were made elsewhere, as the tower takes them.
+    /// Normalises a range of images that were made elsewhere.
     ///
     /// # Shapes
     /// - squares: `[images, 3, size, size]`
     /// - output: `[range, 3, size, size]`
-    pub fn made(&self, squares: &[u8], range: Range<usize>, device: &Device) -> Tensor<4> {
-        self.pixels(&squares[range.start * self.square()..range.end * self.square()], device)
+    pub fn normalized(&self, squares: &[u8], range: Range<usize>, device: &Device) -> Tensor<4> {
+        self.pixels(&squares[range.start * self.square_bytes()..range.end * self.square_bytes()], device)
     }
 
     fn pixels(&self, squares: &[u8], device: &Device) -> Tensor<4> {
         let size = self.preprocess.size;
-        let shape = [squares.len() / self.square(), 3, size, size];
+        let shape = [squares.len() / self.square_bytes(), 3, size, size];
         Tensor::from_data(TensorData::new(self.preprocess.normalize(squares), shape), device)
     }
 
-    /// The captions at `rows`.
+    /// Returns the captions at `rows`.
     ///
     /// # Errors
     /// `empty-batch`, `token-out-of-range`.
@@ -209,11 +209,16 @@ impl PairDataset {
     }
 }
 
-/// The batches of one epoch: `0..count` shuffled by `seed` and `epoch`, cut into `batch_size`; a last batch that is
-/// not full is dropped, as every negative counts, unless it is the only one.
+/// Returns the number of batches of an epoch.
+pub fn batch_count(count: usize, batch_size: usize) -> usize {
+    if count < batch_size { count.min(1) } else { count / batch_size }
+}
+
+/// Returns the batches of one epoch: `0..count`, shuffled by `seed` and `epoch`, in chunks of `batch_size`. The last batch is
+/// dropped unless it is full or the only one, as a smaller batch has fewer negatives.
 pub fn batches(count: usize, batch_size: usize, seed: u64, epoch: usize) -> Vec<Vec<usize>> {
     let mut order: Vec<usize> = (0..count).collect();
-    // each epoch its own stream of the same seed
+    // one stream per epoch
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     rng.set_stream(1 + epoch as u64);
     order.shuffle(&mut rng);
@@ -228,7 +233,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_epoch_takes_each_pair_at_most_once_in_an_order_of_its_own() {
+    fn each_epoch_shuffles_and_takes_each_pair_at_most_once() {
         let epoch = |seed, epoch| batches(10, 4, seed, epoch);
         let mut seen: Vec<usize> = epoch(1, 0).concat();
         assert_eq!((epoch(1, 0).len(), seen.len()), (2, 8));
@@ -240,17 +245,20 @@ mod tests {
         assert_ne!(epoch(1, 0), epoch(2, 0));
         assert_eq!(batches(3, 4, 0, 0)[0].len(), 3);
         assert!(batches(0, 4, 0, 0).is_empty());
+        for (count, size) in [(0, 4), (1, 4), (3, 4), (4, 4), (5, 4), (7, 2), (8, 2)] {
+            assert_eq!(batch_count(count, size), batches(count, size, 0, 0).len(), "{count} {size}");
+        }
     }
 
     #[test]
-    fn an_epoch_takes_one_caption_of_each_image_and_others_take_others() {
+    fn each_epoch_draws_one_caption_of_each_image() {
         let config = ClipConfig::from_json(
             r#"{"embedDim":4,"vision":{"imageSize":4,"patchSize":4,"width":4,"layers":1,"heads":1},
                 "text":{"contextLength":4,"width":4,"layers":1,"heads":1}}"#,
         )
         .unwrap();
         let mut pairs = PairDataset::new(&config, Preprocess::clip(4));
-        // as after two images, the second with three captions
+        // two images, the second with three captions
         pairs.captions_to = vec![1, 4];
         assert_eq!((pairs.captions_of(0), pairs.captions_of(1)), (0..1, 1..4));
         let drawn: Vec<_> = (0..50).map(|epoch| pairs.draw_captions(7, epoch)).collect();

@@ -6,7 +6,7 @@ use crate::embed::CHUNK;
 use crate::error::Result;
 use crate::model::Clip;
 
-/// Embeddings of some of a data set's images.
+/// Encodes the images at `rows`.
 ///
 /// # Shapes
 /// - output: `[rows, embed_dim]`, rows of length one
@@ -21,7 +21,7 @@ pub async fn embed_images(model: &Clip, pairs: &PairDataset, rows: &[usize]) -> 
     Ok(out)
 }
 
-/// Embeddings of some of its captions.
+/// Encodes the captions at `rows`.
 ///
 /// # Shapes
 /// - output: `[rows, embed_dim]`, rows of length one

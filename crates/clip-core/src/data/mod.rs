@@ -1,7 +1,7 @@
-//! Image–text pairs ready for the towers, and the order in which an epoch takes them.
+//! Image–text pairs in memory, their batches and their embeddings.
 
 mod dataset;
 mod embed;
 
-pub use dataset::{PairDataset, batches};
+pub use dataset::{PairDataset, batch_count, batches};
 pub use embed::{embed_captions, embed_images};

@@ -9,30 +9,30 @@ use crate::model::Clip;
 /// Recall in both directions.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Evaluation {
-    /// A picture looks for its captions.
+    /// Images as queries, captions as candidates.
     pub image_to_text: Recall,
-    /// A caption looks for its pictures.
+    /// Captions as queries, images as candidates.
     pub text_to_image: Recall,
-    /// How many pictures and captions stand there more than once and were counted once.
+    /// Equal images and equal captions, each counted as one.
     pub grouped: Grouped,
 }
 
-/// How many of the pairs' images and captions have an equal one among them.
+/// Number of the pairs' images and captions that have an equal one among them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Grouped {
-    /// Images that are one to the model: the same after the transform.
+    /// Images with the same pixels after the transform.
     pub images: usize,
-    /// Captions with the same token ids, before they are cut to the context.
+    /// Captions with the same token ids before truncation.
     pub captions: usize,
 }
 
-/// How well the pictures and the captions of `pairs` find each other among those of `pairs` and `distractors` together. Equal
-/// pictures are one, and so are equal captions: each is one query and one candidate, and has found its own with the nearest of
-/// all that stand in a row with it, as CLIP_benchmark counts pictures with several captions:
+/// Retrieval of captions by images and of images by captions, with the items of `pairs` as queries and those of `pairs` and
+/// `distractors` as candidates. Equal images are one query and one candidate, and so are equal captions. A query's rank is that of
+/// the nearest of its positives, as CLIP_benchmark ranks images with several captions:
 /// <https://github.com/LAION-AI/CLIP_benchmark/blob/main/clip_benchmark/metrics/zeroshot_retrieval.py>.
 ///
 /// # Errors
-/// `empty-batch` without pairs, `device-failed`.
+/// `empty-batch` without pairs; `device-failed`.
 pub async fn evaluate(
     model: &Clip,
     embed_dim: usize,
@@ -43,7 +43,7 @@ pub async fn evaluate(
     let images = Groups::new(sets.iter().flat_map(|set| set.squares()));
     let texts = Groups::new(sets.iter().flat_map(|set| set.identities()));
     let (mut texts_of, mut images_of) = (vec![Vec::new(); images.first.len()], vec![Vec::new(); texts.first.len()]);
-    // in the order of the sets, as the groups' items are
+    // pairs in the order of the groups' items
     let captions = sets.iter().flat_map(|set| (0..set.len()).map(|row| set.captions_of(row).len()));
     let mut numbers = texts.numbers.iter();
     for (&image, count) in images.numbers.iter().zip(captions) {
@@ -61,7 +61,7 @@ pub async fn evaluate(
         text_rows.extend(embed_captions(model, set, &rows).await?);
         (image_offset, text_offset) = (image_offset + set.len(), text_offset + set.captions());
     }
-    // the queries come first
+    // queries come before distractors
     let (asked_images, asked_texts) = (images.distinct(pairs.len()), texts.distinct(pairs.captions()));
     texts_of.truncate(asked_images);
     images_of.truncate(asked_texts);
@@ -72,7 +72,7 @@ pub async fn evaluate(
     })
 }
 
-/// The rows of a set, which begins at an offset, that are the first of their groups.
+/// Returns the rows of a set that are the first of their groups; its first row is item `offset`.
 fn distinct_rows(groups: &Groups, offset: usize, count: usize) -> Vec<usize> {
     let of_set = groups.distinct(offset)..groups.distinct(offset + count);
     groups.first[of_set].iter().map(|&item| item - offset).collect()
@@ -90,11 +90,11 @@ mod tests {
     use crate::tokenizer::{Reference, Tokenizer};
 
     const DIM: usize = 8;
-    /// The last two differ from the first in case and white space only: their ids are the same.
+    /// The last two differ from the first only in case and white space, so their ids are the same.
     const CAPTIONS: [&str; 7] = ["a b", "b", "c d e", "f", "g h", "A  b", " a B "];
     const PICTURES: usize = 5;
 
-    /// A picture and its captions, by their numbers.
+    /// Indices of an image and of its captions.
     type Row = (usize, Vec<usize>);
 
     fn config() -> ClipConfig {
@@ -122,7 +122,7 @@ mod tests {
         now(evaluate(&model, DIM, &dataset(rows, false, &CAPTIONS), distractors.as_ref())).unwrap()
     }
 
-    /// As CLIP_benchmark: one row of scores a query, and whether any of the k highest is one of its positives.
+    /// CLIP_benchmark's definition: the share of queries with a positive among the k highest scores.
     fn recall_at(
         k: usize,
         asked: &[usize],
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn any_of_a_querys_positives_counts_as_in_clip_benchmark() {
+    fn recall_equals_clip_benchmark() {
         let model = config().init(1, &cpu());
         let all: Vec<Row> = (0..PICTURES).map(|picture| (picture, vec![picture])).collect();
         let each = dataset(&all, false, &CAPTIONS);
@@ -199,22 +199,22 @@ mod tests {
     }
 
     #[test]
-    fn it_says_how_many_were_counted_as_one() {
+    fn equal_images_and_captions_are_counted() {
         let rows = [(0, vec![0]), (1, vec![1, 5]), (0, vec![2]), (2, vec![2]), (0, vec![3])];
         let grouped = |distractors: &[Row]| evaluated(&rows, distractors).grouped;
         assert_eq!(grouped(&[]), Grouped { images: 3, captions: 4 });
-        // of the pairs alone
+        // distractors are not counted
         assert_eq!(grouped(&[(1, vec![1]), (1, vec![1])]), Grouped { images: 3, captions: 4 });
         let distinct = evaluated(&[(0, vec![0]), (1, vec![1])], &[]);
         assert_eq!(distinct.grouped, Grouped { images: 0, captions: 0 });
-        // captions by row or as a list are the same
+        // several captions of one pair equal pairs with equal images
         let listed = evaluated(&[(0, vec![0, 2]), (1, vec![1])], &[]);
         let by_row = evaluated(&[(0, vec![0]), (1, vec![1]), (0, vec![2])], &[]);
         assert_eq!((listed.text_to_image, listed.image_to_text), (by_row.text_to_image, by_row.image_to_text));
     }
 
     #[test]
-    fn captions_that_differ_after_the_context_are_different() {
+    fn captions_that_differ_only_in_truncated_tokens_are_different() {
         let model = config().init(1, &cpu());
         let captions = ["a a a a a a b", "a a a a a a c", "a a a a a a b"];
         let pairs = dataset(&[(0, vec![0]), (1, vec![1]), (2, vec![2])], true, &captions);

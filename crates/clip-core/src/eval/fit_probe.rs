@@ -1,4 +1,4 @@
-//! How a linear probe is fitted.
+//! Fits a linear probe.
 
 use burn::module::{Module, Param};
 use burn::optim::{GradientsParams, LBFGSConfig, LineSearchFn};
@@ -9,9 +9,9 @@ use super::LinearProbe;
 use crate::device::cpu;
 use crate::error::{ClipError, Result};
 
-/// Iterations after which scikit-learn, as the paper used it, gives up.
+/// Largest number of iterations, as in the paper's use of scikit-learn.
 const MOST_ITERATIONS: usize = 1000;
-/// Where the gradient of the mean loss counts as zero.
+/// Gradient of the mean loss that counts as zero.
 const TOLERANCE: f64 = 1e-7;
 
 #[derive(Module, Debug)]
@@ -23,15 +23,14 @@ struct Regression {
 }
 
 impl LinearProbe {
-    /// Minimises `c · Σ loss + ½ ‖weights‖²`, biases free, as `sklearn.linear_model.LogisticRegression(C=c)`, by L-BFGS. It
-    /// runs on the CPU, whatever the features came from.
+    /// Minimises `c · Σ loss + ½ ‖weights‖²`, without a penalty on the biases, by L-BFGS on the CPU:
+    /// `sklearn.linear_model.LogisticRegression(C=c)`.
     ///
     /// # Shapes
     /// - features: `[count, dim]`; classes: `[count]`, each below `class_count`
     ///
     /// # Errors
-    /// `empty-batch`, `count-mismatch`, `invalid-option` for fewer than two classes, one out of range, and a `c` that is not
-    /// above 0.
+    /// `empty-batch`, `count-mismatch`; `invalid-option` for fewer than two classes, a class out of range, or a `c` of 0 or less.
     pub fn fit(features: &[f32], dim: usize, classes: &[u32], class_count: usize, c: f64) -> Result<Self> {
         let count = classes.len();
         if count == 0 || dim == 0 {
@@ -46,7 +45,7 @@ impl LinearProbe {
             });
         }
         if class_count < 2 {
-            return Err(ClipError::invalid_option("labels", "at least two different ones", class_count as f64));
+            return Err(ClipError::invalid_option("labels", "at least two different labels", class_count as f64));
         }
         if let Some(&wrong) = classes.iter().find(|&&class| class as usize >= class_count) {
             return Err(ClipError::invalid_option("labels", &format!("classes below {class_count}"), f64::from(wrong)));
@@ -94,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_cannot_be_fitted_is_refused() {
+    fn input_that_cannot_be_fitted_is_refused() {
         let code = |features: &[f32], classes: &[u32], count, c| {
             LinearProbe::fit(features, 1, classes, count, c).unwrap_err().code()
         };

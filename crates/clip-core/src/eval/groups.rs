@@ -1,18 +1,18 @@
-//! Rows of a data set that are one and the same.
+//! Groups of equal rows of a data set.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 
-/// Items, equal ones as one: the distinct ones are numbered as they first come.
+/// Groups of equal items, numbered in the order of their first items.
 pub(super) struct Groups {
-    /// The number of each item.
+    /// Group of each item.
     pub(super) numbers: Vec<usize>,
-    /// The first item of each number.
+    /// First item of each group.
     pub(super) first: Vec<usize>,
 }
 
 impl Groups {
-    /// Of items by what they are told apart by.
+    /// Groups items by their keys.
     pub(super) fn new<K: Hash + Eq>(keys: impl Iterator<Item = K>) -> Self {
         let (mut known, mut first) = (HashMap::new(), Vec::new());
         let number = |(item, key)| {
@@ -25,12 +25,12 @@ impl Groups {
         Self { numbers, first }
     }
 
-    /// Distinct items among the first `count`.
+    /// Returns the number of groups among the first `count` items.
     pub(super) fn distinct(&self, count: usize) -> usize {
         self.first.partition_point(|&item| item < count)
     }
 
-    /// How many of the first `count` have an equal one among them.
+    /// Returns how many of the first `count` items have an equal item among them.
     pub(super) fn shared(&self, count: usize) -> usize {
         let mut items = vec![0usize; self.first.len()];
         self.numbers[..count].iter().for_each(|&number| items[number] += 1);
@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn equal_items_are_one_and_the_first_of_each_stands_for_it() {
+    fn equal_items_form_a_group() {
         let groups = Groups::new("abacabd".chars());
         assert_eq!(groups.numbers, [0, 1, 0, 2, 0, 1, 3]);
         assert_eq!(groups.first, [0, 1, 3, 6]);

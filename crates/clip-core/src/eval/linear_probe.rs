@@ -2,17 +2,17 @@
 
 use crate::error::{ClipError, Result};
 
-/// One row a class: the weights of the features, then the bias.
+/// Weights of a multinomial logistic regression.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LinearProbe {
-    /// `[classes, dim + 1]`
+    /// `[classes, dim + 1]`: each row holds the weights of the features, then the bias.
     pub weights: Vec<f32>,
-    /// Values of a feature.
+    /// Number of features.
     pub dim: usize,
 }
 
 impl LinearProbe {
-    /// Probability of each class.
+    /// Returns the probability of each class.
     ///
     /// # Shapes
     /// - features: `[count, dim]`

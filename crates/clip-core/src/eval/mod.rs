@@ -1,4 +1,4 @@
-//! How well captions find their images, and images their captions.
+//! Evaluation: retrieval, zero-shot classification, linear probes.
 
 #[cfg(feature = "train")]
 mod evaluate;

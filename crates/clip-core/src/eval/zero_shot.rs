@@ -1,12 +1,12 @@
-//! Zero-shot classification (arXiv 2103.00020, section 3.1): labels become captions, captions become a classifier.
+//! Zero-shot classification (arXiv 2103.00020, section 3.1): a classifier from the embeddings of prompts.
 
 use crate::config::Objective;
 use crate::error::{ClipError, Result};
 
-/// One embedding a label: the mean of its prompts' embeddings, scaled back to length one (section 3.1.4).
+/// Returns the embedding of each label: the mean of its prompts' embeddings, scaled to length one (section 3.1.4).
 ///
 /// # Shapes
-/// - prompts: `[labels * per_label, embed_dim]`, rows of length one, those of a label together
+/// - prompts: `[labels * per_label, embed_dim]`, rows of length one, grouped by label
 /// - output: `[labels, embed_dim]`, rows of length one
 ///
 /// # Errors
@@ -33,7 +33,7 @@ pub fn label_embeddings(prompts: &[f32], per_label: usize, embed_dim: usize) -> 
     Ok(out)
 }
 
-/// What logits say: of a softmax model, how the texts share out each image; of a sigmoid model, each pair by itself.
+/// Turns logits into probabilities: a softmax over the texts of each image, or a sigmoid of each logit, by the model's objective.
 ///
 /// # Shapes
 /// - logits, output: `[images, texts]`
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_label_is_the_direction_of_its_prompts() {
+    fn a_label_is_the_normalised_mean_of_its_prompts() {
         let got = label_embeddings(&[1.0, 0.0, 0.0, 1.0, 0.0, -1.0, 0.0, -1.0], 2, 2).unwrap();
         let half = core::f32::consts::FRAC_1_SQRT_2;
         assert_eq!(got, [half, half, 0.0, -1.0]);
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn a_softmax_shares_out_and_a_sigmoid_judges_each() {
+    fn softmax_rows_sum_to_1_and_sigmoids_are_independent() {
         let soft = probabilities(&[1000.0, 1000.0, -50.0, 50.0], 2, Objective::Softmax).unwrap();
         assert_eq!((soft[0], soft[1]), (0.5, 0.5));
         assert!(soft[2] < 1e-30 && soft[3] == 1.0);

@@ -1,4 +1,4 @@
-//! Losses. They take similarities, never a model.
+//! Losses, as functions of the similarities.
 
 mod contrastive;
 mod negatives;

@@ -1,23 +1,23 @@
-//! Which pairs of a batch do not match.
+//! Negatives: the image–caption combinations of a batch that do not match.
 
 use std::ops::Range;
 
 use burn::tensor::{Bool, Device, Tensor, TensorData};
 
-/// The negatives of a batch: all images with all captions of other pairs, or all but those with the same caption.
+/// Negatives of a batch: each image with the captions of all other pairs, or of all other pairs with another caption.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Negatives {
-    /// For each pair the first one with the same caption.
+    /// For each pair, the first pair with the same caption; `None` if duplicates count as negatives.
     alike: Option<Vec<usize>>,
 }
 
 impl Negatives {
-    /// Every other pair.
+    /// All other pairs.
     pub fn all() -> Self {
         Self::default()
     }
 
-    /// Every pair with another caption; `alike` names for each pair the first one that has the same.
+    /// All other pairs with another caption; `alike` holds for each pair the first pair with the same caption.
     pub fn without_duplicates(alike: Vec<usize>) -> Self {
         Self { alike: Some(alike) }
     }
@@ -26,7 +26,7 @@ impl Negatives {
         row != column && self.alike.as_ref().is_some_and(|alike| alike[row] == alike[column])
     }
 
-    /// Entries of some rows that are neither positive nor negative, `[rows, n]`; nothing where there is none.
+    /// Returns the mask of entries that are neither positive nor negative, `[rows, n]`; `None` if it would be empty.
     pub(super) fn ignored(&self, rows: Range<usize>, n: usize, device: &Device) -> Option<Tensor<2, Bool>> {
         self.alike.as_ref()?;
         let count = rows.len();
@@ -34,8 +34,8 @@ impl Negatives {
         mask.contains(&true).then(|| Tensor::from_data(TensorData::new(mask, [count, n]), device))
     }
 
-    /// What the softmax over some rows is held against, `[rows, n]`: 1 - `smoothing` at the pair itself, and `smoothing`
-    /// shared evenly by all that are not ignored, the pair included, as `torch.nn.functional.cross_entropy` does.
+    /// Returns the targets of the softmax over some rows, `[rows, n]`: 1 - `smoothing` at the pair itself, plus `smoothing` spread
+    /// evenly over all entries that are not ignored, as in `torch.nn.functional.cross_entropy`.
     pub(super) fn targets(&self, rows: Range<usize>, n: usize, smoothing: f64, device: &Device) -> Tensor<2> {
         let mut targets = vec![0.0f32; rows.len() * n];
         for (row, values) in rows.clone().zip(targets.chunks_exact_mut(n)) {

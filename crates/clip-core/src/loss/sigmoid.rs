@@ -4,11 +4,11 @@ use burn::tensor::{Tensor, TensorData, activation::log_sigmoid};
 
 use super::Negatives;
 
-/// Every pair judged alone, matching or not: `-Σ log σ(z (t x·y + b)) / N` with z = 1 on the diagonal and -1 off it, as
+/// Binary cross-entropy of each image–caption combination: `-Σ log σ(z (t x·y + b)) / N` with z = 1 on the diagonal and -1 off it, as
 /// `SigLipLoss` of <https://github.com/mlfoundations/open_clip/blob/v3.3.0/src/open_clip/loss.py>.
 #[derive(Debug, Clone, Default)]
 pub struct SigmoidLoss {
-    /// What does not match.
+    /// Pairs that do not match.
     pub negatives: Negatives,
 }
 
@@ -20,23 +20,23 @@ impl SigmoidLoss {
         self.rows(logits_per_image, 0)
     }
 
-    /// What some rows add to the loss, whatever rows are taken together.
+    /// Returns what some rows add to the loss, in groups of any size.
     ///
     /// # Shapes
-    /// - logits: `[rows, batch]`, bias included, of which the first is that of pair `first`
+    /// - logits: `[rows, batch]`, bias included; row 0 belongs to pair `first`
     /// - output: `[1]`
     pub fn rows(&self, logits: Tensor<2>, first: usize) -> Tensor<1> {
         let ([count, n], device) = (logits.dims(), logits.device());
         let mut labels = vec![-1.0f32; count * n];
-        // row by row, the pair itself
+        // the pair itself in each row
         labels.iter_mut().skip(first).step_by(n + 1).for_each(|x| *x = 1.0);
         let labels = Tensor::<2>::from_data(TensorData::new(labels, [count, n]), &device);
-        let judged = log_sigmoid(logits * labels);
-        let judged = match self.negatives.ignored(first..first + count, n, &device) {
-            Some(ignored) => judged.mask_fill(ignored, 0.0),
-            None => judged,
+        let log_likelihood = log_sigmoid(logits * labels);
+        let log_likelihood = match self.negatives.ignored(first..first + count, n, &device) {
+            Some(ignored) => log_likelihood.mask_fill(ignored, 0.0),
+            None => log_likelihood,
         };
-        judged.sum() * (-1.0 / n as f64)
+        log_likelihood.sum() * (-1.0 / n as f64)
     }
 }
 
@@ -46,7 +46,7 @@ mod tests {
     use burn::tensor::Device;
 
     #[test]
-    fn certain_and_right_costs_nothing_and_wrong_costs_the_logit() {
+    fn confident_logits_cost_nothing_if_right_and_their_size_if_wrong() {
         let loss = |rows: [[f32; 2]; 2]| -> f32 {
             let logits = Tensor::<2>::from_data(rows, &Device::flex());
             SigmoidLoss::default().forward(logits).into_data().try_to_vec().unwrap()[0]

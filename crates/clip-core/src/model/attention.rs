@@ -18,7 +18,7 @@ pub struct Attention {
     pub out_proj: Linear,
     /// Number of heads.
     pub heads: usize,
-    /// Whether a position sees only itself and those before it.
+    /// Whether a position attends only to itself and earlier ones.
     pub causal: bool,
 }
 
@@ -27,7 +27,7 @@ impl Attention {
     pub fn init(width: usize, heads: usize, causal: bool, table: BlockInit, init: &mut ParamInit<'_>) -> Self {
         let d = width as f64;
         let (in_proj_weight, out_weight) = match table {
-            // xavier_uniform over [3 width, width], then nn.Linear's default
+            // xavier_uniform over [3 width, width], then the default of nn.Linear
             BlockInit::PyTorch => {
                 (init.uniform([width, 3 * width], (6.0 / (4.0 * d)).sqrt()), init.uniform([width, width], d.powf(-0.5)))
             }
@@ -55,7 +55,7 @@ impl Attention {
     }
 }
 
-/// A few queries look at many keys: the poolings.
+/// Attention of a few queries over many keys, for pooling.
 ///
 /// # Shapes
 /// - query: `[batch, queries, width]`; keys_values: `[batch, length, 2 * width]`, side by side

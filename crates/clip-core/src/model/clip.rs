@@ -1,4 +1,4 @@
-//! Both towers and the temperature.
+//! CLIP: both towers and the temperature.
 
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
@@ -12,7 +12,7 @@ use super::text_transformer::{TextBatch, TextTransformer};
 use crate::config::{ClipConfig, LOGIT_SCALE_INIT, Objective};
 use crate::error::{ClipError, Result};
 
-/// Where SigLIP's bias starts (arXiv 2303.15343, section 3.2).
+/// Initial value of SigLIP's bias (arXiv 2303.15343, section 3.2).
 pub(crate) const LOGIT_BIAS_INIT: f32 = -10.0;
 
 /// Which towers a model has.
@@ -29,7 +29,7 @@ pub enum Towers {
 }
 
 impl Towers {
-    /// By which of them are there; none where neither is.
+    /// Which towers there are; `None` if neither is.
     pub fn of(image: bool, text: bool) -> Option<Self> {
         match (image, text) {
             (true, true) => Some(Self::Both),
@@ -39,17 +39,17 @@ impl Towers {
         }
     }
 
-    /// Whether the image tower is among them.
+    /// Whether it includes the image tower.
     pub fn image(self) -> bool {
         self != Self::Text
     }
 
-    /// Whether the text tower is among them.
+    /// Whether it includes the text tower.
     pub fn text(self) -> bool {
         self != Self::Image
     }
 
-    /// `both`, `image` or `text`.
+    /// Reads `both`, `image` or `text`.
     ///
     /// # Errors
     /// `invalid-option` for any other name.
@@ -63,14 +63,14 @@ impl Towers {
     }
 }
 
-/// CLIP (arXiv 2103.00020): images and captions mapped into one space.
+/// CLIP (arXiv 2103.00020): maps images and captions into one space.
 #[derive(Module, Debug)]
 pub struct Clip {
-    /// Image tower; none where the model was loaded without.
+    /// Image tower; `None` in a model loaded without it.
     pub visual: Option<ImageTower>,
-    /// Text tower; none where the model was loaded without.
+    /// Text tower; `None` in a model loaded without it.
     pub text: Option<TextTransformer>,
-    /// Whether `logit_scale` was trained with the towers: weights of towers alone come without, and have no logits then.
+    /// Whether `logit_scale` was trained with the towers. Checkpoints of single towers lack it; their models compute no logits.
     pub has_logit_scale: bool,
     /// Logarithm of the inverse temperature, `[1]`.
     pub logit_scale: Param<Tensor<1>>,
@@ -79,12 +79,12 @@ pub struct Clip {
 }
 
 impl ClipConfig {
-    /// A model with fresh parameters; the same `seed` gives the same numbers on every device.
+    /// Returns a model with fresh parameters; a seed gives the same numbers on every device.
     pub fn init(&self, seed: u64, device: &Device) -> Clip {
         self.build(&mut ParamInit::new(seed, device), Towers::Both)
     }
 
-    /// A model without values, to be filled from a checkpoint; see [`ParamInit::blank`].
+    /// Returns a model without values, to be filled from a checkpoint: see [`ParamInit::blank`].
     pub fn blank(&self, towers: Towers, most_values: Option<usize>, device: &Device) -> Clip {
         self.build(&mut ParamInit::blank(device, most_values), towers)
     }
@@ -106,7 +106,7 @@ impl Clip {
         self.logit_scale.val().device()
     }
 
-    /// The same with the blocks' matrices multiplied in half precision, or in full.
+    /// Sets whether the blocks' matrix products are in half precision.
     #[must_use]
     pub fn in_half(mut self, half: bool) -> Self {
         let blocks = self.visual.as_mut().and_then(ImageTower::blocks_mut).into_iter().flatten();
@@ -129,7 +129,7 @@ impl Clip {
 
     /// # Shapes
     /// - pixels: `[batch, 3, size, size]`, normalised
-    /// - output: `[batch, embed_dim]`, of length one
+    /// - output: `[batch, embed_dim]`, rows of length one
     ///
     /// # Errors
     /// `missing-tower`.
@@ -138,7 +138,7 @@ impl Clip {
     }
 
     /// # Shapes
-    /// - output: `[batch, embed_dim]`, of length one
+    /// - output: `[batch, embed_dim]`, rows of length one
     ///
     /// # Errors
     /// `missing-tower`.
@@ -146,11 +146,11 @@ impl Clip {
         Ok(normalize(self.text_tower()?.forward(batch)))
     }
 
-    /// `exp(logit_scale) * cosine`, plus SigLIP's `logit_bias`.
+    /// Computes `exp(logit_scale) * cosine`, plus SigLIP's `logit_bias`.
     ///
     /// # Shapes
-    /// - image_features: `[images, embed_dim]`, of length one
-    /// - text_features: `[texts, embed_dim]`, of length one
+    /// - image_features: `[images, embed_dim]`, rows of length one
+    /// - text_features: `[texts, embed_dim]`, rows of length one
     /// - output: `[images, texts]`
     pub fn logits_per_image(&self, image_features: Tensor<2>, text_features: Tensor<2>) -> Tensor<2> {
         let logits = logits(image_features, text_features, self.logit_scale.val());
@@ -161,7 +161,7 @@ impl Clip {
     }
 }
 
-/// `exp(logit_scale) * a bᵀ`.
+/// Computes `exp(logit_scale) * a bᵀ`.
 ///
 /// # Shapes
 /// - a: `[m, embed_dim]`; b: `[n, embed_dim]`; logit_scale: `[1]`
@@ -170,7 +170,7 @@ pub fn logits(a: Tensor<2>, b: Tensor<2>, logit_scale: Tensor<1>) -> Tensor<2> {
     kernels::matmul(a, b.transpose()) * logit_scale.exp().unsqueeze::<2>()
 }
 
-/// Rows scaled to length one, as `torch.nn.functional.normalize` does (floor 1e-12).
+/// Scales rows to length one, as `torch.nn.functional.normalize` does (norms of at least 1e-12).
 ///
 /// # Shapes
 /// - x: `[n, embed_dim]`

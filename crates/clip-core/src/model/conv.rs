@@ -34,7 +34,7 @@ impl Conv2d {
         let [batch, _, height, width] = x.dims();
         let (height, width) = (height.div_ceil(self.stride), width.div_ceil(self.stride));
         let weight = kernels::to_f32(self.weight.val()).reshape([1, out, input * kernel * kernel]); // [1, out, in k k]
-        // every pixel's neighbourhood as a column: then one matrix does for all, and the GPU needs no kernel of its own
+        // im2col: each pixel's neighbourhood is a column of one matrix
         let columns = if kernel == 1 && self.stride == 1 {
             x.reshape([batch, input, height * width]) // [n, in, h w]
         } else {

@@ -1,4 +1,4 @@
-//! The image encoder, whichever architecture it has.
+//! The image encoder of any architecture.
 
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
@@ -18,11 +18,11 @@ use crate::error::{ClipError, Result};
 pub enum ImageTower {
     /// CLIP's Vision Transformer.
     Vit(VisionTransformer),
-    /// SigLIP's.
+    /// SigLIP's Vision Transformer.
     Siglip(SiglipVisionTransformer),
     /// CLIP's ResNet.
     Resnet(ModifiedResNet),
-    /// MobileCLIP's.
+    /// MobileCLIP's convolutions and attention.
     Mci(Mci),
 }
 
@@ -49,19 +49,19 @@ impl ImageTower {
         }
     }
 
-    /// Patches as they enter the blocks; `keep` says which.
+    /// Returns the input of the first block. `keep`, given the number of patches, returns the indices to keep of each image.
     ///
     /// # Shapes
     /// - output: `[batch, length, width]`
     ///
     /// # Errors
-    /// `invalid-config` for a tower without patches.
+    /// `invalid-config` for a convolutional tower.
     pub fn enter(&self, pixels: Tensor<4>, keep: Option<&impl Fn(usize) -> Vec<Vec<usize>>>) -> Result<Tensor<3>> {
         match self {
             Self::Vit(tower) => {
                 let mut x = tower.embeddings(pixels);
                 if let Some(kept) = keep.map(|keep| keep(x.dims()[1] - 1)) {
-                    // the class token, which is the first, stays
+                    // keeps the class token, at index 0
                     let with_class =
                         kept.into_iter().map(|kept| [0].into_iter().chain(kept.into_iter().map(|i| i + 1)));
                     x = select_tokens(x, with_class);
@@ -79,7 +79,7 @@ impl ImageTower {
         }
     }
 
-    /// The blocks, to be changed; none in a tower of convolutions.
+    /// The blocks; `None` in a convolutional tower.
     pub(super) fn blocks_mut(&mut self) -> Option<&mut Vec<ResidualAttentionBlock>> {
         match self {
             Self::Vit(tower) => Some(&mut tower.transformer.resblocks),
@@ -91,7 +91,7 @@ impl ImageTower {
     /// The blocks.
     ///
     /// # Errors
-    /// `invalid-config` for a tower of convolutions.
+    /// `invalid-config` for a convolutional tower.
     pub fn transformer(&self) -> Result<&Transformer> {
         match self {
             Self::Vit(tower) => Ok(&tower.transformer),
@@ -100,14 +100,14 @@ impl ImageTower {
         }
     }
 
-    /// What follows the blocks.
+    /// Computes what follows the blocks.
     ///
     /// # Shapes
     /// - x: `[batch, length, width]`
     /// - output: `[batch, embed_dim]`, not of length one
     ///
     /// # Errors
-    /// `invalid-config` for a tower without patches.
+    /// `invalid-config` for a convolutional tower.
     pub fn leave(&self, x: Tensor<3>) -> Result<Tensor<2>> {
         match self {
             Self::Vit(tower) => Ok(tower.head(x)),
@@ -118,13 +118,13 @@ impl ImageTower {
 }
 
 fn without_patches() -> ClipError {
-    invalid("vision.architecture", "one with patches", "convolutions")
+    invalid("vision.architecture", "vit or siglip", "a convolutional tower")
 }
 
-/// Some tokens of each image.
+/// Selects tokens of each image.
 ///
 /// # Shapes
-/// - x: `[batch, tokens, width]`; kept: `batch` lists of `n` tokens
+/// - x: `[batch, tokens, width]`; kept: `batch` lists of `n` indices
 /// - output: `[batch, n, width]`
 fn select_tokens(x: Tensor<3>, kept: impl Iterator<Item = impl Iterator<Item = usize>>) -> Tensor<3> {
     let [batch, tokens, width] = x.dims();
@@ -135,22 +135,22 @@ fn select_tokens(x: Tensor<3>, kept: impl Iterator<Item = impl Iterator<Item = u
     x.reshape([batch * tokens, width]).select(0, rows).reshape([batch, count / batch, width]) // [n, kept, w]
 }
 
-/// Images as a tower takes them, checked against its size.
+/// Makes a tensor of pixels, checked against a tower's image size.
 ///
 /// # Shapes
 /// - values, output: `[images, 3, size, size]`, normalised, row-major
 ///
 /// # Errors
-/// `empty-batch`; `shape-mismatch` for values that are no whole number of images.
+/// `empty-batch`; `shape-mismatch` unless the values are a whole number of images.
 pub fn pixel_batch(values: Vec<f32>, config: &VisionConfig, device: &Device) -> Result<Tensor<4>> {
     let (count, size) = (image_count(&values, config)?, config.image_size());
     Ok(Tensor::from_data(TensorData::new(values, [count, 3, size, size]), device))
 }
 
-/// Images in `[images, 3, size, size]`.
+/// Returns the number of images in `[images, 3, size, size]`.
 ///
 /// # Errors
-/// As [`pixel_batch`].
+/// Those of [`pixel_batch`].
 pub fn image_count(values: &[f32], config: &VisionConfig) -> Result<usize> {
     let size = config.image_size();
     let each = 3 * size * size;

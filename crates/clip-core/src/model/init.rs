@@ -1,4 +1,4 @@
-//! Seeded initial values. The numbers depend on the seed alone, not on the device or the platform.
+//! Seeded initial values. They depend on the seed alone, not on the device or the platform.
 
 use burn::module::{Param, ParamId};
 use burn::tensor::{Device, Tensor, TensorData};
@@ -14,17 +14,17 @@ pub struct ParamInit<'a> {
 }
 
 impl<'a> ParamInit<'a> {
-    /// A stream that gives the same numbers for the same `seed` everywhere.
+    /// Starts the stream of a seed.
     pub fn new(seed: u64, device: &'a Device) -> Self {
         Self { rng: Some(ChaCha8Rng::seed_from_u64(seed)), device, most_values: None }
     }
 
-    /// No values at all: for a model about to be filled from a checkpoint. Tables of more than `most_values` are cut.
+    /// Leaves parameters uninitialised, for a model to be filled from a checkpoint. A token table of more than `most_values` is split.
     pub fn blank(device: &'a Device, most_values: Option<usize>) -> Self {
         Self { rng: None, device, most_values }
     }
 
-    /// Values that a tensor may have, where the device sets a limit.
+    /// Largest number of values of a tensor, if the device has a limit.
     pub fn most_values(&self) -> Option<usize> {
         self.most_values
     }
@@ -47,7 +47,7 @@ impl<'a> ParamInit<'a> {
         Param::from_data(TensorData::new(values, shape), self.device)
     }
 
-    /// N(0, `std`²).
+    /// Draws from N(0, `std`²).
     pub fn normal<const D: usize>(&mut self, shape: [usize; D], std: f64) -> Param<Tensor<D>> {
         self.fill(shape, |rng| {
             let x: f64 = StandardNormal.sample(rng);
@@ -55,25 +55,25 @@ impl<'a> ParamInit<'a> {
         })
     }
 
-    /// U(-`bound`, `bound`).
+    /// Draws from U(-`bound`, `bound`).
     pub fn uniform<const D: usize>(&mut self, shape: [usize; D], bound: f64) -> Param<Tensor<D>> {
         self.fill(shape, |rng| rng.random_range(-bound..bound) as f32)
     }
 
-    /// All the same value.
+    /// Fills with one value.
     pub fn constant<const D: usize>(&mut self, shape: [usize; D], value: f32) -> Param<Tensor<D>> {
         self.fill(shape, |_| value)
     }
 }
 
-/// How the matrices of a block are drawn.
+/// Distributions of a block's matrices.
 #[derive(Debug, Clone, Copy)]
 pub enum BlockInit {
-    /// PyTorch's defaults for `nn.MultiheadAttention` and `nn.Linear`, which OpenAI and OpenCLIP leave the image tower with.
+    /// PyTorch's defaults for `nn.MultiheadAttention` and `nn.Linear`, as in the image towers of OpenAI and OpenCLIP.
     PyTorch,
-    /// The text tower's table: <https://github.com/openai/CLIP/blob/d05afc436d78/clip/model.py#L299-L318>.
+    /// Those of the text tower: <https://github.com/openai/CLIP/blob/d05afc436d78/clip/model.py#L299-L318>.
     Text {
-        /// Blocks of the tower, which the output projections' deviation depends on.
+        /// Number of blocks, which scales the output projections.
         layers: usize,
     },
 }

@@ -1,7 +1,7 @@
-//! MobileCLIP's image towers (arXiv 2311.17049): FastViT (arXiv 2303.14189) with branches that become one kernel.
+//! MobileCLIP's image towers (arXiv 2311.17049): FastViT (arXiv 2303.14189), whose parallel convolutions are fused into one kernel.
 //!
-//! Source: <https://github.com/huggingface/pytorch-image-models/blob/v1.0.31/timm/models/fastvit.py>, whose state-dict keys
-//! the fields are. Batch norm uses the statistics of the checkpoint: the tower encodes, it is not trained here.
+//! Source: <https://github.com/huggingface/pytorch-image-models/blob/v1.0.31/timm/models/fastvit.py>. Fields are named by
+//! its state-dict keys. Batch norm uses the statistics of the checkpoint: these towers encode and are not trained here.
 
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
@@ -17,17 +17,17 @@ use crate::config::MciConfig;
 
 /// Channels of an attention head.
 const HEAD_WIDTH: usize = 32;
-/// Side of the token mixers' kernels.
+/// Kernel size of the token mixers.
 const SMALL: usize = 3;
 
-/// Between two stages.
+/// Downsampling between two stages.
 #[derive(Module, Debug)]
 pub struct PatchEmbed {
-    /// To the next stage's size, then its channels among each other.
+    /// A strided large-kernel convolution, then a pointwise one.
     pub proj: (ReparamLargeKernelConv, MobileOneBlock),
 }
 
-/// A gain for each channel.
+/// A learned gain for each channel.
 #[derive(Module, Debug)]
 pub struct LayerScale2d {
     /// `[channels, 1, 1]`
@@ -44,19 +44,19 @@ impl LayerScale2d {
     }
 }
 
-/// Mixes pixels without attention.
+/// Token mixing by convolution.
 #[derive(Module, Debug)]
 pub struct RepMixer {
-    /// A norm alone.
+    /// Batch norm without convolutions.
     pub norm: MobileOneBlock,
     /// Convolutions.
     pub mixer: MobileOneBlock,
-    /// Gain of the difference.
+    /// Gain of `mixer - norm`.
     pub layer_scale: LayerScale2d,
 }
 
 impl RepMixer {
-    /// `x + gain (mixer(x) - norm(x))`, as one kernel.
+    /// Computes `x + gain (mixer(x) - norm(x))` as one convolution.
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let (Some((mixer, mixer_bias)), Some((norm, norm_bias))) = (self.mixer.fused(), self.norm.fused()) else {
             return x;
@@ -69,14 +69,14 @@ impl RepMixer {
     }
 }
 
-/// An MLP over channels, after a convolution over pixels.
+/// A depthwise convolution followed by an MLP over the channels.
 #[derive(Module, Debug)]
 pub struct ConvMlp {
-    /// 7×7, channels apart.
+    /// Depthwise 7×7.
     pub conv: ConvNorm,
-    /// To more channels.
+    /// Expands the channels.
     pub fc1: PointConv,
-    /// And back.
+    /// Reduces them again.
     pub fc2: PointConv,
 }
 
@@ -116,7 +116,7 @@ impl Norm2d {
     }
 }
 
-/// Self-attention over pixels. Weights as PyTorch stores them.
+/// Self-attention over pixels, with weights in PyTorch's layout.
 #[derive(Module, Debug)]
 pub struct PixelAttention {
     /// `[3 * channels, channels]`, without bias.
@@ -125,7 +125,7 @@ pub struct PixelAttention {
     pub proj: OutIn,
 }
 
-/// A linear map as nn.Linear stores it.
+/// A linear layer in the layout of `nn.Linear`.
 #[derive(Module, Debug)]
 pub struct OutIn {
     /// `[out, in]`
@@ -157,9 +157,9 @@ impl PixelAttention {
 #[derive(Module, Debug)]
 #[expect(clippy::large_enum_variant, reason = "a few dozen in a model")]
 pub enum MciBlock {
-    /// Convolutions mix the pixels.
+    /// With token mixing by convolution.
     RepMixer(RepMixerBlock),
-    /// Attention does.
+    /// With token mixing by attention.
     Attention(AttentionBlock),
 }
 
@@ -205,19 +205,19 @@ impl MciBlock {
     }
 }
 
-/// A depthwise convolution with bias that tells where a pixel is (arXiv 2102.10882).
+/// Conditional positional encoding by a depthwise convolution with bias (arXiv 2102.10882).
 #[derive(Module, Debug)]
 pub struct RepConditionalPosEnc {
     /// 7×7: `[channels, 1, 7, 7]` and `[channels]`.
     pub pos_enc: PointConv,
 }
 
-/// Blocks of one size.
+/// Blocks at one resolution.
 #[derive(Module, Debug)]
 pub struct FastVitStage {
-    /// From the stage before; none for the first.
+    /// Downsampling from the previous stage; `None` for the first stage.
     pub downsample: Option<PatchEmbed>,
-    /// Positions, where attention follows.
+    /// Positional encoding, in stages with attention.
     pub pos_emb: Option<RepConditionalPosEnc>,
     /// Blocks, first to last.
     pub blocks: Vec<MciBlock>,
@@ -245,13 +245,13 @@ pub struct ClassifierHead {
 /// The tower.
 #[derive(Module, Debug)]
 pub struct Mci {
-    /// To a quarter of the height and width.
+    /// Reduces height and width to a quarter.
     pub stem: Vec<MobileOneBlock>,
-    /// Stages, each half as high and wide as the one before.
+    /// Stages, each at half the resolution of the one before.
     pub stages: Vec<FastVitStage>,
-    /// To twice the channels.
+    /// Doubles the channels.
     pub final_conv: MobileOneBlock,
-    /// Mean and projection.
+    /// Projection of the pixels' mean.
     pub head: ClassifierHead,
 }
 
@@ -259,7 +259,7 @@ impl Mci {
     /// Fresh parameters.
     pub fn init(config: &MciConfig, embed_dim: usize, init: &mut ParamInit<'_>) -> Self {
         let first = config.widths[0];
-        let shape = |input, out, kernel, stride, apart| BlockShape { input, out, kernel, stride, apart };
+        let shape = |input, out, kernel, stride, depthwise| BlockShape { input, out, kernel, stride, depthwise };
         let stem =
             [shape(3, first, SMALL, 2, false), shape(first, first, SMALL, 2, true), shape(first, first, 1, 1, false)];
         let stem = stem.map(|shape| MobileOneBlock::init(shape, config.stem_scale, init)).into();
@@ -281,7 +281,7 @@ impl Mci {
             let large_conv = ConvNorm::init([width, 1, LARGE], 2, init);
             let small_conv = ConvNorm::init([width, 1, SMALL], 2, init);
             debug_assert!(width.is_multiple_of(before));
-            let point = BlockShape { input: width, out: width, kernel: 1, stride: 1, apart: false };
+            let point = BlockShape { input: width, out: width, kernel: 1, stride: 1, depthwise: false };
             let point = MobileOneBlock::init(point, true, init);
             PatchEmbed { proj: (ReparamLargeKernelConv { large_conv, small_conv, se }, point) }
         });
@@ -307,7 +307,7 @@ impl Mci {
                     layer_scale_2: LayerScale2d::init(width, init),
                 });
             }
-            let shape = BlockShape { input: width, out: width, kernel: SMALL, stride: 1, apart: true };
+            let shape = BlockShape { input: width, out: width, kernel: SMALL, stride: 1, depthwise: true };
             let mut norm = MobileOneBlock::init(shape, false, init);
             norm.conv_kxk.clear();
             MciBlock::RepMixer(RepMixerBlock {

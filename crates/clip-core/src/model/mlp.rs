@@ -39,7 +39,7 @@ impl Mlp {
                 init.normal([hidden, width], d.powf(-0.5) * (2.0 * layers as f64).powf(-0.5)),
             ),
         };
-        // nn.Linear's default biases: neither table touches them
+        // the default biases of nn.Linear, which neither initialisation changes
         Self {
             c_fc: Linear { weight: fc, bias: Some(init.uniform([hidden], d.powf(-0.5))) },
             c_proj: Linear { weight: proj, bias: Some(init.uniform([width], h.powf(-0.5))) },

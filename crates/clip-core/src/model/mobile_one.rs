@@ -1,4 +1,4 @@
-//! What MobileCLIP's image towers are made of: convolutions side by side that become one kernel (MobileOne, arXiv 2206.04040;
+//! Building blocks of MobileCLIP's image towers: parallel convolutions that are fused into one kernel (MobileOne, arXiv 2206.04040;
 //! RepLKNet, arXiv 2203.06717), and squeeze-and-excitation (arXiv 1709.01507). Source and names: see `mci.rs`.
 
 use burn::module::{Module, Param};
@@ -9,14 +9,14 @@ use clip_kernels as kernels;
 use super::conv::{BatchNorm2d, Conv2d, depthwise};
 use super::init::ParamInit;
 
-/// Side of the large kernels: downsampling, the MLPs' mixing, positions.
+/// Size of the large kernels: downsampling, the MLPs' convolution, positional encoding.
 pub(super) const LARGE: usize = 7;
 
 pub(super) fn gelu(x: Tensor<4>) -> Tensor<4> {
     activation::gelu(x)
 }
 
-/// A convolution and its norm.
+/// A convolution and its batch norm.
 #[derive(Module, Debug)]
 pub struct ConvNorm {
     /// Without bias.
@@ -34,7 +34,7 @@ impl ConvNorm {
         self.bn.forward(self.conv.forward(x))
     }
 
-    /// Both as one kernel of side `side` and a bias.
+    /// Fuses both into one kernel of size `side` and a bias.
     ///
     /// # Shapes
     /// - output: `[out, in, side, side]` and `[out]`
@@ -47,12 +47,12 @@ impl ConvNorm {
     }
 }
 
-/// Channels weighed by what the whole image shows (arXiv 1709.01507).
+/// Squeeze-and-excitation: weights channels by a function of their means (arXiv 1709.01507).
 #[derive(Module, Debug)]
 pub struct SqueezeExcite {
-    /// To fewer channels.
+    /// Reduces the channels.
     pub fc1: PointConv,
-    /// And back.
+    /// Expands them again.
     pub fc2: PointConv,
 }
 
@@ -92,23 +92,23 @@ impl PointConv {
     }
 }
 
-/// Convolutions side by side, as MobileOne trains them (arXiv 2206.04040).
+/// Parallel convolutions, as MobileOne trains them (arXiv 2206.04040).
 #[derive(Module, Debug)]
 pub struct MobileOneBlock {
-    /// The norm alone, where input and output have the same shape.
+    /// A batch norm alone, if input and output have the same shape.
     pub identity: Option<BatchNorm2d>,
-    /// Branches of the full kernel.
+    /// Branches with the full kernel.
     pub conv_kxk: Vec<ConvNorm>,
-    /// A branch of one pixel.
+    /// Branch with a 1×1 kernel.
     pub conv_scale: Option<ConvNorm>,
-    /// After the sum.
+    /// Squeeze-and-excitation of the sum.
     pub se: Option<SqueezeExcite>,
-    /// Side of the kernel.
+    /// Kernel size.
     pub kernel: usize,
-    /// Pixels from one output to the next.
+    /// Stride in pixels.
     pub stride: usize,
-    /// Whether channels are kept apart.
-    pub apart: bool,
+    /// Whether the convolutions are depthwise.
+    pub depthwise: bool,
 }
 
 /// Shape of a [`MobileOneBlock`].
@@ -118,13 +118,13 @@ pub(super) struct BlockShape {
     pub(super) out: usize,
     pub(super) kernel: usize,
     pub(super) stride: usize,
-    pub(super) apart: bool,
+    pub(super) depthwise: bool,
 }
 
 impl MobileOneBlock {
     pub(super) fn init(shape: BlockShape, scale_branch: bool, init: &mut ParamInit<'_>) -> Self {
-        let BlockShape { input, out, kernel, stride, apart } = shape;
-        let sides = |kernel| [out, if apart { 1 } else { input }, kernel];
+        let BlockShape { input, out, kernel, stride, depthwise } = shape;
+        let sides = |kernel| [out, if depthwise { 1 } else { input }, kernel];
         Self {
             identity: (out == input && stride == 1).then(|| BatchNorm2d::init(input, init)),
             conv_kxk: vec![ConvNorm::init(sides(kernel), stride, init)],
@@ -132,11 +132,11 @@ impl MobileOneBlock {
             se: None,
             kernel,
             stride,
-            apart,
+            depthwise,
         }
     }
 
-    /// The sum of the branches as one kernel that keeps channels apart.
+    /// Fuses the branches into one depthwise kernel and a bias; `None` without branches.
     ///
     /// # Shapes
     /// - output: `[out, 1, kernel, kernel]` and `[out]`
@@ -156,7 +156,7 @@ impl MobileOneBlock {
     /// - x: `[batch, in, height, width]`
     /// - output: `[batch, out, height / stride, width / stride]`
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let y = match self.apart.then(|| self.fused()).flatten() {
+        let y = match self.depthwise.then(|| self.fused()).flatten() {
             Some((kernel, bias)) => depthwise(x, kernel, bias, self.stride),
             None => {
                 let branches = self.conv_kxk.iter().chain(&self.conv_scale).map(|branch| branch.forward(x.clone()));
@@ -171,14 +171,14 @@ impl MobileOneBlock {
     }
 }
 
-/// A large and a small kernel side by side, half as high and wide after them.
+/// A large and a small depthwise convolution in parallel, both with stride 2.
 #[derive(Module, Debug)]
 pub struct ReparamLargeKernelConv {
     /// 7×7.
     pub large_conv: ConvNorm,
     /// 3×3.
     pub small_conv: ConvNorm,
-    /// After the sum.
+    /// Squeeze-and-excitation of the sum.
     pub se: Option<SqueezeExcite>,
 }
 
@@ -193,7 +193,7 @@ impl ReparamLargeKernelConv {
     }
 }
 
-/// Channels between the two layers of a squeeze: a share of all, rounded to a multiple of `unit`.
+/// Returns the channels between the two layers of a squeeze-and-excitation: `channels / share`, rounded to a multiple of `unit`.
 pub(super) fn reduced(channels: usize, share: usize, unit: usize) -> usize {
     ((channels + share * unit / 2) / (share * unit) * unit).max(unit)
 }
@@ -204,7 +204,7 @@ mod tests {
 
     /// `make_divisible` of timm, for the widths that MCi has.
     #[test]
-    fn squeezed_widths_are_timms() {
+    fn squeezed_widths_equal_timm() {
         for (channels, expected) in [(256, 64), (512, 128), (320, 80), (640, 160), (32, 8), (64, 16), (40, 8), (48, 16)]
         {
             assert_eq!(reduced(channels, 4, 8), expected, "{channels}");

@@ -1,7 +1,7 @@
 //! CLIP's ResNet (arXiv 2103.00020, section 2.4): a stem of three convolutions, antialiased strides, attention pooling.
 //!
 //! Source: <https://github.com/openai/CLIP/blob/d05afc436d78/clip/model.py#L10-L152>. Batch norm uses the statistics of
-//! the checkpoint: the tower encodes, it is not trained here.
+//! the checkpoint: this tower encodes and is not trained here.
 
 use burn::module::{Module, Param};
 use burn::nn::Linear;
@@ -13,10 +13,10 @@ use super::conv::{BatchNorm2d, Conv2d};
 use super::init::ParamInit;
 use crate::config::ResNetConfig;
 
-/// Width of a block's output over that of its middle.
+/// Ratio of a block's output width to its inner width.
 const EXPANSION: usize = 4;
 
-/// Means of squares of `size` pixels.
+/// Average pooling over windows of `size` × `size` pixels.
 fn average_pool(x: Tensor<4>, size: usize) -> Tensor<4> {
     let [batch, channels, height, width] = x.dims();
     let (height, width) = (height / size, width / size);
@@ -26,7 +26,7 @@ fn average_pool(x: Tensor<4>, size: usize) -> Tensor<4> {
         .reshape([batch, channels, height, width])
 }
 
-/// The way around a block whose input and output differ: `0` convolves, `1` normalises.
+/// The skip connection of a block whose input and output differ in shape. In checkpoints `0` is the convolution, `1` the norm.
 #[derive(Module, Debug)]
 pub struct Downsample {
     /// 1×1 convolution, after pooling.
@@ -50,9 +50,9 @@ pub struct Bottleneck {
     pub conv3: Conv2d,
     /// After `conv3`.
     pub bn3: BatchNorm2d,
-    /// Where input and output differ.
+    /// Skip connection, if input and output differ in shape.
     pub downsample: Option<Downsample>,
-    /// Side of the squares that become one pixel.
+    /// Stride, by average pooling.
     pub stride: usize,
 }
 
@@ -93,7 +93,7 @@ impl Bottleneck {
     }
 }
 
-/// The mean of all pixels looks at all pixels (`AttentionPool2d`).
+/// Attention pooling: the mean of all pixels is the query (`AttentionPool2d`).
 #[derive(Module, Debug)]
 pub struct AttentionPool2d {
     /// `[1 + pixels, width]`; row 0 is the mean's.
@@ -104,7 +104,7 @@ pub struct AttentionPool2d {
     pub q_proj: Linear,
     /// Values.
     pub v_proj: Linear,
-    /// To the shared space.
+    /// Projection into the shared space.
     pub c_proj: Linear,
     /// Number of heads.
     pub heads: usize,
@@ -137,7 +137,7 @@ impl AttentionPool2d {
     }
 }
 
-/// The tower; fields are the keys of the published state dicts.
+/// The tower. Fields are named by the published state-dict keys.
 #[derive(Module, Debug)]
 pub struct ModifiedResNet {
     /// Stem: 3×3, stride 2.
@@ -154,7 +154,7 @@ pub struct ModifiedResNet {
     pub bn3: BatchNorm2d,
     /// First stage.
     pub layer1: Vec<Bottleneck>,
-    /// Second stage, half as high and wide.
+    /// Second stage, at half the resolution.
     pub layer2: Vec<Bottleneck>,
     /// Third stage.
     pub layer3: Vec<Bottleneck>,

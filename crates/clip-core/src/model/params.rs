@@ -27,6 +27,23 @@ pub fn map_params<M: Module>(module: M, mapper: &mut impl ParamMapper) -> M {
     module.map(&mut Walk { path: String::new(), with: mapper })
 }
 
+/// Matrices of a Transformer block, by their names in it.
+const BLOCK_MATRICES: [&str; 4] =
+    ["attn.in_proj_weight", "attn.out_proj.weight", "mlp.c_fc.weight", "mlp.c_proj.weight"];
+
+/// Returns the index of the Transformer block that a parameter belongs to and its name in the block; `None` outside the blocks.
+pub(crate) fn block_of(path: &str) -> Option<(usize, &str)> {
+    let (block, name) = path.split_once("transformer.resblocks.")?.1.split_once('.')?;
+    Some((block.parse().ok()?, name))
+}
+
+/// Returns how many matrices stand side by side in a matrix of a block: 3 for query, key and value, 1 for the others. `None` for
+/// any other parameter.
+pub(crate) fn matrix_parts(path: &str) -> Option<usize> {
+    let (_, name) = block_of(path)?;
+    BLOCK_MATRICES.contains(&name).then_some(if name == "attn.in_proj_weight" { 3 } else { 1 })
+}
+
 struct Walk<'a, T> {
     /// Names of the modules entered, joined by dots.
     path: String,
@@ -116,6 +133,9 @@ mod tests {
         assert!(paths.contains(&"visual.Vit.transformer.resblocks.1.attn.out_proj.weight".into()));
         assert!(paths.contains(&"text.token_embedding.weight".into()));
         assert_eq!(paths.last().unwrap(), "logit_scale");
+        assert_eq!(block_of(&paths[0]), None);
+        assert_eq!(block_of("text.transformer.resblocks.11.ln_1.weight"), Some((11, "ln_1.weight")));
+        assert_eq!(paths.iter().filter_map(|path| matrix_parts(path)).collect::<Vec<_>>(), [3, 1, 1, 1].repeat(3));
         let mut mapped = Paths::default();
         map_params(model(), &mut mapped);
         assert_eq!(mapped.0, visited.0);

@@ -15,7 +15,7 @@ use super::transformer::{Transformer, TransformerShape};
 use super::vision_transformer::PatchEmbedding;
 use crate::config::VitConfig;
 
-/// One learned query looks at all patches; what it finds goes through a residual MLP.
+/// Attention pooling by one learned query, followed by a residual MLP.
 #[derive(Module, Debug)]
 pub struct AttentionPoolHead {
     /// The query, `[width]`.
@@ -63,14 +63,14 @@ impl AttentionPoolHead {
         };
         let query = part(self.probe.val().reshape([1, 1, width]), 0, 1).expand([batch, 1, width]); // [n, 1, w]
         let keys_values = part(x, 1, 2); // [n, l, 2 w]
-        let found = attend(query, keys_values, self.heads); // [n, 1, w]
-        let found = kernels::linear(found, self.out_proj.weight.val(), self.out_proj.bias.as_ref().map(Param::val));
-        let pooled = found.clone() + self.mlp.forward(self.layernorm.forward(found));
+        let pooled = attend(query, keys_values, self.heads); // [n, 1, w]
+        let pooled = kernels::linear(pooled, self.out_proj.weight.val(), self.out_proj.bias.as_ref().map(Param::val));
+        let pooled = pooled.clone() + self.mlp.forward(self.layernorm.forward(pooled));
         pooled.reshape([batch, width])
     }
 }
 
-/// Patches through a Transformer, then attention pooling. There is no projection: the width is the shared space's.
+/// A Transformer over patches, then attention pooling. It has no projection: its width is the width of the shared space.
 #[derive(Module, Debug)]
 pub struct SiglipVisionTransformer {
     /// Patch embedding, with bias.
@@ -86,7 +86,7 @@ pub struct SiglipVisionTransformer {
 }
 
 impl SiglipVisionTransformer {
-    /// Fresh parameters, drawn as CLIP's are.
+    /// Fresh parameters, from the distributions of CLIP's.
     pub fn init(config: &VitConfig, init: &mut ParamInit<'_>) -> Self {
         let patches = (config.image_size / config.patch_size).pow(2);
         Self {
@@ -98,7 +98,7 @@ impl SiglipVisionTransformer {
         }
     }
 
-    /// Patches with their positions.
+    /// Returns patch embeddings plus positional embeddings.
     ///
     /// # Shapes
     /// - pixels: `[batch, 3, size, size]`

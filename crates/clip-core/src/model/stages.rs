@@ -1,4 +1,4 @@
-//! A tower in three parts, for those who run its blocks one by one.
+//! A tower in three parts, so that its blocks can be run one by one.
 
 use burn::tensor::Tensor;
 
@@ -7,8 +7,10 @@ use super::text_transformer::TextBatch;
 use super::transformer::ResidualAttentionBlock;
 use crate::error::Result;
 
-/// What a tower makes of some inputs, in three parts: what enters the blocks, the blocks, and what follows them.
+/// Inputs of a tower, encoded in three parts: up to the blocks, the blocks, and what follows them.
 pub trait Stages {
+    /// Returns the input of the first block.
+    ///
     /// # Shapes
     /// - output: `[batch, length, width]`
     ///
@@ -19,41 +21,43 @@ pub trait Stages {
     /// The blocks, first to last.
     ///
     /// # Errors
-    /// As [`enter`](Self::enter).
+    /// Those of [`enter`](Self::enter).
     fn blocks<'m>(&self, model: &'m Clip) -> Result<&'m [ResidualAttentionBlock]>;
 
+    /// Turns the output of the last block into features.
+    ///
     /// # Shapes
     /// - x: `[batch, length, width]`
-    /// - output: `[batch, embed_dim]`, of length one
+    /// - output: `[batch, embed_dim]`, rows of length one
     ///
     /// # Errors
-    /// As [`enter`](Self::enter).
+    /// Those of [`enter`](Self::enter).
     fn leave(&self, model: &Clip, x: Tensor<3>) -> Result<Tensor<2>>;
 
-    /// All three.
+    /// Runs all three parts.
     ///
     /// # Shapes
     /// - output: `[batch, embed_dim]`, of length one
     ///
     /// # Errors
-    /// As [`enter`](Self::enter).
+    /// Those of [`enter`](Self::enter).
     fn encode(&self, model: &Clip) -> Result<Tensor<2>> {
         let x = self.blocks(model)?.iter().fold(self.enter(model)?, |x, block| block.forward(x));
         self.leave(model, x)
     }
 }
 
-/// Images, and which of their patches are seen: told their number, it says which, for each image equally many.
+/// Images, and which of their patches the tower sees.
 pub struct ImageStages<K> {
     /// `[batch, 3, size, size]`, normalised.
     pub pixels: Tensor<4>,
-    /// Nothing for all of them.
+    /// Given the number of patches, returns the indices to keep of each image, equally many for each. `None` keeps all.
     pub keep: Option<K>,
 }
 
 impl<K: Fn(usize) -> Vec<Vec<usize>>> Stages for ImageStages<K> {
     fn enter(&self, model: &Clip) -> Result<Tensor<3>> {
-        // pixels without a graph enter a model with one, and one without
+        // the model may be on the autodiff device or on the inner one
         let pixels = self.pixels.clone().to_device(&model.device());
         model.image_tower()?.enter(pixels, self.keep.as_ref())
     }

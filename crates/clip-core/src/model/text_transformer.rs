@@ -13,12 +13,12 @@ use super::transformer::{Transformer, TransformerShape};
 use crate::config::{TextConfig, TextPooling};
 use crate::error::{ClipError, Result};
 
-/// Token embeddings. A table that is larger than a GPU's buffer may be is cut into tables of some rows each.
+/// Token embeddings. A table above a GPU's buffer limit is split by rows.
 #[derive(Module, Debug)]
 pub struct TokenEmbedding {
-    /// `[rows, width]`: the first rows, which is all of them where nothing had to be cut.
+    /// `[rows, width]`: the first rows; all of them unless the table is split.
     pub weight: Param<Tensor<2>>,
-    /// `[rows, width]` each: the rows that follow.
+    /// `[rows, width]` each: the other rows.
     pub rest: Vec<Param<Tensor<2>>>,
 }
 
@@ -31,7 +31,7 @@ impl TokenEmbedding {
     }
 
     /// # Shapes
-    /// - ids: `n` of them, all in the vocabulary
+    /// - ids: `[n]`, each in the vocabulary
     /// - output: `[n, width]`
     pub fn forward(&self, ids: &[i32]) -> Tensor<2> {
         let device = self.weight.val().device();
@@ -57,9 +57,9 @@ impl TokenEmbedding {
     }
 }
 
-/// Tokens of a batch, checked against a text tower and, for a causal one, cut to its longest caption.
+/// Token ids of a batch, checked against a text tower and, for a causal tower, cut to the longest caption.
 ///
-/// A causal tower is pooled at `ends`, so the tokens after the last end cannot change any answer or gradient.
+/// A causal tower is pooled at `ends`, so tokens after the last end change no result and no gradient.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TextBatch {
     ids: Vec<i32>,
@@ -102,7 +102,7 @@ impl TextBatch {
         self.ends.len()
     }
 
-    /// Some of the captions, in order.
+    /// Returns a range of the captions.
     pub fn part(&self, range: Range<usize>) -> Self {
         let length = self.length;
         Self {
@@ -112,13 +112,13 @@ impl TextBatch {
         }
     }
 
-    /// For each caption the first one with the same tokens.
+    /// Returns for each caption the index of the first caption with the same tokens.
     pub fn first_alike(&self) -> Vec<usize> {
         let mut first = HashMap::new();
         self.ids.chunks_exact(self.length).enumerate().map(|(row, ids)| *first.entry(ids).or_insert(row)).collect()
     }
 
-    /// Never true: an empty batch is refused.
+    /// Always false: an empty batch is refused.
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }
@@ -133,7 +133,7 @@ fn end_position(row: &[i32], pooling: TextPooling) -> usize {
     }
 }
 
-/// Tokens through a Transformer; the pooled last state, projected, is the caption's embedding.
+/// A Transformer over tokens. The embedding is the pooled last state, projected.
 #[derive(Module, Debug)]
 pub struct TextTransformer {
     /// Token embeddings.
@@ -146,7 +146,7 @@ pub struct TextTransformer {
     pub ln_final: LayerNorm,
     /// `[width, embed_dim]`
     pub text_projection: Param<Tensor<2>>,
-    /// `[embed_dim]`: SigLIP's towers have one.
+    /// `[embed_dim]`; SigLIP only.
     pub text_projection_bias: Option<Param<Tensor<1>>>,
 }
 
@@ -173,7 +173,7 @@ impl TextTransformer {
         }
     }
 
-    /// Tokens with their positions.
+    /// Returns token embeddings plus positional embeddings.
     ///
     /// # Shapes
     /// - output: `[batch, length, width]`
@@ -185,7 +185,7 @@ impl TextTransformer {
         tokens.reshape([count, length, width]) + positions.unsqueeze::<3>() // [n, l, width]
     }
 
-    /// Last states of all positions, after `ln_final`.
+    /// Returns the last states of all positions, after `ln_final`.
     ///
     /// # Shapes
     /// - output: `[batch, length, width]`
@@ -199,13 +199,13 @@ impl TextTransformer {
         self.project(self.transformer.forward(self.embeddings(batch)), batch)
     }
 
-    /// What follows the blocks.
+    /// Computes what follows the blocks.
     ///
     /// # Shapes
     /// - x: `[batch, length, width]`
     /// - output: `[batch, embed_dim]`, not normalised
     pub fn project(&self, x: Tensor<3>, batch: &TextBatch) -> Tensor<2> {
-        // a norm acts on each position alone: pool first, norm only what is kept
+        // layer norm acts on each position alone: pool first, normalise only the pooled states
         let pooled = self.ln_final.forward(Self::pool(x, batch));
         let projected = kernels::matmul(pooled, kernels::to_f32(self.text_projection.val()));
         match &self.text_projection_bias {
@@ -214,7 +214,7 @@ impl TextTransformer {
         }
     }
 
-    /// State that stands for each caption.
+    /// Returns the pooled state of each caption.
     ///
     /// # Shapes
     /// - x: `[batch, length, width]`

@@ -21,7 +21,7 @@ pub struct ResidualAttentionBlock {
     pub ln_2: LayerNorm,
     /// Feed-forward half.
     pub mlp: Mlp,
-    /// Whether matrices are multiplied in half precision; norms, softmax and the residual stream stay in full.
+    /// Whether matrix products are in half precision; norms, softmax and the residual stream stay in f32.
     pub half: bool,
 }
 
@@ -39,7 +39,7 @@ impl ResidualAttentionBlock {
     }
 }
 
-/// Shape of a stack.
+/// Shape of a Transformer.
 #[derive(Debug, Clone, Copy)]
 pub struct TransformerShape {
     /// Width of the residual stream.
@@ -59,7 +59,7 @@ pub struct TransformerShape {
 }
 
 impl TransformerShape {
-    /// The stack of an image tower.
+    /// The shape of an image tower's Transformer.
     pub fn of_vit(config: &VitConfig) -> Self {
         Self {
             width: config.width,
@@ -73,7 +73,7 @@ impl TransformerShape {
     }
 }
 
-/// The blocks, in order.
+/// A stack of blocks.
 #[derive(Module, Debug)]
 pub struct Transformer {
     /// Blocks, first to last.

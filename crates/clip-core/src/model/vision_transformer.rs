@@ -9,17 +9,17 @@ use super::layer_norm::LayerNorm;
 use super::transformer::{Transformer, TransformerShape};
 use crate::config::VitConfig;
 
-/// A convolution whose stride is its kernel: one linear map for every patch.
+/// A convolution whose stride is its kernel size: the same linear map for every patch.
 #[derive(Module, Debug)]
 pub struct PatchEmbedding {
     /// `[width, 3, patch, patch]`, as PyTorch's `nn.Conv2d` stores it.
     pub weight: Param<Tensor<4>>,
-    /// `[width]`: SigLIP's towers have one.
+    /// `[width]`; SigLIP only.
     pub bias: Option<Param<Tensor<1>>>,
 }
 
 impl PatchEmbedding {
-    /// Fresh parameters: nn.Conv2d's defaults.
+    /// Fresh parameters with the defaults of `nn.Conv2d`.
     pub fn init(config: &VitConfig, bias: bool, init: &mut ParamInit<'_>) -> Self {
         let VitConfig { width, patch_size: patch, .. } = *config;
         let bound = ((3 * patch * patch) as f64).powf(-0.5);
@@ -34,7 +34,7 @@ impl PatchEmbedding {
         let [width, _, patch, _] = self.weight.shape().dims();
         let grid = size / patch;
         let dim = channels * patch * patch;
-        let whole = 0..grid * patch; // pixels after the last whole patch are left out
+        let whole = 0..grid * patch; // drops the pixels after the last whole patch
         let patches = pixels
             .slice([0..batch, 0..channels, whole.clone(), whole])
             .reshape([batch, channels, grid, patch, grid, patch]) // [n, c, gy, py, gx, px]
@@ -45,7 +45,7 @@ impl PatchEmbedding {
     }
 }
 
-/// Patches and a class token through a Transformer; the class token's last state, projected, is the image's embedding.
+/// A Transformer over a class token and patches. The embedding is the class token's last state, projected.
 #[derive(Module, Debug)]
 pub struct VisionTransformer {
     /// Patch embedding, without bias.
@@ -81,7 +81,7 @@ impl VisionTransformer {
         }
     }
 
-    /// Tokens before `ln_pre`.
+    /// Returns the tokens before `ln_pre`.
     ///
     /// # Shapes
     /// - pixels: `[batch, 3, size, size]`
@@ -100,7 +100,7 @@ impl VisionTransformer {
         self.head(self.transformer.forward(self.ln_pre.forward(self.embeddings(pixels))))
     }
 
-    /// What follows the blocks.
+    /// Computes what follows the blocks.
     ///
     /// # Shapes
     /// - x: `[batch, 1 + patches, width]`, or fewer patches

@@ -14,6 +14,7 @@ const ATTEMPTS: usize = 10;
 /// torchvision's `RandomResizedCrop` and `RandomHorizontalFlip`:
 /// <https://github.com/pytorch/vision/blob/v0.24.0/torchvision/transforms/transforms.py#L957-L998>.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Augmentation {
     /// Smallest and largest share of the image's area, from 0 to 1.
     #[serde(with = "exact::pair")]
@@ -24,6 +25,13 @@ pub struct Augmentation {
     /// Probability of a horizontal flip.
     #[serde(with = "exact")]
     pub flip: f64,
+}
+
+/// OpenCLIP's settings.
+impl Default for Augmentation {
+    fn default() -> Self {
+        Self { scale: [0.9, 1.0], ratio: [3.0 / 4.0, 4.0 / 3.0], flip: 0.0 }
+    }
 }
 
 /// Rounds half to even, as Python does.

@@ -1,28 +1,28 @@
-//! Exponential moving average of the weights: what is learned in the last many steps, without the noise of each.
+//! Exponential moving average of the weights: less noisy than the weights after any one step.
 
 use burn::module::Param;
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 
-use super::values::{learning, replace};
+use super::values::{replace, trainable};
 use crate::model::{Clip, ParamVisitor, visit_params};
 
-/// The average of each parameter that learns.
+/// The average of each trainable parameter.
 pub(super) struct Average {
-    /// Share of the old average that a step leaves.
+    /// Weight of the old average in a step's new one.
     pub(super) decay: f64,
-    /// Steps in it.
+    /// Steps averaged.
     pub(super) steps: usize,
     pub(super) values: GradientsParams,
 }
 
 impl Average {
-    /// Begins with a model as it is.
+    /// Starts with a model's parameters.
     pub(super) fn new(decay: f64, model: &Clip) -> Self {
-        Self { decay, steps: 0, values: learning(model) }
+        Self { decay, steps: 0, values: trainable(model) }
     }
 
-    /// Takes in what a step made; the first ones count more, as in
+    /// Adds a step's parameters. The first steps count more, by
     /// <https://github.com/huggingface/pytorch-image-models/blob/v1.0.9/timm/utils/model_ema.py#L118>'s `(1 + n) / (10 + n)`.
     pub(super) fn update(&mut self, model: &Clip) {
         let n = self.steps as f64;
@@ -31,8 +31,8 @@ impl Average {
         visit_params(model, &mut Blend { values: &mut self.values, decay });
     }
 
-    /// A model with the averages in the place of its values.
-    pub(super) fn of(&self, model: Clip) -> Clip {
+    /// Returns the model with each averaged parameter replaced by its average.
+    pub(super) fn apply(&self, model: Clip) -> Clip {
         replace(model, &self.values)
     }
 }

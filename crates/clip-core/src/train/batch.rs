@@ -1,4 +1,4 @@
-//! A batch of pairs, made a part at a time.
+//! A batch of pairs whose images are made in parts.
 
 use std::ops::Range;
 
@@ -9,33 +9,33 @@ use crate::data::PairDataset;
 use crate::error::Result;
 use crate::model::{TextBatch, Towers};
 
-/// Pairs of one step. Images are asked for in parts, so that no more than a part of them need be in memory.
+/// Pairs of one step. Images are requested in parts, so that only a part of them has to be in memory.
 pub trait Batch {
     /// Number of images.
     fn images(&self) -> usize;
 
-    /// Images of a part.
+    /// Returns a range of the images.
     ///
     /// # Shapes
     /// - output: `[range, 3, size, size]`
     ///
     /// # Errors
-    /// Those of whatever makes them.
+    /// Those of the data's source.
     fn pixels(&self, range: Range<usize>, device: &Device) -> Result<Tensor<4>>;
 
-    /// All captions.
+    /// Returns all captions.
     ///
     /// # Errors
     /// Those of [`TextBatch::new`].
     fn texts(&self) -> Result<TextBatch>;
 
-    /// What a locked tower makes of all of them, `[batch, embed_dim]`: that tower then learns nothing.
+    /// Returns the cached features of a locked tower, `[batch, embed_dim]`; `None` for a tower that is trained.
     fn locked(&self, _tower: Towers, _device: &Device) -> Option<Tensor<2>> {
         None
     }
 }
 
-/// Pairs that are there: pixels `[batch, 3, size, size]` and captions.
+/// Pixels, `[batch, 3, size, size]`, and captions that are in memory.
 impl Batch for (Tensor<4>, TextBatch) {
     fn images(&self) -> usize {
         self.0.dims()[0]
@@ -52,15 +52,14 @@ impl Batch for (Tensor<4>, TextBatch) {
 
 /// Pairs of a data set.
 pub(super) struct DatasetBatch<'a> {
-    /// All pairs.
     pub(super) dataset: &'a PairDataset,
-    /// Those of the batch.
+    /// Indices of the pairs.
     pub(super) indices: &'a [usize],
-    /// The caption of each.
+    /// Index of the caption of each pair.
     pub(super) captions: &'a [usize],
-    /// Its images, where the data set does not hold them.
+    /// 8-bit images, where the data set does not hold them: `[batch, 3, size, size]`.
     pub(super) squares: Option<&'a [u8]>,
-    /// Features of a locked tower, filled for these.
+    /// Features of a locked tower, filled for these pairs.
     pub(super) features: Option<&'a FeatureCache>,
 }
 
@@ -71,7 +70,7 @@ impl Batch for DatasetBatch<'_> {
 
     fn pixels(&self, range: Range<usize>, device: &Device) -> Result<Tensor<4>> {
         match self.squares {
-            Some(squares) => Ok(self.dataset.made(squares, range, device)),
+            Some(squares) => Ok(self.dataset.normalized(squares, range, device)),
             None => self.dataset.images(&self.indices[range], device),
         }
     }

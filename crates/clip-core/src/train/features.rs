@@ -1,4 +1,4 @@
-//! Features of a locked tower: computed once an image or a caption, as they never change (LiT, arXiv 2111.07991).
+//! Features of a locked tower, computed once per image or caption: they never change (LiT, arXiv 2111.07991).
 
 use burn::tensor::{Device, Tensor, TensorData};
 
@@ -7,20 +7,21 @@ use crate::device::read;
 use crate::error::Result;
 use crate::model::{Clip, Towers};
 
-/// Rows encoded together, where nothing else says how many.
+/// Rows encoded together, unless the run has a micro-batch size.
 const CHUNK: usize = 64;
 
-/// What a locked tower makes of each image, or each caption, of a data set, as far as it was asked for.
+/// Features of the images or the captions of a data set, those that were needed so far.
 pub(super) struct FeatureCache {
     tower: Towers,
     dim: usize,
     /// `[images or captions, dim]`
     values: Vec<f32>,
+    /// Whether each row has been computed.
     known: Vec<bool>,
 }
 
 impl FeatureCache {
-    /// For a tower, which is one of the two.
+    /// An empty cache for one tower, of `dim` features.
     pub(super) fn new(tower: Towers, dataset: &PairDataset, dim: usize) -> Self {
         let rows = if tower == Towers::Text { dataset.captions() } else { dataset.len() };
         Self { tower, dim, values: vec![0.0; rows * dim], known: vec![false; rows] }
@@ -30,7 +31,7 @@ impl FeatureCache {
         self.tower
     }
 
-    /// Computes what is missing of some rows; `model` is without autodiff.
+    /// Computes those of the rows that are missing. The model is without autodiff.
     pub(super) async fn fill(
         &mut self,
         model: impl FnOnce() -> Clip,
@@ -57,10 +58,10 @@ impl FeatureCache {
         Ok(())
     }
 
-    /// Features of rows that were filled.
+    /// Returns the features of rows that have been filled.
     ///
     /// # Shapes
-    /// - output: `[indices, dim]`, of length one
+    /// - output: `[indices, dim]`, rows of length one
     pub(super) fn rows(&self, indices: &[usize], device: &Device) -> Tensor<2> {
         let rows = indices.iter().flat_map(|&index| &self.values[index * self.dim..(index + 1) * self.dim]);
         Tensor::from_data(TensorData::new(rows.copied().collect::<Vec<f32>>(), [indices.len(), self.dim]), device)

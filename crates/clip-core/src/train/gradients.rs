@@ -1,4 +1,4 @@
-//! Loss of a batch and its gradients: in one go, or in micro-batches with the same result.
+//! Loss of a batch and its gradients, of the whole batch at once or in micro-batches with the same result.
 
 use std::ops::Range;
 
@@ -17,36 +17,36 @@ use crate::error::{ClipError, Result};
 use crate::loss::{ContrastiveLoss, Negatives, SigmoidLoss};
 use crate::model::{Clip, ImageStages, ParamVisitor, Stages, TextBatch, Towers, visit_params};
 
-/// What the loss of a batch is, and how much of the batch is in memory at a time.
+/// Options of the loss, and how much of a batch is in memory at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct LossOptions {
-    /// Pairs whose activations are in memory together; none for all of them.
+    /// Pairs whose activations are in memory at the same time; `None` for all of them.
     pub micro_batch_size: Option<usize>,
-    /// Whether a backward pass keeps one block's activations at a time, and computes them anew.
+    /// Whether a backward pass keeps the activations of one block and recomputes the others.
     pub activation_checkpointing: bool,
     /// See [`ContrastiveLoss::label_smoothing`].
     pub label_smoothing: f64,
-    /// Whether pairs with the same caption are no negatives of each other.
+    /// Whether pairs with the same caption are left out of each other's negatives.
     pub mask_duplicates: bool,
-    /// Share of an image's patches that its tower does not see, others for each image (FLIP, arXiv 2212.00794).
+    /// Share of the patches that is dropped, drawn for each image (FLIP, arXiv 2212.00794).
     pub patch_dropout: f64,
-    /// Decides which.
+    /// Seed of that draw.
     pub seed: u64,
-    /// What the loss is multiplied with before it is handed down: half precision has no small numbers.
+    /// Factor of the loss before the backward pass, against underflow in half precision.
     pub scale: LossScale,
 }
 
-/// What a batch gives.
+/// Result of a forward and backward pass.
 pub(super) struct Outcome {
     /// `[1]`, without a graph.
     pub(super) loss: Tensor<1>,
-    /// Of every parameter that learns, times the scale.
+    /// Gradient of every trainable parameter, times the loss scale.
     pub(super) gradients: GradientsParams,
-    /// Mean cosine of two images and of two captions of the batch, `[2]`: 1 where all of them are one.
+    /// Mean cosine of two different images and of two different captions of the batch, `[2]`: 1 for collapsed features.
     pub(super) likeness: Tensor<1>,
 }
 
-/// Loss of a batch and its gradients; `step` is the number of the step, on which chance depends.
+/// Returns the loss of a batch and its gradients. `step`, the number of the step, seeds its draws.
 pub(super) fn gradients(model: &Clip, batch: &impl Batch, options: &LossOptions, step: usize) -> Result<Outcome> {
     let step = Step::new(model, batch, options, step)?;
     match step.micro() {
@@ -55,7 +55,7 @@ pub(super) fn gradients(model: &Clip, batch: &impl Batch, options: &LossOptions,
     }
 }
 
-/// The same loss, `[1]`, without the gradients.
+/// Returns the same loss, `[1]`, without gradients.
 pub(super) fn loss(model: &Clip, batch: &impl Batch, options: &LossOptions, step: usize) -> Result<Tensor<1>> {
     let plain = model.valid();
     let step = Step::new(&plain, batch, options, step)?;
@@ -94,7 +94,7 @@ impl<'a, B: Batch> Step<'a, B> {
         Ok(Self { model, batch, texts, negatives, count, options, step })
     }
 
-    /// Pairs whose activations are in memory together, where the features of all are computed before.
+    /// Returns the micro-batch size for GradCache; `None` for the whole batch in one pass.
     fn micro(&self) -> Option<usize> {
         match self.options.micro_batch_size {
             Some(micro) if micro < self.count => Some(micro),
@@ -107,12 +107,15 @@ impl<'a, B: Batch> Step<'a, B> {
         (0..count).step_by(micro).map(move |from| from..count.min(from + micro))
     }
 
-    /// What `encode` makes of all pairs, a part at a time.
+    /// Encodes all pairs in micro-batches.
+    ///
+    /// # Shapes
+    /// - output: `[batch, embed_dim]`
     fn joined(&self, micro: usize, encode: impl Fn(Range<usize>) -> Result<Tensor<2>>) -> Result<Tensor<2>> {
-        Ok(Tensor::cat(self.parts(micro).map(encode).collect::<Result<Vec<_>>>()?, 0)) // [batch, embed_dim]
+        Ok(Tensor::cat(self.parts(micro).map(encode).collect::<Result<Vec<_>>>()?, 0))
     }
 
-    /// What the rows of some pairs add to the loss; all rows together are the loss.
+    /// Returns what the rows of some pairs add to the loss; the loss is the sum over all rows.
     fn loss(&self, images: &Tensor<2>, texts: &Tensor<2>, rows: Range<usize>) -> Tensor<1> {
         let negatives = self.negatives.clone();
         let part = |features: &Tensor<2>| features.clone().slice_dim(0, rows.clone());
@@ -127,15 +130,15 @@ impl<'a, B: Batch> Step<'a, B> {
 
     fn scaled(&self, loss: &Tensor<1>) -> Tensor<1> {
         let scale = self.options.scale;
-        if scale == LossScale::NONE { loss.clone() } else { loss.clone() * scale.value() }
+        if scale == LossScale::ONE { loss.clone() } else { loss.clone() * scale.value() }
     }
 
-    /// What a tower makes of the batch: what is known of a locked one, or else what `encode` gives.
+    /// Returns a tower's features of the batch: the cached ones of a locked tower, or what `encode` computes.
     fn features(&self, tower: Towers, encode: impl FnOnce() -> Result<Tensor<2>>) -> Result<Tensor<2>> {
         self.batch.locked(tower, &self.model.device()).map_or_else(encode, Ok)
     }
 
-    /// A part of the images on their way through their tower: the same patches are left out whenever it is asked.
+    /// Returns a range of the images in stages; the same patches are dropped at each call.
     fn image_stages(
         &self,
         model: &Clip,
@@ -143,22 +146,22 @@ impl<'a, B: Batch> Step<'a, B> {
     ) -> Result<ImageStages<impl Fn(usize) -> Vec<Vec<usize>> + '_>> {
         let pixels = self.batch.pixels(part.clone(), &model.device())?;
         let keep = (self.options.patch_dropout > 0.0).then_some(move |patches: usize| {
-            // OpenCLIP's PatchDropout keeps at least one
+            // at least one, as OpenCLIP's PatchDropout
             let keep = ((patches as f64 * (1.0 - self.options.patch_dropout)) as usize).max(1);
             part.clone().map(|image| self.patches(image, patches, keep)).collect()
         });
         Ok(ImageStages { pixels, keep })
     }
 
-    /// What the image tower makes of a part.
+    /// Encodes a range of the images.
     fn images(&self, model: &Clip, part: Range<usize>) -> Result<Tensor<2>> {
         self.image_stages(model, part)?.encode(model)
     }
 
-    /// Which patches of an image are seen, in order.
+    /// Draws the patches of an image to keep, in order.
     fn patches(&self, image: usize, patches: usize, keep: usize) -> Vec<usize> {
         let mut rng = ChaCha8Rng::seed_from_u64(self.options.seed);
-        // a stream of its own for each image of each step; those of the shuffles are below 2³²
+        // one stream per image and step; the shuffles' streams are below 2³²
         rng.set_stream((1 + self.step as u64) << 32 | image as u64);
         let mut kept = index::sample(&mut rng, patches, keep).into_vec();
         kept.sort_unstable();
@@ -173,8 +176,9 @@ impl<'a, B: Batch> Step<'a, B> {
         Ok(Outcome { loss: loss.inner(), gradients, likeness: likeness(images.inner(), texts.inner()) })
     }
 
-    /// GradCache (arXiv 2101.06983, section 3.2): features of every micro-batch without a graph; the loss and its gradient
-    /// at the features; then every micro-batch again, with that gradient handed down. The sum is the batch's gradient.
+    /// GradCache (arXiv 2101.06983, section 3.2): encodes every micro-batch without a graph, takes the gradient of the loss at the
+    /// features, then encodes every micro-batch again and continues the backward pass from there. The sum over the micro-batches is
+    /// the gradient of the batch.
     fn cached(&self, micro: usize) -> Result<Outcome> {
         let plain = self.model.valid();
         let leaf = |features| Tensor::from_inner(features).require_grad();
@@ -185,33 +189,33 @@ impl<'a, B: Batch> Step<'a, B> {
         let mut total = GradientsAccumulator::new();
         let (mut loss, mut of_images, mut of_texts) = (None, None, None);
         for part in self.parts(micro) {
-            // a share of the rows at a time: the matrix of a large batch is larger than the features of its pairs
+            // some rows at a time: the logits of a large batch take more memory than its features
             let share = self.loss(&images, &texts, part.clone());
             let mut gradients = self.scaled(&share).backward();
             add(&mut of_images, images.grad_remove(&mut gradients));
             add(&mut of_texts, texts.grad_remove(&mut gradients));
-            // of the temperature, which is no part of the towers
+            // the temperature's gradient, which does not pass through the towers
             total.accumulate(self.model, GradientsParams::from_grads(gradients, self.model));
             add(&mut loss, Some(share.inner()));
         }
         for part in self.parts(micro) {
-            // one tower at a time: the activations of the other are gone by then
+            // one tower after the other, so that only one's activations are in memory
             if let Some(gradient) = &of_images {
                 let stages = self.image_stages(self.model, part.clone())?;
-                self.hand_down(&stages, gradient.clone().slice_dim(0, part.clone()), &plain, &mut total)?;
+                self.backward(&stages, gradient.clone().slice_dim(0, part.clone()), &plain, &mut total)?;
             }
             if let Some(gradient) = &of_texts {
                 let texts = self.texts.part(part.clone());
-                self.hand_down(&texts, gradient.clone().slice_dim(0, part), &plain, &mut total)?;
+                self.backward(&texts, gradient.clone().slice_dim(0, part), &plain, &mut total)?;
             }
         }
-        // there are parts: a batch of none is refused
+        // never empty: a batch has at least two pairs
         let loss = loss.unwrap_or_else(|| Tensor::zeros([1], &plain.device()));
         Ok(Outcome { loss, gradients: total.grads(), likeness: likeness(images.inner(), texts.inner()) })
     }
 
-    /// Adds the gradient at some features, handed down through their tower; `plain` is the model without a graph.
-    fn hand_down(
+    /// Continues a backward pass from the gradient at some features through their tower. `plain` is the model without autodiff.
+    fn backward(
         &self,
         stages: &impl Stages,
         gradient: Tensor<2>,
@@ -219,19 +223,19 @@ impl<'a, B: Batch> Step<'a, B> {
         total: &mut GradientsAccumulator<Clip>,
     ) -> Result<()> {
         if self.options.activation_checkpointing {
-            return checkpointing::hand_down(self.model, plain, stages, gradient, total);
+            return checkpointing::backward(self.model, plain, stages, gradient, total);
         }
-        // the sum of features times a gradient has that gradient
+        // the gradient of (features * gradient).sum() at the features is `gradient`
         let product = (stages.encode(self.model)? * Tensor::from_inner(gradient)).sum();
         total.accumulate(self.model, GradientsParams::from_grads(product.backward(), self.model));
         Ok(())
     }
 }
 
-/// Mean cosine of two rows, of each matrix: (n² |mean|² − n) / (n² − n).
+/// Returns the mean cosine of two different rows of each matrix: (n² |mean|² − n) / (n² − n).
 ///
 /// # Shapes
-/// - images, texts: `[batch, embed_dim]`, of length one
+/// - images, texts: `[batch, embed_dim]`, rows of length one
 /// - output: `[2]`
 fn likeness(images: Tensor<2>, texts: Tensor<2>) -> Tensor<1> {
     let of = |features: Tensor<2>| {
@@ -248,19 +252,19 @@ fn add<const D: usize>(sum: &mut Option<Tensor<D>>, term: Option<Tensor<D>>) {
     };
 }
 
-/// The length of all gradients as one vector, `[1]`; nothing where nothing learns.
+/// Returns the norm of all gradients as one vector, `[1]`; `None` without gradients.
 pub(super) fn norm(model: &Clip, gradients: &GradientsParams) -> Option<Tensor<1>> {
-    let mut squares = Squares { gradients, sums: None };
-    visit_params(model, &mut squares);
-    squares.sums.map(|sums| sums.sum().sqrt())
+    let mut total = SumOfSquares { gradients, sums: None };
+    visit_params(model, &mut total);
+    total.sums.map(|sums| sums.sum().sqrt())
 }
 
-struct Squares<'a> {
+struct SumOfSquares<'a> {
     gradients: &'a GradientsParams,
     sums: Option<Tensor<1>>,
 }
 
-impl ParamVisitor for Squares<'_> {
+impl ParamVisitor for SumOfSquares<'_> {
     fn visit<const D: usize>(&mut self, _path: &str, param: &Param<Tensor<D>>) {
         let Some(gradient) = self.gradients.get::<D>(param.id) else { return };
         let sums = self.sums.take().unwrap_or_else(|| kernels::zero_sums_of_squares(&gradient.device()));

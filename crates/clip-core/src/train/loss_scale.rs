@@ -1,5 +1,5 @@
-//! What keeps small gradients from becoming none in half precision: `torch.amp.GradScaler`'s rule, but that a step whose gradients
-//! are too large for it is made again, where there they are left out.
+//! Loss scaling against underflow of gradients in half precision, by the rule of `torch.amp.GradScaler`. A step whose gradients
+//! overflow is repeated at a smaller scale; there it is skipped.
 //!
 //! Source: <https://github.com/pytorch/pytorch/blob/v2.9.0/torch/amp/grad_scaler.py#L122-L143>
 
@@ -8,37 +8,37 @@ use serde::{Deserialize, Serialize};
 /// Steps without an overflow after which the scale doubles.
 const INTERVAL: u32 = 2_000;
 
-/// A power of two.
+/// Factor of the loss: a power of two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LossScale {
     exponent: u8,
-    /// Steps since it last changed.
+    /// Steps since the last change.
     steps: u32,
 }
 
 impl Default for LossScale {
     fn default() -> Self {
-        Self::NONE
+        Self::ONE
     }
 }
 
 impl LossScale {
-    /// One.
-    pub const NONE: Self = Self { exponent: 0, steps: 0 };
-    /// 65,536.
-    pub const FIRST: Self = Self { exponent: 16, steps: 0 };
+    /// 1: an unscaled loss.
+    pub const ONE: Self = Self { exponent: 0, steps: 0 };
+    /// 65,536, where half precision starts.
+    pub const INITIAL: Self = Self { exponent: 16, steps: 0 };
 
-    /// The number.
+    /// The factor.
     pub fn value(self) -> f64 {
         2f64.powi(self.exponent.into())
     }
 
-    /// After gradients that were not finite: half of it, or nothing where there is no less.
+    /// Halves the scale after gradients that were not finite; `None` if it is 1 already.
     pub(super) fn after_overflow(self) -> Option<Self> {
         Some(Self { exponent: self.exponent.checked_sub(1)?, steps: 0 })
     }
 
-    /// After a step.
+    /// Counts a step with finite gradients; doubles the scale every [`INTERVAL`] of them, up to 2²⁴.
     pub(super) fn after_step(self) -> Self {
         let steps = self.steps + 1;
         if steps < INTERVAL || self.exponent >= 24 {
@@ -53,8 +53,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_halves_at_each_overflow_and_doubles_after_many_steps_without() {
-        let mut scale = LossScale::FIRST;
+    fn halves_at_each_overflow_and_doubles_after_an_interval_without() {
+        let mut scale = LossScale::INITIAL;
         assert_eq!(scale.value(), 65_536.0);
         scale = scale.after_overflow().unwrap();
         assert_eq!(scale.value(), 32_768.0);
@@ -63,8 +63,8 @@ mod tests {
         }
         assert_eq!(scale.value(), 32_768.0);
         scale = scale.after_step();
-        assert_eq!(scale, LossScale::FIRST);
-        assert_eq!(LossScale::NONE.after_overflow(), None);
+        assert_eq!(scale, LossScale::INITIAL);
+        assert_eq!(LossScale::ONE.after_overflow(), None);
         let mut largest = LossScale { exponent: 24, steps: 0 };
         for _ in 0..2 * INTERVAL {
             largest = largest.after_step();

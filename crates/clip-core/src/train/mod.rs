@@ -1,4 +1,8 @@
-//! Training: optimiser groups, schedule, and the step that joins model and loss.
+//! Training: a session on one model, its runs, and the step that joins model, loss and optimiser.
+//!
+//! Each module uses only those above it: `options` (what a caller sets); `loss_scale`, `schedule`, `values`, `checkpointing`,
+//! `features`; `muon`, `tuning`, `average`, `batch`, `state`; `optimizer`, `gradients`; `guard`; `trainer` (one step); `run`
+//! (which step is next); `session` (what a caller sees).
 
 mod average;
 mod batch;
@@ -9,6 +13,7 @@ mod guard;
 mod loss_scale;
 mod muon;
 mod optimizer;
+mod options;
 mod run;
 mod schedule;
 mod self_test;
@@ -22,11 +27,10 @@ mod values;
 pub use batch::Batch;
 pub use gradients::LossOptions;
 pub use loss_scale::LossScale;
-pub use muon::MuonOptions;
-pub use optimizer::{AdamWOptions, Optimizer, OptimizerOptions};
-pub use run::{Progress, Run, RunOptions, Wanted};
-pub use schedule::{Decay, Schedule};
+pub use optimizer::Optimizer;
+pub use options::{AdamWOptions, Decay, MuonOptions, OptimizerOptions, RunOptions, Tuning};
+pub use run::{ImageRequest, Progress, Run};
+pub use schedule::Schedule;
 pub(crate) use self_test::loss_and_gradients;
 pub use session::TrainingSession;
 pub use trainer::{StepOptions, StepReport, Trainer};
-pub use tuning::Tuning;

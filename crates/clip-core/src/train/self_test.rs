@@ -1,4 +1,4 @@
-//! What the self-test compares of a device that trains.
+//! The training half of the device self-test.
 
 use burn::tensor::Device;
 
@@ -8,7 +8,7 @@ use crate::config::ClipConfig;
 use crate::error::Result;
 use crate::model::{TextBatch, image_count, pixel_batch};
 
-/// Loss of a fresh model, and the gradient of every parameter, by name.
+/// Returns the loss of a model with fresh weights, and the gradient of every parameter, by name.
 ///
 /// # Shapes
 /// - pixels: `[pairs, 3, size, size]`; ids: `[pairs, context_length]`
@@ -30,12 +30,12 @@ pub(crate) async fn loss_and_gradients(
     let header = Header::parse(&file, file.len() as u64)?;
     let mut names: Vec<&str> = header.names().collect();
     names.sort_unstable();
-    let mut answers = vec![("loss".to_owned(), vec![loss])];
+    let mut results = vec![("loss".to_owned(), vec![loss])];
     for name in names {
         let Some(info) = header.tensor(name) else { continue };
         let (begin, end) = header.bytes_of(info);
         let bytes = file[begin as usize..end as usize].as_chunks().0;
-        answers.push((name.into(), bytes.iter().map(|&value| f32::from_le_bytes(value)).collect()));
+        results.push((name.into(), bytes.iter().map(|&value| f32::from_le_bytes(value)).collect()));
     }
-    Ok(answers)
+    Ok(results)
 }

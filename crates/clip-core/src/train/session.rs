@@ -1,13 +1,15 @@
 //! Training as a caller sees it: one model, its tokenizer, one run at a time.
 
+use std::sync::Arc;
+
 use burn::tensor::{Device, FloatDType, Tensor};
 
 use super::gradients::LossOptions;
-use super::run::{Progress, Run, RunOptions, Wanted};
-use super::schedule::{Decay, Schedule};
-use super::state::{Notes, RunNotes, State};
+use super::options::{Decay, RunOptions, Tuning};
+use super::run::{ImageRequest, Progress, Run};
+use super::schedule::Schedule;
+use super::state::{RunMetadata, State};
 use super::trainer::{StepOptions, Trainer};
-use super::tuning::Tuning;
 use crate::bundle::Bundle;
 use crate::checkpoint::{Adapter, Header, Layout, LoadOptions, save_adapter, save_gradients};
 use crate::config::{ClipConfig, Objective, invalid};
@@ -19,33 +21,34 @@ use crate::model_loader::{ModelLoader, SideFiles};
 use crate::preprocess::{Augmenter, Preprocess, TransformFiles};
 use crate::tokenizer::Tokenizer;
 
-/// A model being trained. It has no weights until its vocabulary is known: at once where the configuration says its
-/// size, with the first run's captions otherwise.
+/// A model being trained. It has weights once its vocabulary is known: from the start if the config has `text.vocabSize`, else from
+/// the captions of the first run.
 pub struct TrainingSession {
     config: ClipConfig,
-    tokenizer: Option<Tokenizer>,
+    tokenizer: Option<Arc<Tokenizer>>,
     preprocess: Preprocess,
     seed: u64,
     device: Device,
     trainer: Option<Trainer>,
     run: Option<Run>,
-    /// A run that was stopped, to be gone on with.
-    interrupted: Option<RunNotes>,
+    /// A run that was stopped and can be resumed.
+    interrupted: Option<RunMetadata>,
 }
 
 impl TrainingSession {
-    /// Fresh weights from `seed`. Where `config` has no `text.vocabSize`, the vocabulary is cut to the captions of the
+    /// Starts with weights drawn from `seed`. Without `text.vocabSize` in `config`, the vocabulary is cut to the captions of the
     /// first run.
     ///
     /// # Errors
-    /// `invalid-config`, also for a tower with batch norms, whose statistics are not trained here; `invalid-tokenizer` where a given size is not the tokenizer's.
+    /// `invalid-config`, also for a tower with batch norms, whose statistics are not trained here; `invalid-tokenizer` if
+    /// `text.vocabSize` is not the size of the tokenizer's vocabulary.
     pub fn create(config: &str, tokenizer: Tokenizer, seed: u64, device: &Device) -> Result<Self> {
         let parsed = ClipConfig::from_json(config)?;
-        let (wanted, has) = (parsed.text.vocab_size, tokenizer.vocab_size());
-        if wanted != 0 && wanted != has {
+        let (expected, got) = (parsed.text.vocab_size, tokenizer.vocab_size());
+        if expected != 0 && expected != got {
             return Err(ClipError::InvalidTokenizer {
                 message: format!(
-                    "expected the {wanted} tokens of text.vocabSize, got {has}; leave vocabSize out to have the \
+                    "expected the {expected} tokens of text.vocabSize, got {got}; leave vocabSize out to have the \
                      vocabulary cut to the captions"
                 ),
             });
@@ -55,16 +58,16 @@ impl TrainingSession {
             return Err(not_trainable());
         }
         let preprocess = Preprocess::for_model(TransformFiles::default(), config, &parsed, &mut Vec::new())?;
-        let (config, tokenizer) = (parsed, Some(tokenizer));
+        let (config, tokenizer) = (parsed, Some(Arc::new(tokenizer)));
         let mut session =
             Self { config, tokenizer, preprocess, seed, device, trainer: None, run: None, interrupted: None };
-        if wanted != 0 {
+        if expected != 0 {
             session.init();
         }
         Ok(session)
     }
 
-    /// Goes on from a model's weights. Without a tokenizer it learns from token ids alone.
+    /// Starts with a model's weights. Without a tokenizer, only token ids can be trained on.
     ///
     /// # Errors
     /// `invalid-config` for a tower with batch norms; `missing-tower` for a model loaded without one.
@@ -78,7 +81,7 @@ impl TrainingSession {
             }
         }
         let mut bundle = bundle.into_trainable();
-        // learned from here on, from where it starts
+        // trained from now on, even if the checkpoint had none
         bundle.model.has_logit_scale = true;
         let trainer = Trainer::new(bundle.model);
         Ok(Self {
@@ -93,7 +96,7 @@ impl TrainingSession {
         })
     }
 
-    /// What the user should know of its configuration.
+    /// Returns warnings about the configuration.
     pub fn warnings(&self) -> Vec<String> {
         self.config.vision.warning().into_iter().collect()
     }
@@ -106,15 +109,15 @@ impl TrainingSession {
         self.trainer.as_ref().ok_or(ClipError::NoWeights)
     }
 
-    /// The tokenizer as it is now.
+    /// The current tokenizer.
     ///
     /// # Errors
-    /// `invalid-tokenizer` where there is none.
-    pub fn tokenizer(&self) -> Result<&Tokenizer> {
+    /// `invalid-tokenizer` if the model came without one.
+    pub fn tokenizer(&self) -> Result<&Arc<Tokenizer>> {
         self.tokenizer.as_ref().ok_or_else(ClipError::no_tokenizer)
     }
 
-    /// The model as it is now, for encoding and export.
+    /// Returns the current model, for encoding and export.
     ///
     /// # Errors
     /// `no-weights` before the vocabulary is known.
@@ -131,26 +134,26 @@ impl TrainingSession {
         }
     }
 
-    /// The adapters, as PEFT reads them.
+    /// Returns the adapters in PEFT's format.
     ///
     /// # Errors
-    /// `no-weights`; `no-adapter` where nothing was trained so; `invalid-option` for a model that transformers does not
-    /// have; `device-failed`.
+    /// `no-weights`; `no-adapter` without a run with `lora`; `invalid-option` for a model that transformers does not have;
+    /// `device-failed`.
     pub async fn save_adapter(&self) -> Result<Adapter> {
         let trainer = self.trainer()?;
         let Tuning::Lora { rank, alpha } = trainer.tuning() else { return Err(ClipError::NoAdapter) };
         save_adapter(&trainer.averaged_model(), &self.config, rank, alpha).await
     }
 
-    /// An empty data set for this model.
+    /// Returns an empty data set for this model, to evaluate it on.
     pub fn new_dataset(&self) -> PairDataset {
         PairDataset::new(&self.config, self.preprocess.clone())
     }
 
-    /// What can be said of settings without the data.
+    /// Checks a run's options against the model and its device.
     fn check(&self, options: &RunOptions) -> Result<()> {
         if self.config.objective == Objective::Sigmoid && options.label_smoothing > 0.0 {
-            let expected = "0 for a sigmoid loss, which has no targets to share";
+            let expected = "0 with a sigmoid loss, which has no softmax targets";
             return Err(ClipError::invalid_option("labelSmoothing", expected, options.label_smoothing));
         }
         if options.half && !self.device.supports_dtype(FloatDType::F16) {
@@ -159,10 +162,10 @@ impl TrainingSession {
         Ok(())
     }
 
-    /// An empty data set for a run with these settings.
+    /// Returns an empty data set for a run with these options.
     ///
     /// # Errors
-    /// `invalid-option` for settings that this model or its device does not bear.
+    /// `invalid-option` for options that this model or its device does not support.
     pub fn run_dataset(&self, options: &RunOptions) -> Result<PairDataset> {
         self.check(options)?;
         let preprocess = self.preprocess.clone();
@@ -174,23 +177,23 @@ impl TrainingSession {
         })
     }
 
-    /// An empty data set for the run that was stopped.
+    /// Returns an empty data set for the run that was stopped.
     ///
     /// # Errors
-    /// `no-run` where there is none; as [`run_dataset`](Self::run_dataset).
+    /// `no-run` without one; those of [`run_dataset`](Self::run_dataset).
     pub fn interrupted_dataset(&self) -> Result<PairDataset> {
         self.run_dataset(&self.interrupted.as_ref().ok_or(ClipError::NoRun)?.options)
     }
 
-    /// Images that a step of the run needs: see [`Run::wanted`].
-    pub fn wanted(&self, ahead: usize) -> Option<Wanted> {
-        self.run.as_ref()?.wanted(ahead)
+    /// See [`Run::image_request`]; `None` without a run.
+    pub fn image_request(&self, ahead: usize) -> Option<ImageRequest> {
+        self.run.as_ref()?.image_request(ahead)
     }
 
-    /// Starts a run; returns its number of steps. Nothing is changed where it is refused.
+    /// Starts a run; returns its number of steps. Changes nothing on an error.
     ///
     /// # Errors
-    /// `already-training` while one runs; as [`run_dataset`](Self::run_dataset); those of [`Run::new`].
+    /// `already-training` during a run; those of [`run_dataset`](Self::run_dataset) and [`Run::new`].
     pub fn start(&mut self, mut dataset: PairDataset, options: &RunOptions) -> Result<usize> {
         if self.run.is_some() {
             return Err(ClipError::AlreadyTraining);
@@ -201,13 +204,13 @@ impl TrainingSession {
             dataset.renumber(&renumbered, tokenizer.vocab_size());
             let run = Run::new(dataset, options, self.config.embed_dim)?;
             self.config.text.vocab_size = tokenizer.vocab_size();
-            self.tokenizer = Some(tokenizer);
+            self.tokenizer = Some(Arc::new(tokenizer));
             self.init();
             self.run = Some(run);
         } else {
             let mut tokenizer = self.tokenizer.clone();
             if let Some(tokenizer) = &mut tokenizer {
-                tokenizer.remember_more(dataset.ids());
+                Arc::make_mut(tokenizer).remember_more(dataset.ids());
             }
             self.run = Some(Run::new(dataset, options, self.config.embed_dim)?);
             self.tokenizer = tokenizer;
@@ -220,68 +223,68 @@ impl TrainingSession {
         Ok(self.run.as_ref().map_or(0, Run::total_steps))
     }
 
-    /// Everything that training goes on from, as one file: weights, the optimiser's moments, the run and how far it is.
+    /// Returns everything that training continues from as one file: weights, the optimiser's moments, the run and its step.
     ///
     /// # Errors
     /// `no-weights`, `device-failed`.
     pub async fn save_state(&self) -> Result<Vec<u8>> {
         let trainer = self.trainer()?;
-        let run = self.run.as_ref().map(notes_of).or_else(|| self.interrupted.clone());
+        let run = self.run.as_ref().map(Run::metadata).or_else(|| self.interrupted.clone());
         let model = self.bundle_of(trainer.base_model()).save("open_clip").await?;
         let values = trainer.values().into_bytes().await?;
-        State { notes: Notes::new(trainer, run), model, values }.to_bytes()
+        State { metadata: trainer.metadata(run), model, values }.to_bytes()
     }
 
-    /// Takes up what [`save_state`](Self::save_state) wrote; `max_tensor_bytes` as in [`LoadOptions`].
+    /// Reads a file that [`save_state`](Self::save_state) wrote; `max_tensor_bytes` as in [`LoadOptions`].
     ///
     /// # Errors
-    /// `invalid-checkpoint` for what is no state, one of another version, and one that was damaged.
+    /// `invalid-checkpoint` for another kind of file, another format, or a damaged file.
     pub fn from_state(bytes: &[u8], max_tensor_bytes: Option<u64>, device: &Device) -> Result<Self> {
         let options = LoadOptions { max_tensor_bytes, ..LoadOptions::default() };
-        let State { notes, model, values } = State::from_bytes(bytes)?;
+        let State { metadata, model, values } = State::from_bytes(bytes)?;
         let header = Header::parse(&model, model.len() as u64)?;
         let mut loader = ModelLoader::new(&[header], &SideFiles::default(), options, device)?;
         loader.weights.push_from(&model)?;
         let mut session = Self::from_bundle(loader.finish()?.0)?;
-        session.trainer = session.trainer.map(|fresh| Trainer::resume(fresh, &notes, &values)).transpose()?;
-        session.interrupted = notes.run;
+        session.trainer = session.trainer.map(|fresh| Trainer::resume(fresh, &metadata, &values)).transpose()?;
+        session.interrupted = metadata.run;
         Ok(session)
     }
 
-    /// Goes on with the run that was stopped, or going on when the state was saved; returns its number of steps.
+    /// Continues the run that was stopped, or under way when the state was saved; returns its number of steps.
     ///
     /// # Errors
-    /// `already-training`; `no-run` where there is none; `count-mismatch` and `other-pairs` for other pairs.
+    /// `already-training` during a run; `no-run` without a stopped one; `count-mismatch` and `other-pairs` for other pairs.
     pub fn resume_run(&mut self, dataset: PairDataset) -> Result<usize> {
         if self.run.is_some() {
             return Err(ClipError::AlreadyTraining);
         }
-        let notes = self.interrupted.as_ref().ok_or(ClipError::NoRun)?;
-        self.check(&notes.options)?;
-        if dataset.len() != notes.pairs {
+        let stopped = self.interrupted.as_ref().ok_or(ClipError::NoRun)?;
+        self.check(&stopped.options)?;
+        if dataset.len() != stopped.pairs {
             return Err(ClipError::CountMismatch {
                 left: "pairs of the interrupted run".into(),
-                left_count: notes.pairs,
+                left_count: stopped.pairs,
                 right: "pairs".into(),
                 right_count: dataset.len(),
             });
         }
         let got = dataset.sha256();
-        if got != notes.pairs_sha256 {
-            return Err(ClipError::OtherPairs { expected: notes.pairs_sha256.clone(), got });
+        if got != stopped.pairs_sha256 {
+            return Err(ClipError::OtherPairs { expected: stopped.pairs_sha256.clone(), got });
         }
-        let run = Run::resume(dataset, &notes.options, self.config.embed_dim, notes.step)?;
+        let run = Run::resume(dataset, &stopped.options, self.config.embed_dim, stopped.step)?;
         let total = run.total_steps();
         self.run = Some(run);
         self.interrupted = None;
         Ok(total)
     }
 
-    /// The next step of the run, with the images that are [`wanted`](Self::wanted) for it; nothing after the last, or without
-    /// a run.
+    /// Takes the next step of the run, with the images of its [`image_request`](Self::image_request). Returns `None` after the last
+    /// step, and without a run.
     ///
     /// # Errors
-    /// As [`Run::step`].
+    /// Those of [`Run::step`].
     pub async fn step(&mut self, squares: Option<&[u8]>) -> Result<Option<Progress>> {
         match (&mut self.run, &mut self.trainer) {
             (Some(run), Some(trainer)) => run.step(trainer, squares).await,
@@ -289,26 +292,26 @@ impl TrainingSession {
         }
     }
 
-    /// Ends the run; the weights stay as the last step left them, and what is left of the run can be gone on with.
+    /// Ends the run and keeps the weights. A run stopped before its last step can be resumed.
     pub fn stop(&mut self) {
-        if let Some(run) = self.run.take().filter(|run| run.steps_done() < run.total_steps()) {
-            self.interrupted = Some(notes_of(&run));
+        if let Some(run) = self.run.take().filter(|run| !run.is_done()) {
+            self.interrupted = Some(run.metadata());
         }
     }
 
     /// See [`evaluate`].
     ///
     /// # Errors
-    /// As there, and `no-weights`.
+    /// `no-weights`; those of [`evaluate`].
     pub async fn evaluate(&self, pairs: &PairDataset, distractors: Option<&PairDataset>) -> Result<Evaluation> {
         let model = self.trainer()?.inference_model();
         evaluate(&model, self.config.embed_dim, pairs, distractors).await
     }
 
-    /// See [`embed_images`], of all of them.
+    /// Encodes all images of a data set: see [`embed_images`].
     ///
     /// # Errors
-    /// As there, and `no-weights`.
+    /// `no-weights`; those of [`embed_images`].
     pub async fn embed_images(&self, pairs: &PairDataset) -> Result<Vec<f32>> {
         let all: Vec<usize> = (0..pairs.len()).collect();
         embed_images(&self.trainer()?.inference_model(), pairs, &all).await
@@ -320,7 +323,7 @@ impl TrainingSession {
         Ok((images, TextBatch::new(ids, texts, &self.config.text)?))
     }
 
-    /// Loss of a batch and the gradient of every parameter, as safetensors.
+    /// Returns the loss of a batch and the gradient of every parameter, as safetensors.
     ///
     /// # Shapes
     /// - pixels: `[batch, 3, size, size]`; ids: `[batch, context_length]`
@@ -335,7 +338,7 @@ impl TrainingSession {
         Ok((loss, save_gradients(trainer.model(), &self.config, &gradients, layout).await?))
     }
 
-    /// One step on a batch given as numbers, outside any run; returns the loss before it.
+    /// Takes one step on a batch of pixels and token ids, outside any run; returns the loss before it.
     ///
     /// # Shapes
     /// - pixels: `[batch, 3, size, size]`; ids: `[batch, context_length]`
@@ -351,17 +354,15 @@ impl TrainingSession {
         let trainer = self.trainer.as_mut().ok_or(ClipError::NoWeights)?;
         let report = trainer.train_step(&(images, texts), lr, &StepOptions::default()).await?;
         if let Some(tokenizer) = &mut self.tokenizer {
-            tokenizer.remember_more(ids);
+            Arc::make_mut(tokenizer).remember_more(ids);
         }
         Ok(report.loss)
     }
 }
 
-fn notes_of(run: &Run) -> RunNotes {
-    let (pairs_sha256, pairs) = run.pairs();
-    RunNotes { options: *run.options(), step: run.steps_done(), pairs, pairs_sha256 }
+fn not_trainable() -> ClipError {
+    invalid("vision.architecture", "vit or siglip to train", "a tower with batch norms")
 }
 
-fn not_trainable() -> ClipError {
-    invalid("vision.architecture", "vit or siglip for training", "one with batch norms")
-}
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,4 @@
-//! A model that encodes, made one that learns.
+//! Turns a model that encodes into one that trains.
 
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
@@ -8,7 +8,7 @@ use crate::bundle::Bundle;
 use crate::model::{ParamMapper, map_params};
 
 impl Bundle {
-    /// The same, able to learn.
+    /// Returns the bundle on a device with autodiff, its weights in full precision.
     #[must_use]
     pub fn into_trainable(self) -> Self {
         let device = self.model.device().autodiff();
@@ -17,7 +17,7 @@ impl Bundle {
     }
 }
 
-/// Training computes with what it keeps.
+/// Casts to f32: the optimiser updates weights in full precision.
 struct Widen;
 
 impl ParamMapper for Widen {

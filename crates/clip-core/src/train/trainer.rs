@@ -1,4 +1,4 @@
-//! Model, loss and optimiser, one step at a time.
+//! One training step: loss, gradients, update.
 
 use burn::module::{Module, Param};
 use burn::optim::GradientsParams;
@@ -9,10 +9,10 @@ use super::batch::Batch;
 use super::gradients::{LossOptions, Outcome, gradients, norm};
 use super::guard;
 use super::loss_scale::LossScale;
-use super::optimizer::{Optimizer, OptimizerOptions};
-use super::state::{AverageNotes, Notes};
-use super::tuning::Tuning;
-use super::values::{Values, learning, read_group, replace};
+use super::optimizer::Optimizer;
+use super::options::{OptimizerOptions, Tuning};
+use super::state::{AverageMetadata, RunMetadata, StateMetadata};
+use super::values::{Values, read_group, replace, trainable};
 use crate::device::read;
 use crate::error::{ClipError, Result};
 use crate::model::Clip;
@@ -20,13 +20,13 @@ use crate::model::Clip;
 /// ln 100: exp(logit_scale) is capped at 100 (arXiv 2103.00020, section 2.5).
 const LOGIT_SCALE_MAX: f64 = 4.605_170_185_988_092;
 
-/// Groups of what a trainer knows besides the weights.
+/// Groups of the tensors beside the weights.
 const EXP_AVG: &str = "exp_avg";
 const EXP_AVG_SQ: &str = "exp_avg_sq";
 const ADAPTER: &str = "adapter";
 const AVERAGE: &str = "average";
 
-/// What one step did.
+/// Result of a step.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct StepReport {
     /// Steps done before this one.
@@ -35,61 +35,60 @@ pub struct StepReport {
     pub loss: f32,
     /// `logit_scale` before the update.
     pub logit_scale: f32,
-    /// Length of the gradients as one vector, before it was clipped.
+    /// Norm of all gradients as one vector, before clipping.
     pub gradient_norm: f32,
-    /// Mean cosine of two images, and of two captions, of the batch.
+    /// Mean cosine of two different images, and of two different captions, of the batch.
     pub likeness: [f32; 2],
 }
 
-/// How a step is made.
+/// Options of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct StepOptions {
-    /// The loss.
+    /// Options of the loss.
     pub loss: LossOptions,
-    /// Longest that the gradients as one vector may be; longer ones are shortened to it.
+    /// Largest norm of all gradients as one vector; larger gradients are scaled down to it.
     pub clip_norm: Option<f64>,
 }
 
-/// A model being trained. The optimiser's moments live as long as it does, through any number of runs.
+/// A model, its optimiser and what else training keeps, through any number of runs.
 pub struct Trainer {
     model: Clip,
     tuning: Tuning,
     optimizer: Optimizer,
     average: Option<Average>,
-    /// In half precision, what the loss is multiplied with.
+    /// Scale of the loss in half precision; `None` in full.
     loss_scale: Option<LossScale>,
     step: usize,
 }
 
 impl Trainer {
-    /// Takes over a model on a device with autodiff.
+    /// Starts with a model on a device with autodiff, every parameter trainable.
     pub fn new(model: Clip) -> Self {
         let optimizer = Optimizer::new(OptimizerOptions::default());
         Self { model, tuning: Tuning::All, optimizer, average: None, loss_scale: None, step: 0 }
     }
 
-    /// Goes on from the weights of a fresh trainer with what a state says of them; `values` as [`values`](Self::values)
-    /// gave them.
+    /// Restores a saved trainer from one with the same weights, its metadata, and the tensors that [`values`](Self::values) gave.
     ///
     /// # Errors
     /// `invalid-checkpoint`.
-    pub(super) fn resume(fresh: Self, notes: &Notes, values: &[u8]) -> Result<Self> {
+    pub(super) fn resume(fresh: Self, metadata: &StateMetadata, values: &[u8]) -> Result<Self> {
         let device = fresh.model.device().inner();
-        let model = notes.tuning.apply(fresh.model, 0);
+        let model = metadata.tuning.apply(fresh.model, 0);
         let group = |name: &str| read_group(values, name, &model, &device);
         let optimizer =
-            Optimizer::resume(notes.optimizer(), notes.optimizer_steps, group(EXP_AVG)?, group(EXP_AVG_SQ)?);
-        let average = match notes.average {
-            Some(AverageNotes { decay, steps }) => Some(Average { decay, steps, values: group(AVERAGE)? }),
+            Optimizer::resume(metadata.optimizer(), metadata.optimizer_steps, group(EXP_AVG)?, group(EXP_AVG_SQ)?);
+        let average = match metadata.average {
+            Some(AverageMetadata { decay, steps }) => Some(Average { decay, steps, values: group(AVERAGE)? }),
             None => None,
         };
         let adapters = group(ADAPTER)?;
-        let model = replace(model, &adapters).in_half(notes.loss_scale.is_some());
-        let (tuning, loss_scale, step) = (notes.tuning, notes.loss_scale, notes.steps);
+        let model = replace(model, &adapters).in_half(metadata.loss_scale.is_some());
+        let (tuning, loss_scale, step) = (metadata.tuning, metadata.loss_scale, metadata.steps);
         Ok(Self { model, tuning, optimizer, average, loss_scale, step })
     }
 
-    /// What it knows besides the weights.
+    /// Returns the tensors beside the weights: moments, averages, adapters.
     pub(super) fn values(&self) -> Values {
         let mut values = Values::default();
         values.add(EXP_AVG, &self.model, &self.optimizer.exp_avg);
@@ -98,68 +97,60 @@ impl Trainer {
             values.add(AVERAGE, &self.model, &average.values);
         }
         if let Tuning::Lora { .. } = self.tuning {
-            values.add(ADAPTER, &self.model, &learning(&self.model));
+            values.add(ADAPTER, &self.model, &trainable(&self.model));
         }
         values
     }
 
-    /// The weights without adapters and averages, without autodiff.
+    /// Returns the weights without adapters and averages, without autodiff.
     pub(super) fn base_model(&self) -> Clip {
         self.model.valid()
     }
 
-    /// What the loss is multiplied with, in half precision.
-    pub(super) fn loss_scale(&self) -> Option<LossScale> {
-        self.loss_scale
+    /// Returns a state's metadata, of this trainer and a run.
+    pub(super) fn metadata(&self, run: Option<RunMetadata>) -> StateMetadata {
+        let average =
+            self.average.as_ref().map(|average| AverageMetadata { decay: average.decay, steps: average.steps });
+        let (options, steps) = (self.optimizer.options(), self.optimizer.steps);
+        StateMetadata::new(self.step, (options, steps), self.tuning, average, self.loss_scale, run)
     }
 
-    /// The model with averaged weights, where there are some, without autodiff.
+    /// Returns the model with averaged weights, if it averages, without autodiff.
     pub(super) fn averaged_model(&self) -> Clip {
         let model = self.model.valid();
         match &self.average {
-            Some(average) => average.of(model),
+            Some(average) => average.apply(model),
             None => model,
         }
     }
 
-    /// Its optimiser.
-    pub(super) fn optimizer(&self) -> &Optimizer {
-        &self.optimizer
-    }
-
-    /// What of the model learns.
+    /// Which parameters are trained.
     pub fn tuning(&self) -> Tuning {
         self.tuning
     }
 
-    /// The average of the weights, where there is one.
-    pub(super) fn average(&self) -> Option<&Average> {
-        self.average.as_ref()
-    }
-
-    /// Steps done.
+    /// Steps taken.
     pub fn step(&self) -> usize {
         self.step
     }
 
-    /// The model as it is now, recording gradients.
+    /// The current model, with autodiff.
     pub fn model(&self) -> &Clip {
         &self.model
     }
 
-    /// The model as it is used: averaged weights where there are some, adapters added to theirs, without autodiff, in
-    /// full precision.
+    /// Returns the model for encoding: weights averaged, if it averages, adapters merged, without autodiff, in full precision.
     pub fn inference_model(&self) -> Clip {
         self.averaged_model().materialize().in_half(false)
     }
 
-    /// The device trained on.
+    /// Device of the model.
     pub fn device(&self) -> Device {
         self.model.device()
     }
 
-    /// Changes what learns, and the optimiser's settings; its moments start anew where either differs from before. New
-    /// adapters are drawn from `seed`. An average of the weights begins, or ends: the model is then what it had become.
+    /// Changes the optimiser's settings and which parameters are trained; a change of either resets the moments. New adapters
+    /// are drawn from `seed`. When averaging ends, the averaged weights become the model's.
     ///
     /// # Errors
     /// `invalid-option`.
@@ -174,7 +165,7 @@ impl Trainer {
         tuning.validate()?;
         if let Some(average) = self.average.take_if(|average| tuning != self.tuning || Some(average.decay) != ema_decay)
         {
-            self.model = average.of(self.model.clone());
+            self.model = average.apply(self.model.clone());
         }
         if tuning != self.tuning {
             self.model = tuning.apply(self.model.clone(), seed);
@@ -189,15 +180,15 @@ impl Trainer {
         Ok(())
     }
 
-    /// Multiplies the blocks' matrices in half precision from now on, or in full.
+    /// Switches the products of the blocks' matrices to half precision, or back to full.
     pub fn set_half(&mut self, half: bool) {
         if half != self.loss_scale.is_some() {
-            self.loss_scale = half.then_some(LossScale::FIRST);
+            self.loss_scale = half.then_some(LossScale::INITIAL);
             self.model = self.model.clone().in_half(half);
         }
     }
 
-    /// Loss of a batch and the gradient of every parameter, as a module whose values are the gradients.
+    /// Returns the loss of a batch and the gradient of every trainable parameter.
     ///
     /// # Errors
     /// `count-mismatch`, `batch-too-small`, `device-failed`.
@@ -206,11 +197,11 @@ impl Trainer {
         Ok((read(loss).await?[0], gradients))
     }
 
-    /// Gradient of the loss, a step of the optimiser at rate `lr`, `logit_scale` clamped to [0, ln 100].
+    /// Takes a step of the optimiser at rate `lr` and clamps `logit_scale` to [0, ln 100].
     ///
     /// # Errors
-    /// `count-mismatch`, `batch-too-small`, `device-failed`; `loss-not-finite`, also where a gradient is not, or what the step
-    /// would make of the weights; all is then left as it was.
+    /// `count-mismatch`, `batch-too-small`, `device-failed`; `loss-not-finite` if the loss, a gradient or a weight after the step is
+    /// not finite, with everything left as before the step.
     pub async fn train_step(&mut self, batch: &impl Batch, lr: f64, options: &StepOptions) -> Result<StepReport> {
         let ((report, gradients), scale) = loop {
             let scale = self.loss_scale.unwrap_or_default();
@@ -220,7 +211,7 @@ impl Trainer {
                 break (measured, scale);
             }
             match self.loss_scale.and_then(LossScale::after_overflow) {
-                // they may have been too large for half precision
+                // the gradients may have overflowed half precision
                 Some(less) if loss.is_finite() => self.loss_scale = Some(less),
                 _ => {
                     let (what, got) =
@@ -231,8 +222,8 @@ impl Trainer {
         };
         // torch.nn.utils.clip_grad_norm_
         let clip = options.clip_norm.map_or(1.0, |most| (most / (f64::from(report.gradient_norm) + 1e-6)).min(1.0));
-        let daring = guard::is_daring(lr, self.optimizer.options(), self.tuning);
-        let before = daring.then(|| self.optimizer.copy(&self.model));
+        let risky = guard::is_risky(lr, self.optimizer.options(), self.tuning);
+        let before = risky.then(|| self.optimizer.copy(&self.model));
         let mut model = self.optimizer.step(lr, self.model.clone(), gradients, (clip / scale.value()) as f32);
         model.logit_scale = clamp_logit_scale(model.logit_scale);
         if let Some(before) = before
@@ -250,14 +241,14 @@ impl Trainer {
         Ok(report)
     }
 
-    /// What a batch gives, before anything is done with it: the gradients are times the scale of the loss.
+    /// Returns a batch's figures and its gradients; the gradients are multiplied by the loss scale.
     async fn measure(&self, batch: &impl Batch, options: &LossOptions) -> Result<(StepReport, GradientsParams)> {
         let Outcome { loss, gradients, likeness } = gradients(&self.model, batch, options, self.step)?;
         let unscale = options.scale.value().recip();
         let norm = norm(&self.model, &gradients).map_or_else(|| loss.zeros_like(), |norm| norm * unscale);
-        // a loss that is a number may have gradients that are none; one read for all: each costs a round trip to the GPU
-        let wanted = vec![loss, self.model.logit_scale.val().inner(), norm, likeness];
-        let values = read(Tensor::cat(wanted, 0)).await?;
+        // a finite loss may have gradients that are not; one read for all, as each is a round trip to the GPU
+        let figures = vec![loss, self.model.logit_scale.val().inner(), norm, likeness];
+        let values = read(Tensor::cat(figures, 0)).await?;
         let [loss, logit_scale, gradient_norm, of_images, of_texts] = values[..] else {
             return Err(ClipError::DeviceFailed { message: format!("expected 5 numbers, got {}", values.len()) });
         };
@@ -266,11 +257,11 @@ impl Trainer {
     }
 }
 
-/// Keeps the parameter a leaf: the clamp is no part of the next step's graph.
+/// Clamps the parameter and keeps it a leaf: the clamp must not be part of the next step's graph.
 fn clamp_logit_scale(param: Param<Tensor<1>>) -> Param<Tensor<1>> {
     param.map(|x| {
-        let learns = x.is_require_grad();
-        Tensor::from_inner(x.inner().clamp(0.0, LOGIT_SCALE_MAX)).set_require_grad(learns)
+        let trainable = x.is_require_grad();
+        Tensor::from_inner(x.inner().clamp(0.0, LOGIT_SCALE_MAX)).set_require_grad(trainable)
     })
 }
 
@@ -278,32 +269,111 @@ fn clamp_logit_scale(param: Param<Tensor<1>>) -> Param<Tensor<1>> {
 mod tests {
     use burn::tensor::TensorData;
 
+    use super::super::options::{AdamWOptions, MuonOptions};
     use super::*;
+    use crate::checkpoint::{Layout, save};
     use crate::config::ClipConfig;
-    use crate::device::{block_on_cpu, cpu};
+    use crate::device::{block_on_cpu as now, cpu};
     use crate::model::TextBatch;
 
-    #[test]
-    fn gradients_too_large_for_half_precision_are_computed_again_at_a_smaller_scale() {
-        let config = ClipConfig::from_json(
+    const ALL: Tuning = Tuning::All;
+
+    fn adamw(change: impl FnOnce(&mut AdamWOptions)) -> OptimizerOptions {
+        let mut options = OptimizerOptions::default();
+        change(&mut options.adamw);
+        options
+    }
+
+    fn muon(lr: f64, base: f64, weight_decay: f64) -> OptimizerOptions {
+        let muon = MuonOptions { lr, momentum: 0.95, weight_decay };
+        OptimizerOptions { muon: Some((muon, lr / base)), ..OptimizerOptions::default() }
+    }
+
+    fn config() -> ClipConfig {
+        ClipConfig::from_json(
             r#"{"embedDim":8,"vision":{"imageSize":8,"patchSize":4,"width":16,"layers":2,"heads":2},
                 "text":{"contextLength":6,"width":16,"layers":2,"heads":2,"vocabSize":20}}"#,
         )
-        .unwrap();
+        .unwrap()
+    }
+
+    fn batch() -> (Tensor<4>, TextBatch) {
         let pixels: Vec<f32> = (0..4 * 3 * 64).map(|i| (i as f32 * 0.7).sin()).collect();
-        let pixels = Tensor::<4>::from_data(TensorData::new(pixels, [4, 3, 8, 8]), &cpu());
         let ids: Vec<i32> = (0..24).map(|i| if i % 6 == 5 { 19 } else { i % 17 }).collect();
-        let batch = (pixels, TextBatch::new(&ids, 4, &config.text).unwrap());
+        let pixels = Tensor::from_data(TensorData::new(pixels, [4, 3, 8, 8]), &cpu());
+        (pixels, TextBatch::new(&ids, 4, &config().text).unwrap())
+    }
+
+    /// Everything that a saved state holds.
+    fn state(trainer: &Trainer) -> (Vec<u8>, Vec<u8>, usize) {
+        let model = now(save(&trainer.inference_model(), &config(), Layout::Hf, Default::default())).unwrap();
+        (model, now(trainer.values().into_bytes()).unwrap(), trainer.step())
+    }
+
+    #[test]
+    fn a_step_to_infinite_weights_is_refused_and_changes_nothing() {
+        let lora = |alpha| Tuning::Lora { rank: 2, alpha };
+        let cases = [
+            ("rate", 1e30, OptimizerOptions::default(), ALL),
+            ("largest rate", 3e38, OptimizerOptions::default(), ALL),
+            ("decay", 1e-3, adamw(|adamw| adamw.weight_decay = 1e38), ALL),
+            ("decay beyond single precision", 1e3, adamw(|adamw| adamw.weight_decay = 1e38), ALL),
+            ("epsilon", 1e12, adamw(|adamw| adamw.epsilon = 1.2e-38), ALL),
+            ("betas", 1e25, adamw(|adamw| (adamw.beta_1, adamw.beta_2) = (0.999, 0.0)), ALL),
+            ("Muon", 1e-3, muon(1e30, 1e-3, 0.1), ALL),
+            ("Muon's decay", 1e-3, muon(1e-2, 1e-3, 1e38), ALL),
+            ("adapters", 1e-3, OptimizerOptions::default(), lora(1e38)),
+            ("last blocks", 1e30, OptimizerOptions::default(), Tuning::LastBlocks(1)),
+        ];
+        let losses = [
+            LossOptions::default(),
+            LossOptions { micro_batch_size: Some(3), ..LossOptions::default() },
+            LossOptions { activation_checkpointing: true, patch_dropout: 0.5, ..LossOptions::default() },
+        ];
+        for (name, lr, options, tuning) in cases {
+            for (half, loss) in [false, true].into_iter().flat_map(|half| losses.map(|loss| (half, loss))) {
+                let mut trainer = Trainer::new(config().init(1, &cpu().autodiff()));
+                trainer.set_half(half);
+                trainer.set_options(options, tuning, Some(0.9), 1).unwrap();
+                let step = |trainer: &mut Trainer, lr| {
+                    now(trainer.train_step(&batch(), lr, &StepOptions { loss, clip_norm: None }))
+                };
+                // fills the moments; at so small a rate only decay and adapters can ruin the weights
+                let begun = step(&mut trainer, 1e-30);
+                let before = state(&trainer);
+                let error = step(&mut trainer, lr).unwrap_err();
+                assert_eq!(error.code(), "loss-not-finite", "{name}");
+                let number = if begun.is_ok() { "step 2" } else { "step 1" };
+                assert!(error.to_string().contains(number), "{name}: {error}");
+                assert!(state(&trainer) == before, "{name}, half: {half}, {loss:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_risky_step_with_finite_weights_is_taken() {
+        for lr in [1e-3, 0.05, 0.5, 3.0] {
+            let mut trainer = Trainer::new(config().init(1, &cpu().autodiff()));
+            for step in 0..5 {
+                let report = now(trainer.train_step(&batch(), lr, &StepOptions::default())).unwrap();
+                assert!(report.loss.is_finite() && report.step == step);
+            }
+        }
+    }
+
+    #[test]
+    fn gradients_that_overflow_half_precision_are_recomputed_at_a_smaller_scale() {
+        let batch = batch();
         let after = |scale: Option<LossScale>| {
-            let mut trainer = Trainer::new(config.init(1, &cpu().autodiff()));
+            let mut trainer = Trainer::new(config().init(1, &cpu().autodiff()));
             trainer.set_half(scale.is_some());
             trainer.loss_scale = scale;
-            let report = block_on_cpu(trainer.train_step(&batch, 1e-3, &StepOptions::default())).unwrap();
+            let report = now(trainer.train_step(&batch, 1e-3, &StepOptions::default())).unwrap();
             (report, trainer.loss_scale)
         };
         let (full, _) = after(None);
-        let (plain, first) = after(Some(LossScale::FIRST));
-        let largest = (0..16_000).fold(LossScale::FIRST, |scale, _| scale.after_step());
+        let (plain, first) = after(Some(LossScale::INITIAL));
+        let largest = (0..16_000).fold(LossScale::INITIAL, |scale, _| scale.after_step());
         let (shrunk, less) = after(Some(largest));
         assert!(less.unwrap().value() < largest.value() && first.unwrap().value() <= 65_536.0);
         for report in [plain, shrunk] {
