@@ -73,19 +73,19 @@ pub async fn self_test(device: &Device) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::device::block_on_cpu as now;
+    use crate::device::block_on_cpu;
 
     #[test]
     fn a_device_agrees_with_itself() {
-        now(self_test(&cpu())).unwrap();
+        block_on_cpu(self_test(&cpu())).unwrap();
     }
 
     #[test]
     fn a_wrong_value_in_any_tensor_is_detected() {
-        let right = now(run(&cpu())).unwrap();
+        let right = block_on_cpu(run(&cpu())).unwrap();
         assert!(right.len() > 20);
         let wrong = |change: &dyn Fn(&mut Answers)| {
-            let mut answers = now(run(&cpu())).unwrap();
+            let mut answers = block_on_cpu(run(&cpu())).unwrap();
             change(&mut answers);
             difference(&answers, &right)
         };

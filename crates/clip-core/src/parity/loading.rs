@@ -56,7 +56,8 @@ fn f16_weights_stay_f16_unless_f32_is_asked_for() {
         (learned.dtype(), values(learned.model.encode_text(&batch).unwrap().inner())),
         ("f32", values(wide.model.encode_text(&batch).unwrap()))
     );
-    let saved = |bundle: &Bundle| now(save(&bundle.model, &bundle.config, Layout::Hf, Default::default())).unwrap();
+    let saved =
+        |bundle: &Bundle| block_on_cpu(save(&bundle.model, &bundle.config, Layout::Hf, Default::default())).unwrap();
     assert!(saved(&kept) == saved(&wide));
 }
 
@@ -82,7 +83,7 @@ fn int8_weights_keep_the_directions_of_embeddings() {
             assert!(values(cosines).into_iter().all(|cosine| cosine > 0.9995 && cosine < 1.0), "{folder}");
         }
         // the dequantised weights are saved and trained
-        let saved = |model: &Clip| now(save(model, &whole.config, Layout::Hf, Default::default())).unwrap();
+        let saved = |model: &Clip| block_on_cpu(save(model, &whole.config, Layout::Hf, Default::default())).unwrap();
         let bytes = saved(&integers.model);
         assert!(bytes != saved(&whole.model) && bytes == saved(&integers.into_trainable().model), "{folder}");
         let (again_images, again_texts) = embed(&load(&bytes, &whole.config, LoadOptions::default(), &cpu()).unwrap());
@@ -109,8 +110,9 @@ fn a_token_table_above_the_devices_limit_is_split() {
             let (_, batch) = inputs(folder.split('/').next().unwrap(), &cut.config);
             let embed = |bundle: &Bundle| values(bundle.model.encode_text(&batch).unwrap());
             assert_eq!(embed(&cut), embed(&whole), "{folder} {rows}");
-            let saved =
-                |bundle: &Bundle| now(save(&bundle.model, &bundle.config, Layout::Hf, Default::default())).unwrap();
+            let saved = |bundle: &Bundle| {
+                block_on_cpu(save(&bundle.model, &bundle.config, Layout::Hf, Default::default())).unwrap()
+            };
             assert!(saved(&cut) == saved(&whole), "{folder} {rows}");
         }
     }
@@ -134,13 +136,13 @@ fn saved_checkpoints_load_unchanged_in_both_layouts() {
         let own = if file.contains("/hf/") { Layout::Hf } else { Layout::OpenClip };
         for layout in [Layout::Hf, Layout::OpenClip] {
             if !config.vision.is_trainable() && layout == Layout::Hf {
-                let error = now(save(&model, &config, layout, Default::default())).unwrap_err();
+                let error = block_on_cpu(save(&model, &config, layout, Default::default())).unwrap_err();
                 assert!(error.to_string().contains("transformers has no such model"), "{error}");
                 continue;
             }
-            let saved = now(save(&model, &config, layout, Default::default())).unwrap();
+            let saved = block_on_cpu(save(&model, &config, layout, Default::default())).unwrap();
             let again = load(&saved, &config, LoadOptions::default(), &cpu()).unwrap();
-            let back = Golden::new(now(save(&again, &config, own, Default::default())).unwrap());
+            let back = Golden::new(block_on_cpu(save(&again, &config, own, Default::default())).unwrap());
             let integers = ["position_ids", "num_batches_tracked"];
             let names = original.names();
             let names: Vec<&&str> = names.iter().filter(|n| !integers.iter().any(|i| n.ends_with(i))).collect();

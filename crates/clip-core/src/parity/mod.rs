@@ -19,7 +19,7 @@ use burn::tensor::Tensor;
 use serde_json::Value;
 
 use crate::checkpoint::Header;
-use crate::device::block_on_cpu as now;
+use crate::device::block_on_cpu;
 
 fn fixture(path: &str) -> Vec<u8> {
     let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../test/fixtures").join(path);
@@ -31,7 +31,7 @@ fn json(path: &str) -> Value {
 }
 
 fn values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    now(crate::device::read(tensor)).unwrap()
+    block_on_cpu(crate::device::read(tensor)).unwrap()
 }
 
 fn text(path: &str) -> String {

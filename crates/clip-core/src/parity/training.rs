@@ -35,7 +35,7 @@ fn batch(config: &ClipConfig) -> (Tensor<4>, TextBatch) {
 
 /// Compares gradients, relative to each tensor's largest value.
 fn assert_gradients(trainer: &Trainer, config: &ClipConfig, grads: &GradientsParams, file: &str) {
-    let got = now(save_gradients(trainer.model(), config, grads, Layout::OpenClip)).unwrap();
+    let got = block_on_cpu(save_gradients(trainer.model(), config, grads, Layout::OpenClip)).unwrap();
     let got = Golden::new(got);
     let golden = Golden::open(file);
     assert_eq!(got.names().len(), golden.names().len());
@@ -52,7 +52,7 @@ fn assert_gradients(trainer: &Trainer, config: &ClipConfig, grads: &GradientsPar
 #[test]
 fn gradient_of_every_parameter() {
     let (trainer, config) = trainer(None);
-    let (loss, grads) = now(trainer.gradients(&batch(&config), &LossOptions::default())).unwrap();
+    let (loss, grads) = block_on_cpu(trainer.gradients(&batch(&config), &LossOptions::default())).unwrap();
     let expected = json("training/training.json")["grads"]["loss"].as_f64().unwrap();
     assert!((f64::from(loss) - expected).abs() < 1e-5, "{loss}");
     assert_gradients(&trainer, &config, &grads, "training/grads.safetensors");
@@ -62,12 +62,12 @@ fn gradient_of_every_parameter() {
 fn gradcache_and_activation_checkpointing_keep_the_gradients() {
     let (trainer, config) = trainer(None);
     let batch = batch_of("training/batch32.safetensors", 32, &config);
-    let (whole, _) = now(trainer.gradients(&batch, &LossOptions::default())).unwrap();
+    let (whole, _) = block_on_cpu(trainer.gradients(&batch, &LossOptions::default())).unwrap();
     for (micro, activation_checkpointing) in
         [(1, false), (5, false), (8, false), (31, false), (32, false), (100, false), (8, true), (100, true)]
     {
         let options = LossOptions { micro_batch_size: Some(micro), activation_checkpointing, ..LossOptions::default() };
-        let (loss, grads) = now(trainer.gradients(&batch, &options)).unwrap();
+        let (loss, grads) = block_on_cpu(trainer.gradients(&batch, &options)).unwrap();
         assert!((loss - whole).abs() < 1e-5, "{micro}: {loss} {whole}");
         assert_gradients(&trainer, &config, &grads, "training/gradcache.grads.safetensors");
     }
@@ -93,8 +93,8 @@ fn gradcache_keeps_the_gradients_of_every_loss() {
         let of = |micro_batch_size| {
             let options =
                 LossOptions { micro_batch_size, label_smoothing: 0.1, mask_duplicates: true, ..LossOptions::default() };
-            let (loss, grads) = now(trainer.gradients(&batch, &options)).unwrap();
-            (loss, now(save_gradients(trainer.model(), &config, &grads, Layout::OpenClip)).unwrap())
+            let (loss, grads) = block_on_cpu(trainer.gradients(&batch, &options)).unwrap();
+            (loss, block_on_cpu(save_gradients(trainer.model(), &config, &grads, Layout::OpenClip)).unwrap())
         };
         let (loss, whole) = of(None);
         let whole = Golden::new(whole);
@@ -119,8 +119,8 @@ fn gradients_are_clipped_by_norm() {
     let expected = json("training/training.json")["trace"][0]["grad_norm"].as_f64().unwrap();
     let step = |trainer: &mut Trainer, clip_norm| {
         let options = StepOptions { clip_norm, ..StepOptions::default() };
-        let norm = now(trainer.train_step(&batch, 5e-4, &options)).unwrap().gradient_norm;
-        (norm, now(save(&trainer.inference_model(), &config, Layout::OpenClip, Default::default())).unwrap())
+        let norm = block_on_cpu(trainer.train_step(&batch, 5e-4, &options)).unwrap().gradient_norm;
+        (norm, block_on_cpu(save(&trainer.inference_model(), &config, Layout::OpenClip, Default::default())).unwrap())
     };
     let (_, unclipped) = step(&mut plain, None);
     let (mut loose, _) = trainer(None);
@@ -142,10 +142,10 @@ fn parameters_after_1_2_and_10_steps() {
     let notes = json("training/training.json");
     let start = fixture("training/init.hf.safetensors");
     let start = load(&start, &config, LoadOptions::default(), &cpu()).unwrap();
-    let start = now(save(&start, &config, Layout::OpenClip, Default::default())).unwrap();
+    let start = block_on_cpu(save(&start, &config, Layout::OpenClip, Default::default())).unwrap();
     let start = Golden::new(start);
     for step in 1..=10 {
-        let report = now(trainer.train_step(&batch, 5e-4, &StepOptions::default())).unwrap();
+        let report = block_on_cpu(trainer.train_step(&batch, 5e-4, &StepOptions::default())).unwrap();
         let expected = notes["trace"][step - 1]["loss_before"].as_f64().unwrap();
         assert!((f64::from(report.loss) - expected).abs() <= 1e-3 * expected, "step {step}: {}", report.loss);
         let Some(golden) =
@@ -154,7 +154,8 @@ fn parameters_after_1_2_and_10_steps() {
             continue;
         };
         let golden = Golden::new(golden);
-        let got = now(save(&trainer.inference_model(), &config, Layout::OpenClip, Default::default())).unwrap();
+        let got =
+            block_on_cpu(save(&trainer.inference_model(), &config, Layout::OpenClip, Default::default())).unwrap();
         let got = Golden::new(got);
         for name in golden.names() {
             let (mut expected, mut got) = (golden.tensor(name).1, got.tensor(name).1);
@@ -182,7 +183,7 @@ fn logit_scale_is_clamped_after_each_step() {
         let batch = batch(&config);
         for expected in run["trace"].as_array().unwrap() {
             let Some(after) = expected["logit_scale_after"].as_f64() else { continue };
-            let report = now(trainer.train_step(&batch, 5e-4, &StepOptions::default())).unwrap();
+            let report = block_on_cpu(trainer.train_step(&batch, 5e-4, &StepOptions::default())).unwrap();
             let loss = expected["loss_before"].as_f64().unwrap();
             assert!((f64::from(report.loss) - loss).abs() <= 1e-3 * loss.abs(), "{report:?} {expected}");
             let got = values(trainer.model().logit_scale.val().inner())[0];
@@ -215,18 +216,19 @@ fn invalid_batches_and_a_nan_loss_leave_the_model_unchanged() {
     let one = TextBatch::new(&[3; 16], 1, &config.text).unwrap();
     let single = pixels.clone().narrow(0, 0, 1);
     assert_eq!(
-        now(trainer.train_step(&(single, one.clone()), 1e-3, &StepOptions::default())).unwrap_err().code(),
+        block_on_cpu(trainer.train_step(&(single, one.clone()), 1e-3, &StepOptions::default())).unwrap_err().code(),
         "batch-too-small"
     );
     assert_eq!(
-        now(trainer.train_step(&(pixels.clone(), one), 1e-3, &StepOptions::default())).unwrap_err().code(),
+        block_on_cpu(trainer.train_step(&(pixels.clone(), one), 1e-3, &StepOptions::default())).unwrap_err().code(),
         "count-mismatch"
     );
     let (_, texts) = batch(&config);
-    let before = now(save(&trainer.inference_model(), &config, Layout::Hf, Default::default())).unwrap();
-    let error = now(trainer.train_step(&(pixels * f32::NAN, texts), 1e-3, &StepOptions::default())).unwrap_err();
+    let before = block_on_cpu(save(&trainer.inference_model(), &config, Layout::Hf, Default::default())).unwrap();
+    let error =
+        block_on_cpu(trainer.train_step(&(pixels * f32::NAN, texts), 1e-3, &StepOptions::default())).unwrap_err();
     assert_eq!(error.code(), "loss-not-finite");
-    let after = now(save(&trainer.inference_model(), &config, Layout::Hf, Default::default())).unwrap();
+    let after = block_on_cpu(save(&trainer.inference_model(), &config, Layout::Hf, Default::default())).unwrap();
     assert_eq!((trainer.step(), before == after), (0, true));
 }
 

@@ -165,11 +165,11 @@ fn weights_without_a_temperature_give_embeddings_but_no_logits() {
     check_embeddings(&bundle, Towers::Both);
     assert!(warnings.len() == 1 && warnings[0].starts_with("logit_scale is not in the weights"), "{warnings:?}");
     let row = vec![0.0; bundle.config.embed_dim];
-    let error = now(bundle.logits_per_image(&row, &row)).unwrap_err();
+    let error = block_on_cpu(bundle.logits_per_image(&row, &row)).unwrap_err();
     assert!(error.code() == "missing-tensor" && error.to_string().contains("logit_scale"), "{error}");
     // it is not saved
     for layout in ["hf", "open_clip"] {
-        let saved = Golden::new(now(bundle.save(layout)).unwrap());
+        let saved = Golden::new(block_on_cpu(bundle.save(layout)).unwrap());
         assert!(saved.header.tensor("logit_scale").is_none(), "{layout}");
     }
     // training starts from CLIP's initial value
@@ -177,7 +177,7 @@ fn weights_without_a_temperature_give_embeddings_but_no_logits() {
     let learning = session.bundle().unwrap();
     let start = values(learning.model.logit_scale.val())[0];
     assert!((f64::from(start) - crate::config::LOGIT_SCALE_INIT).abs() < 1e-6, "{start}");
-    assert!(now(learning.logits_per_image(&row, &row)).is_ok());
+    assert!(block_on_cpu(learning.logits_per_image(&row, &row)).is_ok());
 }
 
 #[test]
@@ -192,7 +192,7 @@ fn a_missing_bias_depends_on_the_layout() {
         assert!(warnings.len() == 1 && warnings[0].contains(message), "{warnings:?}");
         let mut row = vec![0.0; config.embed_dim];
         row[0] = 1.0;
-        match now(bundle.logits_per_image(&row, &row)) {
+        match block_on_cpu(bundle.logits_per_image(&row, &row)) {
             Ok(got) => assert!(logits && (got[0] - values(bundle.model.logit_scale.val())[0].exp()).abs() < 1e-3),
             Err(error) => assert!(!logits && error.code() == "missing-tensor", "{error}"),
         }
@@ -294,7 +294,8 @@ fn pixels_that_no_patch_covers_give_a_warning() {
     let pixels: Vec<f32> = (0..3 * 50 * 50).map(|i| (i * 37 % 101) as f32 / 50.0 - 1.0).collect();
     let rows = pixels.chunks_exact(50).enumerate().filter(|(row, _)| row % 50 < 48);
     let seen: Vec<f32> = rows.flat_map(|(_, row)| &row[..48]).copied().collect();
-    let (a, b) = (now(bundle.encode_pixels(&pixels)).unwrap(), now(whole.encode_pixels(&seen)).unwrap());
+    let (a, b) =
+        (block_on_cpu(bundle.encode_pixels(&pixels)).unwrap(), block_on_cpu(whole.encode_pixels(&seen)).unwrap());
     assert!(max_error(&a, &b) < 1e-6);
 }
 

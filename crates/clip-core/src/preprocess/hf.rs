@@ -138,12 +138,12 @@ fn side(fields: &Fields<'_>, key: &str, default: usize) -> Result<Side> {
     match fields.get(key) {
         Some(Value::Object(entries)) => {
             let of = fields.object(key)?;
-            let said: Vec<&str> = entries.iter().filter(|(_, v)| !v.is_null()).map(|(key, _)| key.as_str()).collect();
-            match said[..] {
+            let given: Vec<&str> = entries.iter().filter(|(_, v)| !v.is_null()).map(|(key, _)| key.as_str()).collect();
+            match given[..] {
                 ["shortest_edge"] => return Ok(Side::Shortest(of.usize("shortest_edge", default)?)),
                 ["height", "width"] | ["width", "height"] => {}
                 _ => {
-                    return Err(invalid(key, "shortest_edge alone, or height and width", said.join(", ")));
+                    return Err(invalid(key, "shortest_edge alone, or height and width", given.join(", ")));
                 }
             }
             let (height, width) = (of.usize("height", default)?, of.usize("width", default)?);
