@@ -55,7 +55,7 @@ function createLoader(
     for (const [name, text] of Object.entries(isForeign ? existing({ config, processor, preprocess }) : side)) {
       files.set(name, text);
     }
-    return wasm.Opening.open(headers, files, reference, towers, dtype, maxTensorBytes, device);
+    return wasm.ModelLoader.open(headers, files, reference, towers, dtype, maxTensorBytes, device);
   } finally {
     files.free();
   }

@@ -36,7 +36,7 @@ function toRequests(ranges: Float64Array): Request[] {
 
 /** Pushes the ranges that the loader wants, in its order, and reports progress. */
 export async function pushWeights(loader: ModelLoader, files: SourceFile[], context: ReadContext): Promise<void> {
-  const requests = toRequests(loader.parts());
+  const requests = toRequests(loader.byteRanges());
   const totalBytes = requests.reduce((sum, { begin, end }) => sum + end - begin, 0);
   let loadedBytes = 0;
   for (const request of requests) {

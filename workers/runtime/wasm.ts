@@ -13,7 +13,7 @@ import type * as trainGlue from "../wasm/train-cpu.js";
 import { loadPackaged } from "./packaged-file.js";
 import { startThreads, threadCount } from "./threads.js";
 
-export type { ClipModel, Device, Headers, ImageBatch, Opening as ModelLoader } from "../wasm/encode-cpu.js";
+export type { ClipModel, Device, Headers, ImageBatch, ModelLoader } from "../wasm/encode-cpu.js";
 export type { Augmenter, ImageRequest, Pairs, TrainingSession } from "../wasm/train-cpu.js";
 
 /** Classes of a module that encodes. */

@@ -84,10 +84,10 @@ impl JsSideFiles {
 }
 
 /// A checkpoint whose weights are being read.
-#[wasm_bindgen(js_name = Opening)]
+#[wasm_bindgen(js_name = ModelLoader)]
 pub struct JsModelLoader(ModelLoader);
 
-#[wasm_bindgen(js_class = Opening)]
+#[wasm_bindgen(js_class = ModelLoader)]
 impl JsModelLoader {
     /// Reads the small files and checks the headers against them.
     pub fn open(
@@ -109,7 +109,7 @@ impl JsModelLoader {
     }
 
     /// The bytes to push, in this order: file, first byte and end (exclusive) of each range.
-    #[wasm_bindgen(js_name = parts)]
+    #[wasm_bindgen(js_name = byteRanges)]
     pub fn byte_ranges(&self) -> Vec<f64> {
         self.0
             .weights
