@@ -1,6 +1,6 @@
 /**
- * Trains a CLIP on emoji and shows what it makes of captions that it never saw: `npm start -- --epochs 20`. `--optimizer adamw`
- * does without Muon; `--validate` judges by a part of the training pairs in the place of those held out, to choose settings by.
+ * Trains a CLIP on emoji and evaluates it on captions that it never saw: `npm start -- --epochs 20`. `--optimizer adamw` trains
+ * without Muon; `--validate` evaluates on a part of the training pairs instead of the held-out ones, to choose settings by.
  */
 
 import { mkdir, readFile, writeFile } from "node:fs/promises";
@@ -34,7 +34,7 @@ const duration = (seconds) => {
 };
 const percent = (share) => `${(100 * share).toFixed(1)} %`;
 
-/** One line that is written over on a terminal, and now and then a line elsewhere. */
+/** Writes progress: one line that a terminal overwrites, or a new line now and then if `speak` and output is no terminal. */
 function showProgress(event, speak) {
   const { step, totalSteps, epoch, loss, samplesPerSecond, secondsLeft } = event;
   const filled = Math.round((24 * step) / totalSteps);
@@ -46,11 +46,11 @@ function showProgress(event, speak) {
   else if (speak) console.log(line);
 }
 
-/** Pairs to learn from, and pairs to be judged by. */
+/** Training pairs and held-out pairs. */
 async function split() {
   const [training, heldOut] = await Promise.all([shard("train"), shard("heldout")]);
   if (!options.validate) return [training, heldOut];
-  // every fourth with a skin tone, as all that are held out have one
+  // every fourth with a skin tone, because all held-out pairs have one
   const toned = training.filter(({ text }) => text.includes("skin tone"));
   const taken = new Set(toned.filter((_, i) => i % 4 === 0));
   return [training.filter((pair) => !taken.has(pair)), [...taken]];
@@ -67,8 +67,8 @@ async function main() {
   const began = performance.now();
   let steps = 0;
   console.log(
-    `${training.length} pairs to learn from, ${heldOut.length} held out; ${epochs} epochs on the ` +
-      `${trainer.info.device.kind} (${trainer.info.device.reason}). Ctrl-C stops early and keeps what was learned.`,
+    `${training.length} training pairs, ${heldOut.length} held out; ${epochs} epochs on the ` +
+      `${trainer.info.device.kind} (${trainer.info.device.reason}). Ctrl-C stops early and keeps the weights.`,
   );
   for await (const event of trainer.fit(training, {
     ...(options.optimizer === "muon" ? recipe : fit),

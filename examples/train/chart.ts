@@ -1,18 +1,18 @@
-/** Lines over steps. */
+/** Line charts over training steps. */
 
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 
 const HEIGHT = 200;
 
-/** A line: its name, the style sheet's name of its colour, its dashes. */
+/** A line: its name, the CSS variable of its colour, its dashes. */
 export interface Line {
   label: string;
   colour: string;
   dash?: number[];
 }
 
-/** A chart that redraws itself at most once a frame, and for the colour scheme and width at hand. */
+/** A chart. Redraws at most once a frame, and when the colour scheme or the width changes. */
 export class Chart {
   readonly #host: HTMLElement;
   readonly #lines: readonly Line[];
@@ -34,7 +34,7 @@ export class Chart {
   #draw(): void {
     this.#plot?.destroy();
     const style = getComputedStyle(document.documentElement);
-    // light-dark() is resolved only on a real property
+    // browsers resolve light-dark() only on a real property
     const colour = (name: string) => {
       const probe = Object.assign(document.createElement("i"), { style: `color: var(${name})` });
       this.#host.append(probe);
@@ -71,14 +71,14 @@ export class Chart {
     );
   }
 
-  /** Starts anew. */
+  /** Removes all points. */
   clear(): void {
     this.#data = [[], ...this.#lines.map(() => [])];
     this.#plot?.setData(this.#data);
     this.#host.setAttribute("aria-label", this.#name);
   }
 
-  /** One value for each line; a step that comes once more takes the place of its first time. */
+  /** Adds one value for each line. A repeated step, as after a recovery, replaces its first values and all later ones. */
   add(step: number, ...values: number[]): void {
     const [steps] = this.#data;
     while ((steps.at(-1) ?? -1) >= step) for (const column of this.#data) column.pop();
@@ -87,7 +87,7 @@ export class Chart {
     this.#frame = requestAnimationFrame(() => {
       this.#frame = 0;
       this.#plot?.setData(this.#data);
-      // what is drawn on a canvas cannot be read out
+      // screen readers cannot read a canvas
       const last = this.#lines.map(({ label }, i) => `${label} ${this.#data[i + 1]?.at(-1)?.toPrecision(3)}`);
       this.#host.setAttribute("aria-label", `${this.#name}: ${last.join(", ")} at step ${this.#data[0].at(-1)}`);
     });

@@ -1,4 +1,4 @@
-/** Pictures with their captions. */
+/** Lists of pictures with their captions. */
 
 import type { ImageTextPair } from "clipwright";
 
@@ -14,7 +14,7 @@ function item({ image, text }: ImageTextPair, note: string): HTMLLIElement {
   return li;
 }
 
-/** Shows pairs in a list, each with its cosine. */
+/** Shows pairs in a list, each with the cosine of its picture and caption. */
 export function showPairs(list: HTMLElement, pairs: readonly { pair: ImageTextPair; score: number }[]): void {
   list.replaceChildren(...pairs.map(({ pair, score }) => item(pair, score.toFixed(2))));
 }

@@ -1,4 +1,4 @@
-/** The training page: what is asked for in the form, shown while it happens. */
+/** The training page: trains as its form says and shows loss, recall, speed and results meanwhile. */
 
 import {
   type CheckpointLayout,
@@ -21,11 +21,13 @@ import { loadPairs, type Split } from "./pairs";
 import { createOptions, FOLDER, fitOptions, runOptions } from "./run-options";
 import { findRun, forgetRun, noteRun, type SavedRun } from "./saved-run";
 
-/** Pictures in a list, and held-out pairs that are looked at each time the model is judged. */
+/** Pictures in a list. */
 const SHOWN = 12;
-const LOOKED_AT = 500;
-/** Milliseconds without a change in the form, after which it is estimated what it would take. */
+/** Held-out pairs that are ranked at each evaluation. */
+const RANKED = 500;
+/** Milliseconds after the last change in the form until the run is estimated, and after the last typed letter until a search. */
 const QUIET = 600;
+const TYPING = 150;
 
 const element = <T extends HTMLElement>(id: string) => document.getElementById(id) as T;
 const button = (id: string) => element<HTMLButtonElement>(id);
@@ -48,20 +50,55 @@ const charts = {
   speed: new Chart(element("speed-chart"), [{ label: "pairs a second", colour: "--accent" }]),
 };
 
-let split: Split | undefined;
-let trainer: ClipTrainer | undefined;
-let running: AbortController | undefined;
-let estimating = new AbortController();
-let changing: ReturnType<typeof setTimeout> | undefined;
-/** While paused, what takes the next step. */
-let resume: (() => void) | undefined;
-/** What is searched: pairs and their images' embeddings under the model as it was a moment ago. */
-let gallery: { pairs: ImageTextPair[]; images: Embeddings } | undefined;
+/** What the page holds besides the form. */
+interface State {
+  /** The pairs that the form asks for; undefined until they are read. */
+  split: Split | undefined;
+  trainer: ClipTrainer | undefined;
+  /** Stops the run in progress. */
+  run: AbortController | undefined;
+  paused: boolean;
+  /** Ends a pause. */
+  resume: (() => void) | undefined;
+  /** Stops the estimate in progress. */
+  estimate: AbortController;
+  /** The searched pairs, and the embeddings of their images by the weights at the last evaluation. */
+  gallery: { pairs: ImageTextPair[]; images: Embeddings } | undefined;
+  searching: boolean;
+  /** The description changed during a search. */
+  searchAgain: boolean;
+}
+
+const state: State = {
+  split: undefined,
+  trainer: undefined,
+  run: undefined,
+  paused: false,
+  resume: undefined,
+  estimate: new AbortController(),
+  gallery: undefined,
+  searching: false,
+  searchAgain: false,
+};
 
 const picked = (id: string) => [...(element<HTMLInputElement>(id).files ?? [])];
+const fields = () => new FormData(form);
 const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
 const count = (n: number) => n.toLocaleString("en");
 const message = (error: unknown) => (isClipError(error) ? `${error.message} (${error.code})` : String(error));
+
+/** A function that calls `work` once its own calls have stopped for `wait` milliseconds, and one that cancels that call. */
+function debounce(work: () => void, wait: number): { soon(): void; cancel(): void } {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const cancel = () => clearTimeout(timer);
+  return {
+    cancel,
+    soon() {
+      cancel();
+      timer = setTimeout(work, wait);
+    },
+  };
+}
 
 function duration(seconds: number): string {
   if (seconds < 90) return `${Math.round(seconds)} s`;
@@ -70,51 +107,49 @@ function duration(seconds: number): string {
 
 async function findGpu(): Promise<string> {
   const adapter = await navigator.gpu?.requestAdapter().catch(() => null);
-  if (!adapter) return "No WebGPU here: the CPU will do.";
+  if (!adapter) return "No WebGPU here: training runs on the CPU.";
   const { description, vendor, architecture, isFallbackAdapter } = adapter.info;
   const name = description || [vendor, architecture].filter(Boolean).join(" ") || "an unnamed adapter";
-  return isFallbackAdapter
-    ? `WebGPU is there, but only in software (${name}): the CPU is faster.`
-    : `WebGPU found: ${name}.`;
+  return isFallbackAdapter ? `WebGPU runs in software only (${name}): the CPU is faster.` : `WebGPU found: ${name}.`;
 }
 
 /** The pairs that the form asks for. */
 async function readPairs(): Promise<void> {
-  const source = String(new FormData(form).get("source"));
+  const source = String(fields().get("source"));
   element("folder-picker").hidden = source !== "folder";
   element("tar-picker").hidden = source !== "tar";
   const note = element("pairs-note");
-  split = undefined;
+  state.split = undefined;
   note.textContent = "Reading…";
   try {
     const read = await loadPairs(source, source === "emoji" ? [] : picked(source));
-    // another source may have been chosen meanwhile
-    if (source !== new FormData(form).get("source")) return;
-    split = read;
-    const bad = read?.bad ? `; ${count(read.bad)} samples without picture or caption are left out` : "";
+    // ignore the pairs if another source was chosen meanwhile
+    if (source !== fields().get("source")) return;
+    state.split = read;
+    const bad = read?.bad ? `; ${count(read.bad)} samples without a picture or caption are left out` : "";
     note.textContent = read
-      ? `${count(read.training.length)} to learn from, ${count(read.heldOut.length)} held out${bad}.`
+      ? `${count(read.training.length)} training pairs, ${count(read.heldOut.length)} held out${bad}.`
       : "Nothing picked yet.";
   } catch (error) {
     note.textContent = message(error);
   }
 }
 
-/** Says what the run would take, by trying a few steps of it. */
+/** Shows how long the run would take and how much memory, by a few steps of it. */
 async function estimate(): Promise<void> {
-  estimating.abort();
-  estimating = new AbortController();
-  const { signal } = estimating;
+  state.estimate.abort();
+  state.estimate = new AbortController();
+  const { signal } = state.estimate;
   const note = element("estimate");
-  const create = createOptions(new FormData(form), picked("checkpoint"));
-  if (!split || !create || !form.checkValidity()) {
-    note.textContent = "Pick what is missing above, and it will say here what it takes.";
+  const create = createOptions(fields(), picked("checkpoint"));
+  if (!state.split || !create || !form.checkValidity()) {
+    note.textContent = "Pick what is missing above to see an estimate.";
     return;
   }
   note.textContent = "Estimating…";
   try {
-    const { autosave: _, ...options } = fitOptions(new FormData(form));
-    const { steps, seconds, bytes } = await estimateFit(create, split.training, { ...options, signal });
+    const { autosave: _, ...options } = fitOptions(fields());
+    const { steps, seconds, bytes } = await estimateFit(create, state.split.training, { ...options, signal });
     if (signal.aborted) return;
     note.textContent = `About ${duration(seconds)} for ${count(steps)} steps, and ${count(Math.round(bytes / 1e6))} MB of memory.`;
   } catch (error) {
@@ -135,32 +170,30 @@ function showFigures(entries: Record<string, string>): void {
   );
 }
 
-let searching = false;
-let searchAgain = false;
-
-/** Shows what the typed description finds; one search at a time, and the last one always. */
+/** Shows what the typed description finds. One search runs at a time; what is typed meanwhile is searched afterwards. */
 async function search(): Promise<void> {
-  searchAgain = true;
-  if (searching) return;
-  searching = true;
+  state.searchAgain = true;
+  if (state.searching) return;
+  state.searching = true;
   try {
-    while (searchAgain && trainer && gallery) {
-      searchAgain = false;
-      const wanted = query.value.trim();
-      const { pairs, images } = gallery;
-      const found = wanted && topK(await trainer.encodeText(wanted, { truncate: true }), images, { k: SHOWN });
-      const rows = (found || []).map(({ index, score }) => ({ pair: pairs[index] as ImageTextPair, score }));
+    while (state.searchAgain && state.trainer && state.gallery) {
+      state.searchAgain = false;
+      const { pairs, images } = state.gallery;
+      const text = query.value.trim();
+      const found = text ? topK(await state.trainer.encodeText(text, { truncate: true }), images, { k: SHOWN }) : [];
+      const rows = found.map(({ index, score }) => ({ pair: pairs[index] as ImageTextPair, score }));
       showPairs(element("results"), rows);
     }
   } catch (error) {
     if (!isClipError(error) || error.code !== "disposed") throw error;
   } finally {
-    searching = false;
+    state.searching = false;
   }
 }
 
-/** Shows which held-out pairs fit best and worst with the weights as they are, and searches them. */
-async function lookAt(pairs: ImageTextPair[]): Promise<void> {
+/** Shows which held-out pairs fit best and worst under the current weights, and searches them. */
+async function rankPairs(pairs: ImageTextPair[]): Promise<void> {
+  const { trainer } = state;
   if (!trainer || pairs.length === 0) return;
   const images = await trainer.encodeImage(pairs.map(({ image }) => image));
   const texts = await trainer.encodeText(
@@ -172,12 +205,12 @@ async function lookAt(pairs: ImageTextPair[]): Promise<void> {
   showPairs(element("best"), fit.slice(0, SHOWN / 2));
   showPairs(element("worst"), fit.slice(-SHOWN / 2).reverse());
   element("fit-note").textContent = `By the cosine of picture and caption, of ${count(pairs.length)} pairs.`;
-  gallery = { pairs, images };
+  state.gallery = { pairs, images };
   query.disabled = false;
   await search();
 }
 
-/** Takes out what cannot be read, so that it is not asked for again. */
+/** Removes the pairs that cannot be read, so that later evaluations and searches skip them. */
 function leaveOut(data: Split, skipped: readonly SkippedPair[]): void {
   const places = (judged: boolean) =>
     new Set(skipped.filter((pair) => (pair.judged ?? false) === judged).map(({ index }) => index));
@@ -186,7 +219,7 @@ function leaveOut(data: Split, skipped: readonly SkippedPair[]): void {
   data.heldOut = data.heldOut.filter((_, i) => !judged.has(i));
 }
 
-/** Shows a step. */
+/** Shows the figures of a step. */
 async function show(event: FitEvent, data: Split): Promise<void> {
   const { step, totalSteps, epoch, loss, batchSize, samplesPerSecond, secondsLeft, waiting, evaluation } = event;
   progress.value = step / totalSteps;
@@ -215,11 +248,11 @@ async function show(event: FitEvent, data: Split): Promise<void> {
   if (evaluation) {
     const { r1, r5 } = evaluation.textToImage;
     charts.recall.add(step, 100 * r1, 100 * r5);
-    await lookAt(data.heldOut.slice(0, LOOKED_AT));
+    await rankPairs(data.heldOut.slice(0, RANKED));
   }
 }
 
-/** Shows all steps of a run, waiting where it is paused. */
+/** Shows all steps of a run and waits while it is paused; then evaluates the model and searches all pairs. */
 async function follow(
   events: AsyncIterable<FitEvent>,
   data: Split,
@@ -231,24 +264,25 @@ async function follow(
     last = { source, name: data.name, step: event.step, totalSteps: event.totalSteps };
     if (event.saved) noteRun(last);
     await show(event, data);
-    if (!pausing) continue;
+    if (!state.paused) continue;
     status.textContent = `Paused after step ${count(event.step)}.`;
     await new Promise<void>((resolve) => {
-      resume = resolve;
+      state.resume = resolve;
       signal.addEventListener("abort", () => resolve(), { once: true });
     });
-    resume = undefined;
-    status.textContent = "Going on…";
+    state.resume = undefined;
+    status.textContent = "Training…";
   }
   stop.disabled = pause.disabled = true;
+  const { trainer } = state;
   if (!last || !trainer) {
     status.textContent = "Stopped before the first step.";
     return;
   }
-  // what was not saved by the clock was when the run was left
+  // leaving the run saved its last state
   noteRun(last);
   const ended = `${last.step < last.totalSteps ? "Stopped" : "Done"} after ${count(last.step)} steps.`;
-  status.textContent = `${ended} Judging it…`;
+  status.textContent = `${ended} Evaluating…`;
   const { training, heldOut } = data;
   if (heldOut.length > 0) {
     const options = { distractors: training, truncate: true };
@@ -260,41 +294,39 @@ async function follow(
       "R@10": percent(textToImage.r10),
       "Image → text, R@1": percent(imageToText.r1),
     });
-    await lookAt(heldOut.slice(0, LOOKED_AT));
+    await rankPairs(heldOut.slice(0, RANKED));
   }
   const all = [...heldOut, ...training];
-  gallery = { pairs: all, images: await trainer.encodeImage(all.map(({ image }) => image)) };
+  state.gallery = { pairs: all, images: await trainer.encodeImage(all.map(({ image }) => image)) };
   await search();
   element("search-note").textContent = `Searching all ${count(all.length)} pictures.`;
   const meaning = `R@1: how often a held-out caption finds its own picture first among all ${count(all.length)}.`;
   status.textContent = heldOut.length > 0 ? `${ended} ${meaning}` : ended;
 }
 
-let pausing = false;
-
 function setRunning(on: boolean): void {
   inputs.disabled = on;
   start.disabled = on;
   goOn.disabled = on;
   stop.disabled = pause.disabled = !on;
-  pausing = false;
+  state.paused = false;
   pause.textContent = "Pause";
 }
 
-/** Runs what `begin` gives, with the form locked. */
+/** Locks the form and follows the run that `begin` starts. */
 async function run(begin: (data: Split, options: RunOptions) => Promise<AsyncIterable<FitEvent>>): Promise<void> {
-  const settings = new FormData(form);
-  const data = split;
-  if (running || !data) return;
-  estimating.abort();
-  clearTimeout(changing);
+  const settings = fields();
+  const data = state.split;
+  if (state.run || !data) return;
+  state.estimate.abort();
+  changed.cancel();
   element("estimate").textContent = "";
-  running = new AbortController();
-  const { signal } = running;
+  state.run = new AbortController();
+  const { signal } = state.run;
   setRunning(true);
-  gallery = undefined;
-  trainer?.dispose();
-  trainer = undefined;
+  state.gallery = undefined;
+  state.trainer?.dispose();
+  state.trainer = undefined;
   for (const chart of Object.values(charts)) chart.clear();
   element("warnings").replaceChildren();
   status.textContent = "Loading the model…";
@@ -304,7 +336,7 @@ async function run(begin: (data: Split, options: RunOptions) => Promise<AsyncIte
   };
   try {
     const events = await begin(data, { ...runOptions(settings), ...judged, signal });
-    const { kind, reason } = (trainer as ClipTrainer | undefined)?.info.device ?? { kind: "cpu", reason: "" };
+    const { kind, reason } = (state.trainer as ClipTrainer | undefined)?.info.device ?? { kind: "cpu", reason: "" };
     status.textContent = `Training on the ${kind === "webgpu" ? "GPU" : "CPU"} (${reason}).`;
     element("search-note").textContent = "Searching the held-out pictures, which the model never sees.";
     for (const layout of downloads) button(`download-${layout}`).disabled = false;
@@ -312,7 +344,7 @@ async function run(begin: (data: Split, options: RunOptions) => Promise<AsyncIte
   } catch (error) {
     status.textContent = message(error);
   } finally {
-    running = undefined;
+    state.run = undefined;
     setRunning(false);
     start.textContent = "Train anew";
     await offerSavedRun();
@@ -329,42 +361,42 @@ async function offerSavedRun(): Promise<void> {
 
 form.addEventListener("submit", (event) => {
   event.preventDefault();
-  const settings = new FormData(form);
+  const settings = fields();
   const create = createOptions(settings, picked("checkpoint"));
-  if (!split || !create) {
-    status.textContent = `Pick ${split ? "a checkpoint" : "the pairs"} first.`;
+  if (!state.split || !create) {
+    status.textContent = `Pick ${state.split ? "a checkpoint" : "the pairs"} first.`;
     return;
   }
   void run(async ({ training }, options) => {
     await forgetRun();
-    trainer = await ClipTrainer.create(create);
-    return trainer.fit(training, { ...fitOptions(settings), ...options });
+    state.trainer = await ClipTrainer.create(create);
+    return state.trainer.fit(training, { ...fitOptions(settings), ...options });
   });
 });
 
 goOn.addEventListener("click", async () => {
   const saved = await findRun();
   if (!saved) return offerSavedRun();
-  const settings = new FormData(form);
-  if (settings.get("source") !== saved.source || split?.name !== saved.name) {
+  const settings = fields();
+  if (settings.get("source") !== saved.source || state.split?.name !== saved.name) {
     status.textContent = `To go on, pick ${saved.name} again as the pairs.`;
     return;
   }
   await run(async ({ training }, options) => {
-    trainer = await ClipTrainer.resume(FOLDER, { device: settings.get("device") as DeviceChoice });
-    return trainer.resumeFit(training, options);
+    state.trainer = await ClipTrainer.resume(FOLDER, { device: settings.get("device") as DeviceChoice });
+    return state.trainer.resumeFit(training, options);
   });
 });
 
 pause.addEventListener("click", () => {
-  pausing = !pausing;
-  pause.textContent = pausing ? "Resume" : "Pause";
-  if (!pausing) resume?.();
+  state.paused = !state.paused;
+  pause.textContent = state.paused ? "Resume" : "Pause";
+  if (!state.paused) state.resume?.();
   else status.textContent = "Pausing after this step…";
 });
 
 stop.addEventListener("click", () => {
-  running?.abort();
+  state.run?.abort();
   stop.disabled = pause.disabled = true;
   status.textContent = "Stopping after this step…";
 });
@@ -372,6 +404,7 @@ stop.addEventListener("click", () => {
 for (const layout of downloads) {
   const download = button(`download-${layout}`);
   download.addEventListener("click", async () => {
+    const { trainer } = state;
     if (!trainer) return;
     download.disabled = true;
     try {
@@ -393,19 +426,16 @@ for (const layout of downloads) {
   });
 }
 
-let typing: ReturnType<typeof setTimeout> | undefined;
-query.addEventListener("input", () => {
-  clearTimeout(typing);
-  typing = setTimeout(search, 150);
-});
+query.addEventListener("input", debounce(search, TYPING).soon);
+
+const changed = debounce(estimate, QUIET);
 
 form.addEventListener("change", async ({ target }) => {
-  element("checkpoint-picker").hidden = new FormData(form).get("model") !== "checkpoint";
-  estimating.abort();
+  element("checkpoint-picker").hidden = fields().get("model") !== "checkpoint";
+  state.estimate.abort();
   const field = target as HTMLInputElement;
   if (field.name === "source" || field.id === "folder" || field.id === "tar") await readPairs();
-  clearTimeout(changing);
-  changing = setTimeout(estimate, QUIET);
+  changed.soon();
 });
 
 element("found").textContent = await findGpu();

@@ -1,19 +1,19 @@
-/** The pairs to train on, from where the form says. */
+/** Reads the pairs to train on from the source in the form. */
 
 import { type ImageTextPair, imageFolder, webDataset } from "clipwright";
 import heldOutShard from "../data/emoji-heldout.tar?url";
 import trainShard from "../data/emoji-train.tar?url";
 
-/** Pairs to learn from, and pairs to be judged by. */
+/** Training pairs and held-out pairs. */
 export interface Split {
   name: string;
   training: ImageTextPair[];
   heldOut: ImageTextPair[];
-  /** Samples that are no pairs. */
+  /** Samples without a picture or a caption. */
   bad: number;
 }
 
-/** One pair in so many is held out. */
+/** One pair in 10 is held out. */
 const HELD_OUT = 10;
 
 async function collect(pairs: AsyncIterable<ImageTextPair>): Promise<{ good: ImageTextPair[]; bad: number }> {
@@ -31,7 +31,7 @@ async function emoji(): Promise<Split> {
   return { name: "emoji", training: training?.good ?? [], heldOut: heldOut?.good ?? [], bad: 0 };
 }
 
-/** Every tenth pair is held out: the same ones each time, so that a run can be gone on with. */
+/** Holds out every tenth pair: always the same ones, so that a run can be resumed. */
 async function split(name: string, pairs: AsyncIterable<ImageTextPair>): Promise<Split> {
   const { good, bad } = await collect(pairs);
   const isHeldOut = (index: number) => index % HELD_OUT === HELD_OUT - 1;
@@ -43,7 +43,7 @@ async function split(name: string, pairs: AsyncIterable<ImageTextPair>): Promise
   };
 }
 
-/** The pairs of a source; nothing where there is nothing picked yet. */
+/** Pairs of a source; undefined while no file is picked. */
 export async function loadPairs(source: string, files: readonly File[]): Promise<Split | undefined> {
   if (source === "emoji") return emoji();
   const [first] = files;

@@ -1,9 +1,9 @@
-/** What the form says, as the library takes it. */
+/** Turns the form into the library's options. */
 
 import type { ClipConfig, CreateOptions, DeviceChoice, FitOptions, RunOptions } from "clipwright";
 import { recipe, config as tiny } from "../emoji/config.mjs";
 
-/** Where the states of a run are kept, in the origin's private file system. */
+/** Folder of a run's states in the origin's private file system. */
 export const FOLDER = "clipwright-train";
 
 const small: ClipConfig = {
@@ -12,7 +12,7 @@ const small: ClipConfig = {
   text: { contextLength: 32, width: 256, layers: 4, heads: 4 },
 };
 
-/** How the trainer is made; nothing while a checkpoint is wanted and none is picked. */
+/** Options of `ClipTrainer.create`; undefined while no checkpoint is picked. */
 export function createOptions(data: FormData, checkpoint: readonly File[]): CreateOptions | undefined {
   const device = data.get("device") as DeviceChoice;
   const model = data.get("model");
@@ -20,12 +20,12 @@ export function createOptions(data: FormData, checkpoint: readonly File[]): Crea
   return { config: model === "small" ? small : tiny, device, seed: 1 };
 }
 
-/** What a run is asked for anew when it is gone on with; its settings are its own. */
+/** Options that a resumed run takes, too; its other settings are in its state. */
 export function runOptions(data: FormData): RunOptions {
   return { autosave: { to: FOLDER, seconds: Number(data.get("seconds")) }, badPairs: "skip", truncate: true };
 }
 
-/** How it is trained, but for what it is judged by. */
+/** Options of `fit`, without the evaluation. */
 export function fitOptions(data: FormData): FitOptions {
   const number = (name: string) => Number(data.get(name));
   const learns: Record<string, FitOptions> = {
@@ -37,7 +37,7 @@ export function fitOptions(data: FormData): FitOptions {
   const lr = number("lr");
   return {
     ...adamw,
-    // Muon's rate keeps its proportion
+    // Muon's rate scales with AdamW's
     ...(data.get("optimizer") === "muon" && { muon: { ...muon, lr: (muon.lr * lr) / recipe.lr } }),
     ...learns[String(data.get("learns"))],
     lr,

@@ -1,10 +1,10 @@
-/** The run whose states are kept, so that a closed tab can be gone on with. */
+/** Remembers the saved run, so that a closed tab can resume it. */
 
 import { FOLDER } from "./run-options";
 
-/** What has to be known of it besides its state. */
+/** What the page needs besides the run's state. */
 export interface SavedRun {
-  /** Where its pairs were from, and what they are called. */
+  /** Source and name of its pairs. */
   source: string;
   name: string;
   step: number;
@@ -13,12 +13,12 @@ export interface SavedRun {
 
 const KEY = "clipwright-train";
 
-/** Notes how far the run is that is being saved. */
+/** Remembers the step of the saved state. */
 export function noteRun(run: SavedRun): void {
   localStorage.setItem(KEY, JSON.stringify(run));
 }
 
-/** The run that can be gone on with; nothing where there is none, or it was done. */
+/** The run that can be resumed; undefined if there is none or it has ended. */
 export async function findRun(): Promise<SavedRun | undefined> {
   const text = localStorage.getItem(KEY);
   if (!text) return undefined;
@@ -32,7 +32,7 @@ export async function findRun(): Promise<SavedRun | undefined> {
   }
 }
 
-/** Forgets it: another begins. */
+/** Deletes the saved run, because another begins. */
 export async function forgetRun(): Promise<void> {
   localStorage.removeItem(KEY);
   const root = await navigator.storage.getDirectory();

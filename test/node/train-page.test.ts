@@ -40,13 +40,13 @@ afterAll(async () => {
 async function open(): Promise<void> {
   const address = server.httpServer?.address();
   await page.goto(`http://127.0.0.1:${typeof address === "object" && address ? address.port : 0}/`);
-  await page.getByText("3,358 to learn from, 413 held out.").waitFor();
+  await page.getByText("3,358 training pairs, 413 held out.").waitFor();
 }
 
 async function pickShard(): Promise<void> {
   await page.getByLabel("WebDataset shards").check();
   await page.getByLabel("One or several shards").setInputFiles(shard);
-  await page.getByText("372 to learn from, 41 held out.").waitFor();
+  await page.getByText("372 training pairs, 41 held out.").waitFor();
 }
 
 const stepsOf = async () =>
@@ -63,7 +63,7 @@ test("shows the estimate of a run before it begins, and refuses to begin without
   await page.getByLabel("Batch size").fill("32");
   await page.getByLabel("Epochs").fill("4");
   await page.getByText("More settings").click();
-  await page.getByLabel("Judge every … steps").fill("4");
+  await page.getByLabel("Evaluate every … steps").fill("4");
   await page.getByLabel("Save every … seconds").fill("5");
   await page.getByText(/^About .* for 44 steps/).waitFor();
 });
