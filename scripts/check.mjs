@@ -1,11 +1,12 @@
 /**
- * `npm run check`: formatting, lints, layers and sizes, cheapest first. CI runs it, then `npm test`.
+ * `npm run check`: formatting, lints, layers, sizes and the reference, cheapest first. CI runs it, then `npm test`.
  */
 
 import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { build, MODULES, moduleFile } from "./build.mjs";
+import { checkReference } from "./reference.mjs";
 import { fail, ROOT, run, say, setUpLints, WASM_TARGET } from "./setup.mjs";
 import { checkSize } from "./sizes.mjs";
 
@@ -92,4 +93,6 @@ for (const [crate, ...features] of [...[...crates].map((crate) => [crate, "--all
 }
 say("types of tests and examples");
 run("npx", ["tsc", "--project", "examples"]);
+say("reference: undocumented exports, broken links");
+checkReference();
 say("all checks passed");
