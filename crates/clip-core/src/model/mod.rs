@@ -27,6 +27,7 @@ pub use mci::Mci;
 pub use mlp::Mlp;
 pub use modified_resnet::ModifiedResNet;
 pub use params::{ParamMapper, ParamVisitor, map_params, visit_params};
+#[cfg(feature = "train")]
 pub(crate) use params::{block_of, matrix_parts};
 pub use siglip_vision::{AttentionPoolHead, SiglipVisionTransformer};
 pub use stages::{ImageStages, Stages};
