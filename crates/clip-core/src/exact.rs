@@ -27,7 +27,7 @@ impl Number for f32 {
     const EXPECTED: &'static str = "a number";
 
     fn parse(text: &str) -> Option<Self> {
-        f64::parse(text).map(|value| value as f32)
+        f64::parse(text).map(|value| value as Self)
     }
 }
 
@@ -36,7 +36,7 @@ impl Number for usize {
 
     // 32 bits, as on wasm32: a state must read the same everywhere
     fn parse(text: &str) -> Option<Self> {
-        text.parse::<u32>().ok().map(|value| value as usize)
+        text.parse::<u32>().ok().map(|value| value as Self)
     }
 }
 
