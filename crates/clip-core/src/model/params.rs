@@ -2,6 +2,8 @@
 //!
 //! Burn's visitors see a parameter without its path and are told of each module entered and left. The path is kept here, once.
 
+use core::any::Any;
+
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::Tensor;
 
@@ -19,12 +21,14 @@ pub trait ParamMapper {
 
 /// Shows every float parameter to a visitor.
 pub fn visit_params(module: &impl Module, visitor: &mut impl ParamVisitor) {
-    module.visit(&mut Walk { path: String::new(), with: visitor });
+    let with: &mut dyn VisitAnyRank = visitor;
+    module.visit(&mut Walk { path: String::new(), with });
 }
 
 /// Returns the module with every float parameter replaced by a mapper.
 pub fn map_params<M: Module>(module: M, mapper: &mut impl ParamMapper) -> M {
-    module.map(&mut Walk { path: String::new(), with: mapper })
+    let with: &mut dyn MapAnyRank = mapper;
+    module.map(&mut Walk { path: String::new(), with })
 }
 
 /// Matrices of a Transformer block, by their names in it.
@@ -44,13 +48,13 @@ pub(crate) fn matrix_parts(path: &str) -> Option<usize> {
     BLOCK_MATRICES.contains(&name).then_some(if name == "attn.in_proj_weight" { 3 } else { 1 })
 }
 
-struct Walk<'a, T> {
+struct Walk<'a, T: ?Sized> {
     /// Names of the modules entered, joined by dots.
     path: String,
     with: &'a mut T,
 }
 
-impl<T> Walk<'_, T> {
+impl<T: ?Sized> Walk<'_, T> {
     fn enter(&mut self, name: &str) {
         if !self.path.is_empty() {
             self.path.push('.');
@@ -64,33 +68,73 @@ impl<T> Walk<'_, T> {
     }
 }
 
-impl<V: ParamVisitor> ModuleVisitor for Walk<'_, V> {
-    fn enter_module(&mut self, name: &str, _container_type: &str) {
-        self.enter(name);
-    }
+/// The walk is compiled for these two alone: for each visitor and mapper of its own it made an encoding module 2 % larger.
+macro_rules! ranks {
+    ($($rank:literal $visit:ident $map:ident),+) => {
+        /// [`ParamVisitor`], a method a rank in place of a generic one.
+        trait VisitAnyRank {
+            $(fn $visit(&mut self, path: &str, param: &Param<Tensor<$rank>>);)+
+        }
 
-    fn exit_module(&mut self, name: &str, _container_type: &str) {
-        self.exit(name);
-    }
+        impl<V: ParamVisitor> VisitAnyRank for V {
+            $(fn $visit(&mut self, path: &str, param: &Param<Tensor<$rank>>) {
+                self.visit(path, param);
+            })+
+        }
 
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        self.with.visit(&self.path, param);
-    }
+        /// [`ParamMapper`], a method a rank in place of a generic one.
+        trait MapAnyRank {
+            $(fn $map(&mut self, path: &str, param: Param<Tensor<$rank>>) -> Param<Tensor<$rank>>;)+
+        }
+
+        impl<M: ParamMapper> MapAnyRank for M {
+            $(fn $map(&mut self, path: &str, param: Param<Tensor<$rank>>) -> Param<Tensor<$rank>> {
+                self.map(path, param)
+            })+
+        }
+
+        impl ModuleVisitor for Walk<'_, dyn VisitAnyRank + '_> {
+            fn enter_module(&mut self, name: &str, _container_type: &str) {
+                self.enter(name);
+            }
+
+            fn exit_module(&mut self, name: &str, _container_type: &str) {
+                self.exit(name);
+            }
+
+            fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+                let param: &dyn Any = param;
+                $(if let Some(param) = param.downcast_ref() {
+                    return self.with.$visit(&self.path, param);
+                })+
+                unreachable!("{}: parameters have 1 to 4 dimensions, not {D}", self.path)
+            }
+        }
+
+        impl ModuleMapper for Walk<'_, dyn MapAnyRank + '_> {
+            fn enter_module(&mut self, name: &str, _container_type: &str) {
+                self.enter(name);
+            }
+
+            fn exit_module(&mut self, name: &str, _container_type: &str) {
+                self.exit(name);
+            }
+
+            fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+                let mut param = Some(param);
+                let any: &mut dyn Any = &mut param;
+                $(if let Some(param) = any.downcast_mut::<Option<Param<Tensor<$rank>>>>() {
+                    *param = param.take().map(|param| self.with.$map(&self.path, param));
+                } else)+ {
+                    unreachable!("{}: parameters have 1 to 4 dimensions, not {D}", self.path)
+                }
+                param.expect("it was put back")
+            }
+        }
+    };
 }
 
-impl<M: ParamMapper> ModuleMapper for Walk<'_, M> {
-    fn enter_module(&mut self, name: &str, _container_type: &str) {
-        self.enter(name);
-    }
-
-    fn exit_module(&mut self, name: &str, _container_type: &str) {
-        self.exit(name);
-    }
-
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        self.with.map(&self.path, param)
-    }
-}
+ranks!(1 visit_1 map_1, 2 visit_2 map_2, 3 visit_3 map_3, 4 visit_4 map_4);
 
 #[cfg(test)]
 mod tests {
