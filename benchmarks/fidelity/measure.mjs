@@ -62,8 +62,8 @@ function part({ data, shape }, rows) {
 }
 
 /**
- * Loads a model and compares it. `read(name)` returns a file of the model's folder, `picture(name)` a picture; `towers` and `rows` limit
- * what is compared.
+ * Loads a model and compares it. `read(name)` returns a file of the model's folder, `picture(name)` a picture. Only these
+ * `towers` and the first `rows` inputs are compared.
  */
 export async function measure(Clip, { source, device, read, picture, towers = "both", rows, ...options }) {
   const { tensors } = parseSafetensors(await read("golden.safetensors"));

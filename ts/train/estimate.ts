@@ -43,8 +43,8 @@ interface Trial {
   bytes: number;
 }
 
-/** Replaces the image of a pair by a tiny one that need not be read: once resized, it is as large as any other. */
-function placeholder(pair: ImageTextPair, index: number): ImageTextPair {
+/** Returns the pair with an image of 2 × 2 pixels, so that no file is read. The worker resizes every image to one size. */
+function withTinyImage(pair: ImageTextPair, index: number): ImageTextPair {
   const data = new Uint8Array(12).map((_, byte) => (index >> (2 * byte)) & 255);
   return { ...pair, image: { data, width: 2, height: 2 } };
 }
@@ -77,10 +77,10 @@ async function runTrial(
   const batch = micro ? Math.min(batchSize, 2 * count) : count;
   const side = (trainer.info.config.vision as { imageSize?: number } | undefined)?.imageSize ?? 224;
   const most = Math.max(batch, Math.floor(MAX_IMAGE_BYTES / (3 * side ** 2)));
-  const pairs = all.slice(0, most).map((pair, index) => (index < batch ? pair : placeholder(pair, index)));
+  const pairs = all.slice(0, most).map((pair, index) => (index < batch ? pair : withTinyImage(pair, index)));
   const good = all.filter((pair) => pair && !pair.error);
   const validating = Array.from({ length: good.length > 0 ? Math.min(validation, MAX_VALIDATION) : 0 }, (_, i) =>
-    placeholder(good[i % good.length] as ImageTextPair, i),
+    withTinyImage(good[i % good.length] as ImageTextPair, i),
   );
   const settings = {
     ...rest,
@@ -150,7 +150,8 @@ export async function estimateFit(
   const { evaluation } = settings;
   const tried = Math.min(batchSize, 2 * microBatchSize);
   const all: ImageTextPair[] = [];
-  for await (const pair of await openPairs(pairs)) all.push(all.length < tried ? pair : placeholder(pair, all.length));
+  for await (const pair of await openPairs(pairs))
+    all.push(all.length < tried ? pair : withTinyImage(pair, all.length));
   const validation = evaluation ? await countValidation(evaluation) : 0;
   const trials: Trial[] = [];
   const most = Math.min(microBatchSize, batchSize, all.length);

@@ -1,17 +1,14 @@
 /** Calls that encode. */
 
 import { transfer } from "comlink";
-import { type LoadedImage, loadImage } from "../loading/images.js";
+import { loadImage } from "../loading/images.js";
 import type { EncodingApi } from "../protocol/api.js";
 import type { EncodedImages, EncodedTexts, NamedImage } from "../protocol/encode.js";
-import { inItem, toClipError } from "../protocol/error.js";
 import type { ClipModel, ImageBatch } from "../runtime/wasm.js";
 import { toMatrix } from "./matrix.js";
+import { pushImage, type Settled } from "./push-image.js";
 import type { Session } from "./session.js";
 import { unseenWarning } from "./unseen-warning.js";
-
-/** An image that was loaded, or why it was not. */
-type Settled = PromiseSettledResult<LoadedImage>;
 
 /** Runs `use` on a batch of images, decoded in the module. An image that cannot be read is added to `bad`, or thrown without it. */
 async function withBatch<T>(
@@ -24,19 +21,11 @@ async function withBatch<T>(
   const batch = model.imageBatch();
   try {
     for (const [index, { name }] of images.entries()) {
-      try {
-        inItem(name, () => {
-          const result = loaded[index] as Settled;
-          if (result.status === "rejected") throw result.reason;
-          const image = result.value;
-          if ("encoded" in image) batch.pushEncoded(image.encoded);
-          else batch.pushRaw(image.width, image.height, image.data);
-        });
-      } catch (error) {
-        const { code, message } = toClipError(error);
-        if (!bad || code === "panicked") throw error;
-        bad.push({ index, code, message });
-      }
+      const reason = pushImage(name, loaded[index] as Settled, bad !== undefined, (image) => {
+        if ("encoded" in image) batch.pushEncoded(image.encoded);
+        else batch.pushRaw(image.width, image.height, image.data);
+      });
+      if (reason) bad?.push({ index, ...reason });
     }
     return await use(batch);
   } finally {

@@ -1,20 +1,20 @@
 /** A trainer with its data sets and its run. */
 
-import type { LoadedImage } from "../loading/images.js";
 import { WorkerClient } from "../protocol/client.js";
 import type { NamedImage } from "../protocol/encode.js";
-import { ClipError, inItem, toClipError } from "../protocol/error.js";
+import { ClipError } from "../protocol/error.js";
 import { excerpt } from "../protocol/excerpt.js";
 import type { SpawnedWorker } from "../protocol/spawned-worker.js";
 import type { Evaluation, PairsHandle, PushOptions, SkippedPair, StepEvent, WirePair } from "../protocol/train.js";
 import type { Pairs, TrainingSession } from "../runtime/wasm.js";
 import { Prefetch, toLoaderImage } from "./prefetch.js";
+import { pushImage, type Settled } from "./push-image.js";
 import { Speedometer } from "./speedometer.js";
 
 /** A pair whose image was loaded, or not. */
 export interface LoadedPair {
   pair: WirePair;
-  image: PromiseSettledResult<LoadedImage>;
+  image: Settled;
 }
 
 /** A data set; `images` augments its images anew for each epoch. */
@@ -80,19 +80,12 @@ export class Training {
       const { texts, key } = pair;
       const index = first + i;
       const name = key === undefined ? `pair ${index}` : `pair ${index} (${excerpt(key)})`;
-      try {
-        inItem(name, () => {
-          if (image.status === "rejected") throw image.reason;
-          const { value } = image;
-          if ("encoded" in value) target.pushEncoded(value.encoded, texts, truncate);
-          else target.pushRaw(value.width, value.height, value.data, texts, truncate);
-          if (prefetch) images.push({ name, image: toLoaderImage(pair.image, value) });
-        });
-      } catch (error) {
-        const { code, message } = toClipError(error);
-        if (!skip || code === "panicked") throw error;
-        skipped.push({ index, ...(key !== undefined && { key }), code, message });
-      }
+      const reason = pushImage(name, image, skip, (value) => {
+        if ("encoded" in value) target.pushEncoded(value.encoded, texts, truncate);
+        else target.pushRaw(value.width, value.height, value.data, texts, truncate);
+        if (prefetch) images.push({ name, image: toLoaderImage(pair.image, value) });
+      });
+      if (reason) skipped.push({ index, ...(key !== undefined && { key }), ...reason });
     });
     await prefetch?.push(images);
     return skipped;

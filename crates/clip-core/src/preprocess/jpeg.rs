@@ -14,7 +14,7 @@ const SCAN: u8 = 0xda;
 /// decoded as far as possible, here as there.
 ///
 /// # Errors
-/// What is wrong.
+/// A message that says how the file is damaged.
 pub(super) fn whole(bytes: &[u8]) -> Result<Cow<'_, [u8]>, &'static str> {
     let early = "a JPEG that ends early, without its end-of-image marker";
     let (mut at, mut channels, mut in_full_scan, mut scan_end) = (2, None, false, None);

@@ -10,7 +10,7 @@ const FRAME: usize = 16;
 /// (`WebPDemuxInternal` in <https://github.com/webmproject/libwebp/blob/v1.6.0/src/demux/demux.c>).
 ///
 /// # Errors
-/// What is wrong.
+/// A message that says how the file is damaged.
 pub(super) fn whole(bytes: &[u8]) -> Result<&[u8], String> {
     let end = size(bytes.get(4..).unwrap_or_default()).map_or(u64::MAX, |size| size + HEADER as u64);
     let file = usize::try_from(end).ok().and_then(|end| bytes.get(..end)).ok_or_else(|| {

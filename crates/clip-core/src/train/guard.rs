@@ -52,21 +52,10 @@ pub(super) async fn check(model: &Clip, batch: &impl Batch, options: &LossOption
 
 #[cfg(test)]
 mod tests {
-    use super::super::options::{AdamWOptions, MuonOptions};
+    use super::super::optimizer::testing::{adamw, muon};
     use super::*;
 
     const ALL: Tuning = Tuning::All;
-
-    fn adamw(change: impl FnOnce(&mut AdamWOptions)) -> OptimizerOptions {
-        let mut options = OptimizerOptions::default();
-        change(&mut options.adamw);
-        options
-    }
-
-    fn muon(lr: f64, base: f64, weight_decay: f64) -> OptimizerOptions {
-        let muon = MuonOptions { lr, momentum: 0.95, weight_decay };
-        OptimizerOptions { muon: Some((muon, lr / base)), ..OptimizerOptions::default() }
-    }
 
     #[test]
     fn only_extreme_settings_are_risky() {

@@ -106,3 +106,21 @@ impl ParamMapper for Update<'_> {
         param.map(|_| Tensor::from_inner(value.reshape(shape)).require_grad()) // [d_in, d_out]
     }
 }
+
+/// Options of an optimiser, for tests.
+#[cfg(test)]
+pub(super) mod testing {
+    use super::super::options::{AdamWOptions, MuonOptions};
+    use super::OptimizerOptions;
+
+    pub(in crate::train) fn adamw(change: impl FnOnce(&mut AdamWOptions)) -> OptimizerOptions {
+        let mut options = OptimizerOptions::default();
+        change(&mut options.adamw);
+        options
+    }
+
+    pub(in crate::train) fn muon(lr: f64, base: f64, weight_decay: f64) -> OptimizerOptions {
+        let muon = MuonOptions { lr, momentum: 0.95, weight_decay };
+        OptimizerOptions { muon: Some((muon, lr / base)), ..OptimizerOptions::default() }
+    }
+}

@@ -269,7 +269,7 @@ fn clamp_logit_scale(param: Param<Tensor<1>>) -> Param<Tensor<1>> {
 mod tests {
     use burn::tensor::TensorData;
 
-    use super::super::options::{AdamWOptions, MuonOptions};
+    use super::super::optimizer::testing::{adamw, muon};
     use super::*;
     use crate::checkpoint::{Layout, save};
     use crate::config::ClipConfig;
@@ -277,17 +277,6 @@ mod tests {
     use crate::model::TextBatch;
 
     const ALL: Tuning = Tuning::All;
-
-    fn adamw(change: impl FnOnce(&mut AdamWOptions)) -> OptimizerOptions {
-        let mut options = OptimizerOptions::default();
-        change(&mut options.adamw);
-        options
-    }
-
-    fn muon(lr: f64, base: f64, weight_decay: f64) -> OptimizerOptions {
-        let muon = MuonOptions { lr, momentum: 0.95, weight_decay };
-        OptimizerOptions { muon: Some((muon, lr / base)), ..OptimizerOptions::default() }
-    }
 
     fn config() -> ClipConfig {
         ClipConfig::from_json(

@@ -1,4 +1,4 @@
-use super::super::{AdamWOptions, MuonOptions};
+use super::super::{MuonOptions};
 use super::*;
 use crate::device::{block_on_cpu, cpu};
 use crate::model::Towers;
@@ -14,24 +14,15 @@ fn options() -> RunOptions {
     RunOptions {
         batch_size: 4,
         micro_batch_size: Some(3),
-        activation_checkpointing: false,
         epochs: 10,
         // not representable in binary
         lr: 1e-3 / 3.0,
         warmup: 3,
-        decay: Decay::Cosine,
-        adamw: AdamWOptions::default(),
-        muon: None,
         clip_norm: Some(0.7),
         label_smoothing: 0.1,
         mask_duplicates: true,
-        augment: None,
-        patch_dropout: 0.0,
-        half: false,
-        ema_decay: None,
-        tuning: Tuning::All,
-        lock: None,
         seed: 5,
+        ..RunOptions::default()
     }
 }
 
