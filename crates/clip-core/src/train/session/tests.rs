@@ -1,4 +1,4 @@
-use super::super::{MuonOptions};
+use super::super::MuonOptions;
 use super::*;
 use crate::device::{block_on_cpu, cpu};
 use crate::model::Towers;
