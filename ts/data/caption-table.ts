@@ -73,20 +73,7 @@ async function ofRows(key: string, texts: readonly string[], find: ImageFinder):
   return image === undefined ? badSample(key, "no image of that name") : sample(key, image, texts);
 }
 
-/**
- * Reads the pairs of a table with the name of an image and its caption in each row: separated values under a header (CSV, TSV, any
- * separator), or JSON as one object a line or an array of objects. The table may be compressed by gzip. Several rows of the same
- * image are several captions of it. Names are file names with any characters; absolute addresses are addresses.
- *
- * A malformed row, or one without a caption, is a pair with an `error` that names the row: `fit` throws it or skips the pair. Row
- * numbers are those of a spreadsheet: the header is row 1.
- *
- * @throws ClipError `invalid-option`, `invalid-source`, `source-unreadable`; `invalid-dataset` for a table that cannot be read or
- * lacks the columns
- *
- * @example
- * for await (const event of trainer.fit(() => captionTable("photos/captions.csv"))) { … }
- */
+/** Reads it for `captionTable` of `datasets.ts`. */
 export async function* captionTable(
   table: ReadableSource,
   options: CaptionTableOptions = {},

@@ -1,7 +1,7 @@
 /** Lists the files of a folder: on disk, picked as a handle, or picked as files. */
 
 import { readDiskBytes, walkDisk } from "#disk";
-import { isFile, isFolderHandle } from "../../workers/protocol/bytes.js";
+import { isFile, isFolderHandle, readBlob } from "../../workers/protocol/bytes.js";
 import { ClipError, toClipError } from "../../workers/protocol/error.js";
 import type { ImageInput } from "../inputs/images.js";
 import { entriesOf } from "../inputs/sources.js";
@@ -35,13 +35,12 @@ export const folderOf = (path: string) => path.slice(0, path.lastIndexOf("/") + 
 /** Normalizes a path for comparison: macOS decomposes names (NFD), typed text is mostly composed (NFC). */
 export const composed = (path: string) => path.normalize("NFC");
 
-const wholeOf = async (blob: Blob) => new Uint8Array(await blob.arrayBuffer());
-const headOf = (blob: Blob) => wholeOf(blob.slice(0, HEAD_BYTES));
+const headOf = (blob: Blob) => readBlob(blob.slice(0, HEAD_BYTES));
 
 const ofBlob = (path: string, blob: Blob): FolderFile => ({
   path,
   image: async () => blob,
-  bytes: () => wholeOf(blob),
+  bytes: () => readBlob(blob),
   head: () => headOf(blob),
 });
 
@@ -61,7 +60,7 @@ async function* walkHandle(folder: FileSystemDirectoryHandle, prefix: string): A
       yield {
         path,
         image: () => file.getFile(),
-        bytes: async () => wholeOf(await file.getFile()),
+        bytes: async () => readBlob(await file.getFile()),
         head: async () => headOf(await file.getFile()),
       };
     }

@@ -114,21 +114,7 @@ async function* readBeside(
   }
 }
 
-/**
- * Reads the pairs of a folder and its subfolders. An image's caption is in the `.txt` file of the same name beside it, or in the
- * nearest table (`metadata.csv`, as in Hugging Face's ImageFolder). First bytes, not names, tell what is an image. Rows of tables
- * come first; the rest is in the order of paths, so that a run can be resumed.
- *
- * An image without a caption, and a caption without an image, is a pair with an `error`: `fit` throws it or skips the pair. Left out
- * are hidden files, and texts without an image that are named like notices (README.txt).
- *
- * @throws ClipError `invalid-option`, `invalid-source`, `source-unreadable`; `invalid-dataset` for a folder without images and for
- * a table that cannot be read
- *
- * @example
- * const folder = await showDirectoryPicker(); // in Node a path
- * for await (const event of trainer.fit(() => imageFolder(folder))) { … }
- */
+/** Reads it for `imageFolder` of `datasets.ts`. */
 export async function* imageFolder(
   folder: Folder,
   options: ImageFolderOptions = {},

@@ -1,6 +1,7 @@
 /** Sources that are read as streams. */
 
 import { readDisk } from "#disk";
+import { fetchAddress, sendable } from "#place";
 import { type Bytes, isBlob, isBytes, isFileHandle, isUrl, tagOf, toBytes } from "../../workers/protocol/bytes.js";
 import { ClipError } from "../../workers/protocol/error.js";
 import { excerpt } from "../../workers/protocol/excerpt.js";
@@ -37,13 +38,16 @@ async function openHandle(handle: FileSystemFileHandle): Promise<File> {
  */
 export async function openReadable(source: ReadableSource): Promise<ReadableStream<Uint8Array>> {
   if (isBytes(source)) return new Blob([toBytes(source)]).stream();
-  if (isBlob(source)) return source.stream();
+  if (isBlob(source)) {
+    const own = await sendable(source);
+    return isBlob(own) ? own.stream() : openReadable(own);
+  }
   if (isStream(source)) return source;
   if (isResponse(source)) return bodyOf(source, source.url || "the response");
   if ((typeof source === "string" && source !== "") || isUrl(source)) {
     const place = locate(source);
     if ("path" in place) return readDisk(place.path);
-    const response = await fetch(place.address).catch((error) => {
+    const response = await fetchAddress(place.address).catch((error) => {
       throw new ClipError("source-unreadable", `${excerpt(place.address)}: ${excerpt((error as Error).message)}`, {
         cause: error,
       });
@@ -67,9 +71,24 @@ export function nameOf(source: ReadableSource): string | undefined {
     : undefined;
 }
 
+/** Joins pieces of bytes. */
+export function concat(pieces: readonly Uint8Array[]): Uint8Array {
+  if (pieces.length === 1) return pieces[0] as Uint8Array;
+  const whole = new Uint8Array(pieces.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const piece of pieces) {
+    whole.set(piece, at);
+    at += piece.length;
+  }
+  return whole;
+}
+
 /** Reads a stream to its end. */
 export async function readAll(stream: ReadableStream<Uint8Array>): Promise<Uint8Array> {
-  return new Uint8Array(await new Response(stream as ReadableStream<Uint8Array<ArrayBuffer>>).arrayBuffer());
+  const reader = stream.getReader();
+  const pieces: Uint8Array[] = [];
+  for (let next = await reader.read(); !next.done; next = await reader.read()) pieces.push(next.value);
+  return concat(pieces);
 }
 
 /** Reads the first bytes of a stream. Returns them, and a stream that begins with them. */
@@ -78,14 +97,11 @@ export async function peek(
   length: number,
 ): Promise<[head: Uint8Array, whole: ReadableStream<Uint8Array>]> {
   const reader = stream.getReader();
-  let head = new Uint8Array();
+  let head: Uint8Array = new Uint8Array();
   while (head.length < length) {
     const { done, value } = await reader.read();
     if (done) break;
-    const joined = new Uint8Array(head.length + value.length);
-    joined.set(head);
-    joined.set(value, head.length);
-    head = joined;
+    head = concat([head, value]);
   }
   const whole = new ReadableStream<Uint8Array>(
     {

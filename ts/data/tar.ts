@@ -3,7 +3,7 @@
 import { createTarDecoder, type ParsedTarEntry } from "modern-tar";
 import { ClipError, isClipError, toClipError } from "../../workers/protocol/error.js";
 import { HEAD_BYTES } from "./image-format.js";
-import { peek } from "./readable.js";
+import { concat, peek } from "./readable.js";
 import { contentOf } from "./sniff.js";
 
 const BLOCK = 512;
@@ -88,17 +88,6 @@ function wholeArchive(): TransformStream<Uint8Array, Uint8Array> {
 
 /** A member of an archive. Its body must be read before the next member. */
 export type TarMember = ParsedTarEntry;
-
-function concat(chunks: readonly Uint8Array[]): Uint8Array {
-  if (chunks.length === 1) return chunks[0] as Uint8Array;
-  const whole = new Uint8Array(chunks.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const chunk of chunks) {
-    whole.set(chunk, at);
-    at += chunk.length;
-  }
-  return whole;
-}
 
 /**
  * Reads a body. Where `wanted` refuses its first bytes, only these are returned. The body is read to its end all the same: cancelling

@@ -64,20 +64,7 @@ async function* shuffled<T>(items: AsyncIterable<T>, size: number, seed: number)
   while (buffer.length > 0) yield draw();
 }
 
-/**
- * Streams the pairs of one or several shards: tar files, which may be compressed by gzip. A pair is an image and a caption (`.txt`)
- * that follow one another and whose names are the same up to the first dot. First bytes, not extensions, tell what is an image.
- * `{000..123}` and `{a,b}` in a name stand for several shards.
- *
- * An image without a caption, and a caption without an image, is a pair with an `error`: `fit` throws it or skips the pair. Other
- * members are ignored, as are further images of a complete sample (`0001.depth.png`).
- *
- * @throws ClipError `invalid-option`, `invalid-source`, `source-unreadable`; `invalid-dataset` for a file that is no tar file or is
- * truncated
- *
- * @example
- * for await (const event of trainer.fit(() => webDataset("https://…/shard-{000..011}.tar"))) { … }
- */
+/** Reads it for `webDataset` of `datasets.ts`. */
 export async function* webDataset(
   shards: WebDatasetSource | readonly WebDatasetSource[],
   options: WebDatasetOptions = {},

@@ -1,5 +1,6 @@
 /** A checkpoint given file by file. */
 
+import { sendable } from "#place";
 import { type Bytes, isBlob, isBytes, toBytes } from "../../workers/protocol/bytes.js";
 import { ClipError } from "../../workers/protocol/error.js";
 import type { NamedFile, OwnTransform } from "../../workers/protocol/load.js";
@@ -67,10 +68,11 @@ const NAMES = {
 } satisfies Record<Exclude<keyof CheckpointParts, "weights">, string>;
 
 /** Converts bytes of a file to what the worker takes. */
-export const fileData = (bytes: Bytes): Blob | Uint8Array => (isBlob(bytes) ? bytes : toBytes(bytes));
+export const fileData = async (bytes: Bytes): Promise<Blob | Uint8Array> =>
+  isBlob(bytes) ? sendable(bytes) : toBytes(bytes);
 
 /** Converts text, bytes or parsed JSON to the contents of a file. */
-export function textData(name: string, value: string | object): Blob | Uint8Array {
+export async function textData(name: string, value: string | object): Promise<Blob | Uint8Array> {
   if (typeof value === "string") return new Blob([value]);
   return isFileBytes(value) ? fileData(value) : new Blob([toJson(name, value)]);
 }
@@ -86,7 +88,7 @@ export function toJson(name: string, value: object): string {
 }
 
 /** Returns the files under their published names. */
-export function partFiles(parts: CheckpointParts): NamedFile[] {
+export async function partFiles(parts: CheckpointParts): Promise<NamedFile[]> {
   const { weights, ...others } = checkOptions("a checkpoint", parts, PARTS);
   const list = Array.isArray(weights) ? (weights as readonly Bytes[]) : [weights as Bytes];
   const wrong = list.findIndex((bytes) => !isFileBytes(bytes));
@@ -98,15 +100,15 @@ export function partFiles(parts: CheckpointParts): NamedFile[] {
   }
   const files: NamedFile[] = [];
   const shard = (i: number) => `model-${i + 1}-of-${list.length}.safetensors`;
-  if (list.length === 1) files.push({ name: "model.safetensors", data: fileData(list[0] as Bytes) });
+  if (list.length === 1) files.push({ name: "model.safetensors", data: await fileData(list[0] as Bytes) });
   else {
-    for (const [i, bytes] of list.entries()) files.push({ name: shard(i), data: fileData(bytes) });
+    for (const [i, bytes] of list.entries()) files.push({ name: shard(i), data: await fileData(bytes) });
     const weight_map = Object.fromEntries(list.map((_, i) => [`shard ${i}`, shard(i)]));
-    files.push({ name: "model.safetensors.index.json", data: textData("weights", { weight_map }) });
+    files.push({ name: "model.safetensors.index.json", data: await textData("weights", { weight_map }) });
   }
   for (const [part, name] of Object.entries(NAMES)) {
     const value = others[part as keyof typeof NAMES];
-    if (value !== undefined) files.push({ name, data: textData(name, value) });
+    if (value !== undefined) files.push({ name, data: await textData(name, value) });
   }
   return files;
 }

@@ -1,5 +1,6 @@
 /** Addresses and paths of images, and the names that messages use for images. */
 
+import { readsDisk } from "#place";
 import { isFile, isUrl, tagOf } from "../../workers/protocol/bytes.js";
 import { ClipError } from "../../workers/protocol/error.js";
 import { excerpt } from "../../workers/protocol/excerpt.js";
@@ -16,7 +17,7 @@ const CONTROL = /[\0-\x1f]/;
 /** @throws ClipError `invalid-image` for a string that cannot be a path or an address, such as base64 or a caption */
 export function checkAddress(text: string): void {
   if (isAbsolute(text)) return;
-  const path = typeof document === "undefined" ? text : text.replace(/[?#].*$/s, "");
+  const path = readsDisk ? text : text.replace(/[?#].*$/s, "");
   const base64 = BASE64.test(text);
   const names = path.split(/[/\\]/);
   const fits = path !== "" && path.length <= MAX_PATH && names.every((name) => name.length <= MAX_NAME);

@@ -1,6 +1,7 @@
 /** Images in the forms that callers give them. */
 
 import { transfer } from "comlink";
+import { sendable } from "#place";
 import { type Bytes, isBlob, isBytes, isUrl, tagOf, toBytes } from "../../workers/protocol/bytes.js";
 import type { NamedImage, WireImage } from "../../workers/protocol/encode.js";
 import { ClipError, toClipError } from "../../workers/protocol/error.js";
@@ -76,7 +77,7 @@ export async function toWireImage(image: ImageInput): Promise<WireImage> {
   }
   if (isUrl(image)) return ofAddress(image.href);
   if (isBytes(image)) return { encoded: toBytes(image) };
-  if (isBlob(image)) return { encoded: image };
+  if (isBlob(image)) return { encoded: await sendable(image) };
   if (isElement(image)) {
     if (image.currentSrc || image.src) return { url: image.currentSrc || image.src };
     throw new ClipError("invalid-image", "the <img> has no src");

@@ -1,5 +1,9 @@
 /** Tells addresses and paths on disk apart. */
 
+import { baseAddress, readsDisk } from "#place";
+import { ClipError } from "../../workers/protocol/error.js";
+import { excerpt } from "../../workers/protocol/excerpt.js";
+
 /** An address, or a path on disk. */
 export type Location = { address: string } | { path: string };
 
@@ -21,15 +25,32 @@ function decoded(path: string): string {
 export const isAbsolute = (text: string): boolean => /^([a-z][a-z0-9+.-]+:\/\/|(data|blob|file):)/i.test(text);
 
 /**
- * Returns where a string points: absolute addresses stay; others are relative to the page, or without a page, paths. A malformed
- * address is returned unchanged, so that fetching it fails with its own message.
+ * Makes a relative address absolute: the worker has another base than the page. A malformed address is returned unchanged, so that
+ * fetching it fails with its own message.
+ *
+ * @throws ClipError `invalid-source` where nothing says what the address is relative to, as in a worker made from a `data:` URL
+ */
+export function absolute(address: string): string {
+  if (URL.canParse(address)) return new URL(address).href;
+  const base = baseAddress();
+  if (base === undefined || !URL.canParse("./", base)) {
+    throw new ClipError(
+      "invalid-source",
+      `the address ${JSON.stringify(excerpt(address))} is relative, and nothing here says to what: pass an absolute address`,
+    );
+  }
+  return URL.canParse(address, base) ? new URL(address, base).href : address;
+}
+
+/**
+ * Returns where a string points. Absolute addresses stay; others are paths in Node, and elsewhere relative to the page, or to the
+ * script of an app's own worker.
+ *
+ * @throws ClipError `invalid-source` where nothing says what an address is relative to
  */
 export function locate(source: string | URL): Location {
   const text = String(source);
   if (/^file:/i.test(text) && URL.canParse(text)) return { path: pathOf(new URL(text)) };
-  if (typeof document !== "undefined") {
-    const relative = !isAbsolute(text) && URL.canParse(text) ? `./${text}` : text;
-    return { address: URL.canParse(relative, document.baseURI) ? new URL(relative, document.baseURI).href : text };
-  }
-  return isAbsolute(text) ? { address: text } : { path: text };
+  if (isAbsolute(text)) return { address: URL.canParse(text) ? new URL(text).href : text };
+  return readsDisk ? { path: text } : { address: absolute(URL.canParse(text) ? `./${text}` : text) };
 }

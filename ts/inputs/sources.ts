@@ -1,12 +1,13 @@
 /** Checkpoints in the forms that callers give them. */
 
+import { readsDisk, sendable } from "#place";
 import { type Bytes, isFile, isFolderHandle, isUrl } from "../../workers/protocol/bytes.js";
 import { ClipError } from "../../workers/protocol/error.js";
 import { excerpt } from "../../workers/protocol/excerpt.js";
 import type { AdapterFile, NamedFile, WireSource } from "../../workers/protocol/load.js";
 import { describeType, describeValue } from "../options/describe.js";
 import { type CheckpointParts, fileData, isFileBytes, partFiles, textData } from "./checkpoint-parts.js";
-import { pathOf } from "./location.js";
+import { absolute, pathOf } from "./location.js";
 
 /**
  * Where a checkpoint is:
@@ -67,7 +68,7 @@ function ofText(text: string, options: ServerOptions): WireSource {
       `expected a Hub id, an address or a path, got ${got}${more}; pass the contents of files as bytes, Blobs or { weights, config }`,
     );
   }
-  if (typeof location === "undefined") return { kind: "path", path: text };
+  if (readsDisk) return { kind: "path", path: text };
   const place = ofAddress(text, headers);
   return /^[./]/.test(text) ? place : { ...place, relative: text };
 }
@@ -93,13 +94,11 @@ function hubEndpoint(): string {
   return env?.HF_ENDPOINT || "https://huggingface.co";
 }
 
-/** Makes an address absolute: the worker has another base than the page. */
+/** @throws ClipError `invalid-source` for a malformed address */
 function resolve(address: string): string {
-  try {
-    return new URL(address, typeof document === "undefined" ? undefined : document.baseURI).href;
-  } catch {
-    throw new ClipError("invalid-source", `expected an address, got ${describeValue(address)}`);
-  }
+  const whole = absolute(address);
+  if (URL.canParse(whole)) return whole;
+  throw new ClipError("invalid-source", `expected an address, got ${describeValue(address)}`);
 }
 
 /**
@@ -114,8 +113,8 @@ export async function toWireAdapter(adapter: ClipSource, options: ServerOptions)
     const { weights, config } = adapter;
     if (isFileBytes(weights) && (typeof config === "string" || (typeof config === "object" && config !== null))) {
       const named: NamedFile[] = [
-        { name: ADAPTER_WEIGHTS, data: fileData(weights) },
-        { name: ADAPTER_CONFIG, data: textData("adapter.config", config) },
+        { name: ADAPTER_WEIGHTS, data: await fileData(weights) },
+        { name: ADAPTER_CONFIG, data: await textData("adapter.config", config) },
       ];
       return { kind: "files", files: named };
     }
@@ -161,13 +160,18 @@ export async function toWireSource(source: ClipSource, options: ServerOptions): 
   }
   if (typeof source === "string") return ofText(source, options);
   if (isUrl(source)) return ofText(source.href, options);
-  if (isFileBytes(source)) return { kind: "files", files: [{ name: "model.safetensors", data: fileData(source) }] };
+  if (isFileBytes(source))
+    return { kind: "files", files: [{ name: "model.safetensors", data: await fileData(source) }] };
   if (typeof source === "object" && source !== null) {
-    if ("weights" in source) return { kind: "files", files: partFiles(source) };
+    if ("weights" in source) return { kind: "files", files: await partFiles(source) };
     if (isFolderHandle(source)) return { kind: "files", files: await filesOf(source) };
     const list = Array.from(source as Iterable<File>);
     if (list.length > 0 && list.every(isFile)) {
-      return { kind: "files", files: list.map((file) => ({ name: file.webkitRelativePath || file.name, data: file })) };
+      const named = async (file: File) => ({
+        name: file.webkitRelativePath || file.name,
+        data: await sendable(file),
+      });
+      return { kind: "files", files: await Promise.all(list.map(named)) };
     }
   }
   throw new ClipError(

@@ -1,6 +1,6 @@
 /** Reads and writes training states. */
 
-import { type Bytes, isBlob, isBytes, isFileHandle, toBytes } from "../../workers/protocol/bytes.js";
+import { type Bytes, isBlob, isBytes, isFileHandle, readBlob, toBytes } from "../../workers/protocol/bytes.js";
 import { ClipError } from "../../workers/protocol/error.js";
 import { describeType, describeValue } from "../options/describe.js";
 
@@ -23,7 +23,7 @@ export async function readState(source: StateSource): Promise<Uint8Array | strin
   }
   try {
     const file = isFileHandle(source) ? await source.getFile() : source;
-    return new Uint8Array(await file.arrayBuffer());
+    return await readBlob(file);
   } catch (error) {
     const { message } = error as Error;
     throw new ClipError("source-unreadable", `cannot read the training state: ${message}`, { cause: error });

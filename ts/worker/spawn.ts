@@ -3,5 +3,5 @@
 import { type SpawnedWorker, spawnedWorker } from "../../workers/protocol/spawned-worker.js";
 
 export async function spawn(): Promise<SpawnedWorker> {
-  return spawnedWorker(new Worker(new URL("../../workers/entries/clip.js", import.meta.url), { type: "module" }));
+  return spawnedWorker(() => new Worker(new URL("../../workers/entries/clip.js", import.meta.url), { type: "module" }));
 }

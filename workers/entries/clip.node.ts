@@ -27,7 +27,7 @@ expose(
       resolvePath,
       disk: { source: FolderSource.open, folder: FolderSource.find },
       readPath,
-      imageLoader: () => spawnedWorker(new Worker(new URL("./loader.node.js", import.meta.url), WORKER_OPTIONS)),
+      imageLoader: () => spawnedWorker(() => new Worker(new URL("./loader.node.js", import.meta.url), WORKER_OPTIONS)),
     }),
   ),
   nodeEndpoint(parentPort),

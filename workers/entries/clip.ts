@@ -23,7 +23,7 @@ expose(
       cacheFolder: openCacheFolder,
       makeFolder,
       resolvePath,
-      imageLoader: () => spawnedWorker(new Worker(new URL("./loader.js", import.meta.url), { type: "module" })),
+      imageLoader: () => spawnedWorker(() => new Worker(new URL("./loader.js", import.meta.url), { type: "module" })),
     }),
   ),
 );

@@ -1,5 +1,6 @@
 /** Loads a model from a source. */
 
+import { isPanic } from "../protocol/error.js";
 import type { LoadRequest } from "../protocol/load.js";
 import type { ClipModel, Device, EncodingWasm, Headers, ModelLoader } from "../runtime/wasm.js";
 import type { LoadingPlatform } from "./platform.js";
@@ -91,7 +92,7 @@ export async function loadModel(
     return { model: loader.finish(), tokenizer };
   } catch (error) {
     // after a panic the core may not be called
-    if (!(error instanceof WebAssembly.RuntimeError)) freeQuietly(loader);
+    if (!isPanic(error)) freeQuietly(loader);
     throw error;
   }
 }

@@ -1,6 +1,6 @@
 /** Turns the images that callers pass into bytes or pixels for the core. */
 
-import { isBlob } from "../protocol/bytes.js";
+import { isBlob, readBlob } from "../protocol/bytes.js";
 import type { WireImage } from "../protocol/encode.js";
 import { ClipError } from "../protocol/error.js";
 import { excerpt } from "../protocol/excerpt.js";
@@ -24,7 +24,7 @@ export async function loadImage(
   if ("failed" in image) throw new ClipError(image.failed.code, image.failed.message);
   if ("encoded" in image) {
     const { encoded } = image;
-    return decodeIfForeign(isBlob(encoded) ? await readBlob(encoded) : encoded);
+    return decodeIfForeign(isBlob(encoded) ? await readFile(encoded) : encoded);
   }
   if ("url" in image) return decodeIfForeign(await fetchImage(image.url));
   if ("bitmap" in image) return draw(image.bitmap);
@@ -59,9 +59,9 @@ async function decodeIfForeign(encoded: Uint8Array): Promise<LoadedImage> {
   return bitmap ? draw(bitmap) : { encoded };
 }
 
-async function readBlob(blob: Blob): Promise<Uint8Array> {
+async function readFile(blob: Blob): Promise<Uint8Array> {
   try {
-    return new Uint8Array(await blob.arrayBuffer());
+    return await readBlob(blob);
   } catch (error) {
     // the file was moved or changed after it was picked
     const { message } = error as Error;

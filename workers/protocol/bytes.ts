@@ -1,6 +1,6 @@
 /**
- * Recognises bytes, files and URLs of any realm: iframes, `vm.runInContext` and Jest have classes of their own, for which
- * `instanceof` is false. `Object.prototype.toString` gives the same tag in each.
+ * Recognises bytes, files and URLs of any realm: iframes, `vm.runInContext`, Jest, jsdom and happy-dom have classes of their own,
+ * for which `instanceof` is false. `Object.prototype.toString` gives the same tag in most of them.
  */
 
 import { ClipError } from "./error.js";
@@ -22,7 +22,18 @@ const has = (value: unknown, method: string): boolean =>
 
 /** Whether a value is a `Blob` or a `File`. */
 export const isBlob = (value: unknown): value is Blob =>
-  ["Blob", "File"].includes(tagOf(value)) && has(value, "stream") && has(value, "arrayBuffer");
+  has(value, "slice") && typeof (value as Blob).size === "number" && typeof (value as Blob).type === "string";
+
+/** Reads a `Blob`. Those of jsdom, as Jest has it, are only read by its `FileReader`. */
+export async function readBlob(blob: Blob): Promise<Uint8Array<ArrayBuffer>> {
+  if (has(blob, "arrayBuffer")) return toBytes(await blob.arrayBuffer());
+  return new Promise((resolve, reject) => {
+    const reader = new FileReader();
+    reader.onload = () => resolve(toBytes(reader.result as ArrayBuffer));
+    reader.onerror = () => reject(reader.error);
+    reader.readAsArrayBuffer(blob);
+  });
+}
 
 /** Whether a value is a `File`. */
 export const isFile = (value: unknown): value is File =>

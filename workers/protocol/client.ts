@@ -5,7 +5,10 @@ import { resultOf } from "./answer.js";
 import { ClipError, toClipError } from "./error.js";
 import type { SpawnedWorker } from "./spawned-worker.js";
 
-/** Calls a worker; the calls settle even if the worker dies or is disposed of meanwhile. */
+/**
+ * Calls a worker; the calls settle even if the worker dies or is disposed of meanwhile. A process waits for open calls, and not for
+ * the worker.
+ */
 export class WorkerClient<Api> {
   readonly #spawned: SpawnedWorker;
   readonly #api: Remote<Api>;
@@ -29,10 +32,14 @@ export class WorkerClient<Api> {
     if (this.#closed) return Promise.reject(this.#closed);
     return new Promise<T>((resolve, reject) => {
       this.#pending.add(reject);
+      this.#spawned.setBusy?.(true);
       ask(this.#api)
         .then(resultOf)
         .then(resolve, (error) => reject(toClipError(error)))
-        .finally(() => this.#pending.delete(reject));
+        .finally(() => {
+          this.#pending.delete(reject);
+          this.#spawned.setBusy?.(this.#pending.size > 0);
+        });
     });
   }
 

@@ -74,6 +74,8 @@ export const HOST_CODES = [
   "invalid-dataset",
   /** The model or trainer was disposed of: load it again. */
   "disposed",
+  /** The place where the code runs lacks what the model needs, such as workers: run it where the message says. */
+  "platform-unsupported",
   /** The worker ended or did not start: load the model again, and check the page's Content Security Policy. */
   "worker-lost",
   /** The core panicked, and its worker answers no further call: load the model again, and report it as a bug. */
@@ -119,12 +121,15 @@ export function isClipError(value: unknown): value is ClipError {
 const isError = (value: unknown): value is Error =>
   value instanceof Error || /^\[object (Error|DOMException)\]$/.test(Object.prototype.toString.call(value));
 
+/** Whether a value is the error of a panic: the instance that threw it may not be called again. */
+export const isPanic = (value: unknown): boolean => isError(value) && value.name === "RuntimeError";
+
 /** Converts any thrown value. */
 export function toClipError(value: unknown): ClipError {
   if (value instanceof ClipError) return value;
   if (isClipError(value)) return new ClipError(value.code, value.message);
   const message = isError(value) ? value.message : String(value);
-  if (value instanceof WebAssembly.RuntimeError) {
+  if (isPanic(value)) {
     return new ClipError("panicked", `the core panicked, load the model again: ${message}`, { cause: value });
   }
   if (isError(value) && value.name === "AbortError")

@@ -2,19 +2,26 @@
 
 import type { Worker } from "node:worker_threads";
 import nodeEndpoint from "comlink/dist/esm/node-adapter.mjs";
-import type { SpawnedWorker } from "./spawned-worker.js";
+import { type SpawnedWorker, started } from "./spawned-worker.js";
 
 /** Options for workers: those of the process, such as `--input-type`, may only suit its own entry. */
 export const WORKER_OPTIONS = { execArgv: [] };
 
-/** Wraps a worker. */
-export function spawnedWorker(worker: Worker): SpawnedWorker {
+/**
+ * Starts a worker and wraps it. The process ends without waiting for it, unless it is busy.
+ *
+ * @throws ClipError `platform-unsupported` where workers are forbidden, as by Node's `--permission`
+ */
+export function spawnedWorker(start: () => Worker): SpawnedWorker {
+  const worker = started(start);
+  worker.unref();
   return {
     endpoint: nodeEndpoint(worker),
     onLost(report) {
       worker.on("error", (error) => report(error.message));
       worker.on("exit", (code) => report(`exit code ${code}`));
     },
+    setBusy: (busy) => (busy ? worker.ref() : worker.unref()),
     terminate: () => void worker.terminate(),
   };
 }

@@ -1,6 +1,7 @@
 /** A running worker, in a browser. */
 
 import type { Endpoint } from "comlink";
+import { ClipError } from "./error.js";
 import { isLivenessLock } from "./liveness.js";
 
 /** A running worker, as a client needs it. */
@@ -9,12 +10,36 @@ export interface SpawnedWorker {
   endpoint: Endpoint;
   /** Calls `report` with a reason when the worker ends unasked. */
   onLost(report: (reason: string) => void): void;
+  /** Says whether a call is open: Node's process ends without waiting for an idle worker. */
+  setBusy?(busy: boolean): void;
   /** Ends the worker. */
   terminate(): void;
 }
 
-/** Wraps a worker. */
-export function spawnedWorker(worker: Worker): SpawnedWorker {
+/** What to do where there are no workers. */
+function adviceWithoutWorkers(): string {
+  const { process } = globalThis as { process?: { versions?: { node?: string } } };
+  if (process?.versions?.node) {
+    return 'this is Node with the build for browsers: resolve clipwright under the condition "node" (in Jest\'s jsdom testEnvironmentOptions: { customExportConditions: ["node"] }), or leave it out of the bundle';
+  }
+  if ("ServiceWorkerGlobalScope" in globalThis)
+    return "a service worker cannot start any: use clipwright in the page, or in an offscreen document of an extension";
+  return "use clipwright in a page, in a worker of it, in Node, Deno or Bun";
+}
+
+/**
+ * Starts a worker and wraps it.
+ *
+ * @throws ClipError `platform-unsupported` where there are no workers, or where they are forbidden
+ */
+export function spawnedWorker(start: () => Worker): SpawnedWorker {
+  if (typeof Worker === "undefined") {
+    throw new ClipError(
+      "platform-unsupported",
+      `the model runs in a worker, and there is no Worker here: ${adviceWithoutWorkers()}`,
+    );
+  }
+  const worker = started(start);
   return {
     endpoint: worker,
     onLost(report) {
@@ -26,4 +51,16 @@ export function spawnedWorker(worker: Worker): SpawnedWorker {
     },
     terminate: () => worker.terminate(),
   };
+}
+
+/** @throws ClipError `platform-unsupported` where the platform refuses to start a worker */
+export function started<T>(start: () => T): T {
+  try {
+    return start();
+  } catch (error) {
+    const { message } = error as Error;
+    throw new ClipError("platform-unsupported", `the model runs in a worker, and none can be started: ${message}`, {
+      cause: error,
+    });
+  }
 }

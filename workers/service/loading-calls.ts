@@ -1,5 +1,6 @@
 /** Calls that make a model, and ask about it. */
 
+import { type ProxyMethods, releaseProxy } from "comlink";
 import { mergeAdapter } from "../loading/adapter.js";
 import { loadModel } from "../loading/checkpoint.js";
 import { openCache, withSource } from "../loading/sources/open.js";
@@ -12,6 +13,11 @@ import { restoreState } from "../storage/states.js";
 import type { Session } from "./session.js";
 import { Throttle } from "./throttle.js";
 import { Training } from "./training.js";
+
+/** Closes the port of a caller's callback, which would keep Node's process alive. */
+function releaseCallback(callback: unknown): void {
+  if (typeof callback === "function") (callback as Partial<ProxyMethods>)[releaseProxy]?.();
+}
 
 /** Answers the calls for a session. */
 export function loadingCalls(session: Session): LoadingApi {
@@ -30,7 +36,7 @@ export function loadingCalls(session: Session): LoadingApi {
           throttle.send(event);
         },
       };
-      return session.queueOnDevice(request.work, request.device, async (wasm, device) => {
+      const loading = session.queueOnDevice(request.work, request.device, async (wasm, device) => {
         const maxTensorBytes = request.maxTensorBytes ?? session.deviceInfo.maxTensorBytes;
         const options = { ...request, ...(maxTensorBytes !== undefined && { maxTensorBytes }) };
         const loaded = await withSource(request, wasm, platform, context, (source) =>
@@ -53,6 +59,7 @@ export function loadingCalls(session: Session): LoadingApi {
         throttle.flush();
         return session.info();
       });
+      return loading.finally(() => releaseCallback(onProgress));
     },
 
     abortLoad: () => abort?.abort(),

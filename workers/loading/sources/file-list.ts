@@ -1,5 +1,6 @@
 /** Files that the caller holds: picked, dropped, or made from bytes. */
 
+import { isBlob } from "../../protocol/bytes.js";
 import { ClipError } from "../../protocol/error.js";
 import type { NamedFile } from "../../protocol/load.js";
 import type { Source, SourceFile } from "./source.js";
@@ -69,12 +70,12 @@ export class FileListSource implements Source {
   async text(name: string): Promise<string | undefined> {
     const data = this.#files.get(name);
     if (data === undefined) return undefined;
-    return readText(name, data instanceof Blob ? new Uint8Array(await data.arrayBuffer()) : data);
+    return readText(name, isBlob(data) ? new Uint8Array(await data.arrayBuffer()) : data);
   }
 
   async open(name: string): Promise<SourceFile | undefined> {
     const data = this.#files.get(name);
     if (data === undefined) return undefined;
-    return data instanceof Blob ? blobFile(name, data) : bytesFile(name, data);
+    return isBlob(data) ? blobFile(name, data) : bytesFile(name, data);
   }
 }

@@ -1,7 +1,7 @@
 /** Tokenizers other than CLIP's byte-pair encoding (SentencePiece, Gemma), by Hugging Face's library. */
 
 import type { ExportedFile } from "../../protocol/api.js";
-import { ClipError } from "../../protocol/error.js";
+import { ClipError, isPanic } from "../../protocol/error.js";
 import { type FileTokenizer, loadTokenizersWasm } from "../../runtime/tokenizers-wasm.js";
 import type { WasmBinary } from "../../runtime/wasm.js";
 import {
@@ -18,8 +18,7 @@ import {
 
 /** Makes the error for a file; a panic is one too, since the library has a module of its own and can be called again. */
 function invalid(error: unknown): ClipError {
-  const isPanic = error instanceof WebAssembly.RuntimeError;
-  const message = isPanic
+  const message = isPanic(error)
     ? "the tokenizers library panicked: its parts contradict each other"
     : (error as Error).message;
   return new ClipError("invalid-tokenizer", `invalid tokenizer: tokenizer.json: ${message}`, { cause: error });
