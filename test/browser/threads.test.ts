@@ -30,7 +30,7 @@ test.skipIf(published).each(["threads", "forbidden", "single"])(
 
 test("a page learns of a lost thread although its worker waits for it", async () => {
   const worker = spawnedWorker(
-    new Worker(new URL("./threads.worker.ts", import.meta.url), { type: "module", name: "lost" }),
+    () => new Worker(new URL("./threads.worker.ts", import.meta.url), { type: "module", name: "lost" }),
   );
   expect(await new Promise((resolve) => worker.onLost(resolve))).toBe("the worker was ended");
   worker.terminate();

@@ -1,0 +1,67 @@
+/** clipwright as a guest: a process that imports it, and ends. */
+
+import { spawnSync } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { expect, test } from "vitest";
+
+const root = fileURLToPath(new URL("../..", import.meta.url));
+
+/** Runs a script in a process of its own; returns what it prints. */
+function run(script: string, flags: readonly string[] = []): string {
+  const options = { cwd: root, encoding: "utf8", timeout: 60_000 } as const;
+  const { stdout, stderr, status, signal } = spawnSync(
+    process.execPath,
+    [...flags, "--input-type=module", "-e", script],
+    options,
+  );
+  expect({ stderr, status, signal }).toEqual({ stderr: "", status: 0, signal: null });
+  return stdout.trim();
+}
+
+test("a script that does not call dispose() ends when its work is done, the images' worker and callbacks included", () => {
+  const script = `
+    import { Clip, ClipTrainer } from "clipwright";
+    const trainer = await ClipTrainer.create({ device: "cpu", config: {
+      embedDim: 4, vision: { imageSize: 8, patchSize: 8, width: 4, layers: 1, heads: 1 },
+      text: { contextLength: 8, width: 4, layers: 1, heads: 1 } } });
+    const pairs = ["red", "blue"].map((text, i) => ({ text, image: { data: new Uint8Array(192).fill(99 * i), width: 8, height: 8 } }));
+    let steps = 0;
+    for await (const { step } of trainer.fit(pairs, { batchSize: 2, epochs: 3, augment: {} })) steps = step;
+    const phases = [];
+    const onProgress = ({ phase }) => phases.push(phase);
+    const clip = await Clip.load("test/fixtures/models/clip-quickgelu-p8/hf", { device: "cpu", onProgress });
+    // nobody awaits it, and it is answered all the same
+    clip.encodeText("red").then(({ shape }) => console.log(steps, phases.length > 0, shape.join()));
+  `;
+  expect(run(script)).toBe("3 true 1,40");
+});
+
+test("importing changes no global and no prototype", () => {
+  const script = `
+    const of = (object) => Reflect.ownKeys(object).map((key) => [key, Object.getOwnPropertyDescriptor(object, key)]);
+    const owners = [globalThis, ...Object.values(Object.getOwnPropertyDescriptors(globalThis)).flatMap(({ value }) =>
+      typeof value === "function" ? [value, ...(value.prototype ? [value.prototype] : [])] : [])];
+    const before = owners.map(of);
+    await import("clipwright");
+    const same = (a, b) => a.length === b.length && a.every(([key, one], i) => key === b[i][0] &&
+      ["value", "get", "set", "writable", "enumerable", "configurable"].every((field) => Object.is(one[field], b[i][1][field])));
+    const changed = owners.filter((owner, i) => !same(before[i], of(owner)));
+    console.log(owners.length > 100, changed.map((owner) => owner.name ?? "a prototype").join());
+  `;
+  expect(run(script)).toBe("true");
+});
+
+test("where workers are forbidden the error says so", () => {
+  const script = `
+    import { Clip } from "clipwright";
+    const { code, message } = await Clip.load("./model").catch((error) => error);
+    console.log(code, message);
+  `;
+  const permission = process.allowedNodeEnvironmentFlags.has("--permission")
+    ? "--permission"
+    : "--experimental-permission";
+  const options = { cwd: root, encoding: "utf8" } as const;
+  const flags = [permission, "--allow-fs-read=*", "--input-type=module", "-e", script];
+  const { stdout } = spawnSync(process.execPath, flags, options);
+  expect(stdout).toMatch(/^platform-unsupported the model runs in a worker, and none can be started: .*/);
+});
