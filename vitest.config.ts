@@ -23,7 +23,7 @@ const chromium = (name: string, include: string[], headers: Record<string, strin
     include,
     testTimeout: 300_000,
     hookTimeout: 120_000,
-    provide: { published: process.env.CLIPWRIGHT_PUBLISHED === "true" },
+    provide: { published: process.env.CLIPWRIGHT_PUBLISHED === "true", webgpu: headers === ISOLATION_HEADERS },
     // one page at a time: SwiftShader takes every core it finds
     fileParallelism: false,
     browser: {

@@ -47,10 +47,13 @@ function output(command, args) {
   return status === 0 ? stdout.trim() : undefined;
 }
 
+/** Path of a program, if it is installed. */
+export const findProgram = (name) => output("sh", ["-c", `command -v ${name}`]);
+
 const isRoot = () => process.getuid?.() === 0;
 
 /** Installs Debian packages if this is Debian and we are root. */
-function aptInstall(packages, orElse) {
+export function aptInstall(packages, orElse) {
   if (!isRoot() || output("apt-get", ["--version"]) === undefined) fail(orElse);
   const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
   run("apt-get", ["update", "-qq"], { env, orElse });
@@ -164,7 +167,7 @@ export function setUpChromium() {
     const named = process.env.CHROMIUM_PATH;
     if (named) return existsSync(named) ? named : fail(`CHROMIUM_PATH is ${named}, where there is no file`);
     for (const name of CHROMIUMS) {
-      const path = output("sh", ["-c", `command -v ${name}`]);
+      const path = findProgram(name);
       if (path) return path;
     }
     return undefined;

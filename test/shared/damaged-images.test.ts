@@ -203,7 +203,8 @@ test("ImageData of another colour space looks as it does on the page", async () 
   const wide = new ImageData(data, 16, 16, { colorSpace: "display-p3" });
   const bitmap = await createImageBitmap(wide);
   expect(maxError(await clip.preprocess(wide), await clip.preprocess(bitmap))).toBeLessThan(0.02);
-  expect(maxError(await clip.preprocess(wide), await clip.preprocess({ data, width: 16, height: 16 }))).toBeGreaterThan(
-    0.02,
-  );
+  const asSrgb = maxError(await clip.preprocess(wide), await clip.preprocess({ data, width: 16, height: 16 }));
+  // Firefox has no other colour spaces, and ignores the wish
+  if (wide.colorSpace === "display-p3") expect(asSrgb).toBeGreaterThan(0.02);
+  else expect(asSrgb).toBe(0);
 });

@@ -1,0 +1,65 @@
+/**
+ * `npm run test:browsers`: tests in the browsers that Debian packages. Firefox and WebKitGTK are not in `npm test`, for they are
+ * hundreds of megabytes to install.
+ */
+
+import { fileURLToPath } from "node:url";
+import type { ViteDevServer } from "vite";
+import { defineConfig } from "vitest/config";
+import { ISOLATION_HEADERS } from "./scripts/chromium.mjs";
+import { type Command, firefox, installed, webkit } from "./test/browsers/installed";
+import { modelServer } from "./test/model-server.mjs";
+
+const path = (relative: string) => fileURLToPath(new URL(relative, import.meta.url));
+const resolve = { alias: { clipwright: path("./dist/ts/index.js") } };
+
+interface Page {
+  /** Whether the page may share memory between threads. */
+  isolated: boolean;
+  /** Whether the browser must have WebGPU. */
+  webgpu?: boolean;
+  include: string[];
+}
+
+const project = (name: string, command: Command, { isolated, webgpu = false, include }: Page) => ({
+  resolve,
+  plugins: [
+    { name: "model-server", configureServer: (server: ViteDevServer) => void server.middlewares.use(modelServer) },
+  ],
+  optimizeDeps: { include: ["comlink", "modern-tar"] },
+  server: { headers: isolated ? ISOLATION_HEADERS : {} },
+  test: {
+    name,
+    include,
+    globalSetup: "test/browsers/reference.ts",
+    testTimeout: 300_000,
+    hookTimeout: 120_000,
+    provide: { published: process.env.CLIPWRIGHT_PUBLISHED === "true", webgpu },
+    fileParallelism: false,
+    browser: {
+      enabled: true,
+      headless: true,
+      screenshotFailures: false,
+      provider: installed(command),
+      instances: [{ browser: command.browser }],
+    },
+  },
+});
+
+const PARITY = "test/browsers/parity.test.ts";
+
+export default defineConfig({
+  test: {
+    projects: [
+      project("firefox", firefox(), { isolated: true, include: [PARITY, "test/shared/*.test.ts"] }),
+      project("firefox-one-thread", firefox(), { isolated: false, include: [PARITY, "test/one-thread/*.test.ts"] }),
+      project("firefox-webgpu", firefox({ "dom.webgpu.enabled": true }), {
+        isolated: true,
+        webgpu: true,
+        include: [PARITY, "test/shared/{models,training,tuning}.test.ts"],
+      }),
+      project("webkit", webkit(), { isolated: true, include: [PARITY, "test/shared/*.test.ts"] }),
+      project("webkit-one-thread", webkit(), { isolated: false, include: [PARITY, "test/one-thread/*.test.ts"] }),
+    ],
+  },
+});
