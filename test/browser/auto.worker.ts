@@ -4,13 +4,14 @@
  */
 
 import { openDevice } from "../../dist/workers/runtime/device.js";
+import { browserGpu } from "../../dist/workers/runtime/gpu.js";
 import { loadWasm } from "../../dist/workers/runtime/wasm.js";
 import { WASM_URLS } from "../../dist/workers/runtime/wasm-urls.js";
 
 Object.defineProperty(GPUAdapterInfo.prototype, "isFallbackAdapter", { get: () => false });
 const load = (kind: "cpu" | "webgpu") =>
   loadWasm(self.name as "encode" | "train", kind, { wasm: async (module) => WASM_URLS[module] });
-const { core, info } = await openDevice("auto", load);
+const { core, info } = await openDevice("auto", load, { gpu: browserGpu });
 const cpu = await core.wasm.Device.cpu()
   .selfTest()
   .then(

@@ -1,6 +1,7 @@
 /** Compares the GPU's kernels with the CPU, below the API: those for "software" or for "hardware", by its name. */
 
 import { openDevice } from "../../dist/workers/runtime/device.js";
+import { browserGpu } from "../../dist/workers/runtime/gpu.js";
 import { loadWasm } from "../../dist/workers/runtime/wasm.js";
 import { WASM_URLS } from "../../dist/workers/runtime/wasm-urls.js";
 import { conformance } from "./conformance";
@@ -15,5 +16,5 @@ GPUDevice.prototype.createShaderModule = function (descriptor) {
   return create.call(this, descriptor);
 };
 const load = (kind: "cpu" | "webgpu") => loadWasm("train", kind, { wasm: async (module) => WASM_URLS[module] });
-const { core, device } = await openDevice("webgpu", load);
+const { core, device } = await openDevice("webgpu", load, { gpu: browserGpu });
 postMessage({ kernels: await conformance(core.wasm, device), waits });

@@ -5,6 +5,7 @@
 
 import { forwardLiveness } from "../../dist/workers/protocol/liveness.js";
 import { openDevice } from "../../dist/workers/runtime/device.js";
+import { browserGpu } from "../../dist/workers/runtime/gpu.js";
 import { loadWasm } from "../../dist/workers/runtime/wasm.js";
 import { WASM_URLS } from "../../dist/workers/runtime/wasm-urls.js";
 import { conformance } from "./conformance";
@@ -21,8 +22,10 @@ const start = {
   forbidden: () => new Worker(new URL("./there-is-none.js", import.meta.url), { type: "module" }),
 }[self.name];
 const assets = { wasm: async (module: keyof typeof WASM_URLS) => WASM_URLS[module] };
-const { core, device, info } = await openDevice("cpu", (kind) =>
-  loadWasm("train", kind, { ...assets, ...(start && { thread: start }) }),
+const { core, device, info } = await openDevice(
+  "cpu",
+  (kind) => loadWasm("train", kind, { ...assets, ...(start && { thread: start }) }),
+  { gpu: browserGpu },
 );
 threads[0]?.terminate();
 postMessage({ threads: info.threads, kernels: await conformance(core.wasm, device) });

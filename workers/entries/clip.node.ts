@@ -7,6 +7,7 @@ import { readMerges } from "../loading/merges.js";
 import { FolderSource } from "../loading/sources/folder.node.js";
 import { answering } from "../protocol/answer.js";
 import { spawnedWorker, WORKER_OPTIONS } from "../protocol/spawned-worker.node.js";
+import { nodeGpu } from "../runtime/gpu.node.js";
 import { readPackaged } from "../runtime/packaged-file.node.js";
 import { WASM_URLS } from "../runtime/wasm-urls.js";
 import { createService } from "../service/service.js";
@@ -19,6 +20,7 @@ expose(
   answering(
     createService({
       wasm: (module) => readPackaged(WASM_URLS[module]),
+      gpu: nodeGpu,
       tokenizers: () => readPackaged(new URL("../wasm/tokenizers_bg.wasm", import.meta.url)),
       merges: async () =>
         readMerges(await readPackaged(new URL("../../../assets/clip-merges.txt.gz", import.meta.url))),

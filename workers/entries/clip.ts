@@ -5,6 +5,7 @@ import { readMerges } from "../loading/merges.js";
 import { answering } from "../protocol/answer.js";
 import { forwardLiveness, holdLivenessLock } from "../protocol/liveness.js";
 import { spawnedWorker } from "../protocol/spawned-worker.js";
+import { browserGpu } from "../runtime/gpu.js";
 import { fetchPackaged } from "../runtime/packaged-file.js";
 import { WASM_URLS } from "../runtime/wasm-urls.js";
 import { createService } from "../service/service.js";
@@ -16,6 +17,7 @@ expose(
   answering(
     createService({
       wasm: async (module) => WASM_URLS[module],
+      gpu: browserGpu,
       thread: () => forwardLiveness(new Worker(new URL("./thread.js", import.meta.url), { type: "module" })),
       tokenizers: async () => new URL("../wasm/tokenizers_bg.wasm", import.meta.url),
       merges: async () =>

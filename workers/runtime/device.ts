@@ -1,7 +1,8 @@
 /** Chooses and opens the device of a model. */
 
-import { ClipError } from "../protocol/error.js";
+import { ClipError, toClipError } from "../protocol/error.js";
 import type { DeviceChoice, DeviceInfo, Work } from "../protocol/load.js";
+import { type GpuPlatform, noWebGpu } from "./gpu.js";
 import type { Core, Device } from "./wasm.js";
 
 /** Requests for an adapter: on a busy machine the first one may fail. */
@@ -10,22 +11,24 @@ const TRIES = 2;
 /** The GPU of each instance: an instance can only open one. */
 const gpus = new WeakMap<Core, Promise<Device>>();
 
-/** `undefined` in Node 20 and on insecure pages. */
-function webGpu(): GPU | undefined {
-  return (globalThis.navigator as Navigator | undefined)?.gpu;
-}
-
-async function requestAdapter(): Promise<GPUAdapter | undefined> {
+async function requestAdapter(gpu: GPU): Promise<GPUAdapter> {
   for (let i = 0; i < TRIES; i++) {
-    const adapter = await webGpu()?.requestAdapter({ powerPreference: "high-performance" });
+    const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });
     if (adapter) return adapter;
   }
-  return undefined;
+  throw noWebGpu("no adapter was found", "check the GPU and its driver");
+}
+
+/** Names of rasterisers, for implementations that do not report `isFallbackAdapter`. */
+const RASTERISERS = /swiftshader|llvmpipe|lavapipe|softpipe|basic render|\bwarp\b/i;
+
+function isSoftware({ description, device, architecture, isFallbackAdapter }: GPUAdapterInfo): boolean {
+  return isFallbackAdapter ?? RASTERISERS.test(`${description} ${device} ${architecture}`);
 }
 
 function describe({ info }: GPUAdapter): string {
   const name = info.description || [info.vendor, info.architecture].filter(Boolean).join(" ") || "unnamed adapter";
-  return info.isFallbackAdapter ? `${name} (software)` : name;
+  return isSoftware(info) ? `${name} (software)` : name;
 }
 
 /** A device, and the instance that computes on it. */
@@ -44,6 +47,7 @@ export interface OpenedDevice<W extends Work> {
 export async function openDevice<W extends Work>(
   choice: DeviceChoice,
   load: (kind: DeviceInfo["kind"]) => Promise<Core<W>>,
+  platform: GpuPlatform,
 ): Promise<OpenedDevice<W>> {
   const cpu = async (reason: string): Promise<OpenedDevice<W>> => {
     const core = await load("cpu");
@@ -53,14 +57,10 @@ export async function openDevice<W extends Work>(
   if (choice !== "auto" && choice !== "webgpu") {
     throw new ClipError("invalid-option", `invalid option device: expected auto, webgpu or cpu, got ${String(choice)}`);
   }
-  const adapter = await requestAdapter();
-  if (choice === "auto" && !adapter) return cpu("no WebGPU adapter");
-  if (choice === "auto" && adapter?.info.isFallbackAdapter) return cpu(`WebGPU is only ${describe(adapter)}`);
-  if (!adapter) {
-    const reason = webGpu() ? "navigator.gpu has no adapter" : "there is no navigator.gpu";
-    throw new ClipError("device-unavailable", `no WebGPU device: ${reason}; choose the device "auto" or "cpu"`);
-  }
   try {
+    const adapter = await requestAdapter(await platform.gpu());
+    if (choice === "auto" && isSoftware(adapter.info))
+      throw new ClipError("device-unavailable", `WebGPU is only ${describe(adapter)}`);
     const core = await load("webgpu");
     const opening =
       gpus.get(core) ??
@@ -75,7 +75,8 @@ export async function openDevice<W extends Work>(
     const maxTensorBytes = Math.min(adapter.limits.maxStorageBufferBindingSize, adapter.limits.maxBufferSize);
     return { core, device, info: { kind: "webgpu", reason: describe(adapter), maxTensorBytes } };
   } catch (error) {
-    if (choice === "auto") return cpu(`WebGPU failed: ${error instanceof Error ? error.message : String(error)}`);
-    throw error;
+    if (choice === "webgpu") throw error;
+    const { code, message } = toClipError(error);
+    return cpu(code === "device-unavailable" ? message : `WebGPU failed: ${message}`);
   }
 }

@@ -60,7 +60,11 @@ export class Session {
     call: (wasm: WasmFor<W>, device: Device) => Promise<T> | T,
   ): Promise<T> {
     return this.queue(async () => {
-      const { core, device, info } = await openDevice(choice, (kind) => loadWasm(work, kind, this.platform));
+      const { core, device, info } = await openDevice(
+        choice,
+        (kind) => loadWasm(work, kind, this.platform),
+        this.platform,
+      );
       this.#core = core;
       this.#device = device;
       this.#deviceInfo = info;
