@@ -44,6 +44,24 @@ test("trains and encodes in Node from the packed files alone, with empty stderr"
   expect({ stdout: stdout.trim(), stderr }).toEqual({ stdout: "3 3,4", stderr: "" });
 });
 
+test("without the optional package webgpu: auto takes the CPU and says why, webgpu names the package", () => {
+  const script = `
+    import { ClipTrainer } from "clipwright";
+    const config = { embedDim: 4, vision: { imageSize: 8, patchSize: 8, width: 4, layers: 1, heads: 1 },
+      text: { contextLength: 8, width: 4, layers: 1, heads: 1 } };
+    const trainer = await ClipTrainer.create({ device: "auto", config });
+    console.log(trainer.info.device.kind, trainer.info.device.reason);
+    trainer.dispose();
+    await ClipTrainer.create({ device: "webgpu", config }).catch(({ code, message }) => console.log(code, message));
+  `;
+  const { stdout } = spawnSync(process.execPath, ["--input-type=module", "-e", script], {
+    cwd: folder,
+    encoding: "utf8",
+  });
+  const reason = 'no WebGPU: the optional package "webgpu" is not installed; run npm install webgpu';
+  expect(stdout.trim().split("\n")).toEqual([`cpu ${reason}`, `device-unavailable ${reason}`]);
+});
+
 test("a bundler finds the worker, the module and the merges", async () => {
   const outDir = join(folder, "out");
   await build({

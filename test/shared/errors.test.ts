@@ -3,7 +3,7 @@
 import { Clip, ClipError, ClipTrainer, type FitOptions, isClipError, type PairSource, webDataset } from "clipwright";
 import { packTar } from "modern-tar";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { colourPairs, fixture, inBrowser, sameBytes, text, tinyConfig } from "../support";
+import { colourPairs, fixture, sameBytes, text, tinyConfig } from "../support";
 
 async function failure(promise: Promise<unknown> | (() => Promise<unknown>)): Promise<ClipError> {
   try {
@@ -235,17 +235,6 @@ test.each([
   const error = await failure(ClipTrainer.create({ device: "cpu", ...options } as never));
   expect(error.code).toBe(code);
   expect(error.message).toMatch(message);
-});
-
-test("no WebGPU adapter", async () => {
-  // Chromium has one here; Node has none
-  if (inBrowser) return;
-  const error = await failure(ClipTrainer.create({ config: tinyConfig, device: "webgpu" }));
-  expect(error.code).toBe("device-unavailable");
-  expect(error.message).toMatch(/no WebGPU device: there is no navigator.gpu/);
-  const trainer = await ClipTrainer.create({ config: tinyConfig, device: "auto" });
-  expect(trainer.info.device).toEqual({ kind: "cpu", reason: "no WebGPU adapter", threads: 1 });
-  trainer.dispose();
 });
 
 describe("loading", () => {

@@ -3,6 +3,7 @@
 import type { Worker } from "node:worker_threads";
 import nodeEndpoint from "comlink/dist/esm/node-adapter.mjs";
 import { type SpawnedWorker, started } from "./spawned-worker.js";
+import { WorkerEnd } from "./worker-end.node.js";
 
 /** Options for workers: those of the process, such as `--input-type`, may only suit its own entry. */
 export const WORKER_OPTIONS = { execArgv: [] };
@@ -14,6 +15,7 @@ export const WORKER_OPTIONS = { execArgv: [] };
  */
 export function spawnedWorker(start: () => Worker): SpawnedWorker {
   const worker = started(start);
+  const end = new WorkerEnd(worker);
   worker.unref();
   return {
     endpoint: nodeEndpoint(worker),
@@ -22,6 +24,6 @@ export function spawnedWorker(start: () => Worker): SpawnedWorker {
       worker.on("exit", (code) => report(`exit code ${code}`));
     },
     setBusy: (busy) => (busy ? worker.ref() : worker.unref()),
-    terminate: () => void worker.terminate(),
+    terminate: () => end.end(),
   };
 }
