@@ -1,7 +1,6 @@
-/** Measures embeddings, by turns with onnxruntime-web in one page, on the same weights. */
+/** Measures embeddings, by turns with onnxruntime-web in one page or one process of Node, on the same weights. */
 
 import { Clip } from "clipwright";
-import * as ort from "onnxruntime-web";
 import { picture } from "./picture.mjs";
 
 const WORDS = "a photograph of two dogs that run over a wet meadow in the morning while it rains ";
@@ -26,6 +25,24 @@ function leastCosine(a, b, dim) {
 }
 
 const furthest = (a, b) => a.reduce((most, x, i) => Math.max(most, Math.abs(x - b[i])), 0);
+
+const float = new Float32Array(1);
+const floatBits = new Uint32Array(float.buffer);
+
+/** f32 to the bits of f16, truncated; subnormal numbers become 0. */
+function toHalf(x) {
+  float[0] = x;
+  const [bits] = floatBits;
+  const [sign, exponent] = [(bits >>> 16) & 0x8000, ((bits >>> 23) & 255) - 112];
+  if (exponent <= 0) return sign;
+  return exponent >= 31 ? sign | 0x7c00 : sign | (exponent << 10) | ((bits >>> 13) & 0x3ff);
+}
+
+function fromHalf(half) {
+  const [exponent, fraction] = [(half >> 10) & 31, half & 1023];
+  const size = exponent === 0 ? fraction * 2 ** -24 : (1 + fraction / 1024) * 2 ** (exponent - 15);
+  return half & 0x8000 ? -size : size;
+}
 
 /** Milliseconds a call, averaged over at least a fifth of a second. */
 async function timed(call) {
@@ -61,8 +78,8 @@ function repeated(row, count) {
   return out;
 }
 
-/** The tasks: a name, our call, the peer's input. */
-async function tasks(clip, batches) {
+/** The tasks: a name, our call, the peer's input, with pixels in f16 if its model has `half` precision. */
+async function tasks(clip, batches, ort, half = false) {
   const { imageSize: size } = clip.info.config.vision;
   const texts = await captions(clip);
   const out = [];
@@ -72,7 +89,11 @@ async function tasks(clip, batches) {
       task: `image, batch ${batch}`,
       ours: () => clip.encodeImage({ pixelValues: pixels }),
       tower: "vision",
-      feeds: { pixel_values: new ort.Tensor("float32", pixels, [batch, 3, size, size]) },
+      feeds: {
+        pixel_values: half
+          ? new ort.Tensor("float16", Uint16Array.from(pixels, toHalf), [batch, 3, size, size])
+          : new ort.Tensor("float32", pixels, [batch, 3, size, size]),
+      },
     });
     for (const { ids, length } of texts) {
       const inputIds = repeated(ids, batch);
@@ -89,34 +110,41 @@ async function tasks(clip, batches) {
 }
 
 /** Embeddings of every task in f32. */
-async function inFull(base, options, batches) {
-  const clip = await Clip.load(base, options);
+async function inFull(base, options, batches, ort) {
+  const clip = await Clip.load(base, { ...options, dtype: "f32" });
   const embeddings = [];
-  for (const { ours } of await tasks(clip, batches)) embeddings.push((await ours()).data);
+  for (const { ours } of await tasks(clip, batches, ort)) embeddings.push((await ours()).data);
   clip.dispose();
   return embeddings;
 }
 
 /**
- * Milliseconds of each task, `rounds` times by turns, and the largest difference between embeddings; with 8-bit weights (`q8`) also
+ * Milliseconds of each task, `rounds` times by turns, and the largest difference between embeddings; in a `dtype` of less precision also
  * each side's smallest cosine to f32.
+ *
+ * `theirs` comes before `.onnx` in the names of the peer's files; `half`: they take and return f16. `ort` is onnxruntime-web, and `read`
+ * returns a file where it cannot fetch.
  */
-export async function measureEncoding({ base, provider, q8, batches, rounds }, report = () => {}) {
+export async function measureEncoding(request, report = () => {}) {
+  const { base, provider, dtype = "auto", half = false, theirs: variant = "", batches, rounds, read } = request;
+  const ort = request.ort ?? (await import("onnxruntime-web"));
   const options = { device: provider === "webgpu" ? "webgpu" : "cpu", cache: false };
-  const whole = q8 && (await inFull(base, options, batches));
-  const clip = await Clip.load(base, { ...options, ...(q8 && { dtype: "q8" }) });
+  const whole = (dtype === "q8" || half) && (await inFull(base, options, batches, ort));
+  const clip = await Clip.load(base, { ...options, dtype });
   // one thread, or on an isolated page one a core
   const threads = clip.info.device.threads ?? 1;
-  ort.env.wasm.wasmPaths = "/benchmarks/peers/node_modules/onnxruntime-web/dist/";
+  ort.env.wasm.wasmPaths ??= "/benchmarks/peers/node_modules/onnxruntime-web/dist/";
   ort.env.wasm.numThreads = threads;
-  const session = (tower) =>
-    ort.InferenceSession.create(`${base}${tower}${q8 ? ".q8" : ""}.onnx`, { executionProviders: [provider] });
+  const session = async (tower) => {
+    const file = `${base}${tower}${variant}.onnx`;
+    return ort.InferenceSession.create(read ? await read(file) : file, { executionProviders: [provider] });
+  };
   const sessions = { vision: await session("vision"), text: await session("text") };
   const rows = [];
-  for (const [i, { task, ours, tower, feeds }] of (await tasks(clip, batches)).entries()) {
+  for (const [i, { task, ours, tower, feeds }] of (await tasks(clip, batches, ort, half)).entries()) {
     const theirs = async () => (await sessions[tower].run(feeds)).embeds;
     const [a, b] = [await ours(), await theirs()];
-    const [dim, their] = [b.dims[1], normalized(b.data, b.dims[1])];
+    const [dim, their] = [b.dims[1], normalized(half ? Float32Array.from(b.data, fromHalf) : b.data, b.dims[1])];
     const near = (embeddings) => leastCosine(embeddings, whole[i], dim);
     const row = {
       task,
@@ -134,6 +162,8 @@ export async function measureEncoding({ base, provider, q8, batches, rounds }, r
     rows.push(row);
     report(row);
   }
+  const { device, dtype: stored } = clip.info;
   clip.dispose();
-  return { threads, rows };
+  for (const session of Object.values(sessions)) await session.release();
+  return { threads, device, dtype: stored, rows };
 }

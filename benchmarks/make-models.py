@@ -5,7 +5,9 @@
     python make-models.py FOLDER [NAME ...]
 
 Each becomes a folder as Hugging Face publishes it, with `vision.onnx` and `text.onnx` beside it: batch and caption length are
-dynamic, embeddings not of length one; and `vision.q8.onnx` and `text.q8.onnx`, quantised as transformers.js's script does it. A folder that is there already is left as it is.
+dynamic, embeddings not of length one; and `vision.q8.onnx` and `text.q8.onnx`, quantised as transformers.js's script does it.
+NAME-f16 is all in half precision. NAME:gpu adds `vision.nbits.onnx` and `text.nbits.onnx`, whose products are MatMulNBits of 8 bits,
+onnxruntime's quickest on a GPU, and leaves out `q8`. A folder that is there already is left as it is.
 """
 import json
 import sys
@@ -18,6 +20,11 @@ from transformers import CLIPConfig, CLIPModel, SiglipConfig, SiglipModel
 SMALL = dict(hidden_size=128, intermediate_size=512, num_hidden_layers=4, num_attention_heads=2)
 MODELS = {
     "vit-b-32": lambda: CLIPModel(CLIPConfig(text_config=dict(eos_token_id=49407))),
+    "vit-l-14": lambda: CLIPModel(CLIPConfig(
+        projection_dim=768,
+        vision_config=dict(hidden_size=1024, intermediate_size=4096, num_hidden_layers=24, num_attention_heads=16, patch_size=14),
+        text_config=dict(hidden_size=768, intermediate_size=3072, num_attention_heads=12, eos_token_id=49407),
+    )),
     # the small model of many figures: 0.114 GFLOP an image
     "small": lambda: CLIPModel(CLIPConfig(
         vision_config=dict(**SMALL, image_size=64, patch_size=8),
@@ -55,12 +62,14 @@ def export(tower, example, name, axes, path):
 
 def make(name, folder):
     torch.manual_seed(1)
-    model = MODELS[name]().eval().requires_grad_(False)
+    base, half, _ = name.partition("-f16")
+    device, dtype = ("cuda" if torch.cuda.is_available() else "cpu"), (torch.float16 if half else torch.float32)
+    model = MODELS[base]().eval().requires_grad_(False).to(device, dtype)
     model.set_attn_implementation("eager")
     model.save_pretrained(folder)
     vision, text = model.config.vision_config, model.config.text_config
-    pixels = torch.randn(2, 3, vision.image_size, vision.image_size)
-    ids = torch.randint(1, 1000, (2, text.max_position_embeddings))
+    pixels = torch.randn(2, 3, vision.image_size, vision.image_size, device=device, dtype=dtype)
+    ids = torch.randint(1, 1000, (2, text.max_position_embeddings), device=device)
     ids[:, -1] = text.vocab_size - 1
     export(Vision(model), pixels, "pixel_values", {0: "batch"}, folder / "vision.onnx")
     # SigLIP pools the last position of the full length
@@ -77,6 +86,17 @@ def quantize(folder):
             folder / f"{tower}.onnx", folder / f"{tower}.q8.onnx", weight_type=weights,
             extra_options=dict(EnableSubgraph=True, MatMulConstBOnly=True),
         )
+
+
+def quantize_for_gpu(folder):
+    import onnx
+    from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
+
+    for tower in ("vision", "text"):
+        model = onnx.load(folder / f"{tower}.onnx")
+        quantizer = MatMulNBitsQuantizer(model, bits=8, block_size=32, is_symmetric=True, accuracy_level=4)
+        quantizer.process()
+        quantizer.model.save_model_to_file(str(folder / f"{tower}.nbits.onnx"))
 
 
 def publish(folder):
@@ -103,10 +123,13 @@ if __name__ == "__main__":
     warnings.filterwarnings("ignore")
     root, names = Path(sys.argv[1]), sys.argv[2:] or list(MODELS)
     for name in names:
+        name, _, gpu = name.partition(":")
         folder = root / name
         if not (folder / "text.onnx").exists():
-            print(f"  {name}")
+            print(f"  {name}", flush=True)
             make(name, folder)
-        if not (folder / "text.q8.onnx").exists():
+        if gpu and not (folder / "text.nbits.onnx").exists():
+            quantize_for_gpu(folder)
+        if not gpu and not name.endswith("-f16") and not (folder / "text.q8.onnx").exists():
             quantize(folder)
         publish(folder)

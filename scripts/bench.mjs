@@ -231,11 +231,11 @@ async function download() {
   await save("download", { rows });
 }
 
-/** Folder of the models; makes the model if it is missing. */
-function makeModel(model) {
+/** Folder of the models; makes those that are missing. */
+function makeModel(...models) {
   const folder = join(CACHE, "benchmarks");
   say("models with random weights, by PyTorch (kept in the cache folder)");
-  run(process.env.PYTHON ?? "python3", ["benchmarks/make-models.py", folder, model], {
+  run(process.env.PYTHON ?? "python3", ["benchmarks/make-models.py", folder, ...models], {
     orElse: "PyTorch and its friends are needed: see benchmarks/make-models.py, and PYTHON=… to name an interpreter",
   });
   return folder;
@@ -294,8 +294,7 @@ async function load() {
 }
 
 /** Measures encoding and training natively on a GPU, by turns with PyTorch; given a file, reads the result of such a run elsewhere. */
-async function gpu() {
-  let [file] = CHOICES;
+async function nativeGpu([file]) {
   if (file === undefined) {
     file = join(mkdtempSync(join(tmpdir(), "clipwright-gpu-")), "gpu.json");
     say("building the native program (the first time 15 minutes)");
@@ -309,6 +308,24 @@ async function gpu() {
   }
   await save("gpu", JSON.parse(readFileSync(file, "utf8")));
 }
+
+/** Measures WebGPU by turns with onnxruntime-web on Dawn in Node; given files, joins the results of such runs elsewhere. */
+async function webGpu(files) {
+  if (files.length === 0) {
+    build({ release: RELEASE });
+    installPeers();
+    const folder = makeModel("vit-b-32:gpu", "vit-b-32-f16", "vit-l-14:gpu", "vit-l-14-f16");
+    files = [join(mkdtempSync(join(tmpdir(), "clipwright-gpu-")), "gpu-web.json")];
+    run(process.execPath, ["benchmarks/gpu-web/bench.mjs", folder, files[0]], {
+      env: { ...process.env, NODE_OPTIONS: `--import=${join(ROOT, "benchmarks", "gpu-web", "dawn.mjs")}` },
+    });
+  }
+  const [first, ...more] = files.map((file) => JSON.parse(readFileSync(file, "utf8")));
+  for (const { tasks } of more) Object.assign(first.tasks, tasks);
+  await save("gpu-web", first);
+}
+
+const gpu = () => (CHOICES[0] === "web" ? webGpu(CHOICES.slice(1)) : nativeGpu(CHOICES));
 
 /** Measures encoding by turns with onnxruntime-web, on models that PyTorch makes. */
 async function encode() {
@@ -336,7 +353,8 @@ async function encode() {
     console.log(`  ${task.padEnd(32)}${spread(ours)}${spread(theirs)}  ${ratio.toFixed(2)}×${near}`);
     if (!q8 && !(difference < 1e-4)) fail(`${task}: the embeddings differ by ${difference}`);
   });
-  const request = { base: `${origin}/models/${model}/`, provider, q8, batches: [1, 8], rounds: ROUNDS + 2 };
+  const precision = q8 && { dtype: "q8", theirs: ".q8" };
+  const request = { base: `${origin}/models/${model}/`, provider, ...precision, batches: [1, 8], rounds: ROUNDS + 2 };
   const measured = await page.evaluate(async (request) => {
     const { measureEncoding } = await import("/benchmarks/encode.mjs");
     return measureEncoding(request, window.report);

@@ -151,6 +151,37 @@ function onGpu() {
   ];
 }
 
+/** Section of `bench:gpu -- web`. */
+function webOnGpu() {
+  const result = read("gpu-web");
+  if (!result) return [];
+  const { adapter, machine, peer, tasks, commit, date } = result;
+  const ms = (values) => median(values).toFixed(1);
+  const measured = Object.entries(tasks).filter(([, { rows }]) => rows);
+  const rows = measured.flatMap(([name, { rows }]) =>
+    rows.map(({ task, ours, theirs, cosine }) => [
+      `${name.replace(":", ", ")}: ${task}`,
+      ms(ours),
+      ms(theirs),
+      `**${(median(theirs) / median(ours)).toFixed(2)} ×**`,
+      ...(cosine ? [cosine.ours.toFixed(6), cosine.theirs.toFixed(6)] : ["", ""]),
+    ]),
+  );
+  const { train } = tasks;
+  const half = adapter.features.includes("shader-f16");
+  return [
+    "## WebGPU on a GPU",
+    `On Dawn, Chromium's WebGPU, in Node: both libraries on one adapter, from pixels or ids in the caller's memory to embeddings there; medians by turns. With 8-bit weights onnxruntime-web has MatMulNBits of 8 bits. \`npm run bench:gpu -- --release web\`. ${adapter.device}, driver ${adapter.description}, ${machine.cpu}, ${machine.cores} cores; Node ${machine.node.slice(1)}; commit ${commit}, ${date.slice(0, 10)}. onnxruntime-web ${peer}.`,
+    ...(half ? [] : ["Dawn offers no `shader-f16` on this driver: no rows in f16."]),
+    table(["ms", "clipwright", "onnxruntime-web", "× as fast", "min cosine to f32", "its"], rows),
+    ...(train
+      ? [
+          `A training step of the emoji model, batch 256: ${ms(train.webgpu)} ms; on the CPU (Wasm in Node, one thread) ${ms(train.cpu)} ms, **${(median(train.cpu) / median(train.webgpu)).toFixed(0)} ×**.`,
+        ]
+      : []),
+  ];
+}
+
 function download() {
   const result = read("download");
   if (!result) return [];
@@ -225,6 +256,7 @@ export async function writePerformance() {
       : []),
     ...trainingStep(),
     ...onGpu(),
+    ...webOnGpu(),
     ...download(),
   ];
   writeFileSync(PAGE, `${sections.join("\n\n")}\n`);
