@@ -1,0 +1,4 @@
+export default {
+  serverExternalPackages: ["clipwright"],
+  output: process.env.NEXT_OUTPUT,
+};

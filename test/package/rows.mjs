@@ -1,0 +1,285 @@
+/**
+ * Set-ups of users, with their versions: the one place where these are pinned.
+ *
+ * A project is a folder: `files` of `projects/`, one over the other, with texts replaced by `replace`, beside the packages of `install`
+ * and the packed tarball. The model and the photo are in its folder `public`. Its rows share it.
+ * A row runs its `steps`, then shows its answer in one of these ways:
+ * - `serve`: the folder that is served to Chromium, with what its page needs: `isolated` for threads, `path` for another page;
+ * - `start`: the command of a server, which gets its port in `$PORT`; `path` is the page;
+ * - `extension`: the page of an extension; `panel` where a click opens the side panel;
+ * - `run`: a command that prints the answer;
+ * - nothing: the steps must succeed, which is all that a compiler can show.
+ *
+ * `elsewhere` is an address in the project's files whose place another origin takes: it has `node_modules` and the model.
+ *
+ * `config` is the one line that the set-up needs beyond what it needs without clipwright.
+ */
+
+/** Some tools need a newer Node than clipwright: npm has it as a package. */
+const NODE_22 = "22.23.3";
+
+const page = ["shared", "page"];
+const pages = { files: page, public: "public" };
+
+/** Vite before 8, of which only the version differs. */
+const vite = (major, version, more = []) => ({
+  name: `vite-${major}`,
+  ...pages,
+  install: { vite: version },
+  rows: [
+    { name: `vite-${major}-build`, title: `Vite ${major}, build`, steps: ["vite build"], serve: "dist" },
+    {
+      name: `vite-${major}-dev`,
+      title: `Vite ${major}, dev`,
+      start: "vite --host 127.0.0.1 --strictPort --port $PORT",
+    },
+    ...more,
+  ],
+});
+
+const typescript = (version) => ({
+  name: `typescript-${version
+    .split(".")
+    .slice(0, version.startsWith("5") ? 2 : 1)
+    .join(".")}`,
+  files: ["types"],
+  install: { typescript: version },
+  rows: [
+    {
+      name: `typescript-${version
+        .split(".")
+        .slice(0, version.startsWith("5") ? 2 : 1)
+        .join(".")}`,
+      title: `TypeScript, strict, \`skipLibCheck: false\``,
+      steps: ["ES2022,DOM", "ES2022"].flatMap((lib) =>
+        ["esnext --moduleResolution bundler", "node16", "nodenext"].map(
+          (module) => `tsc --lib ${lib} --module ${module}`,
+        ),
+      ),
+    },
+  ],
+});
+
+/** Where pages without a bundler find the package: folders of an extension, too. */
+const PACKED = "/node_modules/clipwright";
+
+const COPY = "cp -r node_modules/clipwright/dist/workers node_modules/clipwright/dist/wasm dist";
+
+export const PROJECTS = [
+  {
+    name: "node",
+    files: ["shared", "node"],
+    public: ".",
+    install: { deno: "2.9.6", bun: "1.4.5" },
+    rows: [
+      { name: "node-esm", title: `Node, \`import\``, run: "node main.js" },
+      { name: "node-cjs", title: `Node, \`require\``, run: "node main.cjs" },
+      { name: "deno", title: "Deno", run: "deno run --allow-all main.js" },
+      { name: "bun", title: "Bun", run: "bun main.js" },
+    ],
+  },
+  vite(8, "8.3.8", [
+    {
+      name: "vite-8-isolated",
+      title: "Vite 8, an isolated page",
+      steps: ["vite build"],
+      serve: "dist",
+      isolated: true,
+      fetches: /threads/,
+    },
+  ]),
+  vite(7, "7.3.8"),
+  vite(6, "6.4.6"),
+  vite(5, "5.4.21"),
+  {
+    name: "own-worker",
+    ...pages,
+    files: [...page, "own-worker"],
+    install: { vite: "8.3.8", webpack: "5.113.0", "webpack-cli": "7.3.1" },
+    rows: [
+      { name: "own-worker-vite", title: "The app's own worker, Vite 8", steps: ["vite build"], serve: "dist" },
+      {
+        name: "own-worker-webpack",
+        title: "The app's own worker, webpack 5",
+        steps: ["webpack --mode production --entry ./main.js --output-path out", "cp index.html out"],
+        serve: "out",
+      },
+    ],
+  },
+  {
+    name: "webpack",
+    files: [...page, "node"],
+    install: { webpack: "5.113.0", "webpack-cli": "7.3.1" },
+    rows: [
+      {
+        name: "webpack",
+        title: "webpack 5",
+        steps: ["webpack --mode production --entry ./main.js", "cp index.html dist"],
+        serve: "dist",
+      },
+    ],
+  },
+  {
+    name: "rollup",
+    files: page,
+    install: { rollup: "4.68.8", "@rollup/plugin-node-resolve": "16.0.3" },
+    rows: [
+      {
+        name: "rollup",
+        title: "Rollup with node-resolve",
+        steps: ["rollup main.js --dir dist --plugin node-resolve", "cp index.html dist", COPY],
+        config: COPY,
+        serve: "dist",
+      },
+    ],
+  },
+  {
+    name: "esbuild",
+    files: page,
+    install: { esbuild: "0.28.2" },
+    rows: [
+      {
+        name: "esbuild",
+        title: "esbuild",
+        steps: ["esbuild main.js --bundle --format=esm --minify --outdir=dist", "cp index.html dist", COPY],
+        config: COPY,
+        serve: "dist",
+      },
+    ],
+  },
+  {
+    name: "parcel",
+    files: page,
+    install: { parcel: "2.16.4" },
+    rows: [{ name: "parcel", title: "Parcel 2", steps: ["parcel build index.html"], serve: "dist" }],
+  },
+  {
+    name: "next",
+    files: ["shared", "next"],
+    public: "public",
+    install: { next: "16.4.6", react: "19.3.1", "react-dom": "19.3.1" },
+    rows: [
+      {
+        name: "next-client",
+        title: "Next 16, a client component",
+        steps: ["next build"],
+        start: "next start --port $PORT",
+      },
+      {
+        name: "next-route",
+        title: "Next 16, a route handler",
+        start: "next start --port $PORT",
+        path: "/api",
+        config: `serverExternalPackages: ["clipwright"]`,
+      },
+      {
+        name: "next-standalone",
+        title: "Next 16, standalone output",
+        steps: ["NEXT_OUTPUT=standalone next build", "cp -r public .next/standalone"],
+        start: "cd .next/standalone && node server.js",
+        path: "/api",
+        config: `serverExternalPackages: ["clipwright"]`,
+      },
+    ],
+  },
+  {
+    name: "sveltekit",
+    files: ["shared", "sveltekit"],
+    public: "static",
+    install: {
+      "@sveltejs/kit": "3.2.0",
+      "@sveltejs/adapter-node": "6.0.1",
+      "@sveltejs/vite-plugin-svelte": "7.3.1",
+      svelte: "5.57.3",
+      node: NODE_22,
+      vite: "8.3.8",
+    },
+    rows: [
+      { name: "sveltekit-page", title: "SvelteKit 3, a page", steps: ["vite build"], start: "node build" },
+      { name: "sveltekit-server", title: "SvelteKit 3, a server route", start: "node build", path: "/api" },
+    ],
+  },
+  {
+    name: "astro",
+    files: ["shared", "astro"],
+    public: "public",
+    install: { astro: "7.3.5", node: NODE_22 },
+    rows: [{ name: "astro", title: "Astro 7", steps: ["astro build"], serve: "dist" }],
+  },
+  {
+    name: "no-bundler",
+    files: [...page, "no-bundler"],
+    install: {},
+    rows: [
+      { name: "no-bundler", title: "No bundler: an import map", serve: "." },
+      {
+        name: "no-bundler-isolated",
+        title: "No bundler, an isolated page",
+        serve: ".",
+        isolated: true,
+        fetches: /threads/,
+      },
+    ],
+  },
+  {
+    name: "cdn",
+    files: [...page, "cdn"],
+    install: {},
+    rows: [
+      { name: "cdn", title: "A CDN, which is another origin", serve: ".", elsewhere: "https://cdn.jsdelivr.net/npm" },
+      {
+        name: "cdn-isolated",
+        title: "A CDN, an isolated page",
+        serve: ".",
+        elsewhere: "https://cdn.jsdelivr.net/npm",
+        isolated: true,
+        fetches: /threads/,
+      },
+    ],
+  },
+  {
+    name: "extension",
+    files: [...page, "extension"],
+    public: ".",
+    install: {},
+    replace: { '"clipwright"': `"${PACKED}/dist/index.js"` },
+    rows: [
+      { name: "extension-page", title: "Chrome extension, a page", extension: "index.html" },
+      {
+        name: "extension-fetched",
+        title: "Chrome extension, model fetched",
+        extension: "fetched.html",
+        elsewhere: "https://models.example",
+      },
+      {
+        name: "extension-offscreen",
+        title: "Chrome extension, an offscreen document",
+        extension: "ask-offscreen.html",
+      },
+      { name: "extension-panel", title: "Chrome extension, the side panel", extension: "open-panel.html", panel: true },
+    ],
+  },
+  {
+    name: "jest",
+    files: ["shared", "jest"],
+    public: ".",
+    install: { jest: "30.5.2", "jest-environment-jsdom": "30.5.2" },
+    rows: [
+      { name: "jest-cjs", title: "Jest 30, CommonJS", run: "jest label.test.cjs" },
+      { name: "jest-esm", title: "Jest 30, ESM", run: "NODE_OPTIONS=--experimental-vm-modules jest label.test.mjs" },
+      { name: "jest-jsdom", title: "Jest 30, jsdom", run: "jest --env jsdom label.test.cjs" },
+    ],
+  },
+  {
+    name: "vitest",
+    files: ["shared", "vitest"],
+    public: ".",
+    install: { node: NODE_22, vitest: "5.1.2", vite: "8.3.8", jsdom: "31.0.1", "happy-dom": "21.0.4" },
+    rows: ["node", "jsdom", "happy-dom"].map((environment) => ({
+      name: `vitest-${environment}`,
+      title: `Vitest 5, ${environment}`,
+      run: `vitest run --environment ${environment} --test-timeout 60000`,
+    })),
+  },
+  ...["5.4.5", "5.6.3", "5.8.3", "6.0.3", "7.0.2"].map(typescript),
+];
