@@ -26,6 +26,8 @@ const project = (name: string, command: Command, { isolated, webgpu = false, inc
   plugins: [
     { name: "model-server", configureServer: (server: ViteDevServer) => void server.middlewares.use(modelServer) },
   ],
+  // WebKit has no `using`
+  oxc: { target: "es2022" },
   optimizeDeps: { include: ["comlink", "modern-tar"] },
   server: { headers: isolated ? ISOLATION_HEADERS : {} },
   test: {
@@ -58,7 +60,7 @@ export default defineConfig({
         webgpu: true,
         include: [PARITY, "test/shared/{models,training,tuning}.test.ts"],
       }),
-      project("webkit", webkit(), { isolated: true, include: [PARITY, "test/shared/*.test.ts"] }),
+      project("webkit", webkit({ likeSafari: true }), { isolated: true, include: [PARITY, "test/shared/*.test.ts"] }),
       project("webkit-one-thread", webkit(), { isolated: false, include: [PARITY, "test/one-thread/*.test.ts"] }),
     ],
   },

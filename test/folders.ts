@@ -1,7 +1,7 @@
 /** Folders in the forms that users have: on disk, as a handle, as picked files. */
 
 import type { Folder, ImageTextPair } from "clipwright";
-import { inBrowser } from "./support";
+import { inBrowser, writePrivateFile } from "./support";
 
 /** Contents of a folder by path. */
 export type Contents = Record<string, string | Uint8Array<ArrayBuffer>>;
@@ -29,10 +29,7 @@ async function inPrivateFiles(contents: Contents): Promise<FileSystemDirectoryHa
     const parts = path.split("/");
     let at = folder;
     for (const part of parts.slice(0, -1)) at = await at.getDirectoryHandle(part, { create: true });
-    const file = await at.getFileHandle(parts.at(-1) as string, { create: true });
-    const writable = await file.createWritable();
-    await writable.write(content);
-    await writable.close();
+    await writePrivateFile(await at.getFileHandle(parts.at(-1) as string, { create: true }), content);
   }
   return folder;
 }

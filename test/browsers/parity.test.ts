@@ -2,14 +2,13 @@
 
 import { Clip, ClipTrainer } from "clipwright";
 import { expect, inject, test } from "vitest";
-import { relaxedSimd } from "wasm-feature-detect";
 import { colourPairs, devices, maxError, parseSafetensors, read, slack, tinyConfig } from "../support";
 import { checkpoint, embeddings } from "./use-model";
 
 /** Between engines on CPUs; GPUs sum in another order. */
 const TOLERANCE = 3e-7;
 
-const threads = crossOriginIsolated && (await relaxedSimd()) ? Math.min(8, navigator.hardwareConcurrency) : 1;
+const threads = crossOriginIsolated ? Math.min(8, navigator.hardwareConcurrency) : 1;
 
 test.each(devices)("encodes on %s as Node does, and classifies", async (device) => {
   const clip = await Clip.load(await checkpoint(read), { device });

@@ -2,7 +2,7 @@
 
 import { ClipTrainer, type FitEvent, type FitOptions } from "clipwright";
 import { afterAll, expect, test } from "vitest";
-import { colourPairs, inBrowser, sameBytes, tinyConfig } from "../support";
+import { colourPairs, inBrowser, sameBytes, tinyConfig, writePrivateFile } from "../support";
 
 const options: FitOptions = { batchSize: 4, epochs: 10, lr: 1e-3, warmup: 3, seed: 5 };
 const pairs = colourPairs(8);
@@ -28,9 +28,8 @@ async function damage(name: string, file: string): Promise<void> {
   if (!inBrowser) return (await import("node:fs")).truncateSync(`${base}/${name}/${file}`, 1000);
   const root = await navigator.storage.getDirectory();
   const folder = await (await root.getDirectoryHandle(base)).getDirectoryHandle(name);
-  const writable = await (await folder.getFileHandle(file)).createWritable({ keepExistingData: true });
-  await writable.truncate(1000);
-  await writable.close();
+  const handle = await folder.getFileHandle(file);
+  await writePrivateFile(handle, (await handle.getFile()).slice(0, 1000));
 }
 
 afterAll(async () => {

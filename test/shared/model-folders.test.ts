@@ -2,7 +2,7 @@
 
 import { Clip, type ClipError, type ClipSource, type LoadOptions } from "clipwright";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { fixture, get, inBrowser, maxError, parseSafetensors, startModelServer } from "../support";
+import { fixture, get, inBrowser, maxError, parseSafetensors, startModelServer, writePrivateFile } from "../support";
 
 const ROOT = "models/clip-quickgelu-p8/";
 const FOLDER = `${ROOT}hf/`;
@@ -177,9 +177,7 @@ test("a directory handle: one model below is loaded, two are refused", async () 
   const write = async (path: string, files: File[]) => {
     const place = await folder.getDirectoryHandle(path, { create: true });
     for (const file of files) {
-      const writable = await (await place.getFileHandle(file.name, { create: true })).createWritable();
-      await writable.write(file);
-      await writable.close();
+      await writePrivateFile(await place.getFileHandle(file.name, { create: true }), file);
     }
   };
   await write("a", await model(""));

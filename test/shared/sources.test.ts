@@ -2,7 +2,16 @@
 
 import { Clip, type ClipError, type ClipSource, isClipError, type LoadOptions, type LoadProgress } from "clipwright";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { fixture, get, inBrowser, maxError, parseSafetensors, startModelServer, text } from "../support";
+import {
+  fixture,
+  get,
+  inBrowser,
+  maxError,
+  parseSafetensors,
+  startModelServer,
+  text,
+  writePrivateFile,
+} from "../support";
 
 const FOLDER = "models/clip-quickgelu-p8/hf/";
 const SHARDS = "models/clip-gelu-p32-laion/hf-sharded/";
@@ -364,9 +373,7 @@ test("a picked directory loads like a folder", async () => {
   const root = await navigator.storage.getDirectory();
   const folder = await root.getDirectoryHandle("picked", { create: true });
   for (const name of ["config.json", "model.safetensors", "tokenizer.json"]) {
-    const writable = await (await folder.getFileHandle(name, { create: true })).createWritable();
-    await writable.write(await fixture(FOLDER + name));
-    await writable.close();
+    await writePrivateFile(await folder.getFileHandle(name, { create: true }), await fixture(FOLDER + name));
   }
   const clip = await load(folder);
   await isRight(clip);

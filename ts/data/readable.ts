@@ -83,11 +83,20 @@ export function concat(pieces: readonly Uint8Array[]): Uint8Array {
   return whole;
 }
 
+/** Yields what a stream holds: Safari's streams cannot be iterated. A loop that is left cancels it. */
+export async function* valuesOf<T>(stream: ReadableStream<T>): AsyncGenerator<T, void, undefined> {
+  const reader = stream.getReader();
+  try {
+    for (let next = await reader.read(); !next.done; next = await reader.read()) yield next.value;
+  } finally {
+    await reader.cancel();
+  }
+}
+
 /** Reads a stream to its end. */
 export async function readAll(stream: ReadableStream<Uint8Array>): Promise<Uint8Array> {
-  const reader = stream.getReader();
   const pieces: Uint8Array[] = [];
-  for (let next = await reader.read(); !next.done; next = await reader.read()) pieces.push(next.value);
+  for await (const piece of valuesOf(stream)) pieces.push(piece);
   return concat(pieces);
 }
 

@@ -3,7 +3,7 @@
 import { createTarDecoder, type ParsedTarEntry } from "modern-tar";
 import { ClipError, isClipError, toClipError } from "../../workers/protocol/error.js";
 import { HEAD_BYTES } from "./image-format.js";
-import { concat, peek } from "./readable.js";
+import { concat, peek, valuesOf } from "./readable.js";
 import { contentOf } from "./sniff.js";
 
 const BLOCK = 512;
@@ -120,7 +120,7 @@ export async function* readTar(stream: ReadableStream<Uint8Array>): AsyncGenerat
   const bytes = zipped
     ? whole.pipeThrough(new DecompressionStream("gzip") as TransformStream<Uint8Array, Uint8Array>)
     : whole;
-  yield* bytes.pipeThrough(wholeArchive()).pipeThrough(createTarDecoder({ strict: true }));
+  yield* valuesOf(bytes.pipeThrough(wholeArchive()).pipeThrough(createTarDecoder({ strict: true })));
 }
 
 /** Converts the errors of the streams that read a tar file. */

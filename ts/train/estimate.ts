@@ -60,11 +60,10 @@ function bytesPerPair(trainer: ClipTrainer, pairs: readonly ImageTextPair[], opt
 }
 
 /**
- * Takes steps with `count` pairs in memory at once, in a worker of its own, since Wasm memory never shrinks. All captions are sent,
- * as they make the vocabulary; images are read only as needed.
+ * Takes steps with `count` pairs in memory at once. All captions are sent, as they make the vocabulary; images are read only as needed.
  */
 async function runTrial(
-  create: CreateOptions,
+  trainer: ClipTrainer,
   all: readonly ImageTextPair[],
   options: FitOptions,
   count: number,
@@ -72,7 +71,6 @@ async function runTrial(
 ): Promise<Trial> {
   const { evaluation: _, microBatchSize: __, autosave, ...rest } = options;
   const { batchSize, microBatchSize = batchSize } = { ...FIT_DEFAULTS, ...options };
-  using trainer = await ClipTrainer.create(create);
   const micro = microBatchSize < Math.min(batchSize, all.length);
   const batch = micro ? Math.min(batchSize, 2 * count) : count;
   const side = (trainer.info.config.vision as { imageSize?: number } | undefined)?.imageSize ?? 224;
@@ -156,7 +154,9 @@ export async function estimateFit(
   const trials: Trial[] = [];
   const most = Math.min(microBatchSize, batchSize, all.length);
   for (let count = Math.min(FIRST, most); ; count = Math.min(GROWTH * count, most)) {
-    const trial = await runTrial(create, all, settings, count, validation);
+    // each in a worker of its own, since Wasm memory never shrinks; without `using`, for Safari has no Symbol.dispose
+    const trainer = await ClipTrainer.create(create);
+    const trial = await runTrial(trainer, all, settings, count, validation).finally(() => trainer.dispose());
     trials.push(trial);
     if (count === most || (trial.seconds >= ENOUGH_SECONDS && trials.length > 1)) break;
   }

@@ -42,6 +42,10 @@ export function checkTarget(target: StateTarget): void {
  * @throws ClipError `target-unwritable`
  */
 export async function writeState(target: FileSystemFileHandle, bytes: Uint8Array): Promise<void> {
+  if (!("createWritable" in target)) {
+    const instead = "call saveCheckpoint() without a target and offer its bytes as a download";
+    throw new ClipError("target-unwritable", `this browser cannot write through file handles: ${instead}`);
+  }
   try {
     const writable = await target.createWritable();
     await writable.write(bytes as Uint8Array<ArrayBuffer>);

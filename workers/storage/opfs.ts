@@ -98,10 +98,20 @@ class OpfsFolder implements Folder {
   }
 
   async writeText(name: string, text: string): Promise<void> {
-    // replaces the file when it is closed
-    const writable = await (await this.#handle.getFileHandle(name, { create: true })).createWritable();
-    await writable.write(text);
-    await writable.close();
+    if ("createWritable" in FileSystemFileHandle.prototype) {
+      // replaces the file when it is closed
+      const writable = await (await this.#handle.getFileHandle(name, { create: true })).createWritable();
+      await writable.write(text);
+      return writable.close();
+    }
+    // Safari before 26. A crash between the last two lines loses the file: the cache downloads it anew
+    const fresh = `${name}.new`;
+    await this.remove(fresh);
+    const file = await this.append(fresh);
+    await file.write(new TextEncoder().encode(text));
+    await file.close();
+    await this.remove(name);
+    await this.rename(fresh, name);
   }
 
   async rename(from: string, to: string): Promise<void> {
