@@ -1,7 +1,7 @@
 /** Images in the forms that callers give them. */
 
 import { transfer } from "comlink";
-import { sendable } from "#place";
+import { readsDrawn, sendable } from "#place";
 import { type Bytes, isBlob, isBytes, isUrl, tagOf, toBytes } from "../../workers/protocol/bytes.js";
 import type { NamedImage, WireImage } from "../../workers/protocol/encode.js";
 import { ClipError, toClipError } from "../../workers/protocol/error.js";
@@ -113,6 +113,12 @@ export function moveBitmaps<T extends { image: WireImage }>(images: T[]): T[] {
 
 /** Copies a drawn image to a bitmap that can be transferred. */
 async function toBitmap(image: DrawnImage | ImageData): Promise<ImageBitmap> {
+  if (!readsDrawn) {
+    throw new ClipError(
+      "platform-unsupported",
+      `only a browser reads the pixels of the ${describeType(image)}: pass a file's bytes, or { data, width, height }`,
+    );
+  }
   try {
     return await createImageBitmap(image, { premultiplyAlpha: "none", colorSpaceConversion: "default" });
   } catch (error) {

@@ -3,6 +3,9 @@
 /** Whether a string that is no address is a path on disk. */
 export const readsDisk: boolean = false;
 
+/** Whether the pixels of canvases, videos and bitmaps can be read. */
+export const readsDrawn: boolean = true;
+
 /** Returns what relative addresses are relative to: the page, or the script of an app's own worker. */
 export function baseAddress(): string | undefined {
   if (typeof document !== "undefined") return document.baseURI;

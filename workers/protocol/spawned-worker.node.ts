@@ -8,19 +8,27 @@ import { WorkerEnd } from "./worker-end.node.js";
 /** Options for workers: those of the process, such as `--input-type`, may only suit its own entry. */
 export const WORKER_OPTIONS = { execArgv: [] };
 
+/** Says why a worker failed, and what to do where a bundler has moved the code away from its worker. */
+function reasonOf(error: Error & { code?: unknown }): string {
+  const { code, name, message } = error;
+  const isMislaid =
+    name === "SyntaxError" || ["ERR_MODULE_NOT_FOUND", "MODULE_NOT_FOUND", "ERR_INVALID_URL"].includes(String(code));
+  return isMislaid ? `${message}: bundled for a server? make clipwright external` : message;
+}
+
 /**
  * Starts a worker and wraps it. The process ends without waiting for it, unless it is busy.
  *
  * @throws ClipError `platform-unsupported` where workers are forbidden, as by Node's `--permission`
  */
 export function spawnedWorker(start: () => Worker): SpawnedWorker {
-  const worker = started(start);
+  const worker = started(start, reasonOf);
   const end = new WorkerEnd(worker);
   worker.unref();
   return {
     endpoint: nodeEndpoint(worker),
     onLost(report) {
-      worker.on("error", (error) => report(error.message));
+      worker.on("error", (error) => report(reasonOf(error)));
       worker.on("exit", (code) => report(`exit code ${code}`));
     },
     setBusy: (busy) => (busy ? worker.ref() : worker.unref()),

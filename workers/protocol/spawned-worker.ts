@@ -54,12 +54,12 @@ export function spawnedWorker(start: () => Worker): SpawnedWorker {
 }
 
 /** @throws ClipError `platform-unsupported` where the platform refuses to start a worker */
-export function started<T>(start: () => T): T {
+export function started<T>(start: () => T, reasonOf = ({ message }: Error) => message): T {
   try {
     return start();
   } catch (error) {
-    const { message } = error as Error;
-    throw new ClipError("platform-unsupported", `the model runs in a worker, and none can be started: ${message}`, {
+    const reason = reasonOf(error as Error);
+    throw new ClipError("platform-unsupported", `the model runs in a worker, and none can be started: ${reason}`, {
       cause: error,
     });
   }
