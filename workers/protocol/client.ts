@@ -35,6 +35,7 @@ export class WorkerClient<Api> {
       this.#spawned.setBusy?.(true);
       ask(this.#api)
         .then(resultOf)
+        .then((result) => this.#spawned.own?.(result) ?? result)
         .then(resolve, (error) => reject(toClipError(error)))
         .finally(() => {
           this.#pending.delete(reject);

@@ -2,6 +2,7 @@
 
 import type { Worker } from "node:worker_threads";
 import nodeEndpoint from "comlink/dist/esm/node-adapter.mjs";
+import { ownArrays } from "./own-arrays.node.js";
 import { type SpawnedWorker, started } from "./spawned-worker.js";
 import { WorkerEnd } from "./worker-end.node.js";
 
@@ -31,6 +32,7 @@ export function spawnedWorker(start: () => Worker): SpawnedWorker {
       worker.on("error", (error) => report(reasonOf(error)));
       worker.on("exit", (code) => report(`exit code ${code}`));
     },
+    own: ownArrays,
     setBusy: (busy) => (busy ? worker.ref() : worker.unref()),
     terminate: () => end.end(),
   };

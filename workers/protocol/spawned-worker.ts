@@ -12,6 +12,8 @@ export interface SpawnedWorker {
   onLost(report: (reason: string) => void): void;
   /** Says whether a call is open: Node's process ends without waiting for an idle worker. */
   setBusy?(busy: boolean): void;
+  /** Converts an answer to classes of the caller's realm; only Node needs it. */
+  own?<Answer>(answer: Answer): Answer;
   /** Ends the worker. */
   terminate(): void;
 }
