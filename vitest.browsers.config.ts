@@ -3,15 +3,11 @@
  * hundreds of megabytes to install.
  */
 
-import { fileURLToPath } from "node:url";
 import type { ViteDevServer } from "vite";
 import { defineConfig } from "vitest/config";
 import { ISOLATION_HEADERS } from "./scripts/chromium.mjs";
 import { type Command, firefox, installed, webkit } from "./test/browsers/installed";
 import { modelServer } from "./test/model-server.mjs";
-
-const path = (relative: string) => fileURLToPath(new URL(relative, import.meta.url));
-const resolve = { alias: { clipwright: path("./dist/ts/index.js") } };
 
 interface Page {
   /** Whether the page may share memory between threads. */
@@ -22,7 +18,6 @@ interface Page {
 }
 
 const project = (name: string, command: Command, { isolated, webgpu = false, include }: Page) => ({
-  resolve,
   plugins: [
     { name: "model-server", configureServer: (server: ViteDevServer) => void server.middlewares.use(modelServer) },
   ],
@@ -33,7 +28,7 @@ const project = (name: string, command: Command, { isolated, webgpu = false, inc
   test: {
     name,
     include,
-    globalSetup: "test/browsers/reference.ts",
+    globalSetup: ["scripts/bundle.mjs", "test/browsers/reference.ts"],
     testTimeout: 300_000,
     hookTimeout: 120_000,
     provide: { published: process.env.CLIPWRIGHT_PUBLISHED === "true", webgpu },

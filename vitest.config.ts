@@ -1,18 +1,11 @@
-import { fileURLToPath } from "node:url";
 import { playwright } from "@vitest/browser-playwright";
 import type { ViteDevServer } from "vite";
 import { defineConfig } from "vitest/config";
 import { CHROMIUM_FLAGS, ISOLATION_HEADERS } from "./scripts/chromium.mjs";
 import { modelServer } from "./test/model-server.mjs";
 
-const path = (relative: string) => fileURLToPath(new URL(relative, import.meta.url));
-
-// the tests import the built package by its name, as users do
-const resolve = { alias: { clipwright: path("./dist/ts/index.js") } };
-
 /** Tests in headless Chromium; pages have threads where these headers come along. */
 const chromium = (name: string, include: string[], headers: Record<string, string>) => ({
-  resolve,
   plugins: [
     { name: "model-server", configureServer: (server: ViteDevServer) => void server.middlewares.use(modelServer) },
   ],
@@ -43,9 +36,10 @@ const chromium = (name: string, include: string[], headers: Record<string, strin
 
 export default defineConfig({
   test: {
+    // the tests import the package by its name, as users do: dist/ is bundled anew for each run
+    globalSetup: "./scripts/bundle.mjs",
     projects: [
       {
-        resolve,
         test: {
           name: "node",
           include: ["test/{shared,node}/**/*.test.ts"],

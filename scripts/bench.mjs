@@ -194,27 +194,27 @@ const PEERS = join(ROOT, "benchmarks", "peers", "node_modules");
 const installPeers = () =>
   run("npm", ["ci", "--prefix", "benchmarks/peers", "--ignore-scripts", "--no-audit", "--no-fund"]);
 
-/** Bytes that a page downloads to encode: module and glue. */
+/** Bytes that a worker downloads: its file, with the glue in it, and its module. */
 async function download() {
   installPeers();
-  const ours = (name, ...modules) => ({
-    name,
-    files: modules.flatMap((m) => [moduleFile(m), moduleFile(m).replace("_bg.wasm", ".js")]),
-  });
+  const ours = (name, ...files) => ({ name: `clipwright, ${name}`, files });
   const theirs = (name, ...files) => ({
     name: `onnxruntime-web, ${name}`,
     files: files.map((file) => join(PEERS, "onnxruntime-web", "dist", file)),
   });
-  const cores = (work, doing) => [
-    ours(`clipwright, CPU, ${doing}`, `${work}-cpu`),
-    ours(`clipwright, CPU with relaxed SIMD, ${doing}`, `${work}-cpu-relaxed`),
-    ours(`clipwright, CPU with relaxed SIMD and threads, ${doing}`, `${work}-cpu-threads`),
-    ours(`clipwright, WebGPU, ${doing}`, `${work}-webgpu`),
-  ];
+  const cores = (work, doing) =>
+    [
+      ["CPU", "cpu"],
+      ["CPU with relaxed SIMD", "cpu-relaxed"],
+      ["CPU with relaxed SIMD and threads", "cpu-threads"],
+      ["WebGPU", "webgpu"],
+    ].map(([device, target]) =>
+      ours(`${device}, ${doing}`, join(ROOT, "dist", "workers", `${work}.js`), moduleFile(`${work}-${target}`)),
+    );
   const rows = [
     ...cores("encode", "encoding"),
     ...cores("train", "training too"),
-    ours("clipwright, tokenizers that are not CLIP's", "tokenizers"),
+    ours("tokenizers that are not CLIP's", moduleFile("tokenizers")),
     theirs("CPU", "ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm"),
     theirs("WebGPU", "ort.webgpu.bundle.min.mjs", "ort-wasm-simd-threaded.asyncify.wasm"),
   ].map(({ name, files }) => {

@@ -4,7 +4,7 @@
  */
 
 import { createHash } from "node:crypto";
-import { cpSync, existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
@@ -120,7 +120,8 @@ function buildModule(name, { crate, features: ownFeatures }, release) {
       orElse,
     });
     const built = join(targetDir, WASM_TARGET, profile, `${crate.replace("-", "_")}.wasm`);
-    run("wasm-bindgen", [built, "--target", "web", "--out-dir", GLUE, "--out-name", name]);
+    const options = ["--target", "web", "--omit-default-module-path", "--out-dir", GLUE, "--out-name", name];
+    run("wasm-bindgen", [built, ...options]);
   } else {
     const options = ["--mode", "no-install", "--profile", profile, "--target", "web", "--no-pack", "--out-dir", GLUE];
     run("wasm-pack", ["build", `crates/${crate}`, ...options, "--out-name", name, "--", ...cargo], { env, orElse });
@@ -145,15 +146,11 @@ function buildWasm(release) {
   writeFileSync(STAMP, hash);
 }
 
-/** Copies the modules next to the compiled workers, which load them. */
-export function copyModules() {
-  const target = join(ROOT, "dist", "workers", "wasm");
-  cpSync(GLUE, target, { recursive: true, filter: (path) => !/\.gitignore$|\.stamp$/.test(path) });
-}
-
 function buildTypeScript() {
   run("npx", ["tsc", "--build", "workers", "ts"], { orElse: "TypeScript found errors: they are above" });
-  copyModules();
+  // in processes of their own: the packages may just have been installed
+  run(process.execPath, ["scripts/bundle.mjs"], { orElse: "dist/ could not be bundled: the message is above" });
+  run(process.execPath, ["scripts/types.mjs"], { orElse: "the types could not be rolled up: the message is above" });
 }
 
 /** Builds some modules. The next whole build builds all modules again. */

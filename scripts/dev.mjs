@@ -1,5 +1,5 @@
 /**
- * `npm run dev`: compiles ts/ and workers/ at each change and tests them in Node. `npm run dev -- tables resume` runs the test
+ * `npm run dev`: checks the types of ts/ and workers/ at each change, bundles them and tests them in Node. `npm run dev -- tables resume` runs the test
  * files with these words in their names; without names, those that touch every part and end in seconds. Rust is not built,
  * unless a module that Node loads is missing.
  */
@@ -7,7 +7,7 @@
 import { spawn } from "node:child_process";
 import { existsSync, watch } from "node:fs";
 import { join } from "node:path";
-import { buildOnly, copyModules, moduleFile } from "./build.mjs";
+import { buildOnly, moduleFile } from "./build.mjs";
 import { ROOT, setUpBuild } from "./setup.mjs";
 
 const MODULES_OF_NODE = ["encode-cpu", "train-cpu", "tokenizers"];
@@ -46,7 +46,6 @@ if (missing.length > 0) {
   setUpBuild();
   buildOnly(missing);
 }
-copyModules();
 const compiler = spawn("npx", ["tsc", "--build", "--watch", "--preserveWatchOutput", "workers", "ts"], {
   cwd: ROOT,
   stdio: ["ignore", "pipe", "inherit"],

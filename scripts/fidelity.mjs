@@ -122,7 +122,7 @@ run(process.env.PYTHON ?? "python3", ["benchmarks/fidelity/make-models.py", fold
   orElse:
     "PyTorch and its friends are needed: see benchmarks/fidelity/make-models.py, and PYTHON=… to name an interpreter",
 });
-const { Clip } = await import("../dist/ts/index.js");
+const { Clip } = await import("clipwright");
 const page = await openModels();
 const results = [];
 for (const model of models) {

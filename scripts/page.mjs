@@ -38,7 +38,7 @@ async function serve({ plugins = [], alias = {}, isolated = false }) {
     root: ROOT,
     configFile: false,
     logLevel: "error",
-    resolve: { alias: { clipwright: join(ROOT, "dist/ts/index.js"), ...alias } },
+    resolve: { alias },
     plugins,
     // a change to a file must not reload the page
     server: { host: "127.0.0.1", port: 0, watch: null, hmr: false, headers: isolated ? ISOLATION_HEADERS : {} },

@@ -6,7 +6,7 @@ import { Encoder } from "./model/encoder.js";
 import { LOAD, type LoadOptions, loadInto } from "./model/load.js";
 import { check, checkOptions } from "./options/check.js";
 import { text } from "./options/rules.js";
-import { WorkerClient } from "./worker/client.js";
+import { startEncoder, startTrainer, type TrainingClient } from "./worker/client.js";
 
 /** Models kept from earlier downloads: of the page's origin in a browser, of the user in Node. */
 export interface ModelCache {
@@ -31,6 +31,16 @@ export class Clip extends Encoder {
     },
   };
 
+  /** @internal The modules that encode cannot fit a probe. */
+  protected override async withTrainer<T>(use: (trainer: TrainingClient) => Promise<T>): Promise<T> {
+    const trainer = await startTrainer();
+    try {
+      return await use(trainer);
+    } finally {
+      trainer.dispose();
+    }
+  }
+
   /**
    * Loads a checkpoint into a worker of its own.
    *
@@ -44,9 +54,9 @@ export class Clip extends Encoder {
    */
   static async load(source: ClipSource, options: LoadOptions = {}): Promise<Clip> {
     const given = checkOptions("Clip.load()", options, LOAD);
-    const client = await WorkerClient.start();
+    const client = await startEncoder();
     try {
-      return new Clip(client, await loadInto(client, source, "encode", given));
+      return new Clip(client, await loadInto(client, source, given));
     } catch (error) {
       // an aborted load disposes its worker by itself, once its files are closed
       if (!given.signal?.aborted) client.dispose();

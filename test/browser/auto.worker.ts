@@ -3,14 +3,16 @@
  * Headless Chromium's software adapter hides that it is one; adapter, device and self-test are real.
  */
 
-import { openDevice } from "../../dist/workers/runtime/device.js";
-import { browserGpu } from "../../dist/workers/runtime/gpu.js";
-import { loadWasm } from "../../dist/workers/runtime/wasm.js";
-import { WASM_URLS } from "../../dist/workers/runtime/wasm-urls.js";
+import type { Work } from "../../workers/protocol/load.js";
+import { openDevice } from "../../workers/runtime/device.js";
+import { ENCODING_MODULES } from "../../workers/runtime/encoding-modules.js";
+import { browserGpu } from "../../workers/runtime/gpu.js";
+import { TRAINING_MODULES } from "../../workers/runtime/training-modules.js";
+import { loadWasm } from "../../workers/runtime/wasm.js";
 
 Object.defineProperty(GPUAdapterInfo.prototype, "isFallbackAdapter", { get: () => false });
-const load = (kind: "cpu" | "webgpu") =>
-  loadWasm(self.name as "encode" | "train", kind, { wasm: async (module) => WASM_URLS[module] });
+const modules = self.name === "train" ? TRAINING_MODULES : ENCODING_MODULES;
+const load = (kind: "cpu" | "webgpu") => loadWasm<Work>(kind, { modules, binary: async (url) => url });
 const { core, info } = await openDevice("auto", load, { gpu: browserGpu });
 const cpu = await core.wasm.Device.cpu()
   .selfTest()

@@ -18,4 +18,4 @@ for (const method of ["createComputePipeline", "createComputePipelineAsync"] as 
     return create.call(this, descriptor);
   };
 }
-await import("../../dist/workers/entries/clip.js");
+await import("../../dist/workers/train.js");

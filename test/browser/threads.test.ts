@@ -2,7 +2,7 @@
 
 import { ClipTrainer } from "clipwright";
 import { expect, test } from "vitest";
-import { spawnedWorker } from "../../dist/workers/protocol/spawned-worker.js";
+import { spawnedWorker } from "../../workers/protocol/spawned-worker.js";
 import { answerOf, colourPairs, tinyConfig } from "../support";
 import { published } from "./published";
 

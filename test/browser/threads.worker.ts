@@ -3,14 +3,14 @@
  * thread, and where a thread is "lost".
  */
 
-import { forwardLiveness } from "../../dist/workers/protocol/liveness.js";
-import { openDevice } from "../../dist/workers/runtime/device.js";
-import { browserGpu } from "../../dist/workers/runtime/gpu.js";
-import { loadWasm } from "../../dist/workers/runtime/wasm.js";
-import { WASM_URLS } from "../../dist/workers/runtime/wasm-urls.js";
+import { forwardLiveness } from "../../workers/protocol/liveness.js";
+import { openDevice } from "../../workers/runtime/device.js";
+import { browserGpu } from "../../workers/runtime/gpu.js";
+import { TRAINING_MODULES } from "../../workers/runtime/training-modules.js";
+import { loadWasm } from "../../workers/runtime/wasm.js";
 import { conformance } from "./conformance";
 
-const thread = () => new Worker(new URL("../../dist/workers/entries/thread.js", import.meta.url), { type: "module" });
+const thread = () => new Worker(new URL("../../dist/workers/thread.js", import.meta.url), { type: "module" });
 const threads: Worker[] = [];
 const start = {
   threads: thread,
@@ -21,10 +21,10 @@ const start = {
   },
   forbidden: () => new Worker(new URL("./there-is-none.js", import.meta.url), { type: "module" }),
 }[self.name];
-const assets = { wasm: async (module: keyof typeof WASM_URLS) => WASM_URLS[module] };
+const platform = { modules: TRAINING_MODULES, binary: async (url: URL) => url };
 const { core, device, info } = await openDevice(
   "cpu",
-  (kind) => loadWasm("train", kind, { ...assets, ...(start && { thread: start }) }),
+  (kind) => loadWasm(kind, { ...platform, ...(start && { thread: start }) }),
   { gpu: browserGpu },
 );
 threads[0]?.terminate();

@@ -3,8 +3,8 @@
 import { Clip, ClipTrainer } from "clipwright";
 import { proxy, wrap } from "comlink";
 import { expect, test } from "vitest";
-import type { ClipWorkerApi } from "../../dist/workers/protocol/api.js";
-import type { LoadProgress } from "../../dist/workers/protocol/load.js";
+import type { TrainingWorkerApi } from "../../workers/protocol/api.js";
+import type { LoadProgress } from "../../workers/protocol/load.js";
 import { answerOf, colourPairs, fixture, get, json, maxError, parseSafetensors, text, tinyConfig } from "../support";
 import { published } from "./published";
 
@@ -67,7 +67,7 @@ test.each(["software", "hardware"])(
       });
     // the name of its life lock: the worker is ready
     await new Promise((ready) => worker.addEventListener("message", ready, { once: true }));
-    const api = wrap<ClipWorkerApi>(worker);
+    const api = wrap<TrainingWorkerApi>(worker);
     const folder = "models/clip-quickgelu-p8/hf";
     const files = ["model.safetensors", "config.json"].map(async (name) => ({
       name,
@@ -76,7 +76,7 @@ test.each(["software", "hardware"])(
     const source = { kind: "files" as const, files: await Promise.all(files) };
     const phases: string[] = [];
     const { config } = await api.load(
-      { source, work: "encode", towers: "both", dtype: "auto", device: "webgpu", cache: false },
+      { source, towers: "both", dtype: "auto", device: "webgpu", cache: false },
       proxy(({ phase }: LoadProgress) => phases.push(phase)),
     );
     expect(phases.at(-1)).toBe("compile");

@@ -2,7 +2,7 @@
 
 import { expect, test } from "vitest";
 // not part of the API: the name of a file in the cache and in messages
-import { withoutCredentials } from "../../dist/workers/loading/sources/credentials.js";
+import { withoutCredentials } from "../../workers/loading/sources/credentials.js";
 
 test.each([
   ["https://x/m/", "https://x/m/"],

@@ -26,8 +26,6 @@ beforeAll(async () => {
     configFile: false,
     logLevel: "error",
     root: join(root, "test/csp"),
-    resolve: { alias: { clipwright: join(root, "dist/ts/index.js") } },
-    worker: { format: "es" },
     build: { outDir: folder, emptyOutDir: true, target: "esnext", modulePreload: false },
   });
   server = createServer((request, response) =>

@@ -3,7 +3,7 @@
 import { readFile } from "node:fs/promises";
 import { expect, test } from "vitest";
 // not part of the API: loading a model as well would only take time
-import { ForeignTokenizer } from "../../dist/workers/loading/tokenizer/foreign-tokenizer.js";
+import { ForeignTokenizer } from "../../workers/loading/tokenizer/foreign-tokenizer.js";
 import { text } from "../support";
 
 const MUTATIONS = 1_000;
@@ -20,7 +20,7 @@ function numbers(seed: number): (n: number) => number {
 
 test.each(["siglip-mini", "gemma-mini"])("%s, fuzzed", async (name) => {
   const json = await text(`tokenizer/${name}/tokenizer.json`);
-  const wasm = await readFile(new URL("../../dist/workers/wasm/tokenizers_bg.wasm", import.meta.url));
+  const wasm = await readFile(new URL("../../dist/wasm/tokenizers_bg.wasm", import.meta.url));
   const open = (tokenizer: string) =>
     ForeignTokenizer.open(
       { tokenizer, tokenizerConfig: '{"pad_token":"<pad>"}' },

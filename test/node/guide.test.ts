@@ -61,7 +61,6 @@ test("classifies files picked in a page", async () => {
     configFile: false,
     logLevel: "error",
     root: folder,
-    resolve: { alias: { clipwright: join(root, "dist/ts/index.js") } },
     server: { host: "127.0.0.1", port: 0, watch: null, hmr: false, fs: { strict: false } },
   });
   await server.listen();

@@ -13,7 +13,6 @@ test("a run resumes by itself from the last state, and reports it", { timeout: 4
     configFile: false,
     logLevel: "error",
     root: `${root}/test/lost-gpu`,
-    resolve: { alias: { clipwright: `${root}/dist/ts/index.js` } },
     server: { host: "127.0.0.1", port: 0, watch: null, hmr: false, fs: { strict: false } },
   });
   await server.listen();

@@ -3,8 +3,9 @@
 import { readFile } from "node:fs/promises";
 import { expect, test } from "vitest";
 // not part of the API: a worker has its modules beside it
-import { readMerges } from "../../dist/workers/loading/merges.js";
-import { loadWasm } from "../../dist/workers/runtime/wasm.js";
+import { readMerges } from "../../workers/loading/merges.js";
+import { ENCODING_MODULES } from "../../workers/runtime/encoding-modules.js";
+import { loadWasm } from "../../workers/runtime/wasm.js";
 
 test("bundled merges that are a web page or corrupt are named, and unpacked ones are read", async () => {
   const bytes = (text: string) => new TextEncoder().encode(text);
@@ -19,12 +20,13 @@ test("bundled merges that are a web page or corrupt are named, and unpacked ones
 test("a module that fails to load is named, and requested again", async () => {
   let asked = 0;
   const load = () =>
-    loadWasm("encode", "cpu", {
-      wasm: async (module) => {
+    loadWasm("cpu", {
+      modules: ENCODING_MODULES,
+      binary: async (url) => {
         asked++;
         if (asked === 1) throw new TypeError("fetch failed");
         if (asked === 2) return new TextEncoder().encode("<!doctype html>");
-        return readFile(new URL(`../../dist/workers/wasm/${module}_bg.wasm`, import.meta.url));
+        return readFile(url);
       },
     });
   const named = (got: string) => ({

@@ -1,7 +1,7 @@
 /** Computes on the GPU, and ends as its argument says, by itself if it has none; `test/node/webgpu.test.ts` looks at the exit code. */
 
 import { fileURLToPath } from "node:url";
-import { Clip } from "../../dist/ts/index.js";
+import { Clip } from "clipwright";
 
 const end = process.argv[2];
 const folder = fileURLToPath(new URL("../fixtures/models/clip-quickgelu-p8/hf", import.meta.url));

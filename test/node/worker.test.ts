@@ -5,15 +5,15 @@ import { type ClipConfig, ClipTrainer, isClipError } from "clipwright";
 import { wrap } from "comlink";
 import nodeEndpoint from "comlink/dist/esm/node-adapter.mjs";
 import { expect, test } from "vitest";
-import { resultOf } from "../../dist/workers/protocol/answer.js";
-import type { ClipWorkerApi } from "../../workers/protocol/api";
+import { resultOf } from "../../workers/protocol/answer.js";
+import type { TrainingWorkerApi } from "../../workers/protocol/api";
 import { colourPairs, tinyConfig } from "../support";
 
-const entry = new URL("../../dist/workers/entries/clip.node.js", import.meta.url);
+const entry = new URL("../../dist/workers/train.node.js", import.meta.url);
 
 test("a worker without a model reports it and lives on", async () => {
   const worker = new Worker(entry);
-  const api = wrap<ClipWorkerApi>(nodeEndpoint(worker));
+  const api = wrap<TrainingWorkerApi>(nodeEndpoint(worker));
   const result = async <T>(answer: Promise<T>) => resultOf(await answer);
   await expect(result(api.encodeText(["a cat"], false))).rejects.toThrow(/no model loaded/);
   await expect(result(api.info())).rejects.toMatchObject({ code: "no-weights" });

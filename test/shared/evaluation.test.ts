@@ -2,7 +2,7 @@
 
 import { ClipTrainer, type FitEvent } from "clipwright";
 import { describe, expect, test } from "vitest";
-import { TrainingMonitor } from "../../dist/ts/train/training-monitor.js";
+import { TrainingMonitor } from "../../ts/train/training-monitor.js";
 import { colourPairs, tinyConfig } from "../support";
 
 const create = () => ClipTrainer.create({ config: tinyConfig, device: "cpu", seed: 3 });

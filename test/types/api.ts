@@ -16,10 +16,10 @@ import {
   webDataset,
 } from "clipwright";
 import type { Remote } from "comlink";
-import type { ClipWorkerApi } from "../../workers/protocol/api";
+import type { TrainingWorkerApi } from "../../workers/protocol/api";
 import { tinyConfig } from "../support";
 
-export async function allowed(remote: Remote<ClipWorkerApi>): Promise<void> {
+export async function allowed(remote: Remote<TrainingWorkerApi>): Promise<void> {
   const trainer = await ClipTrainer.create({ config: tinyConfig, device: "webgpu", seed: 1 });
   for await (const event of trainer.fit(webDataset(new Blob([])), {
     epochs: 1,

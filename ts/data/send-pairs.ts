@@ -1,14 +1,14 @@
 /** Sends pairs to the worker, a chunk a message. */
 
 import type { Remote } from "comlink";
-import type { ClipWorkerApi } from "../../workers/protocol/api.js";
+import type { TrainingWorkerApi } from "../../workers/protocol/api.js";
 import { ClipError, toClipError } from "../../workers/protocol/error.js";
 import { excerpt } from "../../workers/protocol/excerpt.js";
 import type { PairsHandle, SkippedPair, WirePair } from "../../workers/protocol/train.js";
 import { keyOf } from "../inputs/image-address.js";
 import { moveBitmaps, toWireImage } from "../inputs/images.js";
 import { describeType, describeValue } from "../options/describe.js";
-import type { WorkerClient } from "../worker/client.js";
+import type { TrainingClient } from "../worker/client.js";
 import { type ImageTextPair, openPairs, type PairSource } from "./pairs.js";
 import { invalidCharacter } from "./sample.js";
 
@@ -51,7 +51,7 @@ export interface SendOptions {
   /** Stops between two pairs. */
   signal?: AbortSignal | undefined;
   /** Opens the data set that they are sent to. */
-  open: (api: Remote<ClipWorkerApi>) => Promise<PairsHandle>;
+  open: (api: Remote<TrainingWorkerApi>) => Promise<PairsHandle>;
   /** Receives the pairs that are skipped; without it, the first bad pair throws. */
   skipped?: SkippedPair[] | undefined;
 }
@@ -62,7 +62,7 @@ export interface SendOptions {
  * @throws ClipError `invalid-dataset` where every pair is skipped; without `skipped` the error of the first bad pair
  */
 export async function sendPairs(
-  client: WorkerClient,
+  client: TrainingClient,
   source: PairSource,
   { truncate, signal, open, skipped }: SendOptions,
 ): Promise<PairsHandle> {

@@ -3,7 +3,7 @@
 import { proxy } from "comlink";
 import type { TokenizerReference, Towers } from "../../workers/protocol/config.js";
 import { ClipError } from "../../workers/protocol/error.js";
-import type { DeviceChoice, LoadProgress, LoadRequest, ModelInfo, Work } from "../../workers/protocol/load.js";
+import type { DeviceChoice, LoadProgress, LoadRequest, ModelInfo } from "../../workers/protocol/load.js";
 import { type ClipSource, type ServerOptions, toWireAdapter, toWireSource } from "../inputs/sources.js";
 import { DEVICE, TOKENIZER } from "../options/choices.js";
 import {
@@ -72,10 +72,9 @@ export const LOAD = {
 } satisfies Schema<LoadOptions>;
 
 /** A source and options, with their defaults, as the worker takes them. */
-async function loadRequest(source: ClipSource, work: Work, options: LoadOptions): Promise<LoadRequest> {
+async function loadRequest(source: ClipSource, options: LoadOptions): Promise<LoadRequest> {
   return {
     source: await toWireSource(source, options),
-    work,
     ...(options.tokenizer !== undefined && { reference: options.tokenizer }),
     ...(options.adapter !== undefined && { adapter: await toWireAdapter(options.adapter, options) }),
     towers: options.towers ?? "both",
@@ -90,16 +89,11 @@ async function loadRequest(source: ClipSource, work: Work, options: LoadOptions)
 const ABORT_GRACE = 500;
 
 /** Loads a model into a worker. When `options.signal` aborts the load, the worker is terminated. */
-export async function loadInto(
-  client: WorkerClient,
-  source: ClipSource,
-  work: Work,
-  options: LoadOptions,
-): Promise<ModelInfo> {
+export async function loadInto(client: WorkerClient, source: ClipSource, options: LoadOptions): Promise<ModelInfo> {
   const { signal, onProgress } = options;
   const aborted = () => new ClipError("aborted", "load aborted", { cause: signal?.reason });
   if (signal?.aborted) throw aborted();
-  const request = await loadRequest(source, work, options);
+  const request = await loadRequest(source, options);
   const loading = client.call((api) => api.load(request, onProgress && proxy(onProgress)));
   if (!signal) return loading;
   let onAbort = () => {};

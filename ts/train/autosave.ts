@@ -3,7 +3,7 @@
 import { toClipError } from "../../workers/protocol/error.js";
 import type { StepEvent } from "../../workers/protocol/train.js";
 import { number, positiveInteger, type Schema, text } from "../options/rules.js";
-import type { WorkerClient } from "../worker/client.js";
+import type { TrainingClient } from "../worker/client.js";
 import type { TrainingWarning } from "./training-monitor.js";
 
 /** When and where the state of a run is saved. */
@@ -54,7 +54,7 @@ export class Autosave {
     return this.#to ?? (this.#memory as Uint8Array).slice();
   }
 
-  async #save(client: WorkerClient): Promise<void> {
+  async #save(client: TrainingClient): Promise<void> {
     const [to, keep] = [this.#to, this.#keep];
     if (to === undefined) this.#memory = await client.call((api) => api.saveState());
     else await client.call((api) => api.keepState(to, keep));
@@ -63,12 +63,12 @@ export class Autosave {
   }
 
   /** Saves before the first step: an unwritable folder fails now, and there is a state to return to. */
-  begin(client: WorkerClient): Promise<void> {
+  begin(client: TrainingClient): Promise<void> {
     return this.#save(client);
   }
 
   /** Saves after a step when it is time. Returns a warning when that fails, once until it succeeds again. */
-  async after({ step, totalSteps }: StepEvent, client: WorkerClient): Promise<true | TrainingWarning | undefined> {
+  async after({ step, totalSteps }: StepEvent, client: TrainingClient): Promise<true | TrainingWarning | undefined> {
     this.#behind = true;
     const due = performance.now() - this.#time >= 1000 * this.#seconds;
     if (!due && step % this.#every !== 0 && step !== totalSteps) return undefined;
@@ -93,7 +93,7 @@ export class Autosave {
   }
 
   /** Saves the steps since the last state at the end of a run. */
-  async finish(client: WorkerClient): Promise<void> {
+  async finish(client: TrainingClient): Promise<void> {
     if (this.#behind) await this.#save(client);
   }
 }

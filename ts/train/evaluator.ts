@@ -8,7 +8,7 @@ import { sendPairs } from "../data/send-pairs.js";
 import { toEmbeddings } from "../encode/embeddings.js";
 import type { ImageInput } from "../inputs/images.js";
 import { flag, list, nested, required, type Schema, strings } from "../options/rules.js";
-import type { WorkerClient } from "../worker/client.js";
+import type { TrainingClient } from "../worker/client.js";
 
 /** Labelled images to classify by the names of their labels. */
 export interface ZeroShotOptions {
@@ -50,14 +50,14 @@ export interface ClassifierFactory {
 
 /** Validation data in the worker. It is sent once, since a stream can be read only once, and evaluated any number of times. */
 export class Evaluator {
-  readonly #client: WorkerClient;
+  readonly #client: TrainingClient;
   readonly #encoder: ClassifierFactory;
   readonly #options: EvaluateOptions;
   readonly #handles: PairsHandle[] = [];
   #distractors: PairsHandle | undefined;
   #labelled: PairsHandle | undefined;
 
-  private constructor(client: WorkerClient, encoder: ClassifierFactory, options: EvaluateOptions) {
+  private constructor(client: TrainingClient, encoder: ClassifierFactory, options: EvaluateOptions) {
     this.#client = client;
     this.#encoder = encoder;
     this.#options = options;
@@ -65,7 +65,7 @@ export class Evaluator {
 
   /** Sends the data. With `skipped`, bad pairs are skipped, and those of `pairs` added to it. */
   static async open(
-    client: WorkerClient,
+    client: TrainingClient,
     encoder: ClassifierFactory,
     pairs: PairSource,
     options: EvaluateOptions,

@@ -1,12 +1,12 @@
 /** One run, from its pairs to its last step: sends pairs, takes steps, evaluates, saves, and recovers a lost worker. */
 
 import type { Remote } from "comlink";
-import type { ClipWorkerApi } from "../../workers/protocol/api.js";
+import type { TrainingWorkerApi } from "../../workers/protocol/api.js";
 import { ClipError, type ClipErrorCode, toClipError } from "../../workers/protocol/error.js";
 import type { Evaluation, SkippedPair, StepEvent } from "../../workers/protocol/train.js";
 import { canRepeat, type PairSource } from "../data/pairs.js";
 import { sendPairs } from "../data/send-pairs.js";
-import type { WorkerClient } from "../worker/client.js";
+import type { TrainingClient } from "../worker/client.js";
 import { Autosave } from "./autosave.js";
 import { type ClassifierFactory, Evaluator } from "./evaluator.js";
 import { type FitOptions, fitSettings } from "./fit-options.js";
@@ -40,7 +40,7 @@ export interface FitEvent extends StepEvent {
 /** The trainer, as its run uses it. */
 export interface RunHost extends ClassifierFactory {
   /** Returns the current worker. */
-  client(): WorkerClient;
+  client(): TrainingClient;
   /** Updates `info` from the worker. */
   refresh(): Promise<void>;
   /** Replaces the worker by a new one with a saved state. */
@@ -113,7 +113,7 @@ export class TrainingRun {
   async #start(pairs: PairSource, settings: string | undefined): Promise<boolean> {
     const { truncate = false, signal, evaluation } = this.#options;
     const client = this.#host.client();
-    const open = (api: Remote<ClipWorkerApi>) => api.openRunPairs(settings);
+    const open = (api: Remote<TrainingWorkerApi>) => api.openRunPairs(settings);
     const handle = await sendPairs(client, pairs, { truncate, signal, open, skipped: this.#skipped });
     if (signal?.aborted) {
       await client.call((api) => api.closePairs(handle));

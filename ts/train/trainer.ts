@@ -13,7 +13,7 @@ import { loadInto } from "../model/load.js";
 import { check, checkOptions } from "../options/check.js";
 import { DEVICE, LAYOUT } from "../options/choices.js";
 import { positive, required, type Schema } from "../options/rules.js";
-import { WorkerClient } from "../worker/client.js";
+import { startTrainer, type TrainingClient } from "../worker/client.js";
 import { type CreateOptions, checkCreateOptions } from "./create-options.js";
 import { EVALUATE, type EvaluateOptions, Evaluator } from "./evaluator.js";
 import { FIT, type FitOptions } from "./fit-options.js";
@@ -52,12 +52,19 @@ function checkBatch(batch: TensorBatch): TensorBatch {
 
 /** A CLIP that learns from image–text pairs. It encodes at any time, with the weights of the last step. */
 export class ClipTrainer extends Encoder {
+  /** @internal */
+  declare protected client: TrainingClient;
   #fitting = false;
   readonly #device: DeviceChoice;
 
-  private constructor(client: WorkerClient, info: ModelInfo, device: DeviceChoice) {
+  private constructor(client: TrainingClient, info: ModelInfo, device: DeviceChoice) {
     super(client, info);
     this.#device = device;
+  }
+
+  /** @internal */
+  protected override withTrainer<T>(use: (trainer: TrainingClient) => Promise<T>): Promise<T> {
+    return use(this.client);
   }
 
   /**
@@ -73,12 +80,12 @@ export class ClipTrainer extends Encoder {
   static async create(options: CreateOptions): Promise<ClipTrainer> {
     const given = checkCreateOptions(options);
     const { device = "auto", tokenizer, merges } = given;
-    const client = await WorkerClient.start();
+    const client = await startTrainer();
     try {
       if (given.from !== undefined) {
         const { adapter } = given;
         const load = { ...(tokenizer !== undefined && { tokenizer }), ...(adapter !== undefined && { adapter }) };
-        await loadInto(client, given.from, "train", { device, ...load });
+        await loadInto(client, given.from, { device, ...load });
         return new ClipTrainer(client, await client.call((api) => api.train()), device);
       }
       const request = {
@@ -141,7 +148,7 @@ export class ClipTrainer extends Encoder {
 
   /** Replaces the worker by a new one with a saved state. */
   async #revive(state: Uint8Array | string): Promise<void> {
-    const client = await WorkerClient.start();
+    const client = await startTrainer();
     try {
       this.info = await client.call((api) => api.resume(state, this.#device));
     } catch (error) {
@@ -187,7 +194,7 @@ export class ClipTrainer extends Encoder {
   static async resume(source: StateSource, options: ResumeTrainerOptions = {}): Promise<ClipTrainer> {
     const { device = "auto" } = checkOptions("ClipTrainer.resume()", options, RESUME);
     const state = await readState(source);
-    const client = await WorkerClient.start();
+    const client = await startTrainer();
     try {
       return new ClipTrainer(client, await client.call((api) => api.resume(state, device)), device);
     } catch (error) {

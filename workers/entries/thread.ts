@@ -1,15 +1,15 @@
 /** One thread of the core: a worker that runs rayon's jobs in the memory of the model's worker. */
 
 import { holdLivenessLock } from "../protocol/liveness.js";
+import { THREADED_GLUE } from "../runtime/threaded-glue.js";
 import { READY, type ThreadStart } from "../runtime/threads.js";
-import { THREADED_GLUE } from "../runtime/wasm.js";
 
 const locked = holdLivenessLock((name) => self.postMessage(name));
 
 self.addEventListener(
   "message",
   async ({ data: { work, module, memory } }: MessageEvent<ThreadStart>) => {
-    const { default: init, Threads } = await THREADED_GLUE[work]();
+    const { default: init, Threads } = THREADED_GLUE[work];
     await Promise.all([locked, init({ module_or_path: module, memory })]);
     self.postMessage(READY);
     try {

@@ -3,6 +3,9 @@
 import { loadPackaged } from "../runtime/packaged-file.js";
 import { recognize } from "./sources/signatures.js";
 
+/** URL of the file. */
+export const mergesUrl = () => new URL("../../assets/clip-merges.txt.gz", import.meta.url);
+
 const GZIP_MAGIC = [0x1f, 0x8b] as const;
 
 /** Decodes `assets/clip-merges.txt.gz`, which some servers have decompressed already. */

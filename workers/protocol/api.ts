@@ -35,17 +35,11 @@ export interface MemoryInfo {
   gpuBytes?: number;
 }
 
-/** Calls that make a model, and ask about it. */
+/** Calls that load a model, and ask about it. */
 export interface LoadingApi {
   load(request: LoadRequest, onProgress?: (progress: LoadProgress) => void): Promise<ModelInfo>;
   /** Aborts the load that is going on. */
   abortLoad(): void;
-  /** Makes a trainer with random weights. */
-  create(request: CreateRequest): Promise<ModelInfo>;
-  /** Turns the loaded model into a trainer. */
-  train(): Promise<ModelInfo>;
-  /** Makes a trainer from the bytes of a state, from its path, or from the newest undamaged state in a folder. */
-  resume(state: Uint8Array | string, device: DeviceChoice): Promise<ModelInfo>;
   info(): Promise<ModelInfo>;
   memory(): Promise<MemoryInfo>;
   cachedModels(): Promise<CachedModel[]>;
@@ -75,18 +69,26 @@ export interface EncodingApi {
 
 /** Calls of the linear probe. */
 export interface ProbeApi {
-  /** Fits a logistic regression; returns one class a row, the bias in the last column. */
-  fitProbe(features: Matrix, classes: Uint32Array, classCount: number, c: number): Promise<Matrix>;
   /** Returns probabilities, `[features, classes]`. */
   probeProbabilities(weights: Matrix, features: Matrix): Promise<Float32Array>;
 }
 
-/** Calls that save the model, or the state of its training. */
+/** Calls that save the model. */
 export interface SavingApi {
   /** Returns the model as one safetensors file. */
   save(layout: CheckpointLayout): Promise<Uint8Array>;
   /** Returns the model as the folder that `transformers` or `open_clip` loads. */
   exportFiles(layout: CheckpointLayout): Promise<ExportedFile[]>;
+}
+
+/** Calls that make a trainer, and save it. */
+export interface TrainerApi {
+  /** Makes a trainer with random weights. */
+  create(request: CreateRequest): Promise<ModelInfo>;
+  /** Turns the loaded model into a trainer. */
+  train(): Promise<ModelInfo>;
+  /** Makes a trainer from the bytes of a state, from its path, or from the newest undamaged state in a folder. */
+  resume(state: Uint8Array | string, device: DeviceChoice): Promise<ModelInfo>;
   /** Returns the adapters that were trained last. */
   saveAdapter(): Promise<Adapter>;
   /** Writes the state of the training to `path`, or returns it without one. */
@@ -97,6 +99,8 @@ export interface SavingApi {
 
 /** Calls that train and evaluate. */
 export interface TrainingApi {
+  /** Fits a logistic regression; returns one class a row, the bias in the last column. */
+  fitProbe(features: Matrix, classes: Uint32Array, classCount: number, c: number): Promise<Matrix>;
   /** Opens a data set for evaluation. */
   openPairs(): Promise<PairsHandle>;
   /**
@@ -121,5 +125,8 @@ export interface TrainingApi {
   stepOn(pixels: Float32Array, ids: Int32Array, lr: number): Promise<number>;
 }
 
-/** All calls of a model's worker. They are answered one after another, in order. */
-export interface ClipWorkerApi extends LoadingApi, EncodingApi, ProbeApi, SavingApi, TrainingApi {}
+/** All calls of a worker that encodes. They are answered one after another, in order. */
+export interface EncodingWorkerApi extends LoadingApi, EncodingApi, ProbeApi, SavingApi {}
+
+/** All calls of a worker that trains, and encodes, too. */
+export interface TrainingWorkerApi extends EncodingWorkerApi, TrainerApi, TrainingApi {}

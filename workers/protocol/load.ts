@@ -2,7 +2,7 @@
 
 import type { ClipConfig, PreprocessConfig, TokenizerReference, Towers } from "./config.js";
 
-/** What a model is loaded for; `train` can also encode, and takes a larger module. */
+/** What a worker does; `train` can also encode, and has larger modules. */
 export type Work = "encode" | "train";
 
 /** Where a model computes. `auto` takes WebGPU on a hardware GPU, otherwise the CPU. */
@@ -54,8 +54,6 @@ export type WireSource =
 /** What to load, and how. */
 export interface LoadRequest {
   source: WireSource;
-  /** `train` if `LoadingApi.train` is called afterwards. */
-  work: Work;
   /** An adapter to add to the weights. */
   adapter?: WireSource;
   /** @default the publisher's */

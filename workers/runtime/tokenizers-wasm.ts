@@ -1,14 +1,15 @@
 /** The module of tokenizers-wasm: Hugging Face's tokenizers. */
 
+import * as glue from "../wasm/tokenizers.js";
 import { instantiate, type WasmBinary } from "./wasm.js";
 
 export type { FileTokenizer } from "../wasm/tokenizers.js";
 
-type TokenizersWasm = Omit<typeof import("../wasm/tokenizers.js"), "default" | "initSync">;
+/** URL of the module. */
+export const tokenizersUrl = () => new URL("../wasm/tokenizers_bg.wasm", import.meta.url);
 
-/** Instantiates the module; the glue is fetched here, because most models do without it. */
-export async function loadTokenizersWasm(binary: WasmBinary): Promise<TokenizersWasm> {
-  const { default: init, ...wasm } = await import("../wasm/tokenizers.js");
-  await instantiate("tokenizers", binary, init);
-  return wasm;
+/** Instantiates the module, which most models do without. */
+export async function loadTokenizersWasm(binary: WasmBinary): Promise<Pick<typeof glue, "FileTokenizer">> {
+  await instantiate("tokenizers", binary, glue.default);
+  return glue;
 }

@@ -1,5 +1,6 @@
 /**
- * Instantiates the core's modules. There are eight: two sorts of work times four devices. A worker fetches one of them.
+ * Instantiates the core's modules. There are eight: two sorts of work times four targets. A worker has those of one sort, and fetches
+ * one of them.
  *
  * - `encode` only encodes; `train` can do both, and is half as large again.
  * - `cpu`, `cpu-relaxed` for engines with relaxed SIMD, `cpu-threads` with relaxed SIMD and threads, and `webgpu` with a CPU
@@ -20,16 +21,36 @@ export type { Augmenter, ImageRequest, Pairs, TrainingSession } from "../wasm/tr
 export type EncodingWasm = Omit<typeof encodeGlue, "default" | "initSync">;
 
 /** Classes of a module that also trains. */
-export type TrainingWasm = Omit<typeof trainGlue, "default" | "initSync">;
+type TrainingWasm = Omit<typeof trainGlue, "default" | "initSync">;
 
 /** Classes of a module, by its work. */
 export type WasmFor<W extends Work> = W extends "train" ? TrainingWasm : EncodingWasm;
 
-/** Name of a module. */
-export type WasmModule = `${Work}-${"cpu" | "cpu-relaxed" | "cpu-threads" | "webgpu"}`;
+/** What a module computes on. */
+type Target = "cpu" | "cpu-relaxed" | "cpu-threads" | "webgpu";
 
 /** A module as bytes, or its URL. */
 export type WasmBinary = BufferSource | URL;
+
+/** The generated glue of a module. */
+type Glue<W extends Work> = WasmFor<W> & {
+  default(options: { module_or_path: WasmBinary | WebAssembly.Module }): Promise<{ memory: WebAssembly.Memory }>;
+};
+
+type ThreadedGlue<W extends Work> = Glue<W> & { Threads: { fill(count: number): void } };
+
+/** A module: its glue, and where it lies. */
+interface WasmModule<G> {
+  glue: G;
+  url(): URL;
+}
+
+/** The modules for one sort of work. */
+export type WasmModules<W extends Work = Work> = { work: W } & Record<
+  Exclude<Target, "cpu-threads">,
+  WasmModule<Glue<W>>
+> &
+  Record<"cpu-threads", WasmModule<ThreadedGlue<W>>>;
 
 /** An instance of a module. */
 export interface Core<W extends Work = Work> {
@@ -40,42 +61,17 @@ export interface Core<W extends Work = Work> {
   threads: number;
 }
 
-/** Whether an instance can train. */
-export function trains(core: Core): core is Core & { wasm: TrainingWasm } {
-  return "TrainingSession" in core.wasm;
-}
-
 /** What the modules need from the platform, a browser or Node. */
-export interface RuntimePlatform {
-  /** Returns a module. */
-  wasm(module: WasmModule): Promise<WasmBinary>;
+export interface RuntimePlatform<W extends Work = Work> {
+  /** The modules that this worker can instantiate. */
+  modules: WasmModules<W>;
+  /** Returns a module's bytes, or the URL to fetch them from. */
+  binary(url: URL): Promise<WasmBinary>;
   /** Starts a worker that runs `entries/thread.ts`; only browsers have it. */
   thread?(): Worker;
 }
 
-/** The generated glue of a module. */
-type Glue = EncodingWasm & {
-  default(options: { module_or_path: WasmBinary | WebAssembly.Module }): Promise<{ memory: WebAssembly.Memory }>;
-};
-
-type ThreadedGlue = Glue & { Threads: { fill(count: number): void } };
-
-/** Imports the glue of a module with threads; each thread does so, too. */
-export const THREADED_GLUE = {
-  encode: () => import("../wasm/encode-cpu-threads.js"),
-  train: () => import("../wasm/train-cpu-threads.js"),
-};
-
-const GLUE = {
-  "encode-cpu": () => import("../wasm/encode-cpu.js"),
-  "encode-cpu-relaxed": () => import("../wasm/encode-cpu-relaxed.js"),
-  "encode-webgpu": () => import("../wasm/encode-webgpu.js"),
-  "train-cpu": () => import("../wasm/train-cpu.js"),
-  "train-cpu-relaxed": () => import("../wasm/train-cpu-relaxed.js"),
-  "train-webgpu": () => import("../wasm/train-webgpu.js"),
-} satisfies Partial<Record<WasmModule, () => Promise<Glue>>>;
-
-const instances = new Map<WasmModule, Promise<Core>>();
+const instances = new Map<Target, Promise<Core>>();
 
 /** Runs a glue's `init` on its module. */
 export function instantiate<T>(
@@ -87,54 +83,52 @@ export function instantiate<T>(
   return loadPackaged(`module ${module}${place}`, () => init({ module_or_path }));
 }
 
-/** Runs `make` once per worker. */
-function once(module: WasmModule, make: () => Promise<Core>): Promise<Core> {
-  const instance = instances.get(module) ?? make();
-  instances.set(module, instance);
+/** Runs `make` once per worker: it has the modules of one sort of work. */
+function once<W extends Work>(target: Target, make: () => Promise<Core<W>>): Promise<Core<W>> {
+  const instance = (instances.get(target) as Promise<Core<W>> | undefined) ?? make();
+  instances.set(target, instance);
   return instance;
 }
 
-const single = (module: keyof typeof GLUE, platform: RuntimePlatform): Promise<Core> =>
-  once(module, async () => {
+const single = <W extends Work>(
+  target: Exclude<Target, "cpu-threads">,
+  { modules, binary }: RuntimePlatform<W>,
+): Promise<Core<W>> =>
+  once(target, async () => {
     try {
-      const [wasm, module_or_path]: [Glue, WasmBinary] = await loadPackaged(`module ${module}`, () =>
-        Promise.all([GLUE[module](), platform.wasm(module)]),
-      );
-      const { memory } = await instantiate(module, module_or_path, wasm.default);
-      return { wasm, memory, threads: 1 };
+      const { glue, url } = modules[target];
+      const name = `${modules.work}-${target}`;
+      const module_or_path = await loadPackaged(`module ${name}`, () => binary(url()));
+      const { memory } = await instantiate(name, module_or_path, glue.default);
+      return { wasm: glue, memory, threads: 1 };
     } catch (error) {
       // the next call tries again: a network may recover. Threads are not tried again: a page's policy does not change
-      instances.delete(module);
+      instances.delete(target);
       throw error;
     }
   });
 
-const threaded = (work: Work, platform: RuntimePlatform, start: () => Worker): Promise<Core> =>
-  once(`${work}-cpu-threads`, async () => {
-    const source = await platform.wasm(`${work}-cpu-threads`);
-    const [wasm, module]: [ThreadedGlue, WebAssembly.Module] = await Promise.all([
-      THREADED_GLUE[work](),
-      source instanceof URL ? WebAssembly.compileStreaming(fetch(source)) : WebAssembly.compile(source),
-    ]);
-    const { memory } = await wasm.default({ module_or_path: module });
-    return { wasm, memory, threads: await startThreads(start, wasm.Threads, { work, module, memory }) };
+const threaded = <W extends Work>({ modules, binary }: RuntimePlatform<W>, start: () => Worker): Promise<Core<W>> =>
+  once("cpu-threads", async () => {
+    const { glue, url } = modules["cpu-threads"];
+    const source = await binary(url());
+    const module = await (source instanceof URL
+      ? WebAssembly.compileStreaming(fetch(source))
+      : WebAssembly.compile(source));
+    const { memory } = await glue.default({ module_or_path: module });
+    const threads = await startThreads(start, glue.Threads, { work: modules.work, module, memory });
+    return { wasm: glue, memory, threads };
   });
 
-async function load(work: Work, device: "cpu" | "webgpu", platform: RuntimePlatform): Promise<Core> {
-  if (device === "webgpu") return single(`${work}-webgpu`, platform);
-  if (!(await relaxedSimd())) return single(`${work}-cpu`, platform);
+/** Instantiates the module for a device, once per worker. */
+export async function loadWasm<W extends Work>(
+  device: "cpu" | "webgpu",
+  platform: RuntimePlatform<W>,
+): Promise<Core<W>> {
+  if (device === "webgpu") return single("webgpu", platform);
+  if (!(await relaxedSimd())) return single("cpu", platform);
   // one thread if the page's policy forbids more workers
   if (platform.thread && threadCount() > 1)
-    return threaded(work, platform, platform.thread).catch(() => single(`${work}-cpu-relaxed`, platform));
-  return single(`${work}-cpu-relaxed`, platform);
-}
-
-/** Instantiates the module for a work on a device, once per worker. */
-export function loadWasm<W extends Work>(
-  work: W,
-  device: "cpu" | "webgpu",
-  platform: RuntimePlatform,
-): Promise<Core<W>> {
-  // the module is the one for `W`
-  return load(work, device, platform) as Promise<Core<W>>;
+    return threaded(platform, platform.thread).catch(() => single("cpu-relaxed", platform));
+  return single("cpu-relaxed", platform);
 }

@@ -15,7 +15,7 @@ export interface ImageLoaderApi {
 }
 
 /** What the worker needs from the platform. */
-export interface ImageLoaderPlatform extends Pick<RuntimePlatform, "wasm"> {
+export interface ImageLoaderPlatform extends RuntimePlatform<"train"> {
   /** Reads a file on disk; only Node has it. */
   readPath?(path: string): Promise<Uint8Array>;
 }
@@ -31,12 +31,12 @@ export class ImageLoader implements ImageLoaderApi {
 
   async push(images: NamedImage[]): Promise<void> {
     // loads the module before the first step waits for it
-    await loadWasm("train", "cpu", this.#platform);
+    await loadWasm("cpu", this.#platform);
     this.#images.push(...images);
   }
 
   async crops(augmenterJson: string, epoch: number, indices: Uint32Array): Promise<Uint8Array> {
-    const { wasm } = await loadWasm("train", "cpu", this.#platform);
+    const { wasm } = await loadWasm("cpu", this.#platform);
     const augmenter = new wasm.Augmenter(augmenterJson);
     let all = new Uint8Array();
     for (const [i, index] of indices.entries()) {

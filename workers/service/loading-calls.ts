@@ -1,4 +1,4 @@
-/** Calls that make a model, and ask about it. */
+/** Calls that load a model, and ask about it. */
 
 import { type ProxyMethods, releaseProxy } from "comlink";
 import { mergeAdapter } from "../loading/adapter.js";
@@ -6,13 +6,9 @@ import { loadModel } from "../loading/checkpoint.js";
 import { openCache, withSource } from "../loading/sources/open.js";
 import type { ReadContext } from "../loading/sources/source.js";
 import type { LoadingApi } from "../protocol/api.js";
-import { ClipError } from "../protocol/error.js";
 import type { LoadProgress } from "../protocol/load.js";
-import { trains } from "../runtime/wasm.js";
-import { restoreState } from "../storage/states.js";
 import type { Session } from "./session.js";
 import { Throttle } from "./throttle.js";
-import { Training } from "./training.js";
 
 /** Closes the port of a caller's callback, which would keep Node's process alive. */
 function releaseCallback(callback: unknown): void {
@@ -36,7 +32,7 @@ export function loadingCalls(session: Session): LoadingApi {
           throttle.send(event);
         },
       };
-      const loading = session.queueOnDevice(request.work, request.device, async (wasm, device) => {
+      const loading = session.queueOnDevice(request.device, async (wasm, device) => {
         const maxTensorBytes = request.maxTensorBytes ?? session.deviceInfo.maxTensorBytes;
         const options = { ...request, ...(maxTensorBytes !== undefined && { maxTensorBytes }) };
         const loaded = await withSource(request, wasm, platform, context, (source) =>
@@ -63,36 +59,6 @@ export function loadingCalls(session: Session): LoadingApi {
     },
 
     abortLoad: () => abort?.abort(),
-
-    create: (request) =>
-      session.queueOnDevice("train", request.device, async (wasm, device) => {
-        const tokenizer = new wasm.Tokenizer(request.merges ?? (await platform.merges()), request.reference);
-        const training = wasm.TrainingSession.create(request.config, tokenizer, request.seed, device);
-        session.setTraining(new Training(training), request.config);
-        warnings.push(...training.warnings);
-        return session.info();
-      }),
-
-    train: () =>
-      session.queueInCore((core) => {
-        if (!trains(core)) throw new ClipError("unexpected", "no model was loaded to train: load one for that work");
-        session.setTraining(new Training(core.wasm.TrainingSession.from(session.takeModel())));
-        return session.info();
-      }),
-
-    resume: (state, choice) =>
-      session.queueOnDevice("train", choice, async (wasm, device) => {
-        const restore = (bytes: Uint8Array) =>
-          wasm.TrainingSession.fromState(bytes, session.deviceInfo.maxTensorBytes, device);
-        if (typeof state === "string") {
-          const { restored, damaged } = await restoreState(platform, state, restore);
-          if (damaged > 0) warnings.push(`skipped ${damaged} damaged state${damaged === 1 ? "" : "s"} in ${state}`);
-          session.setTraining(new Training(restored));
-        } else {
-          session.setTraining(new Training(restore(state)));
-        }
-        return session.info();
-      }),
 
     info: () => session.queue(() => session.info()),
 

@@ -1,8 +1,7 @@
-/** Calls that save the model, or the state of its training. */
+/** Calls that save the model. */
 
 import { transfer } from "comlink";
 import type { SavingApi } from "../protocol/api.js";
-import { keepState, writeState } from "../storage/states.js";
 import type { Session } from "./session.js";
 
 /** Answers the calls for a session. */
@@ -25,26 +24,5 @@ export function savingCalls(session: Session): SavingApi {
           taken.map(({ data }) => data.buffer),
         );
       }),
-
-    saveAdapter: () =>
-      session.queueOnTraining(async ({ trainingSession }) => {
-        const adapter = await trainingSession.saveAdapter();
-        const { weights, config } = adapter;
-        adapter.free();
-        return transfer({ weights, config }, [weights.buffer]);
-      }),
-
-    saveState: (path) =>
-      session.queueOnTraining(async ({ trainingSession }) => {
-        const bytes = await trainingSession.saveState();
-        if (path === undefined) return transfer(bytes, [bytes.buffer]);
-        await writeState(session.platform, path, bytes);
-        return undefined;
-      }),
-
-    keepState: (folder, keep) =>
-      session.queueOnTraining(async ({ trainingSession }) =>
-        keepState(session.platform, folder, await trainingSession.saveState(), keep),
-      ),
   };
 }

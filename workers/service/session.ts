@@ -10,10 +10,10 @@ import type { Platform } from "./platform.js";
 import type { Training } from "./training.js";
 
 /** One model and its device. Calls on them are queued. */
-export class Session {
-  readonly platform: Platform;
+export class Session<W extends Work = Work> {
+  readonly platform: Platform<W>;
   readonly #queue = new CallQueue();
-  #core: Core | undefined;
+  #core: Core<W> | undefined;
   #device: Device | undefined;
   #deviceInfo: DeviceInfo = { kind: "cpu", reason: "no model yet" };
   #model: ClipModel | undefined;
@@ -25,7 +25,7 @@ export class Session {
   /** Warnings for the user. */
   readonly warnings: string[] = [];
 
-  constructor(platform: Platform) {
+  constructor(platform: Platform<W>) {
     this.platform = platform;
   }
 
@@ -45,26 +45,19 @@ export class Session {
   }
 
   /** Queues a call of the core: the module of the opened device, or else the smallest. */
-  queueInCore<T>(call: (core: Core) => Promise<T> | T): Promise<T> {
+  queueInCore<T>(call: (core: Core<W>) => Promise<T> | T): Promise<T> {
     return this.queue(async () => {
       // without threads, which only a device uses
-      this.#core ??= await loadWasm("encode", "cpu", { wasm: this.platform.wasm });
+      const { modules, binary } = this.platform;
+      this.#core ??= await loadWasm("cpu", { modules, binary });
       return call(this.#core);
     });
   }
 
   /** Queues a call on a newly opened device. */
-  queueOnDevice<W extends Work, T>(
-    work: W,
-    choice: DeviceChoice,
-    call: (wasm: WasmFor<W>, device: Device) => Promise<T> | T,
-  ): Promise<T> {
+  queueOnDevice<T>(choice: DeviceChoice, call: (wasm: WasmFor<W>, device: Device) => Promise<T> | T): Promise<T> {
     return this.queue(async () => {
-      const { core, device, info } = await openDevice(
-        choice,
-        (kind) => loadWasm(work, kind, this.platform),
-        this.platform,
-      );
+      const { core, device, info } = await openDevice(choice, (kind) => loadWasm(kind, this.platform), this.platform);
       this.#core = core;
       this.#device = device;
       this.#deviceInfo = info;
@@ -81,7 +74,7 @@ export class Session {
   queueOnTraining<T>(use: (training: Training) => Promise<T> | T): Promise<T> {
     return this.queue(() => {
       if (!this.#training)
-        throw new ClipError("unexpected", "this worker has no trainer: it has a model that only encodes");
+        throw new ClipError("unexpected", "this worker has no trainer yet: call create, train or resume first");
       return use(this.#training);
     });
   }

@@ -3,18 +3,27 @@
 import { transfer } from "comlink";
 import { loadImage } from "../loading/images.js";
 import type { TrainingApi } from "../protocol/api.js";
+import type { SpawnedWorker } from "../protocol/spawned-worker.js";
 import type { WirePair } from "../protocol/train.js";
 import { toMatrix } from "./matrix.js";
 import type { Session } from "./session.js";
 
-/** Answers the calls for a session. */
-export function trainingCalls(session: Session): TrainingApi {
+/** Answers the calls for a session; `imageLoader` starts a worker that runs `entries/images.ts`. */
+export function trainingCalls(session: Session<"train">, imageLoader: () => SpawnedWorker): TrainingApi {
   const { platform } = session;
   return {
+    fitProbe: (features, classes, classCount, c) =>
+      session.queueInCore(({ wasm }) => {
+        const [, dim] = features.shape;
+        const probe = wasm.LinearProbe.fit(features.data, dim, classes, classCount, c);
+        const { weights } = probe;
+        probe.free();
+        return toMatrix(weights, dim + 1);
+      }),
+
     openPairs: () => session.queueOnTraining((training) => training.open()),
 
-    openRunPairs: (settings) =>
-      session.queueOnTraining((training) => training.openRun(settings, () => platform.imageLoader())),
+    openRunPairs: (settings) => session.queueOnTraining((training) => training.openRun(settings, imageLoader)),
 
     async pushPairs(handle, pairs, options) {
       const images = await Promise.allSettled(pairs.map(({ image }) => loadImage(image, platform.readPath)));

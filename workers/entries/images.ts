@@ -3,9 +3,9 @@
 import { expose } from "comlink";
 import { answering } from "../protocol/answer.js";
 import { holdLivenessLock } from "../protocol/liveness.js";
-import { WASM_URLS } from "../runtime/wasm-urls.js";
+import { TRAINING_MODULES } from "../runtime/training-modules.js";
 import { ImageLoader } from "../service/image-loader.js";
 
 holdLivenessLock((name) => self.postMessage(name));
 
-expose(answering(new ImageLoader({ wasm: async (module) => WASM_URLS[module] })));
+expose(answering(new ImageLoader({ modules: TRAINING_MODULES, binary: async (url) => url })));

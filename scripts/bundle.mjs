@@ -1,0 +1,135 @@
+/**
+ * Bundles ts/ and workers/ into dist/, which is what users install: `npm run build`, `npm run dev` and the tests call it. Why, and why
+ * by rolldown: docs/decisions/0028.
+ *
+ * - `index.js` for browsers, with chunks for what is loaded when used; `index.node.js` and `index.cjs` for Node, one file each
+ * - `workers/`: one self-contained file a worker, for browsers and (`….node.js`) for Node
+ * - `wasm/`: the modules
+ */
+
+import { cpSync, mkdirSync, readdirSync, rmSync, statSync } from "node:fs";
+import { basename, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { rolldown } from "rolldown";
+
+const ROOT = fileURLToPath(new URL("..", import.meta.url));
+const DIST = join(ROOT, "dist");
+const WASM = join(ROOT, "workers", "wasm");
+
+/** Packages that Node may have, and that are imported when they are needed. */
+const OPTIONAL = ["webgpu"];
+
+/**
+ * Minifies the glue of each module by itself and puts it in front of the worker. What is the same in all modules then has the same
+ * names, and gzip finds it: a worker that encodes is 5 of 38 KB smaller.
+ */
+function glueInFront() {
+  const glue = new Map();
+  return {
+    plugin: {
+      name: "glue-in-front",
+      async load(id) {
+        if (!id.startsWith(WASM)) return undefined;
+        const name = `glue_${basename(id, ".js").replaceAll("-", "_")}`;
+        const build = await rolldown({ input: id });
+        const [{ code, exports }] = (await build.generate({ format: "iife", name, exports: "named", minify: true }))
+          .output;
+        await build.close();
+        glue.set(name, code);
+        const named = exports.filter((name) => name !== "default");
+        return `export const { ${named.join(", ")} } = ${name};\nexport default ${name}.default;`;
+      },
+    },
+    code: () =>
+      [...glue.keys()]
+        .sort()
+        .map((name) => glue.get(name))
+        .join(""),
+  };
+}
+
+/** Bundles one entry; returns its chunks, the entry first. Without `chunks` the result is one file. */
+async function bundle(entry, file, { node = false, chunks = false, format = "es" } = {}) {
+  const glue = glueInFront();
+  const build = await rolldown({
+    input: join(ROOT, entry),
+    platform: node ? "node" : "browser",
+    external: node ? OPTIONAL : [],
+    plugins: node ? [] : [glue.plugin],
+    resolve: { extensionAlias: { ".js": [".ts", ".js"] } },
+    tsconfig: false,
+    transform: { target: "es2022" },
+    treeshake: { moduleSideEffects: false },
+    onLog(level, log) {
+      if (level !== "debug" && level !== "info") throw new Error(`${file}: ${log.message}`);
+    },
+  });
+  const { output } = await build.write({
+    dir: DIST,
+    format,
+    entryFileNames: file,
+    chunkFileNames: "chunks/[name].js",
+    codeSplitting: chunks,
+    // browsers download it; in Node a stack trace that can be read is worth more
+    minify: !node,
+    postBanner: glue.code,
+    comments: { legal: true, jsdoc: false },
+  });
+  await build.close();
+  return output;
+}
+
+/** Fails if a file for browsers imports a package, or a worker anything: bundlers and pages without one could not load it. */
+function checkImports({ fileName, imports, dynamicImports }) {
+  const foreign = [...imports, ...dynamicImports].find(
+    (name) => fileName.startsWith("workers/") || !/^chunks\/|^index/.test(name),
+  );
+  if (foreign) throw new Error(`dist/${fileName} imports ${foreign}: browsers cannot`);
+}
+
+/** Copies the modules that changed. */
+function copyModules() {
+  mkdirSync(join(DIST, "wasm"), { recursive: true });
+  return readdirSync(WASM)
+    .filter((name) => name.endsWith(".wasm"))
+    .map((name) => {
+      const [from, to] = [join(WASM, name), join(DIST, "wasm", name)];
+      const is = statSync(to, { throwIfNoEntry: false });
+      const was = statSync(from);
+      if (is?.size !== was.size || is.mtimeMs !== was.mtimeMs) cpSync(from, to, { preserveTimestamps: true });
+      return `wasm/${name}`;
+    });
+}
+
+/** Removes what an earlier build left, but for the types, which `types.mjs` makes. */
+function removeOthers(kept) {
+  for (const entry of readdirSync(DIST, { recursive: true, withFileTypes: true })) {
+    const path = join(entry.parentPath, entry.name);
+    if (
+      entry.isFile() &&
+      !/\.d\.c?ts$/.test(entry.name) &&
+      !kept.has(path.slice(DIST.length + 1).replaceAll("\\", "/"))
+    )
+      rmSync(path);
+  }
+}
+
+/** Bundles everything; vitest calls it before its tests. */
+export default async function bundleAll() {
+  const worker = (name) => bundle(`workers/entries/${name}.ts`, `workers/${name}.js`);
+  const nodeWorker = (name) => bundle(`workers/entries/${name}.node.ts`, `workers/${name}.node.js`, { node: true });
+  const forBrowsers = await Promise.all([
+    bundle("ts/index.ts", "index.js", { chunks: true }),
+    ...["encode", "train", "images", "thread"].map(worker),
+  ]);
+  const forNode = await Promise.all([
+    bundle("ts/index.ts", "index.node.js", { node: true }),
+    bundle("ts/index.ts", "index.cjs", { node: true, format: "cjs" }),
+    ...["encode", "train", "images"].map(nodeWorker),
+  ]);
+  for (const chunk of forBrowsers.flat()) checkImports(chunk);
+  const written = [...forBrowsers, ...forNode].flat().map(({ fileName }) => fileName);
+  removeOthers(new Set([...written, ...copyModules()]));
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) await bundleAll();

@@ -1,0 +1,49 @@
+/**
+ * Rolls the declarations that tsc wrote to build/types up into dist/index.d.ts, and into dist/index.d.cts for `require`: only what is
+ * public, so that users' compilers need no package of ours. By API Extractor, which brings the TypeScript that it uses.
+ */
+
+import { copyFileSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { Extractor, ExtractorConfig } from "@microsoft/api-extractor";
+
+const ROOT = fileURLToPath(new URL("..", import.meta.url));
+const ENTRY = join(ROOT, "build", "types", "ts", "index.d.ts");
+const ROLLED = join(ROOT, "dist", "index.d.ts");
+const silent = { default: { logLevel: "none" } };
+
+/** Rolls the declarations up. */
+export function rollTypes() {
+  const { compilerOptions } = JSON.parse(readFileSync(join(ROOT, "ts", "tsconfig.json"), "utf8"));
+  const options = { ...compilerOptions, module: "NodeNext", target: "ES2022", strict: true, skipLibCheck: true };
+  const config = ExtractorConfig.prepare({
+    configObject: {
+      projectFolder: ROOT,
+      mainEntryPointFilePath: ENTRY,
+      compiler: { overrideTsconfig: { compilerOptions: options, files: [ENTRY] } },
+      apiReport: { enabled: false },
+      docModel: { enabled: false },
+      tsdocMetadata: { enabled: false },
+      dtsRollup: { enabled: true, untrimmedFilePath: "", publicTrimmedFilePath: ROLLED },
+      // `npm run docs` reports what is undocumented or not exported
+      messages: { extractorMessageReporting: silent, tsdocMessageReporting: silent },
+    },
+    configObjectFullPath: undefined,
+    packageJsonFullPath: join(ROOT, "package.json"),
+  });
+  const { succeeded } = Extractor.invoke(config, {
+    localBuild: true,
+    messageCallback(message) {
+      // which TypeScript it uses
+      if (message.logLevel === "info") message.logLevel = "none";
+    },
+  });
+  if (!succeeded) throw new Error("the declarations could not be rolled up: the message is above");
+  const foreign = /(?:from |import\()"([^"]+)"/.exec(readFileSync(ROLLED, "utf8"));
+  if (foreign)
+    throw new Error(`dist/index.d.ts imports ${foreign[1]}, which users may not have: mark what needs it @internal`);
+  copyFileSync(ROLLED, ROLLED.replace(/\.d\.ts$/, ".d.cts"));
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) rollTypes();
