@@ -1,22 +1,11 @@
 /** Helpers of the tests in both runtimes: files, golden tensors, tolerances. */
 
 import type { ClipConfig, DeviceChoice } from "clipwright";
-import { inject } from "vitest";
 import type { GoldenTensor } from "./safetensors.mjs";
 
 export { parseSafetensors, renameTensors } from "./safetensors.mjs";
 
 export const inBrowser = typeof window !== "undefined";
-
-declare module "vitest" {
-  export interface ProvidedContext {
-    /** Whether the browser must have WebGPU. */
-    webgpu: boolean;
-  }
-}
-
-/** Devices that must work here. A browser that should have WebGPU and has not fails the tests. */
-export const devices: Exclude<DeviceChoice, "auto">[] = inject("webgpu") ? ["cpu", "webgpu"] : ["cpu"];
 
 /** GPUs sum in another order: the fixtures' READMEs allow ten times the CPU's tolerance. */
 export const slack = (device: DeviceChoice) => (device === "webgpu" ? 10 : 1);

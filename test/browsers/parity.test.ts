@@ -2,7 +2,8 @@
 
 import { Clip, ClipTrainer } from "clipwright";
 import { expect, inject, test } from "vitest";
-import { colourPairs, devices, maxError, parseSafetensors, read, slack, tinyConfig } from "../support";
+import { devices } from "../devices";
+import { colourPairs, maxError, parseSafetensors, read, slack, tinyConfig } from "../support";
 import { checkpoint, embeddings } from "./use-model";
 
 /** Between engines on CPUs; GPUs sum in another order. */

@@ -2,7 +2,8 @@
 
 import { Clip, type ClipConfig, type ClipSource, ClipTrainer } from "clipwright";
 import { describe, expect, test } from "vitest";
-import { devices, fixture, get, json, maxError, parseSafetensors, slack, text } from "../support";
+import { devices } from "../devices";
+import { fixture, get, json, maxError, parseSafetensors, slack, text } from "../support";
 
 interface Case {
   name: string;

@@ -2,7 +2,8 @@
 
 import { ClipTrainer } from "clipwright";
 import { describe, expect, test } from "vitest";
-import { devices, fixture, get, json, maxError, parseSafetensors, slack, text } from "../support";
+import { devices } from "../devices";
+import { fixture, get, json, maxError, parseSafetensors, slack, text } from "../support";
 
 async function start(device: "cpu" | "webgpu") {
   const weights = await fixture("training/init.hf.safetensors");

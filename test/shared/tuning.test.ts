@@ -2,7 +2,8 @@
 
 import { Clip, ClipTrainer, type FitOptions } from "clipwright";
 import { expect, test } from "vitest";
-import { colourPairs, devices, maxError, parseSafetensors, sameBytes, tinyConfig } from "../support";
+import { devices } from "../devices";
+import { colourPairs, maxError, parseSafetensors, sameBytes, tinyConfig } from "../support";
 
 const options: FitOptions = { batchSize: 4, epochs: 6, lr: 1e-2, warmup: 3, seed: 5 };
 const pairs = colourPairs(8);
