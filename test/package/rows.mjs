@@ -183,6 +183,30 @@ export const PROJECTS = [
     ],
   },
   {
+    name: "server",
+    files: ["shared", "node", "server"],
+    public: ".",
+    install: { esbuild: "0.28.2", webpack: "5.113.0", "webpack-cli": "7.3.1" },
+    rows: [
+      {
+        name: "esbuild-server",
+        title: "esbuild, `--platform=node`",
+        steps: [
+          "esbuild main.js --bundle --platform=node --format=esm --outfile=dist/esbuild.js --external:clipwright",
+        ],
+        run: "node dist/esbuild.js",
+        config: "--external:clipwright",
+      },
+      {
+        name: "webpack-server",
+        title: "webpack 5, a server",
+        steps: ["webpack"],
+        run: "node dist/webpack.cjs",
+        config: `externals: { clipwright: "node-commonjs clipwright" }`,
+      },
+    ],
+  },
+  {
     name: "sveltekit",
     files: ["shared", "sveltekit"],
     public: "static",
@@ -265,9 +289,15 @@ export const PROJECTS = [
     public: ".",
     install: { jest: "30.5.2", "jest-environment-jsdom": "30.5.2" },
     rows: [
-      { name: "jest-cjs", title: "Jest 30, CommonJS", run: "jest label.test.cjs" },
+      { name: "jest-cjs", title: "Jest 30, CommonJS", run: "jest test.cjs" },
       { name: "jest-esm", title: "Jest 30, ESM", run: "NODE_OPTIONS=--experimental-vm-modules jest label.test.mjs" },
-      { name: "jest-jsdom", title: "Jest 30, jsdom", run: "jest --env jsdom label.test.cjs" },
+      { name: "jest-jsdom", title: "Jest 30, jsdom", run: "jest --env jsdom test.cjs" },
+      {
+        name: "jest-esm-jsdom",
+        title: "Jest 30, ESM and jsdom",
+        run: "NODE_OPTIONS=--experimental-vm-modules jest --config jsdom.config.json label.test.mjs",
+        config: `testEnvironmentOptions: { customExportConditions: ["node"] }`,
+      },
     ],
   },
   {

@@ -1,0 +1,7 @@
+export default {
+  target: "node",
+  mode: "production",
+  entry: "./main.cjs",
+  output: { filename: "webpack.cjs" },
+  externals: { clipwright: "node-commonjs clipwright" },
+};
