@@ -51,17 +51,59 @@ test("importing changes no global and no prototype", () => {
   expect(run(script)).toBe("true");
 });
 
-test("where workers are forbidden the error says so", () => {
+/** Classes that Jest's jsdom hides from its tests. */
+const HIDDEN = [
+  ..."Blob DecompressionStream MessageChannel ReadableStream Response TextDecoder TextEncoder TransformStream".split(
+    " ",
+  ),
+  ..."URL WritableStream fetch navigator structuredClone".split(" "),
+];
+
+test("importing and working need no global classes of the platform", () => {
   const script = `
-    import { Clip } from "clipwright";
-    const { code, message } = await Clip.load("./model").catch((error) => error);
+    const { gzipSync } = await import("node:zlib");
+    for (const name of ${JSON.stringify(HIDDEN)}) delete globalThis[name];
+    const { Clip, captionTable, webDataset } = await import("clipwright");
+    const clip = await Clip.load("test/fixtures/models/clip-quickgelu-p8/hf", { device: "cpu", onProgress() {} });
+    const { shape } = await clip.encodeImage("test/fixtures/preprocess/images/noise_60x45.png");
+    const texts = [];
+    const table = gzipSync("file_name,text\\na.png,one\\n");
+    for await (const { text } of captionTable(table, { images: () => new Uint8Array() })) texts.push(text);
+    for await (const { text } of webDataset("test/fixtures/cases/webdataset/dots.tar")) texts.push(text);
+    console.log(shape.join(), texts.length);
+  `;
+  expect(run(script)).toBe("1,40 3");
+});
+
+test("the build for browsers imports without any of them, and names what is missing", () => {
+  const script = `
+    for (const name of ${JSON.stringify(HIDDEN)}) delete globalThis[name];
+    const { Clip } = await import("./dist/index.js");
+    const { code, message } = await Clip.load("https://example.org/").catch((error) => error);
     console.log(code, message);
   `;
-  const permission = process.allowedNodeEnvironmentFlags.has("--permission")
-    ? "--permission"
-    : "--experimental-permission";
+  expect(run(script)).toMatch(/^platform-unsupported .*there is no Worker here: .*the condition "node"/);
+});
+
+/** Returns the error of a load in a process with these flags. */
+function errorWith(flags: readonly string[]): string {
+  const script = `
+    import { Clip } from "clipwright";
+    const { code, message } = await Clip.load("test/fixtures/models/clip-quickgelu-p8/hf").catch((error) => error);
+    console.log(code, message);
+  `;
   const options = { cwd: root, encoding: "utf8" } as const;
-  const flags = [permission, "--allow-fs-read=*", "--input-type=module", "-e", script];
-  const { stdout } = spawnSync(process.execPath, flags, options);
-  expect(stdout).toMatch(/^platform-unsupported the model runs in a worker, and none can be started: .*/);
+  return spawnSync(process.execPath, [...flags, "--input-type=module", "-e", script], options).stdout;
+}
+
+test("where workers are forbidden the error says so", () => {
+  const { allowedNodeEnvironmentFlags: flags } = process;
+  const permission = flags.has("--permission") ? "--permission" : "--experimental-permission";
+  expect(errorWith([permission, "--allow-fs-read=*"])).toMatch(/^platform-unsupported .*none can be started: /);
+});
+
+test("where there is no WebAssembly the error says so", () => {
+  expect(errorWith(["--jitless"])).toMatch(
+    /^platform-unsupported the model runs in WebAssembly, and this engine has none/,
+  );
 });

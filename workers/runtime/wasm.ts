@@ -11,6 +11,7 @@ import { relaxedSimd } from "wasm-feature-detect";
 import type { Work } from "../protocol/load.js";
 import type * as encodeGlue from "../wasm/encode-cpu.js";
 import type * as trainGlue from "../wasm/train-cpu.js";
+import { checkEngine } from "./engine.js";
 import { loadPackaged } from "./packaged-file.js";
 import { startThreads, threadCount } from "./threads.js";
 
@@ -125,6 +126,7 @@ export async function loadWasm<W extends Work>(
   device: "cpu" | "webgpu",
   platform: RuntimePlatform<W>,
 ): Promise<Core<W>> {
+  await checkEngine();
   if (device === "webgpu") return single("webgpu", platform);
   if (!(await relaxedSimd())) return single("cpu", platform);
   // one thread if the page's policy forbids more workers
