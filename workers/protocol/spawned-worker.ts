@@ -24,7 +24,8 @@ function adviceWithoutWorkers(): string {
   if (process?.versions?.node) {
     return 'this is Node with the build for browsers: resolve clipwright under the condition "node" (in Jest\'s jsdom testEnvironmentOptions: { customExportConditions: ["node"] }), or leave it out of the bundle';
   }
-  if ("ServiceWorkerGlobalScope" in globalThis)
+  // Cloudflare's workers have the class of service workers, too, but no registration
+  if ("registration" in globalThis)
     return "a service worker cannot start any: use clipwright in the page, or in an offscreen document of an extension";
   return "use clipwright in a page, in a worker of it, in Node, Deno or Bun";
 }
