@@ -12,9 +12,8 @@ export const WORKER_OPTIONS = { execArgv: [] };
 /** Says why a worker failed, and what to do where a bundler has moved the code away from its worker. */
 function reasonOf(error: Error & { code?: unknown }): string {
   const { code, name, message } = error;
-  const isMislaid =
-    name === "SyntaxError" || ["ERR_MODULE_NOT_FOUND", "MODULE_NOT_FOUND", "ERR_INVALID_URL"].includes(String(code));
-  return isMislaid ? `${message}: bundled for a server? make clipwright external` : message;
+  const isMislaid = name === "SyntaxError" || /MODULE_NOT_FOUND|INVALID_URL/.test(String(code));
+  return isMislaid ? `${message}: did a bundler take clipwright in? make it external` : message;
 }
 
 /**
