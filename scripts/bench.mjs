@@ -5,10 +5,12 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { cpus, tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
-import { build, moduleFile } from "./build.mjs";
+import { build } from "./build.mjs";
+import { fail, ROOT, run, say } from "./jobs.mjs";
 import { openPage, openProfile, serveModels } from "./page.mjs";
 import { median, RESULTS, writePerformance } from "./performance.mjs";
-import { CACHE, fail, ROOT, run, say } from "./setup.mjs";
+import { CACHE } from "./setup.mjs";
+import { moduleFile } from "./wasm.mjs";
 
 const [name, ...words] = process.argv.slice(2);
 /** `--release` measures the published modules; without it, those of the tests, which have the same kernels and build sooner. */
@@ -312,7 +314,7 @@ async function nativeGpu([file]) {
 /** Measures WebGPU by turns with onnxruntime-web on Dawn in Node; given files, joins the results of such runs elsewhere. */
 async function webGpu(files) {
   if (files.length === 0) {
-    build({ release: RELEASE });
+    await build({ release: RELEASE });
     installPeers();
     const folder = makeModel("vit-b-32:gpu", "vit-b-32-f16", "vit-l-14:gpu", "vit-l-14-f16");
     files = [join(mkdtempSync(join(tmpdir(), "clipwright-gpu-")), "gpu-web.json")];
@@ -383,6 +385,6 @@ const benchmarks = {
   gpu,
 };
 if (!benchmarks[name]) fail(`expected one of ${Object.keys(benchmarks).join(", ")}, got ${name ?? "nothing"}`);
-if (name !== "gpu") build({ release: RELEASE });
+if (name !== "gpu") await build({ release: RELEASE });
 await benchmarks[name]();
 process.exit(0);

@@ -10,13 +10,13 @@ import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } f
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { build } from "./build.mjs";
-import { ROOT, say } from "./setup.mjs";
+import { ROOT, say } from "./jobs.mjs";
 
 const TOLERANCE = 1e-4;
 // only PNGs that all crop alike: of 47 × 32 pixels transformers keeps other columns than OpenCLIP
 const IMAGES = ["checker_300x300.png", "noise_60x45.png", "gradient_37x211.png", "gray_75x50.png"];
 
-build();
+await build();
 const { ClipTrainer } = await import("clipwright");
 const { emojiPairs } = await import("../benchmarks/emoji.mjs");
 

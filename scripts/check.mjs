@@ -5,10 +5,16 @@
 import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { build, MODULES, moduleFile } from "./build.mjs";
-import { checkReference } from "./reference.mjs";
-import { fail, ROOT, run, say, setUpLints, WASM_TARGET } from "./setup.mjs";
+import { fileURLToPath } from "node:url";
+import { build } from "./build.mjs";
+import { fail, mustRun, ROOT, run, say, since, timed } from "./jobs.mjs";
+import { checkRustdoc, checkTypeDoc } from "./reference.mjs";
+import { setUpLints, toolEnvironment, WASM_TARGET } from "./setup.mjs";
 import { checkSize } from "./sizes.mjs";
+import { MODULES, moduleFile } from "./wasm.mjs";
+
+/** Prefix of cargo's lines, which may come beside those of the tests. */
+const LANE = "rust     |";
 
 /** Most lines of a file; tables may have more. */
 const LINE_LIMITS = [
@@ -62,37 +68,54 @@ function checkSizes() {
   for (const name of Object.keys(MODULES)) checkSize(name, moduleFile(name), false);
 }
 
-build();
-setUpLints();
-say("formatting");
-run("cargo", ["fmt", "--all", "--check"], { orElse: "run cargo fmt" });
-run("npx", ["biome", "ci", "."], { orElse: "run npx biome check --write" });
-say("unused files, exports and dependencies");
-run("npx", ["knip"], { orElse: "delete what nothing uses, or tell knip.json of a new entry" });
-say("layers and sizes");
-checkLayers();
-checkSizes();
-say("clippy, native and Wasm");
-run("cargo", [
-  "clippy",
-  "--locked",
-  "--package",
-  "clip-kernels",
-  "--package",
-  "clip-core",
-  "--features=clip-core/threads",
-  "--all-targets",
-  "--",
-  "-D",
-  "warnings",
-]);
-const crates = new Set(Object.values(MODULES).map(({ crate }) => crate));
-for (const [crate, ...features] of [...[...crates].map((crate) => [crate, "--all-features"]), ["clip-module"]]) {
-  const options = ["--package", crate, ...features, "--release", "--target", WASM_TARGET];
-  run("cargo", ["clippy", "--locked", ...options, "--", "-D", "warnings"]);
+/** Clippy with warnings as errors. */
+function clippy(options, env = process.env) {
+  return mustRun("cargo", ["clippy", "--locked", ...options, "--", "-D", "warnings"], { prefix: LANE, env });
 }
-say("types of tests and examples");
-run("npx", ["tsc", "--project", "examples"]);
-say("reference: undocumented exports, broken links");
-checkReference();
-say("all checks passed");
+
+/** The checks that take seconds. Needs the built package. */
+export async function checkQuickly() {
+  setUpLints();
+  await timed("formatting and lints of TypeScript", async () => {
+    run("cargo", ["fmt", "--all", "--check"], { orElse: "run cargo fmt" });
+    run("npx", ["biome", "ci", "."], { orElse: "run npx biome check --write" });
+  });
+  await timed("unused files, exports and dependencies", async () =>
+    run("npx", ["knip"], { orElse: "delete what nothing uses, or tell knip.json of a new entry" }),
+  );
+  await timed("layers and sizes", async () => {
+    checkLayers();
+    checkSizes();
+  });
+  await timed("types of tests and examples", async () => run("npx", ["tsc", "--project", "examples"]));
+  await timed("reference of the TypeScript: undocumented exports, broken links", checkTypeDoc);
+}
+
+/** The checks by cargo. */
+export async function checkRust() {
+  await timed("clippy, native", async () => {
+    await clippy([
+      "--package",
+      "clip-kernels",
+      "--package",
+      "clip-core",
+      "--features=clip-core/threads",
+      "--all-targets",
+    ]);
+    await clippy(["--package", "wasm-bindgen-command", "--profile", "tool", "--all-targets"], toolEnvironment());
+  });
+  const crates = new Set(Object.values(MODULES).map(({ crate }) => crate));
+  await timed("clippy, Wasm", async () => {
+    for (const options of [...[...crates].map((crate) => [crate, "--all-features"]), ["clip-module"]])
+      await clippy(["--package", ...options, "--release", "--target", WASM_TARGET]);
+  });
+  await timed("reference of the crates", () => checkRustdoc(LANE));
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const began = performance.now();
+  await build();
+  await checkQuickly();
+  await checkRust();
+  say(`all checks passed in ${since(began)}`);
+}

@@ -7,8 +7,9 @@
 import { spawn } from "node:child_process";
 import { existsSync, watch } from "node:fs";
 import { join } from "node:path";
-import { buildOnly, moduleFile } from "./build.mjs";
-import { ROOT, setUpBuild } from "./setup.mjs";
+import { ROOT } from "./jobs.mjs";
+import { setUpPackages } from "./setup.mjs";
+import { buildModules, moduleFile } from "./wasm.mjs";
 
 const MODULES_OF_NODE = ["encode-cpu", "train-cpu", "tokenizers"];
 const QUICK = ["api", "captions", "classify", "errors", "images", "options", "probe", "tables", "training.test"];
@@ -42,10 +43,8 @@ function testSoon() {
 }
 
 const missing = MODULES_OF_NODE.filter((name) => !existsSync(moduleFile(name)));
-if (missing.length > 0) {
-  setUpBuild();
-  buildOnly(missing);
-}
+await setUpPackages();
+if (missing.length > 0) await buildModules(missing);
 const compiler = spawn("npx", ["tsc", "--build", "--watch", "--preserveWatchOutput", "workers", "ts"], {
   cwd: ROOT,
   stdio: ["ignore", "pipe", "inherit"],

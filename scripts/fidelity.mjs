@@ -12,8 +12,9 @@ import { join } from "node:path";
 import { compare, measure } from "../benchmarks/fidelity/measure.mjs";
 import { parseSafetensors } from "../test/safetensors.mjs";
 import { build } from "./build.mjs";
+import { fail, ROOT, run, say } from "./jobs.mjs";
 import { openPage, serveModels } from "./page.mjs";
-import { CACHE, fail, ROOT, run, say } from "./setup.mjs";
+import { CACHE } from "./setup.mjs";
 
 const MODELS = ["vit-b-32", "vit-b-32-f16", "vit-b-16", "vit-l-14", "rn50", "mobileclip2-s0", "siglip-b-16"];
 /** A tower takes minutes on a software rasteriser: one input for the larger models, and only the text tower of the largest. */
@@ -116,7 +117,7 @@ function writeTable(results) {
   run("npx", ["biome", "format", "--write", file]);
 }
 
-build();
+await build();
 say("models, by PyTorch (about 4 GB, kept in the cache folder)");
 run(process.env.PYTHON ?? "python3", ["benchmarks/fidelity/make-models.py", folder, ...models], {
   orElse:

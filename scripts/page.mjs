@@ -3,7 +3,8 @@
 import { createReadStream, readFileSync, statSync } from "node:fs";
 import { join, normalize } from "node:path";
 import { CHROMIUM_FLAGS, ISOLATION_HEADERS } from "./chromium.mjs";
-import { ROOT, setUpChromium } from "./setup.mjs";
+import { ROOT } from "./jobs.mjs";
+import { setUpChromium } from "./setup.mjs";
 
 /** A Vite plugin that serves the files of a folder under `/models/`, with range requests. */
 export const serveModels = (folder) => ({
@@ -51,7 +52,7 @@ async function serve({ plugins = [], alias = {}, isolated = false }) {
 export async function openPage(path, options = {}) {
   const { chromium } = await import("playwright");
   const { server, origin } = await serve(options);
-  const browser = await chromium.launch({ executablePath: setUpChromium(), args: CHROMIUM_FLAGS });
+  const browser = await chromium.launch({ executablePath: await setUpChromium(), args: CHROMIUM_FLAGS });
   const page = await browser.newPage();
   page.setDefaultTimeout(0);
   await page.goto(`${origin}/${path}`);
@@ -74,7 +75,7 @@ export async function openProfile(folder, options = {}) {
   const { chromium } = await import("playwright");
   const { server, origin } = await serve(options);
   const context = await chromium.launchPersistentContext(folder, {
-    executablePath: setUpChromium(),
+    executablePath: await setUpChromium(),
     args: CHROMIUM_FLAGS,
   });
   const session = await context.browser().newBrowserCDPSession();

@@ -3,7 +3,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { ROOT, run, say } from "./setup.mjs";
+import { ROOT, run, say } from "./jobs.mjs";
 
 export const RESULTS = join(ROOT, "benchmarks", "results");
 const PAGE = join(ROOT, "docs", "performance.md");

@@ -8,7 +8,8 @@ import { cpSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "./build.mjs";
-import { ROOT, run, say, setUpReference, WASM_TARGET } from "./setup.mjs";
+import { mustRun, ROOT, run, say } from "./jobs.mjs";
+import { setUpReference, WASM_TARGET } from "./setup.mjs";
 
 const OUT = join(ROOT, "docs", "reference");
 const TYPEDOC = join(ROOT, "scripts", "reference");
@@ -21,9 +22,13 @@ const CRATES = {
     .concat("--all-features", "--release", "--target", WASM_TARGET),
 };
 
-function rustdoc(options) {
+function rustdoc(options, prefix) {
   const env = { ...process.env, RUSTDOCFLAGS: "-Dwarnings" };
-  run("cargo", ["doc", "--locked", "--no-deps", ...options], { env, orElse: "rustdoc found errors: they are above" });
+  return mustRun("cargo", ["doc", "--locked", "--no-deps", ...options], {
+    env,
+    prefix,
+    orElse: "rustdoc found errors: they are above",
+  });
 }
 
 function typedoc(options) {
@@ -33,22 +38,26 @@ function typedoc(options) {
   });
 }
 
-/** Fails on any warning of TypeDoc or rustdoc. Needs the built TypeScript. */
-export function checkReference() {
-  setUpReference();
+/** Fails on any warning of TypeDoc. Needs the built TypeScript. */
+export async function checkTypeDoc() {
+  await setUpReference();
   typedoc(["--emit", "none"]);
-  for (const options of Object.values(CRATES)) rustdoc(options);
+}
+
+/** Fails on any warning of rustdoc. `prefix` marks its lines. */
+export async function checkRustdoc(prefix) {
+  for (const options of Object.values(CRATES)) await rustdoc(options, prefix);
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  build();
-  setUpReference();
+  await build();
+  await setUpReference();
   rmSync(OUT, { recursive: true, force: true });
   say("TypeDoc");
   typedoc(["--out", join(OUT, "api")]);
   say("rustdoc");
   // the Wasm build has every feature, so the reference shows the GPU's kernels and the bindings, too
-  rustdoc(CRATES.wasm);
+  await rustdoc(CRATES.wasm);
   const metadata = execFileSync("cargo", ["metadata", "--no-deps", "--format-version", "1"], { cwd: ROOT });
   cpSync(join(JSON.parse(metadata).target_directory, WASM_TARGET, "doc"), join(OUT, "rust"), { recursive: true });
   say("built docs/reference/: api/index.html, rust/clip_core/index.html");

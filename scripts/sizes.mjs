@@ -2,7 +2,7 @@
 
 import { readFileSync } from "node:fs";
 import { gzipSync } from "node:zlib";
-import { fail } from "./setup.mjs";
+import { fail } from "./jobs.mjs";
 
 /** Megabytes, gzip -9: of a module built for tests, and of the published one. */
 const LIMITS = {

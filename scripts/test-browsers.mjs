@@ -6,7 +6,8 @@
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { build } from "./build.mjs";
-import { aptInstall, fail, findProgram, run, say } from "./setup.mjs";
+import { fail, run } from "./jobs.mjs";
+import { aptInstall, findProgram } from "./setup.mjs";
 
 /** WebKitGTK's browser is not on the path: its library brings it, in a folder of the machine's architecture. */
 function findMiniBrowser() {
@@ -23,17 +24,15 @@ const hasVulkan = () => {
 };
 
 /** Returns the paths of the browsers, as environment variables for the tests. */
-function setUpBrowsers() {
+async function setUpBrowsers() {
   const missing = [
     findFirefox() ? [] : ["firefox-esr"],
     hasVulkan() ? [] : ["mesa-vulkan-drivers"],
     findMiniBrowser() ? [] : ["libwebkit2gtk-4.1-0"],
     findProgram("xvfb-run") && findProgram("xauth") ? [] : ["xvfb", "xauth"],
   ].flat();
-  if (missing.length > 0) {
-    say(`installing ${missing.join(", ")}`);
-    aptInstall(missing, `these Debian packages are needed: apt-get install ${missing.join(" ")}`);
-  }
+  if (missing.length > 0)
+    await aptInstall(missing, `these Debian packages are needed: apt-get install ${missing.join(" ")}`);
   const paths = { FIREFOX_PATH: findFirefox(), MINI_BROWSER_PATH: findMiniBrowser() };
   for (const [name, path] of Object.entries(paths))
     if (!path) fail(`no browser for ${name} although its package is there`);
@@ -43,8 +42,8 @@ function setUpBrowsers() {
 const unknown = process.argv.slice(2).find((name) => !/^(firefox|webkit)/.test(name));
 if (unknown) fail(`unknown browser ${unknown}: npm run test:browsers takes firefox and webkit`);
 const names = process.argv.slice(2).map((name) => `--project=${name}*`);
-build();
-const env = { ...process.env, ...setUpBrowsers() };
+await build();
+const env = { ...process.env, ...(await setUpBrowsers()) };
 run("npx", ["vitest", "run", "--config", "vitest.browsers.config.ts", ...names], {
   env,
   orElse: "tests failed: see above",

@@ -124,7 +124,7 @@ async function main() {
 
 try {
   await main();
-  console.log("The same in a browser tab: npm run demo, then open http://127.0.0.1:5173/");
+  console.log("The same in a browser tab: npm run demo, then open the address that it prints");
 } catch (error) {
   if (!isClipError(error)) throw error;
   console.error(`\n✗ ${error.message} (${error.code})`);
