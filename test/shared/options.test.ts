@@ -178,10 +178,16 @@ const ofRun = { evaluation: EVALUATION, "evaluation.zeroShot": ZERO_SHOT, autosa
 const calls: Call[] = [
   ...nested("Clip.load", (options) => Clip.load(new Uint8Array(), options), { "": LOAD }),
   ...nested("ClipTrainer.create", (options) => ClipTrainer.create({ ...(options as object), config: tinyConfig }), {
-    "": { seed, device, tokenizer, merges: text("a b"), adapter: none } satisfies Omit<
-      Table<CreateOptions>,
-      "config" | "from"
-    >,
+    "": {
+      seed,
+      device,
+      tokenizer,
+      merges: text("a b"),
+      adapter: none,
+      endpoint: none,
+      revision: none,
+      headers: none,
+    } satisfies Omit<Table<CreateOptions>, "config" | "from">,
   }),
   ...nested("ClipTrainer.create", (options) => ClipTrainer.create(options), {
     "": { config: column([7, "a", [], null, true]) },
@@ -189,7 +195,18 @@ const calls: Call[] = [
   ...nested(
     "ClipTrainer.create",
     (options) => ClipTrainer.create({ ...(options as object), from: new Uint8Array() } as never),
-    { "": { device, tokenizer, seed: none, merges: none, config: none } },
+    {
+      "": {
+        device,
+        tokenizer,
+        seed: none,
+        merges: none,
+        config: none,
+        endpoint: LOAD.endpoint,
+        headers: LOAD.headers,
+        revision: column([7, "", []]),
+      },
+    },
   ),
   ...nested("ClipTrainer.resume", (options) => ClipTrainer.resume(new Uint8Array(), options), {
     "": { device } satisfies Table<ResumeTrainerOptions>,

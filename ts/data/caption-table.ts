@@ -8,10 +8,10 @@ import { decodeLines, ENCODING, type EncodingOptions } from "./decode-text.js";
 import { imageFinder } from "./file-index.js";
 import { type Folder, listFolder } from "./folder.js";
 import type { ImageTextPair } from "./pairs.js";
-import { nameOf, openReadable, type ReadableSource, readAll } from "./readable.js";
+import { openReadable, pathIn, type ReadableSource, readAll } from "./readable.js";
 import { badSample, sample } from "./sample.js";
 import { COLUMNS, type TableColumns } from "./table-columns.js";
-import { openTable } from "./table-file.js";
+import { MAX_TABLE_BYTES, openTable } from "./table-file.js";
 import { type ImageFinder, imagesBeside } from "./table-images.js";
 import { tableRows } from "./table-rows.js";
 
@@ -80,9 +80,9 @@ export async function* captionTable(
 ): AsyncGenerator<ImageTextPair, void, undefined> {
   const given = checkOptions("captionTable()", options, CAPTION_TABLE);
   const { images } = given;
-  const file = await readAll(await openReadable(table));
+  const file = await readAll(await openReadable(table), MAX_TABLE_BYTES);
   let find: ImageFinder;
   if (images === undefined) find = imagesBeside(table);
   else find = typeof images === "function" ? images : imageFinder(await listFolder(images));
-  yield* readTable(file, (nameOf(table) ?? "").replace(/[?#].*$/, ""), given, find);
+  yield* readTable(file, pathIn(table), given, find);
 }

@@ -4,6 +4,7 @@ import { readDiskBytes, walkDisk } from "#disk";
 import { isFile, isFolderHandle, readBlob } from "../../workers/protocol/bytes.js";
 import { ClipError, toClipError } from "../../workers/protocol/error.js";
 import type { ImageInput } from "../inputs/images.js";
+import { isAbsolute } from "../inputs/location.js";
 import { entriesOf } from "../inputs/sources.js";
 import { describeType } from "../options/describe.js";
 import { couldBeImage, formatOfExtension, HEAD_BYTES } from "./image-format.js";
@@ -46,7 +47,8 @@ const ofBlob = (path: string, blob: Blob): FolderFile => ({
 
 const ofDisk = ({ path, location }: { path: string; location: string }): FolderFile => ({
   path,
-  image: async () => location,
+  // a file in the working directory may be named like an address
+  image: async () => (isAbsolute(location) ? `./${location}` : location),
   bytes: () => readDiskBytes(location),
   head: () => readDiskBytes(location, HEAD_BYTES),
 });

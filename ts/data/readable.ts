@@ -2,6 +2,7 @@
 
 import { readDisk } from "#disk";
 import { fetchAddress, sendable } from "#place";
+import { decodeEscapes, splitUser, withoutSecrets } from "../../workers/protocol/address.js";
 import { type Bytes, isBlob, isBytes, isFileHandle, isUrl, tagOf, toBytes } from "../../workers/protocol/bytes.js";
 import { ClipError } from "../../workers/protocol/error.js";
 import { excerpt } from "../../workers/protocol/excerpt.js";
@@ -11,12 +12,32 @@ import { describeType } from "../options/describe.js";
 /** Bytes, a file or its handle, a response, a stream, an address, or in Node a path. */
 export type ReadableSource = string | URL | Bytes | FileSystemFileHandle | Response | ReadableStream<Uint8Array>;
 
-const isStream = (value: unknown): value is ReadableStream<Uint8Array> => tagOf(value) === "ReadableStream";
+const isStream = (value: unknown): value is ReadableStream<Uint8Array> =>
+  tagOf(value) === "ReadableStream" && typeof (value as ReadableStream).getReader === "function";
 const isResponse = (value: unknown): value is Response => tagOf(value) === "Response";
 
+const unreadable = (name: string, problem: string, cause?: unknown) =>
+  new ClipError("source-unreadable", `${excerpt(name)}: ${problem}`, { cause });
+
+/** Streams the body of an answer; its error says where the transfer broke off. */
 function bodyOf(response: Response, name: string): ReadableStream<Uint8Array> {
-  if (response.ok && response.body) return response.body;
-  throw new ClipError("source-unreadable", `${excerpt(name)}: expected a file, got HTTP ${response.status}`);
+  if (!response.ok || !response.body) throw unreadable(name, `expected a file, got HTTP ${response.status}`);
+  const reader = response.body.getReader();
+  let length = 0;
+  return new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        const { done, value } = await reader.read().catch((error: Error) => {
+          throw unreadable(name, `the transfer broke off at byte ${length}: ${excerpt(error.message)}`, error);
+        });
+        if (done) return controller.close();
+        length += value.length;
+        controller.enqueue(value);
+      },
+      cancel: (reason) => reader.cancel(reason),
+    },
+    { highWaterMark: 0 },
+  );
 }
 
 /** Opens a file, which may have been deleted or become inaccessible since it was picked. */
@@ -47,12 +68,11 @@ export async function openReadable(source: ReadableSource): Promise<ReadableStre
   if ((typeof source === "string" && source !== "") || isUrl(source)) {
     const place = locate(source);
     if ("path" in place) return readDisk(place.path);
-    const response = await fetchAddress(place.address).catch((error) => {
-      throw new ClipError("source-unreadable", `${excerpt(place.address)}: ${excerpt((error as Error).message)}`, {
-        cause: error,
-      });
+    const { address, headers } = splitUser(place.address);
+    const response = await fetchAddress(address, { headers }).catch((error: Error) => {
+      throw unreadable(address, excerpt(error.message), error);
     });
-    return bodyOf(response, place.address);
+    return bodyOf(response, address);
   }
   if (isFileHandle(source)) return (await openHandle(source)).stream();
   throw new ClipError(
@@ -63,9 +83,9 @@ export async function openReadable(source: ReadableSource): Promise<ReadableStre
 
 /** Returns the name of a source for messages, where it has one. */
 export function nameOf(source: ReadableSource): string | undefined {
-  if (typeof source === "string") return source;
-  if (isUrl(source)) return source.href;
-  if (isResponse(source)) return source.url || undefined;
+  if (typeof source === "string") return withoutSecrets(source);
+  if (isUrl(source)) return withoutSecrets(source.href);
+  if (isResponse(source)) return source.url ? withoutSecrets(source.url) : undefined;
   return typeof source === "object" && source !== null && "name" in source && typeof source.name === "string"
     ? source.name
     : undefined;
@@ -93,10 +113,27 @@ export async function* valuesOf<T>(stream: ReadableStream<T>): AsyncGenerator<T,
   }
 }
 
-/** Reads a stream to its end. */
-export async function readAll(stream: ReadableStream<Uint8Array>): Promise<Uint8Array> {
+/** Returns the path of a source, whose extension tells the format: without the query of an address. */
+export function pathIn(source: ReadableSource): string {
+  const address = isResponse(source) ? source.url : source;
+  if (typeof address !== "string" && !isUrl(address)) return nameOf(source) ?? "";
+  const place = address === "" ? { path: "" } : locate(address);
+  return "path" in place ? place.path : decodeEscapes(place.address.replace(/[?#].*$/s, ""));
+}
+
+/**
+ * Reads a stream to its end. Its bytes are counted as they arrive: a server may send without end, and gzip packs much into little.
+ *
+ * @throws ClipError `invalid-dataset` above `limit`
+ */
+export async function readAll(stream: ReadableStream<Uint8Array>, limit: number): Promise<Uint8Array> {
   const pieces: Uint8Array[] = [];
-  for await (const piece of valuesOf(stream)) pieces.push(piece);
+  let length = 0;
+  for await (const piece of valuesOf(stream)) {
+    pieces.push(piece);
+    length += piece.length;
+    if (length > limit) throw new ClipError("invalid-dataset", `expected at most ${limit} bytes, got more`);
+  }
   return concat(pieces);
 }
 

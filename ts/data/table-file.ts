@@ -1,15 +1,19 @@
 /** Unpacks the file of a table, and refuses other formats by name. */
 
-import { ClipError } from "../../workers/protocol/error.js";
+import { ClipError, isClipError } from "../../workers/protocol/error.js";
 import { HEAD_BYTES } from "./image-format.js";
 import { readAll } from "./readable.js";
 import { contentOf } from "./sniff.js";
 
+/** Bytes of the largest table: JavaScript's longest string. */
+export const MAX_TABLE_BYTES = 1 << 29;
+
 async function unpack(bytes: Uint8Array): Promise<Uint8Array> {
   const packed = new Blob([bytes as Uint8Array<ArrayBuffer>]).stream();
   try {
-    return await readAll(packed.pipeThrough(new DecompressionStream("gzip")));
+    return await readAll(packed.pipeThrough(new DecompressionStream("gzip")), MAX_TABLE_BYTES);
   } catch (error) {
+    if (isClipError(error)) throw error;
     const { message } = error as Error;
     throw new ClipError("invalid-dataset", `cannot unpack the gzip file: ${message}`, { cause: error });
   }

@@ -15,6 +15,9 @@ interface Part extends Inspection {
   bytes: Uint8Array;
 }
 
+/** Bytes of the largest member that is read into memory, as of a downloaded image. */
+const MAX_MEMBER_BYTES = 256 << 20;
+
 /** Order in which OpenCLIP looks for the image of a sample (`data.py`: `image="jpg;png;jpeg;webp"`); other formats follow. */
 const ORDER = ["jpg", "png", "jpeg", "webp"];
 
@@ -44,6 +47,11 @@ async function readPart({ header, body }: TarMember, suffix: string): Promise<Pa
   if (type !== "file" || !(caption || couldBeImage(extension))) {
     await readBody(body, () => false);
     return undefined;
+  }
+  if (header.size > MAX_MEMBER_BYTES) {
+    await readBody(body, () => false);
+    const problem = `expected at most ${MAX_MEMBER_BYTES} bytes, got ${header.size}`;
+    return { name, suffix, isImage: !caption, bytes: new Uint8Array(), problem };
   }
   if (caption) return { name, suffix, isImage: false, bytes: await readBody(body) };
   let inspection: Inspection = { isImage: false };

@@ -1,7 +1,8 @@
 /** Images in the forms that callers give them. */
 
 import { transfer } from "comlink";
-import { readsDrawn, sendable } from "#place";
+import { fetchAddress, readsDrawn, sendable } from "#place";
+import { withoutSecrets } from "../../workers/protocol/address.js";
 import { type Bytes, isBlob, isBytes, isUrl, tagOf, toBytes } from "../../workers/protocol/bytes.js";
 import type { NamedImage, WireImage } from "../../workers/protocol/encode.js";
 import { ClipError, toClipError } from "../../workers/protocol/error.js";
@@ -60,9 +61,33 @@ function isOtherImageData(value: unknown): value is ImageData {
   return (colorSpace ?? "srgb") !== "srgb" || tagOf(data) !== "Uint8ClampedArray";
 }
 
-function ofAddress(address: string): WireImage {
+async function ofAddress(address: string): Promise<WireImage> {
   const place = locate(address);
-  return "address" in place ? { url: place.address } : place;
+  if ("path" in place) return place;
+  // the worker may not find it, or find it revoked
+  if (/^blob:/i.test(place.address)) return { encoded: await fetchBlob(place.address) };
+  return { url: place.address };
+}
+
+async function fetchBlob(address: string): Promise<Blob> {
+  try {
+    return await (await fetchAddress(address)).blob();
+  } catch (error) {
+    const { message } = error as Error;
+    throw new ClipError("source-unreadable", `${address}: was it revoked? ${message}`, { cause: error });
+  }
+}
+
+/** Reads the file of an `<img>`; one that was revoked when the picture had loaded, as the browser decoded it. */
+async function ofElement(image: HTMLImageElement): Promise<WireImage> {
+  const address = image.currentSrc || image.src;
+  if (!address) throw new ClipError("invalid-image", "the <img> has no src");
+  try {
+    return await ofAddress(address);
+  } catch (error) {
+    if (!image.complete || image.naturalWidth === 0) throw error;
+    return { bitmap: await toBitmap(image) };
+  }
 }
 
 /**
@@ -78,10 +103,7 @@ export async function toWireImage(image: ImageInput): Promise<WireImage> {
   if (isUrl(image)) return ofAddress(image.href);
   if (isBytes(image)) return { encoded: toBytes(image) };
   if (isBlob(image)) return { encoded: await sendable(image) };
-  if (isElement(image)) {
-    if (image.currentSrc || image.src) return { url: image.currentSrc || image.src };
-    throw new ClipError("invalid-image", "the <img> has no src");
-  }
+  if (isElement(image)) return ofElement(image);
   if (isDrawn(image)) return { bitmap: await toBitmap(image) };
   if (isOtherImageData(image)) return { bitmap: await toBitmap(image) };
   if (isRawImage(image)) return toWirePixels(image);
@@ -94,7 +116,7 @@ export async function toWireImage(image: ImageInput): Promise<WireImage> {
 /** Adds to an image the name that messages use for it. A bad image carries its error, which the worker throws in turn. */
 export async function toNamedImage(image: ImageInput, index: number): Promise<NamedImage> {
   const key = keyOf(image);
-  const name = key ? excerpt(key) : `image ${index}`;
+  const name = key ? excerpt(withoutSecrets(key)) : `image ${index}`;
   try {
     return { name, image: await toWireImage(image) };
   } catch (error) {
@@ -112,7 +134,7 @@ export function moveBitmaps<T extends { image: WireImage }>(images: T[]): T[] {
 }
 
 /** Copies a drawn image to a bitmap that can be transferred. */
-async function toBitmap(image: DrawnImage | ImageData): Promise<ImageBitmap> {
+async function toBitmap(image: DrawnImage | ImageData | HTMLImageElement): Promise<ImageBitmap> {
   if (!readsDrawn) {
     throw new ClipError(
       "platform-unsupported",

@@ -1,28 +1,22 @@
 /** Tells addresses and paths on disk apart. */
 
 import { baseAddress, readsDisk } from "#place";
+import { decodeEscapes } from "../../workers/protocol/address.js";
 import { ClipError } from "../../workers/protocol/error.js";
 import { excerpt } from "../../workers/protocol/excerpt.js";
 
 /** An address, or a path on disk. */
 export type Location = { address: string } | { path: string };
 
-/** Returns the path of a `file:` address, on POSIX and on Windows. */
-export function pathOf(url: URL): string {
-  return decoded(url.pathname).replace(/^\/([A-Za-z]:)/, "$1");
+/** Returns the path of a `file:` address, on POSIX and on Windows, where a host names a share. */
+export function pathOf({ host, pathname }: URL): string {
+  const path = decodeEscapes(pathname);
+  return host === "" ? path.replace(/^\/([A-Za-z]:)/, "$1") : `//${host}${path}`;
 }
 
-/** Decodes percent escapes, or returns the path unchanged where they are malformed. */
-function decoded(path: string): string {
-  try {
-    return decodeURIComponent(path);
-  } catch {
-    return path;
-  }
-}
-
-/** Whether a string is an absolute address. A colon alone does not make one: `photo-12:30.png` is a file name. */
-export const isAbsolute = (text: string): boolean => /^([a-z][a-z0-9+.-]+:\/\/|(data|blob|file):)/i.test(text);
+/** Whether a string is an absolute address. A colon alone does not make one: `photo-12:30.png` and `data:1.png` are file names. */
+export const isAbsolute = (text: string): boolean =>
+  /^([a-z][a-z0-9+.-]+:\/\/|data:[^,]*,|blob:(null\/|[a-z][a-z0-9+.-]*:)|file:\/)/i.test(text);
 
 /**
  * Makes a relative address absolute: the worker has another base than the page. A malformed address is returned unchanged, so that
@@ -50,7 +44,7 @@ export function absolute(address: string): string {
  */
 export function locate(source: string | URL): Location {
   const text = String(source);
-  if (/^file:/i.test(text) && URL.canParse(text)) return { path: pathOf(new URL(text)) };
+  if (/^file:\//i.test(text) && URL.canParse(text)) return { path: pathOf(new URL(text)) };
   if (isAbsolute(text)) return { address: URL.canParse(text) ? new URL(text).href : text };
   return readsDisk ? { path: text } : { address: absolute(URL.canParse(text) ? `./${text}` : text) };
 }

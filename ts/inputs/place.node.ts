@@ -18,5 +18,5 @@ export const sendable = async (blob: Blob): Promise<Blob | Uint8Array<ArrayBuffe
   blob instanceof NodeBlob ? blob : readBlob(blob);
 
 /** Fetches an address. Jest's jsdom hides the `fetch` that Node has. */
-export const fetchAddress = (address: string): Promise<Response> =>
-  (globalThis.fetch ?? (runInThisContext("fetch") as typeof fetch))(address);
+export const fetchAddress = (address: string | URL, init: RequestInit = {}): Promise<Response> =>
+  (globalThis.fetch ?? (runInThisContext("fetch") as typeof fetch))(address, init);

@@ -18,4 +18,4 @@ export function baseAddress(): string | undefined {
 export const sendable = async (blob: Blob): Promise<Blob | Uint8Array<ArrayBuffer>> => blob;
 
 /** Fetches an address. */
-export const fetchAddress = (address: string): Promise<Response> => fetch(address);
+export const fetchAddress = (address: string | URL, init: RequestInit = {}): Promise<Response> => fetch(address, init);

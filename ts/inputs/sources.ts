@@ -1,6 +1,7 @@
 /** Checkpoints in the forms that callers give them. */
 
-import { readsDisk, sendable } from "#place";
+import { fetchAddress, readsDisk, sendable } from "#place";
+import { decodeEscapes, splitUser } from "../../workers/protocol/address.js";
 import { type Bytes, isFile, isFolderHandle, isUrl } from "../../workers/protocol/bytes.js";
 import { ClipError } from "../../workers/protocol/error.js";
 import { excerpt } from "../../workers/protocol/excerpt.js";
@@ -13,7 +14,7 @@ import { absolute, pathOf } from "./location.js";
  * Where a checkpoint is:
  * - a Hub id (`"laion/CLIP-ViT-B-32-laion2B-s34B-b79K"`);
  * - the address of a folder (`"https://…/"`, `"/models/clip/"`, a `URL`) or of one `.safetensors` file; its query is sent with
- *   every request;
+ *   every request; `data:` and `blob:` addresses of a file that clipwright wrote;
  * - in Node, the path of a folder or file (`"./model"`); an existing folder takes precedence over a Hub id of the same name;
  * - picked or dropped files, or a directory handle: of one model, which may be in a subfolder;
  * - the bytes of a safetensors file that clipwright wrote: it contains configuration and tokenizer;
@@ -27,10 +28,12 @@ export interface ServerOptions {
   endpoint?: string;
   /** Branch, tag or commit of the Hub id. @default "main" */
   revision?: string;
-  /** Headers of every request, such as `Authorization`. @default none */
+  /** Headers of every request to the checkpoint's origin, such as `Authorization`. @default none */
   headers?: Record<string, string>;
 }
 
+/** Name of the weights where the caller gives none. */
+const WEIGHTS = "model.safetensors";
 const ADAPTER_WEIGHTS: AdapterFile = "adapter_model.safetensors";
 const ADAPTER_CONFIG: AdapterFile = "adapter_config.json";
 
@@ -48,19 +51,14 @@ const HUB_ID = /^[A-Za-z0-9][\w.-]*\/[A-Za-z0-9][\w.-]*$/;
 export const entriesOf = (directory: FileSystemDirectoryHandle) =>
   (directory as unknown as { values(): AsyncIterable<FileSystemHandle> }).values();
 
-function ofText(text: string, options: ServerOptions): WireSource {
+async function ofText(text: string, options: ServerOptions): Promise<WireSource> {
   const headers = options.headers ?? {};
-  const hub = (options.endpoint ?? hubEndpoint()).replace(/\/+$/, "");
-  const { id, revision = options.revision ?? "main" } = repositoryOf(text, hub);
-  if (id !== undefined) {
-    const at = encodeURIComponent(revision);
-    const sums = resolve(`${hub}/api/models/${id}/tree/${at}`);
-    const base = resolve(`${hub}/${id}/resolve/${at}/`);
-    return { kind: "url", base, ...(id === text && options.revision === undefined && { hub: id }), sums, headers };
-  }
-  if (/^file:/i.test(text)) return { kind: "path", path: pathOf(new URL(text)) };
+  const repository = repositoryOf(text, options);
+  if (repository) return ofRepository(repository, options);
+  if (/^file:/i.test(text) && URL.canParse(text)) return { kind: "path", path: pathOf(new URL(text)) };
   if (/^[a-z][a-z0-9+.-]+:\/\//i.test(text)) return ofAddress(text, headers);
-  if (text === "" || text.length > MAX_PATH || /[\n\0]|^(data|blob):/i.test(text)) {
+  if (/^(data|blob):/i.test(text)) return { kind: "files", files: [{ name: WEIGHTS, data: await fetchLocal(text) }] };
+  if (text === "" || text.length > MAX_PATH || /[\n\0]/.test(text)) {
     const got = JSON.stringify(text.slice(0, 200));
     const more = text.length > 200 ? ` and ${text.length - 200} more characters` : "";
     throw new ClipError(
@@ -73,20 +71,61 @@ function ofText(text: string, options: ServerOptions): WireSource {
   return /^[./]/.test(text) ? place : { ...place, relative: text };
 }
 
-/** Reads a Hub id, or the address of a repository's page: `<hub>/owner/model`, `<hub>/owner/model/tree/<revision>`. */
-function repositoryOf(text: string, hub: string): { id?: string; revision?: string } {
-  if (HUB_ID.test(text)) return { id: text };
-  const path = text.startsWith(`${hub}/`) ? text.slice(hub.length + 1) : "";
-  const [, id = "", revision] = /^([^/?#]+\/[^/?#]+)(?:\/tree\/([\w.-]+))?\/?(?:[?#].*)?$/.exec(path) ?? [];
-  return HUB_ID.test(id) ? { id, ...(revision !== undefined && { revision }) } : {};
+/** A repository on the Hub, or a folder or file in it. */
+interface Repository {
+  /** Address of the Hub. */
+  hub: string;
+  id: string;
+  revision: string;
+  /** Path in the repository, as the address spells it. */
+  path: string;
+  /** Query of every request. */
+  query: string;
+  /** The Hub id, if the caller gave nothing else. */
+  plain?: string;
+}
+
+/**
+ * Reads a Hub id, or the address of a repository's page: `<hub>/owner/model`, or with `/tree/<revision>/<folder>` or
+ * `/blob/<revision>/<file>` after it.
+ */
+function repositoryOf(text: string, { endpoint, revision }: ServerOptions): Repository | undefined {
+  const [, hub = "", query = ""] = /^([^?#]*?)\/*(\?[^#]*)?(?:#.*)?$/.exec(endpoint ?? hubEndpoint()) ?? [];
+  const at = { hub, revision: revision ?? "main", path: "", query };
+  if (HUB_ID.test(text)) return { ...at, id: text, ...(revision === undefined && { plain: text }) };
+  if (!text.startsWith(`${hub}/`)) return undefined;
+  const page = /^([^/?#]+\/[^/?#]+)(?:\/(?:tree|blob|resolve|raw)\/([^/?#]+)((?:\/[^?#]*)?))?\/?(\?[^#]*)?(?:#.*)?$/;
+  const [, id = "", rev, path = "", own] = page.exec(text.slice(hub.length + 1)) ?? [];
+  if (!HUB_ID.test(id)) return undefined;
+  return { ...at, id, ...(rev !== undefined && { revision: decodeEscapes(rev) }), path, query: own ?? query };
+}
+
+function ofRepository({ hub, id, revision, path, query, plain }: Repository, options: ServerOptions): WireSource {
+  const at = encodeURIComponent(revision);
+  const place = ofAddress(`${hub}/${id}/resolve/${at}${path || "/"}${query}`, options.headers ?? {});
+  // the list names files from the repository's root on
+  const isRoot = !path.replace(/^\/|[^/]+\.safetensors$/g, "");
+  const sums = isRoot && { sums: resolve(`${hub}/api/models/${id}/tree/${at}`) };
+  return { ...place, ...sums, ...(plain !== undefined && { hub: plain }) };
 }
 
 /** Reads the address of a folder, or of one file of weights in it. */
-function ofAddress(address: string, headers: Record<string, string>): Extract<WireSource, { kind: "url" }> {
-  const [, path = "", query = ""] = /^([^?#]*)(\?[^#]*)?/.exec(new URL(resolve(address)).href) ?? [];
+function ofAddress(given: string, headers: Record<string, string>): Extract<WireSource, { kind: "url" }> {
+  const { address, headers: user } = splitUser(resolve(given));
+  const [, path = "", query = ""] = /^([^?#]*)(\?[^#]*)?/.exec(address) ?? [];
   const [, base, file] = /^(.*\/)([^/]+\.safetensors)$/.exec(path) ?? [];
   const place = base !== undefined && file !== undefined ? { base, file } : { base: path };
-  return { kind: "url", ...place, ...(query.length > 1 && { query }), headers };
+  return { kind: "url", ...place, ...(query.length > 1 && { query }), headers: { ...user, ...headers } };
+}
+
+/** Fetches what this page or process holds itself: its workers may not find it. */
+async function fetchLocal(address: string): Promise<Blob> {
+  try {
+    return await (await fetchAddress(address)).blob();
+  } catch (error) {
+    const { message } = error as Error;
+    throw new ClipError("source-unreadable", `cannot read ${excerpt(address)}: ${message}`, { cause: error });
+  }
 }
 
 function hubEndpoint(): string {
@@ -101,12 +140,19 @@ function resolve(address: string): string {
   throw new ClipError("invalid-source", `expected an address, got ${describeValue(address)}`);
 }
 
+const originOf = (source: WireSource) => (source.kind === "url" ? new URL(source.base).origin : undefined);
+
 /**
- * Converts the source of an adapter, whose files have PEFT's names, to what the worker takes.
+ * Converts the source of an adapter, whose files have PEFT's names, to what the worker takes. The headers are for the origin of the
+ * model, if that comes from a server.
  *
  * @throws ClipError `invalid-source`, `invalid-option`
  */
-export async function toWireAdapter(adapter: ClipSource, options: ServerOptions): Promise<WireSource> {
+export async function toWireAdapter(
+  adapter: ClipSource,
+  options: ServerOptions,
+  model: WireSource,
+): Promise<WireSource> {
   // the revision is one of the model's repository
   const { revision: _, ...server } = options;
   if (typeof adapter === "object" && adapter !== null && "weights" in adapter && "config" in adapter) {
@@ -119,7 +165,12 @@ export async function toWireAdapter(adapter: ClipSource, options: ServerOptions)
       return { kind: "files", files: named };
     }
   }
-  const source = await toWireSource(adapter, server);
+  let source = await toWireSource(adapter, server);
+  const headersOf = originOf(model);
+  if (source.kind === "url" && options.headers && headersOf !== undefined && headersOf !== originOf(source)) {
+    const { headers: _, ...others } = server;
+    source = { ...((await toWireSource(adapter, others)) as typeof source), headersOf };
+  }
   if (source.kind !== "files" || source.files.some(({ name }) => name.endsWith(ADAPTER_WEIGHTS))) return source;
   const names = source.files.map(({ name }) => name).join(", ");
   throw new ClipError(
@@ -160,8 +211,7 @@ export async function toWireSource(source: ClipSource, options: ServerOptions): 
   }
   if (typeof source === "string") return ofText(source, options);
   if (isUrl(source)) return ofText(source.href, options);
-  if (isFileBytes(source))
-    return { kind: "files", files: [{ name: "model.safetensors", data: await fileData(source) }] };
+  if (isFileBytes(source)) return { kind: "files", files: [{ name: WEIGHTS, data: await fileData(source) }] };
   if (typeof source === "object" && source !== null) {
     if ("weights" in source) return { kind: "files", files: await partFiles(source) };
     if (isFolderHandle(source)) return { kind: "files", files: await filesOf(source) };

@@ -56,10 +56,14 @@ export interface LoadOptions extends ServerOptions {
   signal?: AbortSignal;
 }
 
-export const LOAD = {
+export const SERVER = {
   endpoint: text("an address"),
   revision: text("a branch, a tag or a commit"),
   headers: stringRecord,
+} satisfies Schema<ServerOptions>;
+
+export const LOAD = {
+  ...SERVER,
   device: DEVICE,
   towers: oneOf("both", "image", "text"),
   dtype: oneOf("auto", "f32", "q8"),
@@ -73,10 +77,11 @@ export const LOAD = {
 
 /** A source and options, with their defaults, as the worker takes them. */
 async function loadRequest(source: ClipSource, options: LoadOptions): Promise<LoadRequest> {
+  const model = await toWireSource(source, options);
   return {
-    source: await toWireSource(source, options),
+    source: model,
     ...(options.tokenizer !== undefined && { reference: options.tokenizer }),
-    ...(options.adapter !== undefined && { adapter: await toWireAdapter(options.adapter, options) }),
+    ...(options.adapter !== undefined && { adapter: await toWireAdapter(options.adapter, options, model) }),
     towers: options.towers ?? "both",
     dtype: options.dtype ?? "auto",
     ...(options.maxTensorBytes !== undefined && { maxTensorBytes: options.maxTensorBytes }),

@@ -3,7 +3,8 @@
 import type { ClipConfig, TokenizerReference } from "../../workers/protocol/config.js";
 import { ClipError } from "../../workers/protocol/error.js";
 import type { DeviceChoice } from "../../workers/protocol/load.js";
-import type { ClipSource } from "../inputs/sources.js";
+import type { ClipSource, ServerOptions } from "../inputs/sources.js";
+import { SERVER } from "../model/load.js";
 import { checkOptions } from "../options/check.js";
 import { DEVICE, TOKENIZER } from "../options/choices.js";
 import { excludedBy, object, required, type Schema, seed, text, unchecked } from "../options/rules.js";
@@ -27,10 +28,16 @@ export interface CreateFromConfig extends TrainerOptions {
   from?: never;
   /** Not beside `config`. */
   adapter?: never;
+  /** Not beside `config`. */
+  endpoint?: never;
+  /** Not beside `config`. */
+  revision?: never;
+  /** Not beside `config`. */
+  headers?: never;
 }
 
 /** The weights of a checkpoint, for fine-tuning. */
-export interface CreateFromCheckpoint extends TrainerOptions {
+export interface CreateFromCheckpoint extends TrainerOptions, ServerOptions {
   /** Where the checkpoint is, as for `Clip.load`. */
   from: ClipSource;
   /** Low-rank adapters that are added to the weights first, as for `Clip.load`. @default none */
@@ -52,6 +59,9 @@ const FROM_CONFIG = {
   merges: text("the text of a merges.txt"),
   from: excludedBy("config"),
   adapter: excludedBy("config"),
+  endpoint: excludedBy("config"),
+  revision: excludedBy("config"),
+  headers: excludedBy("config"),
   device: DEVICE,
   tokenizer: TOKENIZER,
 } satisfies Schema<CreateFromConfig>;
@@ -59,6 +69,7 @@ const FROM_CONFIG = {
 const FROM_CHECKPOINT = {
   from: required(unchecked<ClipSource>()),
   adapter: unchecked<ClipSource>(),
+  ...SERVER,
   config: excludedBy("from"),
   seed: excludedBy("from"),
   merges: excludedBy("from"),

@@ -83,9 +83,8 @@ export class ClipTrainer extends Encoder {
     const client = await startTrainer();
     try {
       if (given.from !== undefined) {
-        const { adapter } = given;
-        const load = { ...(tokenizer !== undefined && { tokenizer }), ...(adapter !== undefined && { adapter }) };
-        await loadInto(client, given.from, { device, ...load });
+        const { from, config: _config, seed: _seed, merges: _merges, ...load } = given;
+        await loadInto(client, from, { ...load, device });
         return new ClipTrainer(client, await client.call((api) => api.train()), device);
       }
       const request = {

@@ -16,6 +16,7 @@ export async function mergeAdapter(model: ClipModel, parent: Source): Promise<vo
   const config = await source.text(CONFIG);
   const weights = await source.open(source.only ?? WEIGHTS);
   if (config === undefined || !weights) {
+    if (source.refusal) throw source.refusal;
     const missing = config === undefined ? CONFIG : WEIGHTS;
     const names = await source.list();
     const isPickle = names?.includes("adapter_model.bin");

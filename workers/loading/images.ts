@@ -1,9 +1,11 @@
 /** Turns the images that callers pass into bytes or pixels for the core. */
 
+import { splitUser } from "../protocol/address.js";
 import { isBlob, readBlob } from "../protocol/bytes.js";
 import type { WireImage } from "../protocol/encode.js";
 import { ClipError } from "../protocol/error.js";
 import { excerpt } from "../protocol/excerpt.js";
+import { readBody, TooLong } from "./sources/read-body.js";
 
 /** Bytes of the largest image that is downloaded; a server may send without end. */
 const MAX_BYTES = 256 << 20;
@@ -72,31 +74,18 @@ async function readFile(blob: Blob): Promise<Uint8Array> {
 async function fetchImage(url: string): Promise<Uint8Array> {
   const unreadable = (reason: string, cause?: unknown) =>
     new ClipError("source-unreadable", `${excerpt(url)}: cannot fetch the image: ${reason}`, { cause });
-  let response: Response;
-  try {
-    response = await fetch(url);
-  } catch (error) {
-    throw unreadable(excerpt((error as Error).message), error);
+  const { address, headers } = splitUser(url);
+  const response = await fetch(address, { headers }).catch((error: Error) => {
+    throw unreadable(excerpt(error.message), error);
+  });
+  if (!response.ok) {
+    await response.body?.cancel();
+    throw unreadable(`HTTP ${response.status}`);
   }
-  if (!response.ok) throw unreadable(`HTTP ${response.status}`);
-  const pieces: Uint8Array[] = [];
-  let length = 0;
-  const reader = response.body?.getReader();
-  for (let next = await reader?.read(); next && !next.done; next = await reader?.read()) {
-    pieces.push(next.value);
-    length += next.value.length;
-    if (length > MAX_BYTES) {
-      await reader?.cancel();
-      throw unreadable(`it has more than ${MAX_BYTES} bytes`);
-    }
-  }
-  const bytes = new Uint8Array(length);
-  let at = 0;
-  for (const piece of pieces) {
-    bytes.set(piece, at);
-    at += piece.length;
-  }
-  return bytes;
+  return readBody(response, MAX_BYTES).catch((error: Error) => {
+    const problem = error instanceof TooLong ? "" : "the transfer broke off: ";
+    throw unreadable(problem + excerpt(error.message), error);
+  });
 }
 
 /** Reads the pixels of a bitmap at its own size, and closes it. */

@@ -14,6 +14,7 @@ const MAX_NAMED = 8;
 
 /** Makes the error for a file that a source does not have; `names` are the files that it has. */
 export function missingFile(source: Source, expected: string, names: string[] | undefined): ClipError {
+  if (source.refusal) return source.refusal;
   if (names === undefined) {
     const hint =
       "pickles such as pytorch_model.bin are not read; a Hub repository may have safetensors at another revision";
@@ -34,8 +35,8 @@ function shardNames(index: string, name: string): string[] {
     map = undefined;
   }
   const names = typeof map === "object" && map !== null ? [...new Set(Object.values(map))].sort() : [];
-  // neither a path nor a URL
-  const bad = names.find((shard) => typeof shard !== "string" || !/^[\w.-]+\.safetensors$/.test(shard));
+  // in the folder of the index
+  const bad = names.find((shard) => typeof shard !== "string" || !/^[^/\\\p{Cc}]+\.safetensors$/u.test(shard));
   if (names.length === 0 || bad !== undefined) {
     const got = bad === undefined ? "no weight_map" : JSON.stringify(bad);
     throw new ClipError("invalid-checkpoint", `${name}: expected a weight_map to .safetensors files, got ${got}`);

@@ -1,5 +1,6 @@
 /** `ClipError`: the only kind of error that is thrown, on both sides of the worker. */
 
+import { withoutSecrets } from "./address.js";
 import { excerpt } from "./excerpt.js";
 
 /** Codes of the Rust core; a test holds them to `error.rs` and to `docs/guide/errors.md`. */
@@ -100,7 +101,7 @@ export class ClipError extends Error {
   readonly code: ClipErrorCode;
 
   constructor(code: ClipErrorCode, message: string, options?: ErrorOptions) {
-    super(message.replace(LONG_WORD, excerpt), options);
+    super(withoutSecrets(message).replace(LONG_WORD, excerpt), options);
     this.code = code;
   }
 }
@@ -139,7 +140,7 @@ export function toClipError(value: unknown): ClipError {
 
 /** Puts an item's name before a message, unless it is a path or URL that the message has already. */
 export const about = (item: string, message: string): string =>
-  /[./]/.test(item) && message.includes(item) ? message : `${item}: ${message}`;
+  /[./]/.test(item) && message.includes(withoutSecrets(item)) ? message : `${item}: ${message}`;
 
 /** Runs `use`; its error names the item of a list that it is about. */
 export function inItem(item: string, use: () => void): void {

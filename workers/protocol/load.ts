@@ -38,6 +38,7 @@ export type WireSource =
   | {
       kind: "url";
       base: string;
+      /** The only file to read, as the URL spells it. */
       file?: string;
       /** Query of every request, such as `?token=…`. */
       query?: string;
@@ -48,6 +49,8 @@ export type WireSource =
       /** URL of the Hub's list of files with their SHA-256. */
       sums?: string;
       headers: Record<string, string>;
+      /** The origin that the caller's headers are for, if that is another one: they are not sent to this source. */
+      headersOf?: string;
     }
   | { kind: "path"; path: string };
 

@@ -1,8 +1,9 @@
 /** A folder on a server, read through the cache. */
 
 import type { Towers } from "../../protocol/config.js";
-import { isClipError } from "../../protocol/error.js";
-import type { HttpSource, RemoteFile } from "../sources/http.js";
+import { type ClipError, isClipError } from "../../protocol/error.js";
+import type { HttpSource } from "../sources/http.js";
+import type { RemoteFile } from "../sources/remote-file.js";
 import type { ReadContext, Source, SourceFile } from "../sources/source.js";
 import { CacheUnwritable, toCacheUnwritable } from "./download.js";
 import type { ModelCache } from "./model-cache.js";
@@ -55,6 +56,10 @@ export class CachedSource implements Source {
     return new CachedSource(source, cache, context, towers, refresh, cached);
   }
 
+  get refusal(): ClipError | undefined {
+    return this.#source.refusal;
+  }
+
   async list(): Promise<undefined> {
     return undefined;
   }
@@ -88,7 +93,9 @@ export class CachedSource implements Source {
     const stream = (begin: number, end: number) => {
       const object = objects.find((object) => object.url === url && object.begin <= begin && end <= object.end);
       if (object) return this.#cache.stream(object, begin, end);
-      return this.#source.stream({ url, size, etag: undefined, sha256: undefined }, begin, end);
+      // bytes that an older version did not need: of the same version of the file, if that can be told
+      const { etag, modified } = objects.find((object) => object.url === url) ?? { etag: undefined };
+      return this.#source.stream({ url, size, etag, modified, sha256: undefined }, begin, end);
     };
     return { name, size, stream };
   }

@@ -3,7 +3,8 @@
 import { ClipError } from "../../protocol/error.js";
 import type { EncodingWasm } from "../../runtime/wasm.js";
 import { type Folder, isDiskFull } from "../../storage/folder.js";
-import type { HttpSource, RemoteFile } from "../sources/http.js";
+import type { HttpSource } from "../sources/http.js";
+import { differs, type RemoteFile, type Version } from "../sources/remote-file.js";
 import type { ReadContext } from "../sources/source.js";
 import type { CachedObject, CacheRecords, PartialDownload } from "./records.js";
 
@@ -16,6 +17,10 @@ export function toCacheUnwritable(error: unknown): CacheUnwritable | undefined {
   const reason = isDiskFull(error) ? "the disk, or this page's share of it, is full" : (error as Error).message;
   return new CacheUnwritable(reason, { cause: error });
 }
+
+/** Whether a record is of the version that the server has: that needs an ETag, for `Last-Modified` counts in seconds. */
+const isCurrent = (record: Version, file: RemoteFile) =>
+  file.etag !== undefined && record.etag === file.etag && !differs(record, file);
 
 /** Downloads objects. */
 export class CacheDownloads {
@@ -30,10 +35,9 @@ export class CacheDownloads {
   }
 
   /** Returns the object of bytes `[begin, end)` if all are cached and the server still has them so. */
-  async #find({ url, etag }: RemoteFile, begin: number, end: number): Promise<CachedObject | undefined> {
-    const object = await this.#records.read<CachedObject>(this.#records.objectName(url, begin, end));
-    const isCurrent = object && etag !== undefined && object.etag === etag;
-    return isCurrent && (await this.#records.isWhole(object)) ? object : undefined;
+  async #find(file: RemoteFile, begin: number, end: number): Promise<CachedObject | undefined> {
+    const object = await this.#records.read<CachedObject>(this.#records.objectName(file.url, begin, end));
+    return object && isCurrent(object, file) && (await this.#records.isWhole(object)) ? object : undefined;
   }
 
   /**
@@ -105,7 +109,8 @@ export class CacheDownloads {
         `${file.url}: expected the SHA-256 ${file.sha256}, got ${sha256}; the download was deleted: try again`,
       );
     }
-    const object: CachedObject = { url: file.url, begin, end, sha256, etag: file.etag };
+    const { url, etag, modified } = file;
+    const object: CachedObject = { url, begin, end, sha256, etag, modified };
     // the record first: another tab removes blobs without one
     await this.#folder.writeText(this.#records.objectName(file.url, begin, end), JSON.stringify(object));
     await this.#folder.rename(part, `blob-${sha256}`);
@@ -113,13 +118,13 @@ export class CacheDownloads {
     return object;
   }
 
-  /** Removes an unfinished download of another state of the file, and records this one. */
+  /** Removes an unfinished download of another version of the file, and records this one. */
   async #startPart(file: RemoteFile, part: string): Promise<void> {
     const earlier = await this.#records.read<PartialDownload>(`${part}.json`);
-    const isSame = earlier && earlier.size === file.size && earlier.etag !== undefined && earlier.etag === file.etag;
-    if (isSame) return;
+    const { url, etag, modified, size } = file;
+    if (earlier && earlier.size === size && isCurrent(earlier, file)) return;
     await this.#removePart(part);
-    const state: PartialDownload = { url: file.url, etag: file.etag, size: file.size };
+    const state: PartialDownload = { url, etag, modified, size };
     await this.#folder.writeText(`${part}.json`, JSON.stringify(state));
   }
 }

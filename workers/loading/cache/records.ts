@@ -11,21 +11,19 @@
 import type { Towers } from "../../protocol/config.js";
 import type { EncodingWasm } from "../../runtime/wasm.js";
 import type { Folder } from "../../storage/folder.js";
+import type { Version } from "../sources/remote-file.js";
 
-/** Bytes `[begin, end)` of a file, in a blob. */
-export interface CachedObject {
+/** Bytes `[begin, end)` of a version of a file, in a blob. */
+export interface CachedObject extends Version {
   url: string;
   begin: number;
   end: number;
   sha256: string;
-  /** The server's ETag for this state of the file. */
-  etag: string | undefined;
 }
 
-/** The state of the file that an unfinished download belongs to. */
-export interface PartialDownload {
+/** The version of the file that an unfinished download belongs to. */
+export interface PartialDownload extends Version {
   url: string;
-  etag: string | undefined;
   size: number;
 }
 

@@ -8,6 +8,13 @@ import type { ReadContext } from "./source.js";
 export const RETRIES = 4;
 /** Milliseconds before the first retry; doubled for each further one. */
 const RETRY_DELAY = 200;
+/** How often a request is redirected, as in the Fetch Standard. */
+const MAX_REDIRECTS = 20;
+/** Failures that the next request would meet, too: of redirects, of hosts, of addresses and headers. */
+const PERMANENT = /redirect|ECONNREFUSED|ENOTFOUND|scheme|invalid method|parse URL|invalid header|'headers'/i;
+
+/** Whether this platform hides where a redirect leads, as browsers do: it is then followed by the platform alone. */
+let hidesRedirects = false;
 
 /** Whether an answer is a web page. */
 export const isPage = ({ headers }: Response) => headers.get("content-type")?.startsWith("text/html") ?? false;
@@ -29,7 +36,8 @@ export const unreadable = (url: string, problem: string, cause?: unknown) =>
  */
 export function checkIsFile(url: string, response: Response): void {
   if (!response.ok) {
-    const hint = response.status === 401 || response.status === 403 ? ": is it private?" : "";
+    const isRefused = response.status === 401 || response.status === 403;
+    const hint = isRefused ? ": is it private? has a token or a signature expired?" : "";
     throw unreadable(url, `the server answers HTTP ${response.status}${hint}`);
   }
   if (isPage(response)) {
@@ -38,15 +46,35 @@ export function checkIsFile(url: string, response: Response): void {
   }
 }
 
+/** How requests are sent. */
+export interface RequestOptions {
+  /** Headers of every request to the address's origin. */
+  headers: Record<string, string>;
+  /** Query of every request. */
+  query: string;
+  /** How the browser's own cache is used for small files; Node has none. */
+  cache?: RequestCache | undefined;
+}
+
+/** How one request differs from the others. */
+export interface OneRequest {
+  headers?: Record<string, string>;
+  cache?: RequestCache;
+  /** How often it is repeated where there is no answer. */
+  retries?: number;
+}
+
 /** Sends requests with the same headers and query. */
 export class HttpClient {
   readonly #headers: Record<string, string>;
   readonly #query: string;
+  readonly #cache: RequestCache;
   readonly #signal: AbortSignal;
 
-  constructor(headers: Record<string, string>, query: string, { signal }: ReadContext) {
+  constructor({ headers, query, cache = "default" }: RequestOptions, { signal }: ReadContext) {
     this.#headers = headers;
     this.#query = query;
+    this.#cache = cache;
     this.#signal = signal;
   }
 
@@ -56,32 +84,67 @@ export class HttpClient {
   }
 
   /**
-   * Fetches a URL, repeatedly while the server is busy or cannot be reached; `url` is given without the query.
+   * Fetches a URL, repeatedly while the server is busy or cannot be reached; the query of `url` is replaced by that of every
+   * request.
    *
    * @throws ClipError `source-unreadable` if there is no answer
    */
-  async fetch(url: string, headers: Record<string, string> = {}): Promise<Response> {
+  async fetch(
+    url: string,
+    { headers = {}, cache = this.#cache, retries = RETRIES }: OneRequest = {},
+  ): Promise<Response> {
     const address = this.#query === "" ? url : url.replace(/(\?.*)?$/, () => this.#query);
     for (let attempt = 0; ; attempt++) {
       this.#signal.throwIfAborted();
       let failure: ClipError;
       try {
-        const response = await fetch(address, { headers: { ...this.#headers, ...headers }, signal: this.#signal });
+        const response = await this.#send(address, headers, cache);
         if (!isTemporary(response.status)) return response;
         await response.body?.cancel();
         failure = unreadable(url, `the server answers HTTP ${response.status}`);
       } catch (error) {
         this.#signal.throwIfAborted();
-        // Node hides the reason in `cause`; browsers give none
-        const { message, cause } = error as Error;
-        const reason = cause instanceof Error ? cause.message : message;
+        const reason = this.#reasonOf(error as Error);
         failure = unreadable(url, `the request failed: ${reason}`, error);
-        // permanent: too many redirects, a refused connection, an unknown host
-        if (/redirect|ECONNREFUSED|ENOTFOUND/i.test(reason)) throw failure;
+        if (PERMANENT.test(reason) || attempt >= retries) throw failure;
       }
       if (attempt === RETRIES) throw failure;
       await this.wait(attempt);
     }
+  }
+
+  /** Node hides the reason in `cause`; browsers give none. A message about a malformed header quotes it. */
+  #reasonOf({ message, cause }: Error): string {
+    const reason = cause instanceof Error ? cause.message : message;
+    return Object.values(this.#headers).reduce((text, value) => (value ? text.replaceAll(value, "…") : text), reason);
+  }
+
+  /**
+   * Sends one request. `fetch` would send headers such as `X-Api-Key` to wherever it is redirected, and keeps back `Authorization`
+   * alone: redirects are followed here where the platform shows them.
+   */
+  async #send(url: string, headers: Record<string, string>, cache: RequestCache): Promise<Response> {
+    const init = { signal: this.#signal, cache };
+    const own = { ...this.#headers, ...headers };
+    if (hidesRedirects || Object.keys(this.#headers).length === 0) return fetch(url, { ...init, headers: own });
+    const { origin } = new URL(url);
+    let address = url;
+    let sent = own;
+    for (let redirects = 0; redirects <= MAX_REDIRECTS; redirects++) {
+      const response = await fetch(address, { ...init, headers: sent, redirect: "manual" });
+      if (response.type === "opaqueredirect") {
+        hidesRedirects = true;
+        return fetch(url, { ...init, headers: own });
+      }
+      const location = response.headers.get("location");
+      if (location === null || response.status < 300 || response.status > 399) return response;
+      await response.body?.cancel();
+      address = new URL(location, address).href;
+      // for good: a redirect back does not prove that the other origin may have them
+      if (new URL(address).origin !== origin) sent = headers;
+      if (!/^https?:/.test(address)) throw new Error("a redirect to another scheme");
+    }
+    throw new Error("too many redirects");
   }
 
   /** Waits before a retry; rejects at once if the load is aborted. */

@@ -1,4 +1,9 @@
+import { encodePath } from "../../protocol/address.js";
 import type { HttpClient } from "./http-client.js";
+import { readBody } from "./read-body.js";
+
+/** Bytes of the longest list that is read. */
+const MAX_LIST_BYTES = 16 << 20;
 
 /** SHA-256 of files as the Hub lists them, fetched once a folder. */
 export class HubSums {
@@ -22,8 +27,11 @@ export class HubSums {
 
   async #fetch(folder: string): Promise<Map<string, string>> {
     try {
-      const response = await this.#client.fetch(folder === "" ? this.#url : `${this.#url}/${folder}`);
-      const list = (await response.json()) as { path: string; lfs?: { oid?: string } }[];
+      const response = await this.#client.fetch(folder === "" ? this.#url : `${this.#url}/${encodePath(folder)}`);
+      const list = JSON.parse(new TextDecoder().decode(await readBody(response, MAX_LIST_BYTES))) as {
+        path: string;
+        lfs?: { oid?: string };
+      }[];
       return new Map(list.flatMap(({ path, lfs }) => (lfs?.oid ? [[path, lfs.oid] as const] : [])));
     } catch {
       // a mirror without a list: the sum is then computed, but not compared

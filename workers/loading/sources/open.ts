@@ -9,6 +9,7 @@ import { ModelCache } from "../cache/model-cache.js";
 import type { LoadingPlatform } from "../platform.js";
 import { FileListSource } from "./file-list.js";
 import { HttpSource } from "./http.js";
+import { FileChanged } from "./remote-file.js";
 import type { ReadContext, Source } from "./source.js";
 
 /** Errors that say that the files are no model, with whatever options they are loaded. */
@@ -22,6 +23,9 @@ const NO_MODEL: ReadonlySet<ClipErrorCode> = new Set<ClipErrorCode>([
   "missing-tower",
   "checksum-mismatch",
 ]);
+
+/** How often a load begins again because a file changed while it was read. */
+const RESTARTS = 4;
 
 type ServerSource = Extract<WireSource, { kind: "url" }>;
 
@@ -56,14 +60,20 @@ export async function withSource<T>(
     return await withServer(source, request, wasm, platform, context, use);
   } catch (error) {
     const { code, message } = toClipError(error);
-    const hint = hintFor(source, platform);
+    const hint = hintFor(source, message, platform);
     if (hint === undefined || (code !== "source-unreadable" && code !== "invalid-source")) throw error;
     throw new ClipError(code, `${message} (${hint})`, { cause: error });
   }
 }
 
-/** Explains how a name that is no full URL was resolved, in case something else was meant. */
-function hintFor({ hub, relative }: ServerSource, { disk }: LoadingPlatform): string | undefined {
+/** Explains what may not be as the caller meant it: how a name that is no full URL was resolved, or headers that were kept back. */
+function hintFor(
+  { hub, relative, headersOf }: ServerSource,
+  message: string,
+  { disk }: LoadingPlatform,
+): string | undefined {
+  if (headersOf !== undefined && /HTTP 40[13]/.test(message))
+    return `the headers were not sent here, but to ${headersOf} alone, where the model is`;
   if (hub !== undefined) {
     const name = disk ? `there is no folder ${excerpt(hub)} here, so it` : excerpt(hub);
     return `${name} was taken for a Hub id, owner/model: did you mean ./${excerpt(hub)}?`;
@@ -72,15 +82,35 @@ function hintFor({ hub, relative }: ServerSource, { disk }: LoadingPlatform): st
   return relative === undefined ? undefined : `${relative} was taken for an address relative to the page: ${forms}`;
 }
 
+/** Reads from a server; once more from the beginning if a file changed meanwhile, so that two versions are never mixed. */
 async function withServer<T>(
   source: ServerSource,
+  request: LoadRequest,
+  wasm: EncodingWasm,
+  platform: LoadingPlatform,
+  context: ReadContext,
+  use: (source: Source) => Promise<T>,
+): Promise<{ result: T; warnings: string[] }> {
+  for (let restarts = 0; ; restarts++) {
+    // the browser's own cache may hold the old version
+    const cache = restarts > 0 ? "reload" : request.cache === "refresh" ? "no-cache" : "default";
+    const remote = new HttpSource(source, context, cache);
+    try {
+      return await throughCache(remote, request, wasm, platform, context, use);
+    } catch (error) {
+      if (!(error instanceof FileChanged) || restarts === RESTARTS) throw error;
+    }
+  }
+}
+
+async function throughCache<T>(
+  remote: HttpSource,
   { towers, cache: wanted }: LoadRequest,
   wasm: EncodingWasm,
   platform: LoadingPlatform,
   context: ReadContext,
   use: (source: Source) => Promise<T>,
 ): Promise<{ result: T; warnings: string[] }> {
-  const remote = new HttpSource(source, context);
   if (wanted === false) return { result: await use(remote), warnings: [] };
   const cache = await openCache(wasm, platform);
   if (!cache) return { result: await use(remote), warnings: ["not cached: this platform has no place for a cache"] };

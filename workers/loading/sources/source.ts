@@ -1,5 +1,6 @@
 /** Where the files of a checkpoint or an adapter come from: a server, a list of files, or a folder. */
 
+import type { ClipError } from "../../protocol/error.js";
 import type { LoadProgress } from "../../protocol/load.js";
 
 /** A large file, read in order from any offset. */
@@ -25,6 +26,8 @@ export interface Source {
   readonly label: string;
   /** Name of the weights file, if the caller named a file and not a folder. */
   readonly only?: string | undefined;
+  /** Why a file that was not found may have been kept back, if the source answers so in place of "not found". */
+  readonly refusal?: ClipError | undefined;
   /** Names of the files directly in the folder; `undefined` if the source cannot list them. */
   list(): Promise<string[] | undefined>;
   /** Paths of all files, subfolders included; `undefined` if the source cannot list them. May omit what no model needs. */

@@ -1,3 +1,4 @@
+import type { ClipError } from "../../protocol/error.js";
 import type { Source, SourceFile } from "./source.js";
 
 /** Returns the folder part of a path, "" if it has none. */
@@ -16,6 +17,10 @@ class SubfolderSource implements Source {
     this.label = `${source.label.replace(/\/$/, "")}/${folder}`;
     this.#source = source;
     this.#folder = folder;
+  }
+
+  get refusal(): ClipError | undefined {
+    return this.#source.refusal;
   }
 
   async list(): Promise<string[] | undefined> {
