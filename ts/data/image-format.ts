@@ -1,5 +1,7 @@
 /** Recognizes image formats by first bytes and by extension. */
 
+import { drawsImages } from "#place";
+
 /** Number of first bytes that tell the format: an SVG may begin with comments. */
 export const HEAD_BYTES = 512;
 
@@ -10,8 +12,7 @@ const DECODED: ReadonlySet<string> = new Set(["PNG", "JPEG", "WebP", "GIF", "BMP
 const PLATFORMS_OWN: ReadonlySet<string> = new Set(["AVIF", "HEIC", "HEIF", "JPEG XL", "TIFF"]);
 
 /** Whether images of a format may be decoded here. */
-export const isDecoded = (format: string) =>
-  DECODED.has(format) || (typeof createImageBitmap === "function" && PLATFORMS_OWN.has(format));
+export const isDecoded = (format: string) => DECODED.has(format) || (drawsImages && PLATFORMS_OWN.has(format));
 
 /** The decoded formats, for messages. */
 export const DECODED_NAMES = "PNG, JPEG, WebP, GIF or BMP";

@@ -163,7 +163,7 @@ function ofJson(text: string, format: TableFormat): TableRow[] {
       return ofObject(where, json === "" ? value : JSON.parse(json), format);
     } catch (error) {
       const { message } = toClipError(error);
-      const problem = error instanceof SyntaxError ? `invalid JSON: ${message.slice(0, 200)}` : message;
+      const problem = (error as Error).name === "SyntaxError" ? `invalid JSON: ${message.slice(0, 200)}` : message;
       errors.push(new ClipError("invalid-dataset", `${where}: ${problem}`));
       return bad(where, problem);
     }

@@ -1,7 +1,7 @@
 /** Images in the forms that callers give them. */
 
 import { transfer } from "comlink";
-import { fetchAddress, readsDrawn, sendable } from "#place";
+import { drawsImages, fetchAddress, sendable } from "#place";
 import { withoutSecrets } from "../../workers/protocol/address.js";
 import { type Bytes, isBlob, isBytes, isUrl, tagOf, toBytes } from "../../workers/protocol/bytes.js";
 import type { NamedImage, WireImage } from "../../workers/protocol/encode.js";
@@ -135,7 +135,7 @@ export function moveBitmaps<T extends { image: WireImage }>(images: T[]): T[] {
 
 /** Copies a drawn image to a bitmap that can be transferred. */
 async function toBitmap(image: DrawnImage | ImageData | HTMLImageElement): Promise<ImageBitmap> {
-  if (!readsDrawn) {
+  if (!drawsImages) {
     throw new ClipError(
       "platform-unsupported",
       `only a browser reads the pixels of the ${describeType(image)}: pass a file's bytes, or { data, width, height }`,

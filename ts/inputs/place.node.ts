@@ -8,7 +8,7 @@ import { runInThisContext } from "node:vm";
 import { readBlob } from "../../workers/protocol/bytes.js";
 
 export const readsDisk = true;
-export const readsDrawn = false;
+export const drawsImages = false;
 
 /** Relative addresses do not exist: a string that is no address is a path. */
 export const baseAddress = (): undefined => undefined;

@@ -3,8 +3,8 @@
 /** Whether a string that is no address is a path on disk. */
 export const readsDisk: boolean = false;
 
-/** Whether the pixels of canvases, videos and bitmaps can be read. */
-export const readsDrawn: boolean = true;
+/** Whether the platform decodes images of its own formats, and reads the pixels of canvases, videos and bitmaps. */
+export const drawsImages: boolean = true;
 
 /** Returns what relative addresses are relative to: the page, or the script of an app's own worker. */
 export function baseAddress(): string | undefined {
