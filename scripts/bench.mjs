@@ -318,9 +318,7 @@ async function webGpu(files) {
     installPeers();
     const folder = makeModel("vit-b-32:gpu", "vit-b-32-f16", "vit-l-14:gpu", "vit-l-14-f16");
     files = [join(mkdtempSync(join(tmpdir(), "clipwright-gpu-")), "gpu-web.json")];
-    run(process.execPath, ["benchmarks/gpu-web/bench.mjs", folder, files[0]], {
-      env: { ...process.env, NODE_OPTIONS: `--import=${join(ROOT, "benchmarks", "gpu-web", "dawn.mjs")}` },
-    });
+    run(process.execPath, ["benchmarks/gpu-web/bench.mjs", folder, files[0]]);
   }
   const [first, ...more] = files.map((file) => JSON.parse(readFileSync(file, "utf8")));
   for (const { tasks } of more) Object.assign(first.tasks, tasks);

@@ -2,12 +2,14 @@
  * clipwright and onnxruntime-web on Dawn in Node: Chromium's WebGPU on a GPU without a display. Run by `npm run bench:gpu -- web`, or
  * on a machine that has only Node, Python and this repository's built folders:
  *
- *     NODE_OPTIONS="--import=$PWD/benchmarks/gpu-web/dawn.mjs" node benchmarks/gpu-web/bench.mjs MODELS OUT [TASK …]
+ *     node benchmarks/gpu-web/bench.mjs MODELS OUT [TASK …]
  *
  * MODELS is a folder of make-models.py; OUT becomes JSON after each task. A TASK is a model with a precision (`vit-b-32`,
- * `vit-b-32-f16`, `vit-b-32:q8`), `train` or, with GPU_PROFILE=1, `profile` and a model (`profile:vit-b-32`).
+ * `vit-b-32-f16`, `vit-b-32:q8`), `train` or, with GPU_PROFILE=1 and
+ * `NODE_OPTIONS="--import=$PWD/benchmarks/gpu-web/dawn.mjs"`, `profile` and a model (`profile:vit-b-32`).
  */
 
+import "./dawn.mjs";
 import { readFile, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { cpus } from "node:os";

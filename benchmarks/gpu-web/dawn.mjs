@@ -1,20 +1,14 @@
 /**
- * Gives Node the WebGPU of Chromium: Dawn, by npm's `webgpu`. Loaded before anything else and in each worker:
- * `NODE_OPTIONS="--import …/dawn.mjs"`. `DAWN_FLAGS` has Dawn's options, separated by commas; `GPU_PROFILE=1` counts and times
- * dispatches (profile.mjs).
+ * Makes Dawn, Chromium's WebGPU, the `navigator.gpu` of this thread, as onnxruntime-web needs it; clipwright's workers do so by
+ * themselves. `GPU_PROFILE=1` counts and times dispatches (profile.mjs), for which the workers need this file, too:
+ * `NODE_OPTIONS="--import …/dawn.mjs"`.
  */
 
 import { create, globals } from "webgpu";
 
 Object.assign(globalThis, globals);
-const gpu = create((process.env.DAWN_FLAGS ?? "").split(",").filter(Boolean));
+const gpu = create([]);
 Object.defineProperty(globalThis, "navigator", { value: { gpu }, configurable: true });
-// wgpu looks for `navigator` in a window or a worker, and tells them by these classes
-globalThis.WorkerGlobalScope ??= {
-  [Symbol.hasInstance]() {
-    return true;
-  },
-};
 
 // dawn.node takes no views of shared memory, and onnxruntime-web's is shared
 const { writeBuffer } = GPUQueue.prototype;
