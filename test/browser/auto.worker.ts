@@ -10,7 +10,9 @@ import { browserGpu } from "../../workers/runtime/gpu.js";
 import { TRAINING_MODULES } from "../../workers/runtime/training-modules.js";
 import { loadWasm } from "../../workers/runtime/wasm.js";
 
-Object.defineProperty(GPUAdapterInfo.prototype, "isFallbackAdapter", { get: () => false });
+const pretended = { isFallbackAdapter: false, description: "a real GPU", device: "", architecture: "" };
+for (const [name, value] of Object.entries(pretended))
+  Object.defineProperty(GPUAdapterInfo.prototype, name, { get: () => value });
 const modules = self.name === "train" ? TRAINING_MODULES : ENCODING_MODULES;
 const load = (kind: "cpu" | "webgpu") => loadWasm<Work>(kind, { modules, binary: async (url) => url });
 const { core, info } = await openDevice("auto", load, { gpu: browserGpu });

@@ -1,6 +1,6 @@
 /** WebGPU in Node through the package `webgpu`, on Chromium's software Vulkan. */
 
-import { spawn } from "node:child_process";
+import { execFileSync, spawn } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { Clip, ClipTrainer } from "clipwright";
 import { beforeAll, describe, expect, test } from "vitest";
@@ -51,6 +51,14 @@ test("fit follows the CPU step by step", async () => {
   expect(gpu?.losses).toHaveLength(2);
   expect(maxError(gpu?.losses ?? [], cpu?.losses ?? [])).toBeLessThan(1e-3);
   expect(maxError(gpu?.data ?? [], cpu?.data ?? [])).toBeLessThan(1e-2);
+});
+
+test("a run whose GPU is lost resumes by itself from the last state", () => {
+  const script = fileURLToPath(new URL("webgpu-lost.mjs", import.meta.url));
+  // workers load it, too
+  const env = { ...process.env, ...swiftShader(), NODE_OPTIONS: `--import ${JSON.stringify(script)}` };
+  const lines = execFileSync(process.execPath, ["--eval", "0"], { env, encoding: "utf8" }).trim().split("\n");
+  expect(lines).toEqual(["device-failed after step 3, back at step 3", "the same loss: true", "6 steps"]);
 });
 
 describe("a process ends cleanly", () => {

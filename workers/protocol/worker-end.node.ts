@@ -1,8 +1,9 @@
 /**
- * How a worker ends that computes with Dawn. Dawn aborts the process if a thread ends while one of Dawn's promises is pending: so a
+ * How a worker ends that computes on a GPU. Dawn aborts the process if a thread ends while one of its promises is pending: so a
  * worker that holds the GPU is not terminated, but asked to leave, which it does when all of them are settled.
  */
 
+import { setImmediate } from "node:timers";
 import type { MessagePort, Worker } from "node:worker_threads";
 
 /** State of a worker: it may be terminated; it holds the GPU, and is to be asked; it is ending, and takes no GPU any more. */
@@ -85,12 +86,21 @@ export class OwnEnd {
    */
   async holdGpu(leave: (exit: () => void) => void): Promise<void> {
     const { workerState } = await this.#terms;
-    const exit = () => {
-      Atomics.store(workerState, 0, ENDING);
-      Atomics.notify(workerState, 0);
-      process.exit();
-    };
-    this.#leave = () => leave(exit);
+    const leaveBy = (exit: () => void) =>
+      leave(() => {
+        Atomics.store(workerState, 0, ENDING);
+        Atomics.notify(workerState, 0);
+        exit();
+      });
+    this.#leave = () => leaveBy(process.exit);
+    // an error that nobody catches ends the thread, too
+    process.once("uncaughtException", (error) => {
+      leaveBy(() =>
+        setImmediate(() => {
+          throw error;
+        }),
+      );
+    });
     if (Atomics.compareExchange(workerState, 0, FREE, HOLDING) === ENDING) await new Promise(() => {});
   }
 }

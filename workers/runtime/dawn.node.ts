@@ -4,43 +4,6 @@ import { noWebGpu } from "./gpu.js";
 
 type Dawn = Pick<typeof import("webgpu"), "create" | "globals">;
 
-/** Methods that return a promise, by their class. */
-const ASYNC: Record<string, string[]> = {
-  GPU: ["requestAdapter"],
-  GPUAdapter: ["requestDevice"],
-  GPUBuffer: ["mapAsync"],
-  GPUDevice: ["createComputePipelineAsync", "createRenderPipelineAsync", "popErrorScope"],
-  GPUQueue: ["onSubmittedWorkDone"],
-  GPUShaderModule: ["getCompilationInfo"],
-};
-
-let pending = 0;
-let whenSettled: (() => void) | undefined;
-
-/** Counts the pending promises of a method. Once the worker is to leave, the method is not called any more. */
-function count(prototype: Record<string, (...args: unknown[]) => Promise<unknown>>, method: string): void {
-  const native = prototype[method];
-  if (!native) return;
-  const settled = () => {
-    pending--;
-    if (pending === 0) whenSettled?.();
-  };
-  prototype[method] = function (...args) {
-    if (whenSettled) return new Promise(() => {});
-    const promise = native.apply(this, args);
-    pending++;
-    // before the caller's own callbacks, which may call the next method
-    promise.then(settled, settled);
-    return promise;
-  };
-}
-
-/** Calls `then` when no promise of Dawn is pending; until then, and afterwards, none is made. */
-export function settleDawn(then: () => void): void {
-  whenSettled = then;
-  if (pending === 0) then();
-}
-
 async function importDawn(): Promise<Dawn> {
   try {
     // the comment keeps webpack from asking for a package that need not be there
@@ -53,20 +16,18 @@ async function importDawn(): Promise<Dawn> {
   }
 }
 
+/** Dawn's options, such as `adapter=NVIDIA` or `enable-dawn-features=allow_unsafe_apis,dump_shaders`. */
+const dawnOptions = (): string[] => (process.env.CLIPWRIGHT_DAWN ?? "").split(";").filter(Boolean);
+
 /**
  * Makes Dawn this worker's `navigator.gpu`.
  *
- * @param beforeUse is called after the package was found, and before anything of it is used
  * @throws ClipError `device-unavailable`
  */
-export async function openDawn(beforeUse: () => Promise<void>): Promise<GPU> {
+export async function openDawn(): Promise<GPU> {
   const { create, globals } = await importDawn();
-  await beforeUse();
-  const classes = globals as Record<string, { prototype: Parameters<typeof count>[0] }>;
-  for (const [name, methods] of Object.entries(ASYNC))
-    for (const method of methods) if (classes[name]) count(classes[name].prototype, method);
   Object.assign(globalThis, globals);
-  const gpu = create([]);
+  const gpu = create(dawnOptions());
   // Node 20 has no navigator
   const navigator = globalThis.navigator ?? {};
   Object.defineProperty(navigator, "gpu", { value: gpu, configurable: true });

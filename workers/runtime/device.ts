@@ -19,11 +19,11 @@ async function requestAdapter(gpu: GPU): Promise<GPUAdapter> {
   throw noWebGpu("no adapter was found", "check the GPU and its driver");
 }
 
-/** Names of rasterisers, for implementations that do not report `isFallbackAdapter`. */
+/** Names of rasterisers: Deno 2.6 and older implementations do not report them by `isFallbackAdapter`. */
 const RASTERISERS = /swiftshader|llvmpipe|lavapipe|softpipe|basic render|\bwarp\b/i;
 
 function isSoftware({ description, device, architecture, isFallbackAdapter }: GPUAdapterInfo): boolean {
-  return isFallbackAdapter ?? RASTERISERS.test(`${description} ${device} ${architecture}`);
+  return isFallbackAdapter || RASTERISERS.test(`${description} ${device} ${architecture}`);
 }
 
 function describe({ info }: GPUAdapter): string {
