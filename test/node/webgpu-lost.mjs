@@ -10,7 +10,7 @@ const channel = new BroadcastChannel("lose the GPU");
 channel.unref();
 
 if (isMainThread) {
-  const { ClipTrainer } = await import("../../dist/ts/index.js");
+  const { ClipTrainer } = await import("clipwright");
   const config = {
     embedDim: 16,
     vision: { imageSize: 16, patchSize: 8, width: 16, layers: 1, heads: 2 },

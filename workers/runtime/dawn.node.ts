@@ -16,8 +16,14 @@ async function importDawn(): Promise<Dawn> {
   }
 }
 
-/** Dawn's options, such as `adapter=NVIDIA` or `enable-dawn-features=allow_unsafe_apis,dump_shaders`. */
-const dawnOptions = (): string[] => (process.env.CLIPWRIGHT_DAWN ?? "").split(";").filter(Boolean);
+/**
+ * Dawn's options: those of the environment, such as `adapter=NVIDIA` or `enable-dawn-features=allow_unsafe_apis,dump_shaders`. Linux has
+ * WebGPU on Vulkan alone; to look for others prints errors on a machine without a display.
+ */
+function options(): string[] {
+  const own = (process.env.CLIPWRIGHT_DAWN ?? "").split(";").filter(Boolean);
+  return process.platform === "linux" ? ["backend=vulkan", ...own] : own;
+}
 
 /**
  * Makes Dawn this worker's `navigator.gpu`.
@@ -27,7 +33,7 @@ const dawnOptions = (): string[] => (process.env.CLIPWRIGHT_DAWN ?? "").split(";
 export async function openDawn(): Promise<GPU> {
   const { create, globals } = await importDawn();
   Object.assign(globalThis, globals);
-  const gpu = create(dawnOptions());
+  const gpu = create(options());
   // Node 20 has no navigator
   const navigator = globalThis.navigator ?? {};
   Object.defineProperty(navigator, "gpu", { value: gpu, configurable: true });

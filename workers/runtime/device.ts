@@ -12,11 +12,16 @@ const TRIES = 2;
 const gpus = new WeakMap<Core, Promise<Device>>();
 
 async function requestAdapter(gpu: GPU): Promise<GPUAdapter> {
-  for (let i = 0; i < TRIES; i++) {
-    const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });
-    if (adapter) return adapter;
+  const advice = "check the GPU and its driver";
+  try {
+    for (let i = 0; i < TRIES; i++) {
+      const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });
+      if (adapter) return adapter;
+    }
+  } catch (error) {
+    throw noWebGpu(`no adapter can be requested (${toClipError(error).message})`, advice, error);
   }
-  throw noWebGpu("no adapter was found", "check the GPU and its driver");
+  throw noWebGpu("no adapter was found", advice);
 }
 
 /** Names of rasterisers: Deno 2.6 and older implementations do not report them by `isFallbackAdapter`. */
