@@ -47,15 +47,18 @@ const PARITY = "test/browsers/parity.test.ts";
 
 export default defineConfig({
   test: {
+    globalSetup: ["./scripts/bundle.mjs", "./test/browsers/reference.ts"],
     projects: [
       project("firefox", firefox(), { isolated: true, include: [PARITY, "test/shared/*.test.ts"] }),
       project("firefox-one-thread", firefox(), { isolated: false, include: [PARITY, "test/one-thread/*.test.ts"] }),
-      project("firefox-webgpu", firefox({ "dom.webgpu.enabled": true }), {
+      // the blocklist names adapters in software
+      project("firefox-webgpu", firefox({ "dom.webgpu.enabled": true, "gfx.webgpu.ignore-blocklist": true }), {
         isolated: true,
         webgpu: true,
         include: [PARITY, "test/shared/{models,training,tuning}.test.ts"],
       }),
       project("webkit", webkit({ likeSafari: true }), { isolated: true, include: [PARITY, "test/shared/*.test.ts"] }),
+      project("webkit-as-installed", webkit(), { isolated: true, include: [PARITY] }),
       project("webkit-one-thread", webkit(), { isolated: false, include: [PARITY, "test/one-thread/*.test.ts"] }),
     ],
   },

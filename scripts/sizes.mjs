@@ -9,10 +9,12 @@ const LIMITS = {
   "encode-cpu": [1.11, 0.76],
   "encode-cpu-relaxed": [1.11, 0.76],
   "encode-cpu-threads": [1.14, 0.78],
+  "encode-cpu-threads-plain": [1.14, 0.78],
   "encode-webgpu": [4.36, 2.4],
   "train-cpu": [1.7, 1.19],
   "train-cpu-relaxed": [1.7, 1.19],
   "train-cpu-threads": [1.74, 1.22],
+  "train-cpu-threads-plain": [1.74, 1.22],
   "train-webgpu": [6.39, 3.57],
   tokenizers: [0.96, 0.66],
 };

@@ -37,11 +37,12 @@ const KEPT = join(CACHE, "modules");
 /** Most builds of a module that are kept. */
 const KEPT_BUILDS = 4;
 
-/** Features of each core: CPU, CPU with relaxed SIMD, CPU with threads, WebGPU. */
+/** Features of each core: CPU, CPU with relaxed SIMD, CPU with threads and either SIMD, WebGPU. */
 const CORES = {
   cpu: [],
   "cpu-relaxed": ["relaxed-simd"],
   "cpu-threads": ["relaxed-simd", "threads"],
+  "cpu-threads-plain": ["threads"],
   webgpu: ["webgpu"],
 };
 const coresWith = (work, ...more) =>
@@ -54,6 +55,8 @@ export const MODULES = {
   ...Object.fromEntries([...coresWith("encode"), ...coresWith("train", "train")]),
   tokenizers: { crate: "tokenizers-wasm", features: [] },
 };
+// a worker has one glue for both modules with threads: docs/decisions/0033
+for (const work of ["encode", "train"]) MODULES[`${work}-cpu-threads-plain`].glue = `${work}-cpu-threads`;
 /** Path of a module. */
 export const moduleFile = (name) => join(GLUE, `${name}_bg.wasm`);
 
@@ -94,7 +97,7 @@ function withOwnLibrary({ threads, release }) {
 
 /** All that decides how a module is built, besides its sources. */
 function recipeFor(name, release) {
-  const { crate, features: own } = MODULES[name];
+  const { crate, features: own, glue } = MODULES[name];
   // tests compare the kernels with their references: published modules do without the code
   const features = [...own, ...(own.includes("train") && !release ? ["conformance"] : [])];
   const threads = features.includes("threads");
@@ -109,6 +112,7 @@ function recipeFor(name, release) {
     env: library.env,
     folders: [...(release ? ["dist"] : []), ...(threads ? ["threads"] : [])],
     bindgen: ["--target", "web", "--omit-default-module-path"],
+    ...(glue && { glue }),
     passes,
     names: !release,
     // wasm-pack insists on rustup's library, which has no atomics
@@ -284,12 +288,14 @@ async function compile(name, { crate, profile, cargo, env: flags, folders, wasmP
 }
 
 /** Makes the glue of a compiled module, and optimises it. */
-async function finish(name, { bindgen, passes, names, wasmPack }, folder) {
+async function finish(name, { bindgen, glue = name, passes, names, wasmPack }, folder) {
   const module = join(folder, `${name}_bg.wasm`);
   if (!wasmPack) {
     await setUpBindgen();
-    await mustRun("wasm-bindgen", [join(folder, `${name}.wasm`), ...bindgen, "--out-dir", folder, "--out-name", name]);
+    await mustRun("wasm-bindgen", [join(folder, `${name}.wasm`), ...bindgen, "--out-dir", folder, "--out-name", glue]);
     rmSync(join(folder, `${name}.wasm`));
+    // a module imports from the file that its glue is called
+    for (const [i, file] of files(glue).entries()) renameSync(join(folder, file), join(folder, files(name)[i]));
   }
   await setUpPackages();
   if (passes.length > 0) await mustRun("npx", ["wasm-opt", "-g", ...passes, module, "-o", module]);
@@ -327,6 +333,15 @@ export async function buildModules(names, { release = false } = {}) {
     finishing.push(finished());
   }
   await Promise.all(finishing);
+  for (const name of names) checkGlue(name);
+}
+
+/** Fails if a module cannot run with the glue of the module that it shares it with. */
+function checkGlue(name) {
+  const { glue } = MODULES[name];
+  if (!glue || !isThere(glue)) return;
+  const [own, shared] = [name, glue].map((module) => readFileSync(join(GLUE, `${module}.js`), "utf8"));
+  if (own !== shared) fail(`the glue of ${name} is not that of ${glue}, which workers use for both: build both`);
 }
 
 /** Names of the modules that are not built. */

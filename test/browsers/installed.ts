@@ -46,6 +46,8 @@ class InstalledBrowser implements BrowserProvider {
       env: { ...process.env, HOME: profile, ...env?.(profile) },
     });
     this.open.push({ browser, profile });
+    // where the tests are interrupted
+    process.once("exit", () => signal(browser, "SIGKILL"));
     browser.once("exit", (code) => {
       if (this.open.some((one) => one.browser === browser))
         console.error(`${program} ended by itself, with code ${code}: CLIPWRIGHT_BROWSER_LOG=1 shows what it said`);
@@ -64,18 +66,23 @@ class InstalledBrowser implements BrowserProvider {
   }
 }
 
-/** Ends a browser and the processes that it started. */
-async function end(browser: ChildProcess) {
-  const { pid } = browser;
-  if (pid === undefined || browser.exitCode !== null || browser.signalCode !== null) return;
-  const ended = new Promise((resolve) => browser.once("exit", resolve));
-  process.kill(-pid, "SIGTERM");
-  await Promise.race([ended, setTimeout(3000)]);
+/** Sends a signal to a browser and the processes that it started. */
+function signal({ pid }: ChildProcess, name: NodeJS.Signals) {
+  if (pid === undefined) return;
   try {
-    process.kill(-pid, "SIGKILL");
+    process.kill(-pid, name);
   } catch {
     // all have ended
   }
+}
+
+async function end(browser: ChildProcess) {
+  if (browser.exitCode === null && browser.signalCode === null) {
+    const ended = new Promise((resolve) => browser.once("exit", resolve));
+    signal(browser, "SIGTERM");
+    await Promise.race([ended, setTimeout(3000)]);
+  }
+  signal(browser, "SIGKILL");
 }
 
 /** Vitest's provider for a command. */

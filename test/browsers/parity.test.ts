@@ -9,7 +9,9 @@ import { checkpoint, embeddings } from "./use-model";
 /** Between engines on CPUs; GPUs sum in another order. */
 const TOLERANCE = 3e-7;
 
-const threads = crossOriginIsolated ? Math.min(8, navigator.hardwareConcurrency) : 1;
+// WebKitGTK as installed isolates pages without SharedArrayBuffer
+const threads =
+  crossOriginIsolated && "SharedArrayBuffer" in globalThis ? Math.min(8, navigator.hardwareConcurrency) : 1;
 
 test.each(devices)("encodes on %s as Node does, and classifies", async (device) => {
   const clip = await Clip.load(await checkpoint(read), { device });

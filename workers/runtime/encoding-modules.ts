@@ -12,5 +12,10 @@ export const ENCODING_MODULES: WasmModules<"encode"> = {
   cpu: { glue: cpu, url: () => new URL("../wasm/encode-cpu_bg.wasm", import.meta.url) },
   "cpu-relaxed": { glue: relaxed, url: () => new URL("../wasm/encode-cpu-relaxed_bg.wasm", import.meta.url) },
   "cpu-threads": { glue: threads, url: () => new URL("../wasm/encode-cpu-threads_bg.wasm", import.meta.url) },
+  // the build makes sure that its glue is the same
+  "cpu-threads-plain": {
+    glue: threads,
+    url: () => new URL("../wasm/encode-cpu-threads-plain_bg.wasm", import.meta.url),
+  },
   webgpu: { glue: webgpu, url: () => new URL("../wasm/encode-webgpu_bg.wasm", import.meta.url) },
 };

@@ -20,9 +20,10 @@ interface Pool {
   fill(count: number): void;
 }
 
-/** Returns how many threads to use; 1 if memory cannot be shared. */
+/** Returns how many threads to use; 1 if memory cannot be shared: WebKitGTK isolates pages, but may lack SharedArrayBuffer. */
 export function threadCount(): number {
-  return globalThis.crossOriginIsolated ? Math.min(MAX_THREADS, globalThis.navigator?.hardwareConcurrency ?? 1) : 1;
+  const shares = globalThis.crossOriginIsolated && "SharedArrayBuffer" in globalThis;
+  return shares ? Math.min(MAX_THREADS, globalThis.navigator?.hardwareConcurrency ?? 1) : 1;
 }
 
 /** Resolves when the worker has instantiated the module. */

@@ -11,5 +11,10 @@ export const TRAINING_MODULES: WasmModules<"train"> = {
   cpu: { glue: cpu, url: () => new URL("../wasm/train-cpu_bg.wasm", import.meta.url) },
   "cpu-relaxed": { glue: relaxed, url: () => new URL("../wasm/train-cpu-relaxed_bg.wasm", import.meta.url) },
   "cpu-threads": { glue: threads, url: () => new URL("../wasm/train-cpu-threads_bg.wasm", import.meta.url) },
+  // the build makes sure that its glue is the same
+  "cpu-threads-plain": {
+    glue: threads,
+    url: () => new URL("../wasm/train-cpu-threads-plain_bg.wasm", import.meta.url),
+  },
   webgpu: { glue: webgpu, url: () => new URL("../wasm/train-webgpu_bg.wasm", import.meta.url) },
 };

@@ -1,10 +1,10 @@
 /**
- * Instantiates the core's modules. There are eight: two sorts of work times four targets. A worker has those of one sort, and fetches
+ * Instantiates the core's modules. There are ten: two sorts of work times five targets. A worker has those of one sort, and fetches
  * one of them.
  *
  * - `encode` only encodes; `train` can do both, and is half as large again.
- * - `cpu`, `cpu-relaxed` for engines with relaxed SIMD, `cpu-threads` with relaxed SIMD and threads, and `webgpu` with a CPU
- *   for the self-test. All have the same classes.
+ * - `cpu`; `cpu-relaxed` for engines with relaxed SIMD; with threads `cpu-threads`, which needs relaxed SIMD, and `cpu-threads-plain`;
+ *   `webgpu` with a CPU for the self-test. All have the same classes.
  */
 
 import { relaxedSimd } from "wasm-feature-detect";
@@ -27,8 +27,11 @@ type TrainingWasm = Omit<typeof trainGlue, "default" | "initSync">;
 /** Classes of a module, by its work. */
 export type WasmFor<W extends Work> = W extends "train" ? TrainingWasm : EncodingWasm;
 
+/** What a module with threads computes on. */
+type ThreadedTarget = "cpu-threads" | "cpu-threads-plain";
+
 /** What a module computes on. */
-type Target = "cpu" | "cpu-relaxed" | "cpu-threads" | "webgpu";
+type Target = "cpu" | "cpu-relaxed" | ThreadedTarget | "webgpu";
 
 /** A module as bytes, or its URL. */
 export type WasmBinary = BufferSource | URL;
@@ -48,10 +51,10 @@ interface WasmModule<G> {
 
 /** The modules for one sort of work. */
 export type WasmModules<W extends Work = Work> = { work: W } & Record<
-  Exclude<Target, "cpu-threads">,
+  Exclude<Target, ThreadedTarget>,
   WasmModule<Glue<W>>
 > &
-  Record<"cpu-threads", WasmModule<ThreadedGlue<W>>>;
+  Record<ThreadedTarget, WasmModule<ThreadedGlue<W>>>;
 
 /** An instance of a module. */
 export interface Core<W extends Work = Work> {
@@ -92,7 +95,7 @@ function once<W extends Work>(target: Target, make: () => Promise<Core<W>>): Pro
 }
 
 const single = <W extends Work>(
-  target: Exclude<Target, "cpu-threads">,
+  target: Exclude<Target, ThreadedTarget>,
   { modules, binary }: RuntimePlatform<W>,
 ): Promise<Core<W>> =>
   once(target, async () => {
@@ -109,9 +112,13 @@ const single = <W extends Work>(
     }
   });
 
-const threaded = <W extends Work>({ modules, binary }: RuntimePlatform<W>, start: () => Worker): Promise<Core<W>> =>
-  once("cpu-threads", async () => {
-    const { glue, url } = modules["cpu-threads"];
+const threaded = <W extends Work>(
+  target: ThreadedTarget,
+  { modules, binary }: RuntimePlatform<W>,
+  start: () => Worker,
+): Promise<Core<W>> =>
+  once(target, async () => {
+    const { glue, url } = modules[target];
     const source = await binary(url());
     const module = await (source instanceof URL
       ? WebAssembly.compileStreaming(fetch(source))
@@ -128,9 +135,9 @@ export async function loadWasm<W extends Work>(
 ): Promise<Core<W>> {
   await checkEngine();
   if (device === "webgpu") return single("webgpu", platform);
-  if (!(await relaxedSimd())) return single("cpu", platform);
+  const relaxed = await relaxedSimd();
+  const alone = () => single(relaxed ? "cpu-relaxed" : "cpu", platform);
+  if (!platform.thread || threadCount() === 1) return alone();
   // one thread if the page's policy forbids more workers
-  if (platform.thread && threadCount() > 1)
-    return threaded(platform, platform.thread).catch(() => single("cpu-relaxed", platform));
-  return single("cpu-relaxed", platform);
+  return threaded(relaxed ? "cpu-threads" : "cpu-threads-plain", platform, platform.thread).catch(alone);
 }

@@ -23,6 +23,8 @@ export async function openCacheFolder(): Promise<Folder | undefined> {
 const parts = (path: string) => path.split("/").filter(Boolean);
 
 async function folderAt(names: readonly string[], create: boolean): Promise<FileSystemDirectoryHandle> {
+  // WebKitGTK, insecure pages
+  if (!navigator.storage?.getDirectory) throw new Error("the browser keeps no files for this page");
   let folder = await navigator.storage.getDirectory();
   for (const name of names) folder = await folder.getDirectoryHandle(name, { create });
   return folder;
