@@ -36,8 +36,9 @@ const chromium = (name: string, include: string[], headers: Record<string, strin
 
 export default defineConfig({
   test: {
-    // the tests import the package by its name, as users do: dist/ is bundled anew for each run
-    globalSetup: "./scripts/bundle.mjs",
+    // The tests import the package by its name, as users do: dist/ is bundled anew for each run. `npm test` bundles it once, for it runs
+    // Vitest twice at the same time.
+    ...(process.env.CLIPWRIGHT_BUNDLED !== "true" && { globalSetup: "./scripts/bundle.mjs" }),
     projects: [
       {
         test: {

@@ -54,7 +54,7 @@ async function vitest(prefix, projects, env) {
  * checks by cargo, which does one thing at a time.
  */
 export async function runTests({ chromium, release = false, beforeRust = async () => {} }) {
-  const env = { CHROMIUM_PATH: chromium, CLIPWRIGHT_PUBLISHED: String(release) };
+  const env = { CHROMIUM_PATH: chromium, CLIPWRIGHT_PUBLISHED: String(release), CLIPWRIGHT_BUNDLED: "true" };
   await Promise.all([
     beforeRust().then(() => timed("Rust tests", rustTests)),
     timed("vitest in Node", () => vitest("node     |", ["node"], env)),
