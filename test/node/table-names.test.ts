@@ -4,21 +4,25 @@ import { mkdir, mkdtemp, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 import { ClipTrainer, captionTable, imageFolder, type PairSource } from "clipwright";
 import { expect, test } from "vitest";
+// not part of the API: Windows' paths cannot be opened here
+import { pathOf } from "../../ts/inputs/location.js";
 import { fixture, tinyConfig } from "../support";
 
 const names = ["a#1.png", "50%25off.png", "what?.png", "photo-12:30.png", "sub dir/ü.png"];
 const table = fixture("captions/names.csv");
 const picture = fixture("cases/caption-tables/p0.png");
 
-/** Whether the image of each pair exists and can be decoded. */
-async function train(pairs: PairSource): Promise<void> {
+/** Whether the image of each of `count` pairs exists and can be decoded. */
+async function trainOn(count: number, pairs: PairSource): Promise<void> {
   const trainer = await ClipTrainer.create({ config: tinyConfig, device: "cpu" });
-  const { value } = await trainer.fit(pairs, { epochs: 1, batchSize: names.length }).next();
-  expect(value?.batchSize).toBe(names.length);
+  const { value } = await trainer.fit(pairs, { epochs: 1, batchSize: count }).next();
+  expect(value?.batchSize).toBe(count);
   trainer.dispose();
 }
+const train = (pairs: PairSource) => trainOn(names.length, pairs);
 
 async function imagesOf(...given: Parameters<typeof captionTable>): Promise<(string | undefined)[]> {
   const out = [];
@@ -99,4 +103,31 @@ test("at an address names are files beside the table; its query is sent to the s
     server.closeAllConnections();
     server.close();
   }
+});
+
+test("in the working directory files may be named like addresses, and a table may have # in its name", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "clipwright-names-"));
+  const odd = ["data:1,2.png", "blob:null-3.png", "file:4.png", "a\\b.png", "data:5.png"];
+  for (const name of odd) await writeFile(join(folder, name), await picture);
+  await writeFile(join(folder, "metadata.csv"), `file_name,text\n${odd.map((name) => `"${name}",x`).join("\n")}\n`);
+  await writeFile(join(folder, "t#1?.jsonl"), JSON.stringify({ file_name: "a\\b.png", text: "x" }));
+  const home = process.cwd();
+  process.chdir(folder);
+  try {
+    for (const place of [".", "./"]) await trainOn(odd.length, () => imageFolder(place));
+    await trainOn(odd.length, () => captionTable("metadata.csv", { images: "." }));
+    expect(await imagesOf("t#1?.jsonl")).toEqual(["a\\b.png"]);
+    expect(await imagesOf(pathToFileURL("t#1?.jsonl"))).toEqual([join(process.cwd(), "a\\b.png")]);
+  } finally {
+    process.chdir(home);
+  }
+});
+
+test.each([
+  ["file:///C:/a%20b/%23.png", "C:/a b/#.png"],
+  ["file://server/share/a%3F.png", "//server/share/a?.png"],
+  ["file:///tmp/100%/%41.png", "/tmp/100%/A.png"],
+  ["file:///tmp/%ff/%C3%BC.png", "/tmp/%ff/ü.png"],
+])("the path of %s is %s", (address, path) => {
+  expect(pathOf(new URL(address))).toBe(path);
 });
