@@ -3,7 +3,7 @@
  * public, so that users' compilers need no package of ours. By API Extractor, which brings the TypeScript that it uses.
  */
 
-import { copyFileSync, readFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Extractor, ExtractorConfig } from "@microsoft/api-extractor";
@@ -11,6 +11,8 @@ import { Extractor, ExtractorConfig } from "@microsoft/api-extractor";
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const ENTRY = join(ROOT, "build", "types", "ts", "index.d.ts");
 const ROLLED = join(ROOT, "dist", "index.d.ts");
+/** Of TypeScript's libraries, the types need what `using` needs, which no `target` before `esnext` brings. */
+const LIBRARIES = '/// <reference lib="esnext.disposable" />\n';
 const silent = { default: { logLevel: "none" } };
 
 /** Rolls the declarations up. */
@@ -43,7 +45,8 @@ export function rollTypes() {
   const foreign = /(?:from |import\()"([^"]+)"/.exec(readFileSync(ROLLED, "utf8"));
   if (foreign)
     throw new Error(`dist/index.d.ts imports ${foreign[1]}, which users may not have: mark what needs it @internal`);
-  copyFileSync(ROLLED, ROLLED.replace(/\.d\.ts$/, ".d.cts"));
+  const text = `${LIBRARIES}${readFileSync(ROLLED, "utf8")}`;
+  for (const file of [ROLLED, ROLLED.replace(/\.d\.ts$/, ".d.cts")]) writeFileSync(file, text);
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) rollTypes();

@@ -21,6 +21,7 @@ export type { Matrix } from "../workers/protocol/encode.js";
 export type { ClipErrorCode } from "../workers/protocol/error.js";
 export { ClipError, isClipError } from "../workers/protocol/error.js";
 export type { CachedModel, DeviceChoice, DeviceInfo, LoadProgress, ModelInfo } from "../workers/protocol/load.js";
+export type { PlatformClass } from "../workers/protocol/platform-class.js";
 export type {
   Adapter,
   Evaluation,
@@ -38,6 +39,8 @@ export type { LabelOptions, Template } from "./classify/zero-shot.js";
 export { ZeroShotClassifier } from "./classify/zero-shot.js";
 export type { ModelCache } from "./clip.js";
 export { Clip } from "./clip.js";
+export type { Addresses, FileAddresses } from "./configure.js";
+export { configure } from "./configure.js";
 export type { CaptionTableOptions } from "./data/caption-table.js";
 export { captionTable, imageFolder, webDataset } from "./data/datasets.js";
 export type { EncodingOptions } from "./data/decode-text.js";

@@ -3,6 +3,7 @@
 import { readDiskBytes, walkDisk } from "#disk";
 import { isFile, isFolderHandle, readBlob } from "../../workers/protocol/bytes.js";
 import { ClipError, toClipError } from "../../workers/protocol/error.js";
+import type { PlatformClass } from "../../workers/protocol/platform-class.js";
 import type { ImageInput } from "../inputs/images.js";
 import { isAbsolute } from "../inputs/location.js";
 import { entriesOf } from "../inputs/sources.js";
@@ -11,7 +12,7 @@ import { couldBeImage, formatOfExtension, HEAD_BYTES } from "./image-format.js";
 import { type Inspection, inspect } from "./sniff.js";
 
 /** A folder: a picked directory handle, the files of `<input webkitdirectory>`, or in Node a path. */
-export type Folder = string | FileSystemDirectoryHandle | Iterable<File>;
+export type Folder = string | PlatformClass<"FileSystemDirectoryHandle"> | Iterable<PlatformClass<"File">>;
 
 /** A file in a folder. */
 export interface FolderFile {

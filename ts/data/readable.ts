@@ -6,11 +6,18 @@ import { decodeEscapes, splitUser, withoutSecrets } from "../../workers/protocol
 import { type Bytes, isBlob, isBytes, isFileHandle, isUrl, tagOf, toBytes } from "../../workers/protocol/bytes.js";
 import { ClipError } from "../../workers/protocol/error.js";
 import { excerpt } from "../../workers/protocol/excerpt.js";
+import type { PlatformClass } from "../../workers/protocol/platform-class.js";
 import { locate } from "../inputs/location.js";
 import { describeType } from "../options/describe.js";
 
 /** Bytes, a file or its handle, a response, a stream, an address, or in Node a path. */
-export type ReadableSource = string | URL | Bytes | FileSystemFileHandle | Response | ReadableStream<Uint8Array>;
+export type ReadableSource =
+  | string
+  | PlatformClass<"URL">
+  | Bytes
+  | PlatformClass<"FileSystemFileHandle">
+  | PlatformClass<"Response">
+  | PlatformClass<"ReadableStream">;
 
 const isStream = (value: unknown): value is ReadableStream<Uint8Array> =>
   tagOf(value) === "ReadableStream" && typeof (value as ReadableStream).getReader === "function";

@@ -7,6 +7,7 @@ import { type Bytes, isBlob, isBytes, isUrl, tagOf, toBytes } from "../../worker
 import type { NamedImage, WireImage } from "../../workers/protocol/encode.js";
 import { ClipError, toClipError } from "../../workers/protocol/error.js";
 import { excerpt } from "../../workers/protocol/excerpt.js";
+import type { PlatformClass } from "../../workers/protocol/platform-class.js";
 import { describeType } from "../options/describe.js";
 import { typedArray } from "../options/rules.js";
 import { checkAddress, keyOf } from "./image-address.js";
@@ -14,7 +15,12 @@ import { locate } from "./location.js";
 import { isRawImage, type RawImage, toWirePixels } from "./raw-image.js";
 
 /** Images that the platform has decoded. */
-export type DrawnImage = ImageBitmap | HTMLCanvasElement | OffscreenCanvas | VideoFrame | HTMLVideoElement;
+export type DrawnImage =
+  | PlatformClass<"ImageBitmap">
+  | PlatformClass<"HTMLCanvasElement">
+  | PlatformClass<"OffscreenCanvas">
+  | PlatformClass<"VideoFrame">
+  | PlatformClass<"HTMLVideoElement">;
 
 /**
  * An image:
@@ -25,7 +31,13 @@ export type DrawnImage = ImageBitmap | HTMLCanvasElement | OffscreenCanvas | Vid
  * - `ImageBitmap`, canvas, `VideoFrame`, `<video>`: as the platform decoded it;
  * - `ImageData`, or raw pixels: {@link RawImage}.
  */
-export type ImageInput = string | URL | Bytes | RawImage | HTMLImageElement | DrawnImage;
+export type ImageInput =
+  | string
+  | PlatformClass<"URL">
+  | Bytes
+  | RawImage
+  | PlatformClass<"HTMLImageElement">
+  | DrawnImage;
 
 /** Preprocessed images: normalised pixels. */
 export interface PixelInput {

@@ -4,6 +4,7 @@
  */
 
 import { Blob as NodeBlob } from "node:buffer";
+import { pathToFileURL } from "node:url";
 import { runInThisContext } from "node:vm";
 import { readBlob } from "../../workers/protocol/bytes.js";
 
@@ -12,6 +13,9 @@ export const drawsImages = false;
 
 /** Relative addresses do not exist: a string that is no address is a path. */
 export const baseAddress = (): undefined => undefined;
+
+/** Returns the address of a path. */
+export const addressOfFile = (path: string): string => pathToFileURL(path).href;
 
 /** Returns a `Blob` as it can be sent to a worker: bytes in place of one that Node does not know. */
 export const sendable = async (blob: Blob): Promise<Blob | Uint8Array<ArrayBuffer>> =>

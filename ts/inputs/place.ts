@@ -14,6 +14,12 @@ export function baseAddress(): string | undefined {
   return location.protocol === "blob:" ? `${location.origin}/` : location.href;
 }
 
+/** Returns the absolute address of a file that has a relative one; `undefined` where nothing says what it is relative to. */
+export function addressOfFile(address: string): string | undefined {
+  const base = baseAddress();
+  return URL.canParse(address, base) ? new URL(address, base).href : undefined;
+}
+
 /** Returns a `Blob` as it can be sent to a worker. */
 export const sendable = async (blob: Blob): Promise<Blob | Uint8Array<ArrayBuffer>> => blob;
 

@@ -6,6 +6,7 @@ import { type Bytes, isFile, isFolderHandle, isUrl } from "../../workers/protoco
 import { ClipError } from "../../workers/protocol/error.js";
 import { excerpt } from "../../workers/protocol/excerpt.js";
 import type { AdapterFile, NamedFile, WireSource } from "../../workers/protocol/load.js";
+import type { PlatformClass } from "../../workers/protocol/platform-class.js";
 import { describeType, describeValue } from "../options/describe.js";
 import { type CheckpointParts, fileData, isFileBytes, partFiles, textData } from "./checkpoint-parts.js";
 import { absolute, pathOf } from "./location.js";
@@ -20,7 +21,13 @@ import { absolute, pathOf } from "./location.js";
  * - the bytes of a safetensors file that clipwright wrote: it contains configuration and tokenizer;
  * - the files one by one: {@link CheckpointParts}.
  */
-export type ClipSource = string | URL | Bytes | readonly File[] | FileSystemDirectoryHandle | CheckpointParts;
+export type ClipSource =
+  | string
+  | PlatformClass<"URL">
+  | Bytes
+  | readonly PlatformClass<"File">[]
+  | PlatformClass<"FileSystemDirectoryHandle">
+  | CheckpointParts;
 
 /** How a server is asked for files. */
 export interface ServerOptions {

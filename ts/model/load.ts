@@ -4,6 +4,7 @@ import { proxy } from "comlink";
 import type { TokenizerReference, Towers } from "../../workers/protocol/config.js";
 import { ClipError } from "../../workers/protocol/error.js";
 import type { DeviceChoice, LoadProgress, LoadRequest, ModelInfo } from "../../workers/protocol/load.js";
+import type { PlatformClass } from "../../workers/protocol/platform-class.js";
 import { type ClipSource, type ServerOptions, toWireAdapter, toWireSource } from "../inputs/sources.js";
 import { DEVICE, TOKENIZER } from "../options/choices.js";
 import {
@@ -53,7 +54,7 @@ export interface LoadOptions extends ServerOptions {
   /** Called with the progress, at most every 50 ms. @default none */
   onProgress?: (progress: LoadProgress) => void;
   /** Aborts the load and its downloads. @default none */
-  signal?: AbortSignal;
+  signal?: PlatformClass<"AbortSignal">;
 }
 
 export const SERVER = {

@@ -1,5 +1,6 @@
 /** Options of a run, whether it begins or is resumed. */
 
+import type { PlatformClass } from "../../workers/protocol/platform-class.js";
 import { PAIRS, type PairSource } from "../data/pairs.js";
 import { flag, nested, oneOf, positiveInteger, required, type Schema, signal } from "../options/rules.js";
 import { AUTOSAVE, type AutosaveOptions } from "./autosave.js";
@@ -19,7 +20,7 @@ export interface RunOptions {
   /** Saves the training state during the run, and resumes from it when the worker or the GPU is lost. @default never */
   autosave?: AutosaveOptions;
   /** Ends the run after the current step; the iteration then ends as after the last step. @default none */
-  signal?: AbortSignal;
+  signal?: PlatformClass<"AbortSignal">;
 }
 
 /** How a model is evaluated during a run. */

@@ -2,10 +2,11 @@
 
 import { type Bytes, isBlob, isBytes, isFileHandle, readBlob, toBytes } from "../../workers/protocol/bytes.js";
 import { ClipError } from "../../workers/protocol/error.js";
+import type { PlatformClass } from "../../workers/protocol/platform-class.js";
 import { describeType, describeValue } from "../options/describe.js";
 
 /** A file handle of a picker or of the origin private file system; in Node a path. */
-export type StateTarget = FileSystemFileHandle | string;
+export type StateTarget = PlatformClass<"FileSystemFileHandle"> | string;
 
 /** A {@link StateTarget}, or the bytes of a state. */
 export type StateSource = StateTarget | Bytes;

@@ -1,8 +1,10 @@
 /** The workers of models. */
 
 import { spawnEncoder, spawnTrainer } from "#spawn";
+import { ownAddresses } from "../../workers/protocol/addresses.js";
 import type { EncodingWorkerApi, TrainingWorkerApi } from "../../workers/protocol/api.js";
 import { WorkerClient as Client } from "../../workers/protocol/client.js";
+import type { SpawnedWorker } from "../../workers/protocol/spawned-worker.js";
 
 /** Calls to the worker of a model, which encodes. */
 export type WorkerClient = Client<EncodingWorkerApi>;
@@ -10,8 +12,17 @@ export type WorkerClient = Client<EncodingWorkerApi>;
 /** Calls to the worker of a model that trains. */
 export type TrainingClient = Client<TrainingWorkerApi>;
 
+/** Calls a worker; tells it first where the package's files lie, if the user has said so. */
+function clientOf<Api extends EncodingWorkerApi>(spawned: SpawnedWorker): Client<Api> {
+  const client = new Client<Api>(spawned);
+  const addresses = ownAddresses();
+  // a worker that does not start fails the next call, too
+  if (addresses) (client as WorkerClient).call((api) => api.locate(addresses)).catch(() => undefined);
+  return client;
+}
+
 /** Starts a worker that encodes. */
-export const startEncoder = async (): Promise<WorkerClient> => new Client(await spawnEncoder());
+export const startEncoder = async (): Promise<WorkerClient> => clientOf<EncodingWorkerApi>(await spawnEncoder());
 
 /** Starts a worker that trains. */
-export const startTrainer = async (): Promise<TrainingClient> => new Client(await spawnTrainer());
+export const startTrainer = async (): Promise<TrainingClient> => clientOf<TrainingWorkerApi>(await spawnTrainer());

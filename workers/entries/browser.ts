@@ -2,7 +2,8 @@
 
 import { mergesUrl, readMerges } from "../loading/merges.js";
 import { forwardLiveness } from "../protocol/liveness.js";
-import { spawnedWorker } from "../protocol/spawned-worker.js";
+import { type SpawnedWorker, spawnedWorker } from "../protocol/spawned-worker.js";
+import { startWorker } from "../protocol/start-worker.js";
 import { browserGpu } from "../runtime/gpu.js";
 import { fetchPackaged } from "../runtime/packaged-file.js";
 import { tokenizersUrl } from "../runtime/tokenizers-wasm.js";
@@ -13,7 +14,10 @@ import { makeFolder, openCacheFolder, resolvePath } from "../storage/opfs.js";
 export const BROWSER: Omit<Platform, "modules"> = {
   binary: async (url) => url,
   gpu: browserGpu,
-  thread: () => forwardLiveness(new Worker(new URL("./thread.js", import.meta.url), { type: "module" })),
+  thread() {
+    const bundled = () => new Worker(new URL("./thread.js", import.meta.url), { type: "module" });
+    return forwardLiveness(startWorker("./thread.js", import.meta.url, bundled));
+  },
   tokenizers: async () => tokenizersUrl(),
   merges: async () => readMerges(await fetchPackaged(mergesUrl())),
   cacheFolder: openCacheFolder,
@@ -22,5 +26,7 @@ export const BROWSER: Omit<Platform, "modules"> = {
 };
 
 /** Starts the worker that augments images. */
-export const imageLoader = () =>
-  spawnedWorker(() => new Worker(new URL("./images.js", import.meta.url), { type: "module" }));
+export function imageLoader(): SpawnedWorker {
+  const bundled = () => new Worker(new URL("./images.js", import.meta.url), { type: "module" });
+  return spawnedWorker(() => startWorker("./images.js", import.meta.url, bundled));
+}

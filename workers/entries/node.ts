@@ -6,7 +6,8 @@ import nodeEndpoint from "comlink/dist/esm/node-adapter.mjs";
 import { mergesUrl, readMerges } from "../loading/merges.js";
 import { FolderSource } from "../loading/sources/folder.node.js";
 import { answering } from "../protocol/answer.js";
-import { spawnedWorker, WORKER_OPTIONS } from "../protocol/spawned-worker.node.js";
+import type { SpawnedWorker } from "../protocol/spawned-worker.js";
+import { spawnedWorker, startWorker, WORKER_OPTIONS } from "../protocol/spawned-worker.node.js";
 import { OwnEnd } from "../protocol/worker-end.node.js";
 import { nodeGpu } from "../runtime/gpu.node.js";
 import { readPackaged } from "../runtime/packaged-file.node.js";
@@ -33,8 +34,10 @@ export const NODE: Omit<Platform, "modules"> = {
 };
 
 /** Starts the worker that augments images. */
-export const imageLoader = () =>
-  spawnedWorker(() => new Worker(new URL("./images.node.js", import.meta.url), WORKER_OPTIONS));
+export function imageLoader(): SpawnedWorker {
+  const own = () => new Worker(new URL("./images.node.js", import.meta.url), WORKER_OPTIONS);
+  return spawnedWorker(() => startWorker("images.node.js", own));
+}
 
 /** Answers calls of the thread that started this worker. */
 export const answerParent = (service: object): void => expose(answering(service), nodeEndpoint(port));

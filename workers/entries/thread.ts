@@ -2,7 +2,7 @@
 
 import { holdLivenessLock } from "../protocol/liveness.js";
 import { THREADED_GLUE } from "../runtime/threaded-glue.js";
-import { READY, type ThreadStart } from "../runtime/threads.js";
+import { READY, STARTED, type ThreadStart } from "../runtime/threads.js";
 
 const locked = holdLivenessLock((name) => self.postMessage(name));
 
@@ -21,3 +21,4 @@ self.addEventListener(
   },
   { once: true },
 );
+self.postMessage(STARTED);

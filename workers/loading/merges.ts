@@ -1,10 +1,11 @@
 /** CLIP's published vocabulary, which ships with the package. */
 
-import { loadPackaged } from "../runtime/packaged-file.js";
+import { loadPackaged, packagedUrl } from "../runtime/packaged-file.js";
 import { recognize } from "./sources/signatures.js";
 
 /** URL of the file. */
-export const mergesUrl = () => new URL("../../assets/clip-merges.txt.gz", import.meta.url);
+export const mergesUrl = () =>
+  packagedUrl("assetsUrl", "clip-merges.txt.gz", () => new URL("../../assets/clip-merges.txt.gz", import.meta.url));
 
 const GZIP_MAGIC = [0x1f, 0x8b] as const;
 

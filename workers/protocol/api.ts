@@ -4,6 +4,7 @@
  * Types named `Wire…` are forms in which a caller's value is sent.
  */
 
+import type { WireAddresses } from "./addresses.js";
 import type { CheckpointLayout } from "./config.js";
 import type { EncodedImages, EncodedTexts, Logits, Matrix, NamedImage } from "./encode.js";
 import type { CachedModel, DeviceChoice, LoadProgress, LoadRequest, ModelInfo } from "./load.js";
@@ -37,6 +38,8 @@ export interface MemoryInfo {
 
 /** Calls that load a model, and ask about it. */
 export interface LoadingApi {
+  /** Sets where the package's files lie; called before any other. */
+  locate(addresses: WireAddresses): void;
   load(request: LoadRequest, onProgress?: (progress: LoadProgress) => void): Promise<ModelInfo>;
   /** Aborts the load that is going on. */
   abortLoad(): void;

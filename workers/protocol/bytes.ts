@@ -4,12 +4,13 @@
  */
 
 import { ClipError } from "./error.js";
+import type { PlatformClass } from "./platform-class.js";
 
 /** Bytes in memory. Shared memory is copied when it is sent to a worker. */
 export type MemoryBytes = Uint8Array | Uint8ClampedArray | DataView | ArrayBuffer | SharedArrayBuffer;
 
 /** Bytes of a file. */
-export type Bytes = MemoryBytes | Blob;
+export type Bytes = MemoryBytes | PlatformClass<"Blob">;
 
 /** Returns the name of a value's class, or of the nearest one that the platform defines. */
 export const tagOf = (value: unknown): string => Object.prototype.toString.call(value).slice(8, -1);

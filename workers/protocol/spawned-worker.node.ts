@@ -1,13 +1,20 @@
 /** A running worker, in Node. */
 
-import type { Worker } from "node:worker_threads";
+import { Worker } from "node:worker_threads";
 import nodeEndpoint from "comlink/dist/esm/node-adapter.mjs";
+import { givenAddress } from "./addresses.js";
 import { ownArrays } from "./own-arrays.node.js";
 import { type SpawnedWorker, started } from "./spawned-worker.js";
 import { WorkerEnd } from "./worker-end.node.js";
 
 /** Options for workers: those of the process, such as `--input-type`, may only suit its own entry. */
 export const WORKER_OPTIONS = { execArgv: [] };
+
+/** Starts the worker of a file where the user says, or else its own, by a literal address. */
+export function startWorker(name: string, own: () => Worker): Worker {
+  const given = givenAddress("workerUrl", name);
+  return given ? new Worker(given, WORKER_OPTIONS) : own();
+}
 
 /** Says why a worker failed, and what to do where a bundler has moved the code away from its worker. */
 function reasonOf(error: Error & { code?: unknown }): string {

@@ -1,5 +1,6 @@
 /** Loads files that ship with the package. */
 
+import { givenAddress } from "../protocol/addresses.js";
 import { ClipError } from "../protocol/error.js";
 
 /**
@@ -17,6 +18,10 @@ export async function loadPackaged<T>(name: string, load: () => Promise<T>): Pro
     throw new ClipError(code, `cannot load clipwright's own ${name}: ${message}`, { cause: error });
   }
 }
+
+/** Returns the address of a file of the package: the user's, or its own. */
+export const packagedUrl = (kind: "wasmUrl" | "assetsUrl", name: string, own: () => URL): URL =>
+  givenAddress(kind, name) ?? own();
 
 /** Fetches a file of the package. */
 export const fetchPackaged = (url: URL): Promise<Uint8Array<ArrayBuffer>> =>

@@ -12,8 +12,8 @@ import type { Work } from "../protocol/load.js";
 import type * as encodeGlue from "../wasm/encode-cpu.js";
 import type * as trainGlue from "../wasm/train-cpu.js";
 import { checkEngine } from "./engine.js";
-import { loadPackaged } from "./packaged-file.js";
-import { startThreads, threadCount } from "./threads.js";
+import { loadPackaged, packagedUrl } from "./packaged-file.js";
+import { joinThreads, startThreads, threadCount } from "./threads.js";
 
 export type { ClipModel, Device, Headers, ImageBatch, ModelLoader } from "../wasm/encode-cpu.js";
 export type { Augmenter, ImageRequest, Pairs, TrainingSession } from "../wasm/train-cpu.js";
@@ -63,6 +63,8 @@ export interface Core<W extends Work = Work> {
   memory: WebAssembly.Memory;
   /** Number of threads that compute, at least 1. */
   threads: number;
+  /** For the user: why there are no threads, although the page may have them. */
+  warning?: string;
 }
 
 /** What the modules need from the platform, a browser or Node. */
@@ -102,7 +104,9 @@ const single = <W extends Work>(
     try {
       const { glue, url } = modules[target];
       const name = `${modules.work}-${target}`;
-      const module_or_path = await loadPackaged(`module ${name}`, () => binary(url()));
+      const module_or_path = await loadPackaged(`module ${name}`, () =>
+        binary(packagedUrl("wasmUrl", `${name}_bg.wasm`, url)),
+      );
       const { memory } = await instantiate(name, module_or_path, glue.default);
       return { wasm: glue, memory, threads: 1 };
     } catch (error) {
@@ -119,13 +123,19 @@ const threaded = <W extends Work>(
 ): Promise<Core<W>> =>
   once(target, async () => {
     const { glue, url } = modules[target];
-    const source = await binary(url());
-    const module = await (source instanceof URL
-      ? WebAssembly.compileStreaming(fetch(source))
-      : WebAssembly.compile(source));
-    const { memory } = await glue.default({ module_or_path: module });
-    const threads = await startThreads(start, glue.Threads, { work: modules.work, module, memory });
-    return { wasm: glue, memory, threads };
+    const workers = await startThreads(start);
+    try {
+      const source = await binary(packagedUrl("wasmUrl", `${modules.work}-${target}_bg.wasm`, url));
+      const module = await (source instanceof URL
+        ? WebAssembly.compileStreaming(fetch(source))
+        : WebAssembly.compile(source));
+      const { memory } = await glue.default({ module_or_path: module });
+      const threads = await joinThreads(workers, glue.Threads, { work: modules.work, module, memory });
+      return { wasm: glue, memory, threads };
+    } catch (error) {
+      for (const worker of workers) worker.terminate();
+      throw error;
+    }
   });
 
 /** Instantiates the module for a device, once per worker. */
@@ -138,6 +148,10 @@ export async function loadWasm<W extends Work>(
   const relaxed = await relaxedSimd();
   const alone = () => single(relaxed ? "cpu-relaxed" : "cpu", platform);
   if (!platform.thread || threadCount() === 1) return alone();
-  // one thread if the page's policy forbids more workers
-  return threaded(relaxed ? "cpu-threads" : "cpu-threads-plain", platform, platform.thread).catch(alone);
+  try {
+    return await threaded(relaxed ? "cpu-threads" : "cpu-threads-plain", platform, platform.thread);
+  } catch (error) {
+    const { message } = error as Error;
+    return { ...(await alone()), warning: `the CPU computes on one thread, for others do not start: ${message}` };
+  }
 }

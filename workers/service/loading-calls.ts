@@ -5,6 +5,7 @@ import { mergeAdapter } from "../loading/adapter.js";
 import { loadModel } from "../loading/checkpoint.js";
 import { openCache, withSource } from "../loading/sources/open.js";
 import type { ReadContext } from "../loading/sources/source.js";
+import { setAddresses } from "../protocol/addresses.js";
 import type { LoadingApi } from "../protocol/api.js";
 import type { LoadProgress } from "../protocol/load.js";
 import type { Session } from "./session.js";
@@ -20,6 +21,8 @@ export function loadingCalls(session: Session): LoadingApi {
   const { platform, warnings } = session;
   let abort: AbortController | undefined;
   return {
+    locate: setAddresses,
+
     load(request, onProgress) {
       abort = new AbortController();
       const throttle = new Throttle((progress: LoadProgress) => onProgress?.(progress));

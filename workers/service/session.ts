@@ -58,6 +58,7 @@ export class Session<W extends Work = Work> {
   queueOnDevice<T>(choice: DeviceChoice, call: (wasm: WasmFor<W>, device: Device) => Promise<T> | T): Promise<T> {
     return this.queue(async () => {
       const { core, device, info } = await openDevice(choice, (kind) => loadWasm(kind, this.platform), this.platform);
+      if (core.warning !== undefined) this.warnings.push(core.warning);
       this.#core = core;
       this.#device = device;
       this.#deviceInfo = info;
