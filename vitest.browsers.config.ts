@@ -6,7 +6,7 @@
 import type { ViteDevServer } from "vite";
 import { defineConfig } from "vitest/config";
 import { ISOLATION_HEADERS } from "./scripts/chromium.mjs";
-import { type Command, firefox, installed, webkit } from "./test/browsers/installed";
+import { type Command, firefox, installed, webkit } from "./test/browsers/installed.ts";
 import { modelServer } from "./test/model-server.mjs";
 
 interface Page {
@@ -15,9 +15,10 @@ interface Page {
   /** Whether the browser must have WebGPU. */
   webgpu?: boolean;
   include: string[];
+  exclude?: string[];
 }
 
-const project = (name: string, command: Command, { isolated, webgpu = false, include }: Page) => ({
+const project = (name: string, command: Command, { isolated, webgpu = false, include, exclude = [] }: Page) => ({
   plugins: [
     { name: "model-server", configureServer: (server: ViteDevServer) => void server.middlewares.use(modelServer) },
   ],
@@ -28,6 +29,7 @@ const project = (name: string, command: Command, { isolated, webgpu = false, inc
   test: {
     name,
     include,
+    exclude,
     globalSetup: ["scripts/bundle.mjs", "test/browsers/reference.ts"],
     testTimeout: 300_000,
     hookTimeout: 120_000,
@@ -43,6 +45,8 @@ const project = (name: string, command: Command, { isolated, webgpu = false, inc
   },
 });
 
+/** Caches, saved states and handles: WebKitGTK keeps no files for pages. */
+const PRIVATE_FILES = "test/shared/{autosave,http,model-folders,sources}.test.ts";
 const PARITY = "test/browsers/parity.test.ts";
 
 export default defineConfig({
@@ -57,7 +61,11 @@ export default defineConfig({
         webgpu: true,
         include: [PARITY, "test/shared/{models,training,tuning}.test.ts"],
       }),
-      project("webkit", webkit({ likeSafari: true }), { isolated: true, include: [PARITY, "test/shared/*.test.ts"] }),
+      project("webkit", webkit({ sharing: true }), {
+        isolated: true,
+        include: [PARITY, "test/shared/*.test.ts"],
+        exclude: [PRIVATE_FILES],
+      }),
       project("webkit-as-installed", webkit(), { isolated: true, include: [PARITY] }),
       project("webkit-one-thread", webkit(), { isolated: false, include: [PARITY, "test/one-thread/*.test.ts"] }),
     ],

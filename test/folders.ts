@@ -1,13 +1,15 @@
 /** Folders in the forms that users have: on disk, as a handle, as picked files. */
 
 import type { Folder, ImageTextPair } from "clipwright";
-import { inBrowser, writePrivateFile } from "./support";
+import { hasPrivateFiles, inBrowser, writePrivateFile } from "./support";
 
 /** Contents of a folder by path. */
 export type Contents = Record<string, string | Uint8Array<ArrayBuffer>>;
 
 /** Forms of a folder: in Node its path; in a browser picked files and a handle. */
-export const kinds = inBrowser ? (["files", "handle"] as const) : (["path", "files"] as const);
+export const kinds = (["path", "files", "handle"] as const).filter(
+  (kind) => kind === "files" || (kind === "handle" ? hasPrivateFiles : !inBrowser),
+);
 
 /** Makes a folder on disk, in Node. */
 export async function onDisk(contents: Contents): Promise<string> {

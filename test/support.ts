@@ -31,30 +31,14 @@ export async function read(path: string): Promise<Uint8Array<ArrayBuffer>> {
   return new Uint8Array(await readFile(new URL(`../${path}`, import.meta.url)));
 }
 
-/** Writes files given as `[handle, bytes]`, and answers when it has. */
-const WRITER = `onmessage = async ({ data: [file, bytes] }) => {
-  const access = await file.createSyncAccessHandle();
-  access.truncate(0);
-  access.write(bytes, { at: 0 });
-  access.close();
-  postMessage("written");
-}`;
-let writer: Worker | undefined;
+/** Whether pages can write the origin's private files; WebKitGTK has none. */
+export const hasPrivateFiles = inBrowser && "storage" in navigator;
 
-/** Writes a file of the origin's private file system. Safari before 26 and WebKitGTK can only do that in workers. */
+/** Writes a file of the origin's private files. */
 export async function writePrivateFile(file: FileSystemFileHandle, content: BlobPart): Promise<void> {
-  if ("createWritable" in FileSystemFileHandle.prototype) {
-    const writable = await file.createWritable();
-    await writable.write(new Blob([content]));
-    return writable.close();
-  }
-  writer ??= new Worker(URL.createObjectURL(new Blob([WRITER], { type: "text/javascript" })));
-  const written = new Promise((resolve, reject) => {
-    writer?.addEventListener("message", resolve, { once: true });
-    writer?.addEventListener("error", ({ message }) => reject(new Error(message)), { once: true });
-  });
-  writer.postMessage([file, new Uint8Array(await new Blob([content]).arrayBuffer())]);
-  await written;
+  const writable = await file.createWritable();
+  await writable.write(new Blob([content]));
+  await writable.close();
 }
 
 export const fixture = (path: string) => read(`test/fixtures/${path}`);

@@ -112,26 +112,17 @@ export function firefox(preferences: Record<string, boolean> = {}): Command {
   };
 }
 
-/** Features that Safari has by default and WebKitGTK has not: the origin's private files. */
-const SAFARI = "--features=+FileSystem,+FileSystemWritableStream,+StorageAPI,+StorageAPIEstimate";
-
-/** WebKitGTK's browser, on a display in memory; `likeSafari` with these. */
-export const webkit = ({ likeSafari = false } = {}): Command => ({
+/** WebKitGTK's browser, on a display in memory; with `sharing`, isolated pages have `SharedArrayBuffer`, as in Safari. */
+export const webkit = ({ sharing = false } = {}): Command => ({
   browser: "webkit",
   program: "xvfb-run",
-  args: (_profile, url) => [
-    "--auto-servernum",
-    process.env.MINI_BROWSER_PATH ?? "MiniBrowser",
-    ...(likeSafari ? [SAFARI] : []),
-    url,
-  ],
+  args: (_profile, url) => ["--auto-servernum", process.env.MINI_BROWSER_PATH ?? "MiniBrowser", url],
   env: (profile) => ({
     TMPDIR: profile,
     XDG_CACHE_HOME: join(profile, "cache"),
     XDG_DATA_HOME: join(profile, "data"),
     XDG_CONFIG_HOME: join(profile, "config"),
     XDG_RUNTIME_DIR: profile,
-    // Safari has SharedArrayBuffer in isolated pages
-    ...(likeSafari && { JSC_useSharedArrayBuffer: "1" }),
+    ...(sharing && { JSC_useSharedArrayBuffer: "1" }),
   }),
 });
