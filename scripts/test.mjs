@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "./build.mjs";
-import { fail, mustRun, runAside, since, timed } from "./jobs.mjs";
+import { fail, mustRun, runAside, say, since, timed } from "./jobs.mjs";
 import { setUpChromium, toolEnvironment } from "./setup.mjs";
 
 const total = { passed: 0, failed: 0 };
