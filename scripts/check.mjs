@@ -10,7 +10,7 @@ import { build } from "./build.mjs";
 import { fail, mustRun, ROOT, run, say, since, timed } from "./jobs.mjs";
 import { checkRustdoc, checkTypeDoc } from "./reference.mjs";
 import { setUpLints, toolEnvironment, WASM_TARGET } from "./setup.mjs";
-import { checkSize } from "./sizes.mjs";
+import { checkFiles, checkSize, withPackage } from "./sizes.mjs";
 import { MODULES, moduleFile } from "./wasm.mjs";
 
 /** Prefix of cargo's lines, which may come beside those of the tests. */
@@ -86,6 +86,16 @@ export async function checkQuickly() {
   await timed("layers and sizes", async () => {
     checkLayers();
     checkSizes();
+  });
+  await timed("the package: sizes, exports and types", async () => {
+    checkFiles();
+    withPackage((tarball) => {
+      run("npx", ["publint", "run", tarball, "--strict"], { orElse: "package.json names what users cannot load" });
+      // `workers/`, `wasm/` and `assets/` are files, which have no types
+      run("npx", ["attw", tarball, "--entrypoints", "."], {
+        orElse: "compilers and Node resolve the package differently",
+      });
+    });
   });
   await timed("types of tests and examples", async () => run("npx", ["tsc", "--project", "examples"]));
   await timed("reference of the TypeScript: undocumented exports, broken links", checkTypeDoc);

@@ -1,8 +1,11 @@
-/** Size limits of the modules: as measured on 2026-11-26, plus 5 %. */
+/** Size limits: as measured on 2026-11-27, plus 5 %. */
 
-import { readFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { gzipSync } from "node:zlib";
-import { fail } from "./jobs.mjs";
+import { fail, ROOT } from "./jobs.mjs";
 
 /** Megabytes, gzip -9: of a module built for tests, and of the published one. */
 const LIMITS = {
@@ -27,4 +30,41 @@ export function checkSize(name, file, published) {
   console.log(`  ${name}: ${raw.toFixed(2)} MB, ${gzip.toFixed(2)} MB gzip (limit ${limit})`);
   if (gzip > limit)
     fail(`the module ${name} has grown to ${gzip.toFixed(2)} MB gzip, over ${limit}: scripts/sizes.mjs`);
+}
+
+/** Kilobytes, gzip -9, of the files that browsers download besides the modules. The page's has what an app may leave out. */
+const FILE_LIMITS = {
+  "index.js": 15.5,
+  "workers/encode.js": 40.8,
+  "workers/train.js": 51.5,
+  "workers/images.js": 29.8,
+  "workers/thread.js": 11.6,
+};
+
+/** Megabytes of the package with modules built for tests, packed and unpacked. */
+const PACKAGE_LIMITS = { size: 24.1, unpackedSize: 119 };
+
+/** Ends the program if something exceeds its limit. */
+function check(name, amount, limit, unit) {
+  console.log(`  ${name}: ${amount.toFixed(1)} ${unit} (limit ${limit})`);
+  if (amount > limit) fail(`${name} has grown to ${amount.toFixed(1)} ${unit}, over ${limit}: scripts/sizes.mjs`);
+}
+
+/** Checks the sizes of dist/'s files for browsers. */
+export function checkFiles() {
+  for (const [file, limit] of Object.entries(FILE_LIMITS)) {
+    const bytes = readFileSync(join(ROOT, "dist", file));
+    check(`${file}, gzip`, gzipSync(bytes, { level: 9 }).length / 1e3, limit, "kB");
+  }
+}
+
+/** Packs the package as npm does, checks its size, and runs `use` with the path of the tarball. */
+export function withPackage(use) {
+  const folder = mkdtempSync(join(tmpdir(), "clipwright-pack-"));
+  const args = ["pack", "--ignore-scripts", "--json", "--pack-destination", folder];
+  const [packed] = Object.values(JSON.parse(execFileSync("npm", args, { cwd: ROOT, encoding: "utf8" })));
+  for (const [name, limit] of Object.entries(PACKAGE_LIMITS))
+    check(`package, ${name}`, packed[name] / 1e6, limit, "MB");
+  use(join(folder, packed.filename));
+  rmSync(folder, { recursive: true });
 }
