@@ -8,7 +8,7 @@
  */
 
 import { cpSync, mkdirSync, readdirSync, rmSync, statSync } from "node:fs";
-import { basename, join } from "node:path";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { rolldown } from "rolldown";
 
@@ -35,23 +35,26 @@ const NODE_CLASSES = Object.fromEntries(
 
 /**
  * Minifies the glue of each module by itself and puts it in front of the worker. What is the same in all modules then has the same
- * names, and gzip finds it: a worker that encodes is 5 of 38 KB smaller.
+ * names, and gzip finds it: the glue of a worker that encodes is 15.5 KB instead of 20.
  */
 function glueInFront() {
   const glue = new Map();
   return {
     plugin: {
       name: "glue-in-front",
-      async load(id) {
-        if (!id.startsWith(WASM)) return undefined;
-        const name = `glue_${basename(id, ".js").replaceAll("-", "_")}`;
-        const build = await rolldown({ input: id });
-        const [{ code, exports }] = (await build.generate({ format: "iife", name, exports: "named", minify: true }))
-          .output;
-        await build.close();
-        glue.set(name, code);
-        const named = exports.filter((name) => name !== "default");
-        return `export const { ${named.join(", ")} } = ${name};\nexport default ${name}.default;`;
+      async transform(code) {
+        let changed = code;
+        for (const [statement, local, module] of code.matchAll(
+          /import \* as (\w+) from "\.\.\/wasm\/([\w-]+)\.js";/g,
+        )) {
+          const name = `glue_${module.replaceAll("-", "_")}`;
+          const build = await rolldown({ input: join(WASM, `${module}.js`) });
+          const [file] = (await build.generate({ format: "iife", name, exports: "named", minify: true })).output;
+          await build.close();
+          glue.set(name, file.code);
+          changed = changed.replace(statement, `const ${local} = ${name};`);
+        }
+        return changed === code ? undefined : changed;
       },
     },
     code: () =>
