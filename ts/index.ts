@@ -1,7 +1,7 @@
 /** The public API: every export by name. What is not here is not public. */
 
 export type { ExportedFile, MemoryInfo } from "../workers/protocol/api.js";
-export type { Bytes, MemoryBytes } from "../workers/protocol/bytes.js";
+export type { Bytes, MemoryBytes, OwnBytes } from "../workers/protocol/bytes.js";
 export type {
   Activation,
   CheckpointLayout,

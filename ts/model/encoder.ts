@@ -1,6 +1,7 @@
 /** What `Clip` and `ClipTrainer` share: a model in a worker. */
 
 import type { ExportedFile, MemoryInfo } from "../../workers/protocol/api.js";
+import type { OwnBytes } from "../../workers/protocol/bytes.js";
 import type { CheckpointLayout } from "../../workers/protocol/config.js";
 import type { EncodedTexts } from "../../workers/protocol/encode.js";
 import { ClipError } from "../../workers/protocol/error.js";
@@ -219,7 +220,7 @@ export abstract class Encoder {
    * @param layout - naming scheme of the tensors @default "hf"
    * @throws ClipError `invalid-option` also for a model that the layout cannot express; `no-weights`
    */
-  async exportSafetensors(layout: CheckpointLayout = "hf"): Promise<Uint8Array> {
+  async exportSafetensors(layout: CheckpointLayout = "hf"): Promise<OwnBytes> {
     check("layout", layout, LAYOUT);
     return this.client.call((api) => api.save(layout));
   }

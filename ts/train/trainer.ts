@@ -1,5 +1,6 @@
 /** A CLIP that learns. */
 
+import type { OwnBytes } from "../../workers/protocol/bytes.js";
 import type { CheckpointLayout } from "../../workers/protocol/config.js";
 import { ClipError } from "../../workers/protocol/error.js";
 import type { DeviceChoice, ModelInfo } from "../../workers/protocol/load.js";
@@ -164,9 +165,9 @@ export class ClipTrainer extends Encoder {
    *
    * @throws ClipError `no-weights`, `invalid-source`, `target-unwritable`
    */
-  saveCheckpoint(): Promise<Uint8Array>;
+  saveCheckpoint(): Promise<OwnBytes>;
   saveCheckpoint(target: StateTarget): Promise<undefined>;
-  async saveCheckpoint(target?: StateTarget): Promise<Uint8Array | undefined> {
+  async saveCheckpoint(target?: StateTarget): Promise<OwnBytes | undefined> {
     if (target !== undefined) checkTarget(target);
     const bytes = await this.client.call((api) => api.saveState(typeof target === "string" ? target : undefined));
     if (bytes === undefined || target === undefined || typeof target === "string") return bytes;

@@ -5,6 +5,7 @@
  */
 
 import type { WireAddresses } from "./addresses.js";
+import type { OwnBytes } from "./bytes.js";
 import type { CheckpointLayout } from "./config.js";
 import type { EncodedImages, EncodedTexts, Logits, Matrix, NamedImage } from "./encode.js";
 import type { CachedModel, DeviceChoice, LoadProgress, LoadRequest, ModelInfo } from "./load.js";
@@ -25,7 +26,7 @@ export interface ExportedFile {
   /** File name in the folder. */
   name: string;
   /** Contents. */
-  data: Uint8Array;
+  data: OwnBytes;
 }
 
 /** Memory of the worker, in bytes. */
@@ -79,7 +80,7 @@ export interface ProbeApi {
 /** Calls that save the model. */
 export interface SavingApi {
   /** Returns the model as one safetensors file. */
-  save(layout: CheckpointLayout): Promise<Uint8Array>;
+  save(layout: CheckpointLayout): Promise<OwnBytes>;
   /** Returns the model as the folder that `transformers` or `open_clip` loads. */
   exportFiles(layout: CheckpointLayout): Promise<ExportedFile[]>;
 }
@@ -95,7 +96,7 @@ export interface TrainerApi {
   /** Returns the adapters that were trained last. */
   saveAdapter(): Promise<Adapter>;
   /** Writes the state of the training to `path`, or returns it without one. */
-  saveState(path?: string): Promise<Uint8Array | undefined>;
+  saveState(path?: string): Promise<OwnBytes | undefined>;
   /** Adds the state of the training to a folder, and removes all but the last `keep` there. */
   keepState(folder: string, keep: number): Promise<void>;
 }

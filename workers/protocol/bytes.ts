@@ -9,6 +9,12 @@ import type { PlatformClass } from "./platform-class.js";
 /** Bytes in memory. Shared memory is copied when it is sent to a worker. */
 export type MemoryBytes = Uint8Array | Uint8ClampedArray | DataView | ArrayBuffer | SharedArrayBuffer;
 
+/**
+ * Bytes with memory of their own, which `Blob` and `crypto.subtle` take: `Uint8Array<ArrayBuffer>` from TypeScript 5.7 on, `Uint8Array`
+ * before.
+ */
+export type OwnBytes = ReturnType<Uint8ArrayConstructor["of"]>;
+
 /** Bytes of a file. */
 export type Bytes = MemoryBytes | PlatformClass<"Blob">;
 

@@ -1,5 +1,6 @@
 /** Training: pairs, a run, and its results. */
 
+import type { OwnBytes } from "./bytes.js";
 import type { TokenizerReference } from "./config.js";
 import type { WireImage } from "./encode.js";
 import type { ClipErrorCode } from "./error.js";
@@ -108,7 +109,7 @@ export interface Evaluation {
 /** An adapter: the contents of PEFT's two files. */
 export interface Adapter {
   /** `adapter_model.safetensors`. */
-  weights: Uint8Array;
+  weights: OwnBytes;
   /** `adapter_config.json`. */
   config: string;
 }
@@ -118,7 +119,7 @@ export interface GradientResult {
   /** Loss of the batch. */
   loss: number;
   /** A safetensors file with the gradient of each parameter under its name. */
-  safetensors: Uint8Array;
+  safetensors: OwnBytes;
 }
 
 /** Handle of a data set in the worker. */

@@ -3,6 +3,7 @@
 import { transfer } from "comlink";
 import type { TrainerApi } from "../protocol/api.js";
 import { keepState, restoreState, writeState } from "../storage/states.js";
+import { copied } from "./copied.js";
 import type { Session } from "./session.js";
 import { Training } from "./training.js";
 
@@ -42,14 +43,15 @@ export function trainerCalls(session: Session<"train">): TrainerApi {
     saveAdapter: () =>
       session.queueOnTraining(async ({ trainingSession }) => {
         const adapter = await trainingSession.saveAdapter();
-        const { weights, config } = adapter;
+        const { config } = adapter;
+        const weights = copied(adapter.weights);
         adapter.free();
         return transfer({ weights, config }, [weights.buffer]);
       }),
 
     saveState: (path) =>
       session.queueOnTraining(async ({ trainingSession }) => {
-        const bytes = await trainingSession.saveState();
+        const bytes = copied(await trainingSession.saveState());
         if (path === undefined) return transfer(bytes, [bytes.buffer]);
         await writeState(session.platform, path, bytes);
         return undefined;

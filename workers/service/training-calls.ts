@@ -5,6 +5,7 @@ import { loadImage } from "../loading/images.js";
 import type { TrainingApi } from "../protocol/api.js";
 import type { SpawnedWorker } from "../protocol/spawned-worker.js";
 import type { WirePair } from "../protocol/train.js";
+import { copied } from "./copied.js";
 import { toMatrix } from "./matrix.js";
 import type { Session } from "./session.js";
 
@@ -50,7 +51,8 @@ export function trainingCalls(session: Session<"train">, imageLoader: () => Spaw
     gradients: (pixels, ids, layout) =>
       session.queueOnTraining(async ({ trainingSession }) => {
         const result = await trainingSession.gradients(pixels, ids, layout);
-        const { loss, safetensors } = result;
+        const { loss } = result;
+        const safetensors = copied(result.safetensors);
         result.free();
         return transfer({ loss, safetensors }, [safetensors.buffer]);
       }),
