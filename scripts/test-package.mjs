@@ -1,7 +1,7 @@
 /**
  * `npm run test:package`: installs the packed tarball into the projects of test/package/, builds and runs them as their users would, and
- * prints a table. Names of rows or projects run these alone; `--write` puts the table of all into docs/guide/bundlers.md;
- * `--tarball <file>` tests that one, such as a release.
+ * prints a table. Names of rows or projects run these alone; `--write` puts their lines into docs/guide/bundlers.md; `--tarball <file>`
+ * tests that one, such as a release.
  */
 
 import { execFileSync } from "node:child_process";
@@ -11,18 +11,23 @@ import { parseArgs } from "node:util";
 import { PROJECTS } from "../test/package/rows.mjs";
 import { runRows } from "../test/package/run.mjs";
 import { build } from "./build.mjs";
-import { fail, ROOT, say, setUpChromium } from "./setup.mjs";
+import { fail, ROOT, say } from "./jobs.mjs";
+import { setUpChromium } from "./setup.mjs";
 
 const GUIDE = join(ROOT, "docs", "guide", "bundlers.md");
+const HEAD = ["set-up", "versions", "what it needs", "largest difference", "deploys", "downloads"];
 const MARKS = ["<!-- table: npm run test:package -- --write -->", "<!-- end of table -->"];
+
+const chromiumVersion = () =>
+  /\d+/.exec(execFileSync(process.env.CHROMIUM_PATH, ["--version"], { encoding: "utf8" }))?.[0] ?? "";
 
 const kilobytes = (bytes) => `${(bytes / 1024).toFixed(1)} KB`;
 const megabytes = (bytes) => `${(bytes / 2 ** 20).toFixed(1)} MB`;
 
-/** What a project installs, the Node that it needs included. */
-function versionsOf({ project, row }) {
-  const names = row.versions ?? Object.keys(project.install);
-  return names.map((name) => `${name} ${project.install[name] ?? process.versions[name]}`).join(", ") || "—";
+/** The tool's version, and the Node that it needs if that is not the one of all. */
+function versionsOf({ project: { install }, row }) {
+  const names = [...(row.versions ?? Object.keys(install).slice(0, 1)), ...(install.node ? ["node"] : [])];
+  return names.map((name) => `${name} ${install[name] ?? process.versions[name]}`).join(", ") || "—";
 }
 
 function line(result) {
@@ -42,7 +47,7 @@ function line(result) {
   ];
 }
 
-/** A table in Markdown, as Biome and its readers like it: padded. */
+/** A table in Markdown, padded as Biome pads it. */
 function markdown(rows) {
   const widths = rows[0].map((_, i) => Math.max(3, ...rows.map((cells) => cells[i].length)));
   const write = (cells) => `| ${cells.map((cell, i) => cell.padEnd(widths[i])).join(" | ")} |`;
@@ -50,19 +55,26 @@ function markdown(rows) {
   return [write(head), write(widths.map((width) => "-".repeat(width))), ...rest.map(write)].join("\n");
 }
 
-function tableOf(results) {
-  const order = PROJECTS.flatMap(({ rows }) => rows);
-  const sorted = [...results].sort((a, b) => order.indexOf(a.row) - order.indexOf(b.row));
-  const head = ["set-up", "versions", "what it needs", "largest difference", "deploys", "downloads"];
-  return markdown([head, ...sorted.map(line)]);
+/** The table of some lines, in the order of the projects. */
+function tableOf(lines) {
+  const titles = PROJECTS.flatMap(({ rows }) => rows.map(({ title }) => title));
+  return markdown([HEAD, ...titles.flatMap((title) => lines.filter(([first]) => first === title))]);
 }
 
-function write(table) {
+/** Puts lines into the guide; rows that did not run keep theirs. */
+function write(lines) {
   const page = readFileSync(GUIDE, "utf8");
   const [begin, end] = MARKS.map((mark) => page.indexOf(mark));
   if (begin < 0 || end < begin) fail(`${GUIDE} lacks its marks: ${MARKS.join(" and ")}`);
-  const commit = execFileSync("git", ["rev-parse", "--short", "HEAD"], { cwd: ROOT, encoding: "utf8" }).trim();
-  const caption = `Node ${process.versions.node}; commit ${commit}, ${new Date().toISOString().slice(0, 10)}.`;
+  const written = page
+    .slice(begin, end)
+    .split("\n")
+    .filter((row) => row.startsWith("| "))
+    .map((row) => row.split(" | ").map((cell) => cell.replace(/^\| | \|$/g, "").trim()));
+  const kept = written.filter(([title]) => !lines.some(([other]) => other === title));
+  const today = new Date().toISOString().slice(0, 10);
+  const caption = `Chromium ${chromiumVersion()}, Node ${process.versions.node}; ${today}.`;
+  const table = tableOf([...kept, ...lines]);
   writeFileSync(GUIDE, `${page.slice(0, begin)}${MARKS[0]}\n\n${table}\n\n${caption}\n\n${page.slice(end)}`);
 }
 
@@ -73,20 +85,19 @@ const { values, positionals: names } = parseArgs({
 const known = new Set(PROJECTS.flatMap((project) => [project.name, ...project.rows.map(({ name }) => name)]));
 const unknown = names.find((name) => !known.has(name));
 if (unknown) fail(`no row ${unknown}: expected ${[...known].join(", ")}`);
-if (values.write && names.length > 0) fail("--write needs all rows: leave out the names");
 
-if (!values.tarball) build();
-process.env.CHROMIUM_PATH = setUpChromium();
+if (!values.tarball) await build();
+process.env.CHROMIUM_PATH = await setUpChromium();
 const begin = Date.now();
 const results = await runRows(names.length > 0 ? names : undefined, {
   tarball: values.tarball && resolve(values.tarball),
   report: ({ row, error, seconds }) =>
     say(`${error ? "✗" : "✓"} ${row.name}, ${seconds.toFixed(0)} s${error ? `\n${error}` : ""}`),
 });
-const table = tableOf(results);
+const lines = results.map(line);
 const failed = results.filter(({ error }) => error).length;
 console.log(
-  `\n${table}\n\n${results.length - failed} passed, ${failed} failed, ${((Date.now() - begin) / 60_000).toFixed(1)} min`,
+  `\n${tableOf(lines)}\n\n${results.length - failed} passed, ${failed} failed, ${((Date.now() - begin) / 60_000).toFixed(1)} min`,
 );
-if (values.write) write(table);
+if (values.write) write(lines);
 process.exit(failed === 0 ? 0 : 1);

@@ -13,6 +13,38 @@ const ENTRY = join(ROOT, "build", "types", "ts", "index.d.ts");
 const ROLLED = join(ROOT, "dist", "index.d.ts");
 /** Of TypeScript's libraries, the types need what `using` needs, which no `target` before `esnext` brings. */
 const LIBRARIES = '/// <reference lib="esnext.disposable" />\n';
+
+/** Types of the platform that the declarations name. A consumer has those of the DOM, of Node, or neither. */
+const PLATFORM = [
+  "AbortSignal",
+  "Blob",
+  "File",
+  "FileSystemDirectoryHandle",
+  "FileSystemFileHandle",
+  "HTMLCanvasElement",
+  "HTMLImageElement",
+  "HTMLVideoElement",
+  "ImageBitmap",
+  "ImageData",
+  "OffscreenCanvas",
+  "ReadableStream",
+  "Response",
+  "URL",
+  "VideoFrame",
+];
+
+/**
+ * Types of this file alone that stand for the platform's: `never` where the consumer has none, so that nothing is missing and nothing
+ * global is declared.
+ */
+function platformTypes(declarations) {
+  const named = PLATFORM.filter((name) => new RegExp(`\\b${name}\\b`).test(declarations));
+  return named.map((name) => {
+    const parameters = name === "ReadableStream" ? "<_T = unknown>" : "";
+    return `type ${name}${parameters} = typeof globalThis extends { ${name}: { prototype: infer T } } ? T : never;\n`;
+  });
+}
+
 const silent = { default: { logLevel: "none" } };
 
 /** Rolls the declarations up. */
@@ -42,11 +74,13 @@ export function rollTypes() {
     },
   });
   if (!succeeded) throw new Error("the declarations could not be rolled up: the message is above");
-  const foreign = /(?:from |import\()"([^"]+)"/.exec(readFileSync(ROLLED, "utf8"));
+  const declarations = readFileSync(ROLLED, "utf8");
+  const foreign = /(?:from |import\()"([^"]+)"/.exec(declarations);
   if (foreign)
     throw new Error(`dist/index.d.ts imports ${foreign[1]}, which users may not have: mark what needs it @internal`);
-  const text = `${LIBRARIES}${readFileSync(ROLLED, "utf8")}`;
-  for (const file of [ROLLED, ROLLED.replace(/\.d\.ts$/, ".d.cts")]) writeFileSync(file, text);
+  const head = [LIBRARIES, ...platformTypes(declarations)];
+  for (const file of [ROLLED, ROLLED.replace(/\.d\.ts$/, ".d.cts")])
+    writeFileSync(file, [...head, declarations].join(""));
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) rollTypes();

@@ -1,24 +1,56 @@
-/** The package as npm installs it. */
+/** The package as npm installs it, in the set-ups that fail differently; `npm run test:package` has all of them. */
 
-import { execFileSync, spawnSync } from "node:child_process";
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { spawnSync } from "node:child_process";
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "vite";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { makeProject, pack, temporaryFolder } from "../package/project.mjs";
+import { PROJECTS } from "../package/rows.mjs";
+import { runRows } from "../package/run.mjs";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
-const folder = mkdtempSync(join(tmpdir(), "clipwright-package-"));
+const QUICK = ["node-cjs", "vite-8-build", "vite-5-build", "esbuild", "no-bundler", "jest-cjs"];
+/** Scripts of a page that encodes, compressed: its own and the worker's; 52.5 KB when this was written. */
+const MOST_SCRIPTS = 55 * 1024;
 
-beforeAll(() => {
-  const args = ["pack", "--ignore-scripts", "--silent", "--pack-destination", folder];
-  const tarball = execFileSync("npm", args, { cwd: root, encoding: "utf8" }).trim().split("\n").at(-1) ?? "";
-  execFileSync("tar", ["-xzf", join(folder, tarball), "-C", folder]);
-  mkdirSync(join(folder, "node_modules"));
-  cpSync(join(folder, "package"), join(folder, "node_modules", "clipwright"), { recursive: true });
+const packed = temporaryFolder("package");
+let tarball: string;
+let project: { folder: string; remove: () => void };
+
+beforeAll(async () => {
+  tarball = await pack(packed.folder);
+  project = await makeProject({ name: "train", files: [], public: undefined, install: {} }, tarball);
 });
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
+afterAll(() => {
+  project.remove();
+  packed.remove();
+});
+
+const runInProject = (script: string) => {
+  const options = { cwd: project.folder, encoding: "utf8" } as const;
+  const { stdout, stderr } = spawnSync(process.execPath, ["--input-type=module", "-e", script], options);
+  return { stdout: stdout.trim(), stderr };
+};
+
+describe("installed, built and run as its users would", () => {
+  let results: Awaited<ReturnType<typeof runRows>>;
+  const of = (name: string) => results.find(({ row }) => row.name === name);
+
+  beforeAll(async () => {
+    results = await runRows(QUICK, { tarball });
+  }, 600_000);
+
+  test.each(QUICK)("%s: the embedding is Node's", (name) => {
+    expect(of(name)?.error).toBeUndefined();
+    expect(of(name)?.difference).toBeLessThanOrEqual(3e-7);
+  });
+
+  test("a page that encodes fetches few scripts", () => {
+    expect(of("vite-8-build")?.scripts).toBeLessThanOrEqual(MOST_SCRIPTS);
+  });
+});
 
 test("trains and encodes in Node from the packed files alone, with empty stderr", () => {
   const script = `
@@ -33,38 +65,36 @@ test("trains and encodes in Node from the packed files alone, with empty stderr"
     console.log(steps, shape.join());
     trainer.dispose();
   `;
-  const { stdout, stderr } = spawnSync(process.execPath, ["--input-type=module", "-e", script], {
-    cwd: folder,
-    encoding: "utf8",
-  });
-  expect({ stdout: stdout.trim(), stderr }).toEqual({ stdout: "3 3,4", stderr: "" });
+  expect(runInProject(script)).toEqual({ stdout: "3 3,4", stderr: "" });
 });
 
-test("without the optional package webgpu: auto takes the CPU and says why, webgpu names the package", () => {
+test.each([
+  "import('clipwright')",
+  "import('node:module').then((m) => m.createRequire(process.cwd() + '/')('clipwright'))",
+])("%s changes no global", (load) => {
   const script = `
-    import { ClipTrainer } from "clipwright";
-    const config = { embedDim: 4, vision: { imageSize: 8, patchSize: 8, width: 4, layers: 1, heads: 1 },
-      text: { contextLength: 8, width: 4, layers: 1, heads: 1 } };
-    const trainer = await ClipTrainer.create({ device: "auto", config });
-    console.log(trainer.info.device.kind, trainer.info.device.reason);
-    trainer.dispose();
-    await ClipTrainer.create({ device: "webgpu", config }).catch(({ code, message }) => console.log(code, message));
-  `;
-  const { stdout } = spawnSync(process.execPath, ["--input-type=module", "-e", script], {
-    cwd: folder,
-    encoding: "utf8",
-  });
-  const reason = 'no WebGPU: the optional package "webgpu" is not installed; run npm install webgpu';
-  expect(stdout.trim().split("\n")).toEqual([`cpu ${reason}`, `device-unavailable ${reason}`]);
+      const describe = (object) => Reflect.ownKeys(object).map((key) => {
+        const { value, get, set } = Object.getOwnPropertyDescriptor(object, key);
+        return [key, value, get, set];
+      });
+      const builtIns = ["Object", "Array", "Promise", "Symbol", "Map", "Set", "Error", "Uint8Array", "Blob", "URL", "ReadableStream"];
+      const all = () => [globalThis, ...builtIns.flatMap((name) => [globalThis[name], globalThis[name].prototype])].map(describe).flat(2);
+      await import("node:module");
+      const before = all();
+      const { Clip } = await ${load};
+      const after = all();
+      console.log(typeof Clip, before.length === after.length && before.every((value, i) => Object.is(value, after[i])));
+    `;
+  expect(runInProject(script)).toEqual({ stdout: "function true", stderr: "" });
 });
 
 test("a bundler finds the workers, the modules and the merges", async () => {
-  const outDir = join(folder, "out");
+  const outDir = join(project.folder, "out");
   await build({
     configFile: false,
     logLevel: "error",
     root: join(root, "examples/train"),
-    resolve: { alias: { clipwright: join(folder, "node_modules/clipwright/dist/index.js") } },
+    resolve: { alias: { clipwright: join(project.folder, "node_modules/clipwright/dist/index.js") } },
     build: { outDir, emptyOutDir: true },
   });
   const assets = readdirSync(join(outDir, "assets"));
@@ -91,4 +121,19 @@ test("a bundler finds the workers, the modules and the merges", async () => {
       `${needed} in ${assets}`,
     ).toHaveLength(1);
   }
+});
+
+describe("docs/guide/bundlers.md", () => {
+  const page = readFileSync(join(root, "docs/guide/bundlers.md"), "utf8");
+  const blocks = [...page.matchAll(/<!-- (test\/package\/\S+) -->\n\n```\w+\n([\s\S]*?)```/g)];
+
+  test.each(blocks.map(([, file, code]) => [file, code]))("shows %s as it was run", (file, code) => {
+    expect(code).toBe(readFileSync(join(root, file as string), "utf8"));
+  });
+
+  test("has every row, and none that fails", () => {
+    const titles = [...page.matchAll(/^\| (?!set-up|---)(.+?) +\|/gm)].map(([, title]) => title);
+    expect(titles).toEqual(PROJECTS.flatMap(({ rows }) => rows).map(({ title }) => title));
+    expect(page).not.toContain("**fails**");
+  });
 });

@@ -12,7 +12,8 @@
  *
  * `elsewhere` is an address in the project's files whose place another origin takes: it has `node_modules` and the model.
  *
- * `config` is the one line that the set-up needs beyond what it needs without clipwright.
+ * `versions` are the packages that the table names, if not the first of those installed. `config` is the one line that the set-up needs
+ * beyond what it needs without clipwright.
  */
 
 /** Some tools need a newer Node than clipwright: npm has it as a package. */
@@ -21,49 +22,48 @@ const NODE_22 = "22.23.3";
 const page = ["shared", "page"];
 const pages = { files: page, public: "public" };
 
-/** Vite before 8, of which only the version differs. */
-const vite = (major, version, more = []) => ({
-  name: `vite-${major}`,
-  ...pages,
-  install: { vite: version },
-  rows: [
-    { name: `vite-${major}-build`, title: `Vite ${major}, build`, steps: ["vite build"], serve: "dist" },
-    {
-      name: `vite-${major}-dev`,
-      title: `Vite ${major}, dev`,
-      start: "vite --host 127.0.0.1 --strictPort --port $PORT",
-    },
-    ...more,
-  ],
-});
+/** Vite: before 8 its server moves the scripts of packages, and loses their other files. */
+function vite(major, version, more = []) {
+  const config = major < 8 && { config: `optimizeDeps: { exclude: ["clipwright"] }` };
+  const start = "vite --host 127.0.0.1 --strictPort --port $PORT";
+  return {
+    name: `vite-${major}`,
+    ...pages,
+    files: config ? [...page, "vite-before-8"] : page,
+    install: { vite: version },
+    rows: [
+      { name: `vite-${major}-build`, title: `Vite ${major}, build`, steps: ["vite build"], serve: "dist" },
+      { name: `vite-${major}-dev`, title: `Vite ${major}, dev`, start, ...config },
+      ...more,
+    ],
+  };
+}
 
-const typescript = (version) => ({
-  name: `typescript-${version
-    .split(".")
-    .slice(0, version.startsWith("5") ? 2 : 1)
-    .join(".")}`,
-  files: ["types"],
-  install: { typescript: version },
-  rows: [
-    {
-      name: `typescript-${version
-        .split(".")
-        .slice(0, version.startsWith("5") ? 2 : 1)
-        .join(".")}`,
-      title: `TypeScript, strict, \`skipLibCheck: false\``,
-      steps: ["ES2022,DOM", "ES2022"].flatMap((lib) =>
-        ["esnext --moduleResolution bundler", "node16", "nodenext"].map(
-          (module) => `tsc --lib ${lib} --module ${module}`,
-        ),
-      ),
-    },
-  ],
-});
+/** A compiler, named by what may break: the minor version, too, before 6. */
+function typescript(version) {
+  const [major, minor] = version.split(".");
+  const name = Number(major) < 6 ? `${major}.${minor}` : major;
+  const modules = ["esnext --moduleResolution bundler", "node16", "nodenext"];
+  const steps = ["ES2022,DOM", "ES2022"].flatMap((lib) =>
+    modules.map((module) => `tsc --lib ${lib} --module ${module}`),
+  );
+  return {
+    name: `typescript-${name}`,
+    files: ["types"],
+    install: { typescript: version },
+    rows: [{ name: `typescript-${name}`, title: `TypeScript ${name}`, steps }],
+  };
+}
 
 /** Where pages without a bundler find the package: folders of an extension, too. */
 const PACKED = "/node_modules/clipwright";
+const CDN = "https://cdn.jsdelivr.net/npm";
+const importMap = (folder) => ({ config: `{ "imports": { "clipwright": "${folder}/dist/index.js" } }` });
+/** Extensions forbid Wasm, and import maps. */
+const MANIFEST = { config: `"extension_pages": "script-src 'self' 'wasm-unsafe-eval'"` };
 
-const COPY = "cp -r node_modules/clipwright/dist/workers node_modules/clipwright/dist/wasm dist";
+/** Bundlers that leave `new URL` as it is need the files beside the bundle. */
+const COPY = "cd node_modules/clipwright && cp -r dist/workers dist/wasm assets ../../dist";
 
 export const PROJECTS = [
   {
@@ -72,10 +72,10 @@ export const PROJECTS = [
     public: ".",
     install: { deno: "2.9.6", bun: "1.4.5" },
     rows: [
-      { name: "node-esm", title: `Node, \`import\``, run: "node main.js" },
-      { name: "node-cjs", title: `Node, \`require\``, run: "node main.cjs" },
+      { name: "node-esm", title: "Node, `import`", versions: ["node"], run: "node main.js" },
+      { name: "node-cjs", title: "Node, `require`", versions: ["node"], run: "node main.cjs" },
       { name: "deno", title: "Deno", run: "deno run --allow-all main.js" },
-      { name: "bun", title: "Bun", run: "bun main.js" },
+      { name: "bun", title: "Bun", versions: ["bun"], run: "bun main.js" },
     ],
   },
   vite(8, "8.3.8", [
@@ -97,10 +97,17 @@ export const PROJECTS = [
     files: [...page, "own-worker"],
     install: { vite: "8.3.8", webpack: "5.113.0", "webpack-cli": "7.3.1" },
     rows: [
-      { name: "own-worker-vite", title: "The app's own worker, Vite 8", steps: ["vite build"], serve: "dist" },
+      {
+        name: "own-worker-vite",
+        title: "The app's own worker, Vite 8",
+        versions: ["vite"],
+        steps: ["vite build"],
+        serve: "dist",
+      },
       {
         name: "own-worker-webpack",
         title: "The app's own worker, webpack 5",
+        versions: ["webpack"],
         steps: ["webpack --mode production --entry ./main.js --output-path out", "cp index.html out"],
         serve: "out",
       },
@@ -108,7 +115,7 @@ export const PROJECTS = [
   },
   {
     name: "webpack",
-    files: [...page, "node"],
+    files: page,
     install: { webpack: "5.113.0", "webpack-cli": "7.3.1" },
     rows: [
       {
@@ -162,6 +169,7 @@ export const PROJECTS = [
       {
         name: "next-client",
         title: "Next 16, a client component",
+        config: `serverExternalPackages: ["clipwright"]`,
         steps: ["next build"],
         start: "next start --port $PORT",
       },
@@ -190,7 +198,7 @@ export const PROJECTS = [
     rows: [
       {
         name: "esbuild-server",
-        title: "esbuild, `--platform=node`",
+        title: "A server, esbuild",
         steps: [
           "esbuild main.js --bundle --platform=node --format=esm --outfile=dist/esbuild.js --external:clipwright",
         ],
@@ -199,7 +207,8 @@ export const PROJECTS = [
       },
       {
         name: "webpack-server",
-        title: "webpack 5, a server",
+        title: "A server, webpack 5",
+        versions: ["webpack"],
         steps: ["webpack"],
         run: "node dist/webpack.cjs",
         config: `externals: { clipwright: "node-commonjs clipwright" }`,
@@ -235,10 +244,11 @@ export const PROJECTS = [
     files: [...page, "no-bundler"],
     install: {},
     rows: [
-      { name: "no-bundler", title: "No bundler: an import map", serve: "." },
+      { name: "no-bundler", title: "No bundler", serve: ".", ...importMap(PACKED) },
       {
         name: "no-bundler-isolated",
         title: "No bundler, an isolated page",
+        ...importMap(PACKED),
         serve: ".",
         isolated: true,
         fetches: /threads/,
@@ -250,12 +260,19 @@ export const PROJECTS = [
     files: [...page, "cdn"],
     install: {},
     rows: [
-      { name: "cdn", title: "A CDN, which is another origin", serve: ".", elsewhere: "https://cdn.jsdelivr.net/npm" },
+      {
+        name: "cdn",
+        title: "A CDN, which is another origin",
+        serve: ".",
+        elsewhere: CDN,
+        ...importMap(`${CDN}/clipwright`),
+      },
       {
         name: "cdn-isolated",
         title: "A CDN, an isolated page",
         serve: ".",
-        elsewhere: "https://cdn.jsdelivr.net/npm",
+        elsewhere: CDN,
+        ...importMap(`${CDN}/clipwright`),
         isolated: true,
         fetches: /threads/,
       },
@@ -268,19 +285,27 @@ export const PROJECTS = [
     install: {},
     replace: { '"clipwright"': `"${PACKED}/dist/index.js"` },
     rows: [
-      { name: "extension-page", title: "Chrome extension, a page", extension: "index.html" },
+      { name: "extension-page", title: "Chrome extension, a page", extension: "index.html", ...MANIFEST },
       {
         name: "extension-fetched",
         title: "Chrome extension, model fetched",
         extension: "fetched.html",
+        ...MANIFEST,
         elsewhere: "https://models.example",
       },
       {
         name: "extension-offscreen",
         title: "Chrome extension, an offscreen document",
         extension: "ask-offscreen.html",
+        ...MANIFEST,
       },
-      { name: "extension-panel", title: "Chrome extension, the side panel", extension: "open-panel.html", panel: true },
+      {
+        name: "extension-panel",
+        title: "Chrome extension, the side panel",
+        extension: "open-panel.html",
+        ...MANIFEST,
+        panel: true,
+      },
     ],
   },
   {
@@ -304,7 +329,7 @@ export const PROJECTS = [
     name: "vitest",
     files: ["shared", "vitest"],
     public: ".",
-    install: { node: NODE_22, vitest: "5.1.2", vite: "8.3.8", jsdom: "31.0.1", "happy-dom": "21.0.4" },
+    install: { vitest: "5.1.2", vite: "8.3.8", node: NODE_22, jsdom: "31.0.1", "happy-dom": "21.0.4" },
     rows: ["node", "jsdom", "happy-dom"].map((environment) => ({
       name: `vitest-${environment}`,
       title: `Vitest 5, ${environment}`,

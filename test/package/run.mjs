@@ -88,6 +88,9 @@ async function each(items, atOnce, work) {
 /**
  * Runs rows by the names of rows or projects, or all. Returns one result a row, with `error` where it failed; `report` is called with
  * each. `tarball` is the package, which is packed otherwise.
+ *
+ * @param {string[]} [names]
+ * @param {{ atOnce?: number, tarball?: string, report?: (result: object) => void }} [options]
  */
 export async function runRows(names, { atOnce = 2, report = () => {}, tarball: given } = {}) {
   const temporary = temporaryFolder("packed");

@@ -13,6 +13,9 @@ const MAX_REDIRECTS = 20;
 /** Failures that the next request would meet, too: of redirects, of hosts, of addresses and headers. */
 const PERMANENT = /redirect|ECONNREFUSED|ENOTFOUND|scheme|invalid method|parse URL|invalid header|'headers'/i;
 
+/** Addresses of the files that are packed in a browser extension: of a missing one there is no answer, as if there were no server. */
+const IN_EXTENSION = /^[a-z-]+-extension:/;
+
 /** Whether this platform hides where a redirect leads, as browsers do: it is then followed by the platform alone. */
 let hidesRedirects = false;
 
@@ -104,6 +107,7 @@ export class HttpClient {
         failure = unreadable(url, `the server answers HTTP ${response.status}`);
       } catch (error) {
         this.#signal.throwIfAborted();
+        if (IN_EXTENSION.test(address)) return new Response(null, { status: 404 });
         const reason = this.#reasonOf(error as Error);
         failure = unreadable(url, `the request failed: ${reason}`, error);
         if (PERMANENT.test(reason) || attempt >= retries) throw failure;

@@ -1,4 +1,5 @@
 import adapter from "@sveltejs/adapter-node";
 import { sveltekit } from "@sveltejs/kit/vite";
 
-export default { plugins: [sveltekit({ adapter: adapter() })] };
+// compressing every Wasm module takes minutes
+export default { plugins: [sveltekit({ adapter: adapter({ precompress: false }) })] };
