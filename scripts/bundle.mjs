@@ -78,6 +78,8 @@ async function bundle(entry, file, { node = false, chunks = false, format = "es"
     transform: { target: "es2022", inject: node ? NODE_CLASSES : {} },
     treeshake: { moduleSideEffects: false },
     onLog(level, log) {
+      // a slow machine is no fault of the build
+      if (log.code === "PLUGIN_TIMINGS") return;
       if (level !== "debug" && level !== "info") throw new Error(`${file}: ${log.message}`);
     },
   });

@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "./build.mjs";
 import { fail, mustRun, runAside, say, since, timed } from "./jobs.mjs";
-import { setUpChromium, toolEnvironment } from "./setup.mjs";
+import { setUpChromium, setUpVulkan, toolEnvironment } from "./setup.mjs";
 
 const total = { passed: 0, failed: 0 };
 
@@ -54,6 +54,7 @@ async function vitest(prefix, projects, env) {
  * checks by cargo, which does one thing at a time.
  */
 export async function runTests({ chromium, release = false, beforeRust = async () => {} }) {
+  await setUpVulkan();
   const env = { CHROMIUM_PATH: chromium, CLIPWRIGHT_PUBLISHED: String(release), CLIPWRIGHT_BUNDLED: "true" };
   await Promise.all([
     beforeRust().then(() => timed("Rust tests", rustTests)),

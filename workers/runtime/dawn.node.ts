@@ -16,14 +16,8 @@ async function importDawn(): Promise<Dawn> {
   }
 }
 
-/**
- * Dawn's options: those of the environment, such as `adapter=NVIDIA` or `enable-dawn-features=allow_unsafe_apis,dump_shaders`. Linux has
- * WebGPU on Vulkan alone; to look for others prints errors on a machine without a display.
- */
-function options(): string[] {
-  const own = (process.env.CLIPWRIGHT_DAWN ?? "").split(";").filter(Boolean);
-  return process.platform === "linux" ? ["backend=vulkan", ...own] : own;
-}
+/** Dawn's options, such as `adapter=NVIDIA` or `enable-dawn-features=allow_unsafe_apis,dump_shaders`. */
+const options = (): string[] => (process.env.CLIPWRIGHT_DAWN ?? "").split(";").filter(Boolean);
 
 /**
  * Makes Dawn this worker's `navigator.gpu`.
