@@ -15,12 +15,13 @@ const FOLDERS = [
 ];
 
 /** Environment in which Vulkan has one device: SwiftShader. */
-export function swiftShader(): { VK_ICD_FILENAMES: string; VK_DRIVER_FILES: string } {
+export function swiftShader(): Record<string, string> {
   const executable = process.env.CHROMIUM_PATH ?? chromium.executablePath();
   const folders = existsSync(executable) ? [dirname(realpathSync(executable)), ...FOLDERS] : FOLDERS;
   const file = folders.map((folder) => join(folder, FILE)).find(existsSync);
   if (!file) throw new Error(`no ${FILE} beside Chromium: looked in ${folders.join(", ")}`);
-  return { VK_ICD_FILENAMES: file, VK_DRIVER_FILES: file };
+  // Mesa's layer, which chooses among devices, complains where there is no display
+  return { VK_ICD_FILENAMES: file, VK_DRIVER_FILES: file, NODEVICE_SELECT: "1" };
 }
 
 /** Environment in which Vulkan has no device. */
