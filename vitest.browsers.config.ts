@@ -30,7 +30,7 @@ const project = (name: string, command: Command, { isolated, webgpu = false, inc
     name,
     include,
     exclude,
-    globalSetup: ["scripts/bundle.mjs", "test/browsers/reference.ts"],
+    setupFiles: "test/browsers/dispose.ts",
     testTimeout: 300_000,
     hookTimeout: 120_000,
     provide: { published: process.env.CLIPWRIGHT_PUBLISHED === "true", webgpu },
