@@ -5,4 +5,4 @@
  * must be added to use the others.
  */
 export type PlatformClass<Name extends string> =
-  typeof globalThis extends Record<Name, { prototype: infer Instance }> ? Instance : never;
+  typeof globalThis extends Record<Name, Record<"prototype", infer Instance>> ? Instance : never;
