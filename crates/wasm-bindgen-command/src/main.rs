@@ -29,7 +29,7 @@ impl Options {
                     target => bail!("--target {target} is not built in: use web, or install wasm-bindgen-cli"),
                 },
                 "--omit-default-module-path" => options.omit_default_module_path = true,
-                // what happens anyway
+                // types are always written
                 "--typescript" => {}
                 option if option.starts_with('-') => bail!("{option} is not built in: install wasm-bindgen-cli"),
                 input => options.input = input.into(),
@@ -59,6 +59,7 @@ fn main() -> Result<()> {
     Bindgen::new()
         .web(true)?
         .input_path(input)
+        .typescript(true)
         .out_name(&out_name)
         .omit_default_module_path(omit_default_module_path)
         .generate(out_dir)
