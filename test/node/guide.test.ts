@@ -9,6 +9,7 @@ import { createServer } from "vite";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { startModelServer } from "../support";
 import { launchChromium } from "./chromium";
+import { swiftShader } from "./swiftshader";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), "clipwright-guide-"));
@@ -33,7 +34,12 @@ test("classifies a folder of photographs in Node, in ten lines", async () => {
   expect(code.trim().split("\n").filter(Boolean).length).toBeLessThanOrEqual(10);
   writeFileSync(join(folder, "classify.mjs"), code);
   const server = await startModelServer();
-  const env = { ...process.env, HF_ENDPOINT: `${server.base}guide`, XDG_CACHE_HOME: join(folder, "cache") };
+  const env = {
+    ...process.env,
+    ...swiftShader(),
+    HF_ENDPOINT: `${server.base}guide`,
+    XDG_CACHE_HOME: join(folder, "cache"),
+  };
   const child = spawn(process.execPath, ["classify.mjs"], { cwd: folder, env });
   let stdout = "";
   let stderr = "";

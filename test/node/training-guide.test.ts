@@ -9,6 +9,7 @@ import { promisify } from "node:util";
 import { packTar } from "modern-tar";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { startModelServer } from "../support";
+import { swiftShader } from "./swiftshader";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), "clipwright-training-"));
@@ -46,7 +47,12 @@ test("all blocks run, and write the files that the guide names", async () => {
       console.log("reads", ...keys);
     }`;
   writeFileSync(join(folder, "guide.mjs"), [...blocks, readers].join("\n"));
-  const env = { ...process.env, HF_ENDPOINT: `${server.base}guide`, XDG_CACHE_HOME: join(folder, "cache") };
+  const env = {
+    ...process.env,
+    ...swiftShader(),
+    HF_ENDPOINT: `${server.base}guide`,
+    XDG_CACHE_HOME: join(folder, "cache"),
+  };
   const { stdout, stderr } = await promisify(execFile)(process.execPath, ["guide.mjs"], { cwd: folder, env });
   await server.stop();
   expect(stderr).toBe("");

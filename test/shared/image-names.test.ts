@@ -92,7 +92,7 @@ test("colons and percent signs can be part of file names", async () => {
     const base = document.head.appendChild(document.createElement("base"));
     base.href = `${server.base}names/`;
     for (const name of names.filter((name) => name.includes(":"))) {
-      await fetch(`./put/${name}`, { method: "POST", body: png });
+      await fetch(`./put/${name}`, { method: "PUT", body: png });
       expect(maxError(await clip.preprocess(name), pixels), name).toBe(0);
     }
     base.remove();

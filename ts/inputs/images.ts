@@ -150,7 +150,7 @@ async function toBitmap(image: DrawnImage | ImageData | HTMLImageElement): Promi
   if (!drawsImages) {
     throw new ClipError(
       "platform-unsupported",
-      `only a browser reads the pixels of the ${describeType(image)}: pass a file's bytes, or { data, width, height }`,
+      `cannot read the pixels of the ${describeType(image)} outside a browser: pass a file's bytes, or { data, width, height }`,
     );
   }
   try {
