@@ -20,11 +20,17 @@ function buildTypeScript() {
     run(process.execPath, ["scripts/types.mjs"], { orElse: "the types could not be rolled up: the message is above" });
 }
 
-/** Builds what has changed: all Wasm modules or some, then TypeScript. */
+/** Builds the Wasm modules of `only`, all by default, and then the TypeScript. A module whose sources did not change is not compiled. */
 export async function build({ release = false, only = Object.keys(MODULES) } = {}) {
   // the packages are needed when the first module is compiled
   await Promise.all([setUpPackages(), buildModules(only, { release })]);
   await timed("building the TypeScript", buildTypeScript);
+}
+
+/** Checks the types of the tests and examples, which import the built package. */
+export function checkTestTypes() {
+  const orElse = "the types of the tests or examples are wrong: see above";
+  return timed("types of tests and examples", () => run("npx", ["tsc", "--project", "examples"], { orElse }));
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

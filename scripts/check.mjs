@@ -1,12 +1,12 @@
 /**
- * `npm run check`: formatting, lints, layers, sizes and the reference, cheapest first. CI runs it, then `npm test`.
+ * `npm run check`: formatting, lints, layers, sizes and the reference, cheapest first. `ci.mjs` runs its two halves around the tests.
  */
 
 import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { build } from "./build.mjs";
+import { build, checkTestTypes } from "./build.mjs";
 import { fail, mustRun, ROOT, run, say, since, timed } from "./jobs.mjs";
 import { checkRustdoc, checkTypeDoc } from "./reference.mjs";
 import { setUpLints, toolEnvironment, WASM_TARGET } from "./setup.mjs";
@@ -97,7 +97,7 @@ export async function checkQuickly() {
       });
     });
   });
-  await timed("types of tests and examples", async () => run("npx", ["tsc", "--project", "examples"]));
+  await checkTestTypes();
   await timed("reference of the TypeScript: undocumented exports, broken links", checkTypeDoc);
 }
 

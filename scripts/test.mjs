@@ -7,8 +7,8 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { build } from "./build.mjs";
-import { fail, mustRun, runAside, say, since, timed } from "./jobs.mjs";
+import { build, checkTestTypes } from "./build.mjs";
+import { fail, runAside, say, since, timed } from "./jobs.mjs";
 import { setUpChromium, setUpVulkan, toolEnvironment } from "./setup.mjs";
 
 const total = { passed: 0, failed: 0 };
@@ -77,11 +77,7 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const release = process.argv.includes("--release");
   const chromium = setUpChromium();
   await build({ release });
-  await timed("types of tests and examples", () =>
-    mustRun("npx", ["tsc", "--project", "examples"], {
-      orElse: "the types of the tests or examples are wrong: see above",
-    }),
-  );
+  await checkTestTypes();
   await runTests({ release, chromium: await chromium });
   conclude(began);
 }

@@ -15,6 +15,7 @@ import { createRequire } from "node:module";
 import { cpus } from "node:os";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { Clip } from "clipwright";
+import { median } from "../../scripts/performance.mjs";
 import { measureEncoding } from "../encode.mjs";
 import { picture } from "../picture.mjs";
 import { measureSteps } from "../training-step.mjs";
@@ -35,7 +36,6 @@ ort.env.logLevel = "error";
 ort.env.wasm.wasmPaths = dist.href;
 ort.env.wasm.wasmBinary = await readFile(new URL("ort-wasm-simd-threaded.asyncify.wasm", dist));
 
-const median = (values) => [...values].sort((a, b) => a - b)[values.length >> 1];
 const base = (name) => `${pathToFileURL(models)}/${name}/`;
 const read = async (address) => readFile(fileURLToPath(address));
 

@@ -128,8 +128,10 @@ export async function readProfile() {
 export function profile() {
   for (const [type, methods] of Object.entries(CALLS))
     for (const method of methods)
-      wrap(type, method, (original) =>
-        Object.defineProperty(
+      wrap(
+        type,
+        method,
+        (original) =>
           function (...args) {
             count(method);
             if (method === "writeBuffer") count("bytes written", args[4] ?? args[2].byteLength);
@@ -138,9 +140,6 @@ export function profile() {
             if (method === "createComputePipelineAsync") made.then((pipeline) => names.set(pipeline, nameOf(args[0])));
             return made;
           },
-          "name",
-          { value: method },
-        ),
       );
   wrap(
     "GPUDevice",

@@ -1,12 +1,8 @@
 /** The worker of a model that encodes, in a browser. */
 
-import { expose } from "comlink";
-import { answering } from "../protocol/answer.js";
-import { holdLivenessLock } from "../protocol/liveness.js";
 import { ENCODING_MODULES } from "../runtime/encoding-modules.js";
 import { encodingService } from "../service/service.js";
+import { answerParent } from "./answer-parent.js";
 import { BROWSER } from "./browser.js";
 
-holdLivenessLock((name) => self.postMessage(name));
-
-expose(answering(encodingService({ ...BROWSER, modules: ENCODING_MODULES })));
+answerParent(encodingService({ ...BROWSER, modules: ENCODING_MODULES }));
