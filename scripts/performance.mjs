@@ -188,7 +188,7 @@ function download() {
   const mb = (bytes) => `${(bytes / 1e6).toFixed(2)} MB`;
   return [
     "## Download",
-    `Module and glue, as \`npm run build:release\` makes them; gzip -9. \`npm run bench:download\`. ${where(result)}`,
+    `Module and worker, as \`npm run build:release\` makes them; gzip -9. \`npm run bench:download\`. ${where(result)}`,
     table(
       ["", "raw", "gzip"],
       result.rows.map(({ name, raw, gzip }) => [name, mb(raw), mb(gzip)]),
