@@ -1,13 +1,17 @@
-/** All that a change must pass: the checks that take seconds, then the tests beside the checks by cargo. */
+/**
+ * All that a change must pass: the checks that take seconds, then the tests over the built package. What cargo tests and checks needs
+ * no package and runs beside.
+ */
 
 import { build } from "./build.mjs";
 import { checkQuickly, checkRust } from "./check.mjs";
 import { setUpChromium } from "./setup.mjs";
-import { conclude, runTests } from "./test.mjs";
+import { conclude, testPackage, testRust } from "./test.mjs";
 
 const began = performance.now();
 const chromium = setUpChromium();
+const rust = testRust().then(checkRust);
 await build();
 await checkQuickly();
-await runTests({ chromium: await chromium, beforeRust: checkRust });
+await Promise.all([rust, testPackage({ chromium: await chromium })]);
 conclude(began);

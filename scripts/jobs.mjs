@@ -1,6 +1,7 @@
 /** Runs commands and says how long they take. Imports only Node's own modules, because it runs before node_modules exists. */
 
 import { spawn, spawnSync } from "node:child_process";
+import { constants, setPriority } from "node:os";
 import { fileURLToPath } from "node:url";
 
 export const ROOT = fileURLToPath(new URL("..", import.meta.url));
@@ -50,11 +51,16 @@ function showLines(stream, prefix) {
   stream.on("end", () => rest && show([rest]));
 }
 
-/** Runs a command beside others. Returns its status and its output, which is shown meanwhile if there is a prefix for its lines. */
-export function runAside(command, args, { prefix, ...options } = {}) {
+/**
+ * Runs a command beside others, `yielding` to them what processors there are. Returns its status and its output, which is shown
+ * meanwhile if there is a prefix for its lines.
+ */
+export function runAside(command, args, { prefix, yielding = false, ...options } = {}) {
   return new Promise((resolve) => {
     const child = spawn(command, args, { cwd: ROOT, stdio: ["ignore", "pipe", "pipe"], ...options });
     running.add(child);
+    // what it starts inherits this
+    if (yielding && child.pid) setPriority(child.pid, constants.priority.PRIORITY_BELOW_NORMAL);
     let output = "";
     for (const stream of [child.stdout, child.stderr]) {
       stream?.setEncoding("utf8").on("data", (chunk) => {

@@ -95,8 +95,14 @@ function claimOutput() {
   writeFileSync(owner, ROOT);
 }
 
-/** Installs Rust and its Wasm target. */
-export async function setUpRust() {
+let rust;
+/** Installs Rust and its Wasm target; once, however often it is asked for. */
+export function setUpRust() {
+  rust ??= installRust();
+  return rust;
+}
+
+async function installRust() {
   if (output("rustup", ["--version"]) === undefined) {
     fail("Rust is needed: install rustup (https://rustup.rs), then run this again");
   }

@@ -1,6 +1,6 @@
 /**
- * `npm test`: the Rust tests beside vitest in Node and in headless Chromium, over the built package. The last line counts all of
- * them. `--release` tests the modules as they are published, which cannot compare their kernels with the references.
+ * `npm test`: the Rust tests beside the build, and beside vitest in Node and in headless Chromium, over the built package. The last
+ * line counts all of them. `--release` tests the modules as they are published, which cannot compare their kernels with the references.
  */
 
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
@@ -9,13 +9,18 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build, checkTestTypes } from "./build.mjs";
 import { fail, runAside, say, since, timed } from "./jobs.mjs";
-import { setUpChromium, setUpVulkan, toolEnvironment } from "./setup.mjs";
+import { setUpChromium, setUpRust, setUpVulkan, toolEnvironment } from "./setup.mjs";
 
 const total = { passed: 0, failed: 0 };
 
 /** Runs cargo's tests of some packages and counts the results. */
 async function cargoTest(packages, env = process.env) {
-  const { status, output } = await runAside("cargo", ["test", "--locked", ...packages], { prefix: "rust     |", env });
+  const { status, output } = await runAside("cargo", ["test", "--locked", ...packages], {
+    prefix: "rust     |",
+    // the modules and the tests in browsers take longer
+    yielding: true,
+    env,
+  });
   const results = [...output.matchAll(/^test result: .* (\d+) passed; (\d+) failed/gm)];
   for (const [, passed, failed] of results) {
     total.passed += Number(passed);
@@ -25,10 +30,14 @@ async function cargoTest(packages, env = process.env) {
   if (status !== 0 && !results.some(([, , failed]) => failed !== "0")) total.failed++;
 }
 
-async function rustTests() {
-  // both packages at once, so that Burn is compiled once
-  await cargoTest(["--package", "clip-kernels", "--package", "clip-core", "--features=clip-core/threads"]);
-  await cargoTest(["--package", "wasm-bindgen-command", "--profile", "tool"], toolEnvironment());
+/** Runs the Rust tests, which need nothing that is built: they are compiled beside the modules. */
+export async function testRust() {
+  await setUpRust();
+  await timed("Rust tests", async () => {
+    // both packages at once, so that Burn is compiled once
+    await cargoTest(["--package", "clip-kernels", "--package", "clip-core", "--features=clip-core/threads"]);
+    await cargoTest(["--package", "wasm-bindgen-command", "--profile", "tool"], toolEnvironment());
+  });
 }
 
 /** Runs projects of vitest.config.ts and counts the results. */
@@ -49,15 +58,11 @@ async function vitest(prefix, projects, env) {
   rmSync(folder, { recursive: true, force: true });
 }
 
-/**
- * Runs all tests over the built package, side by side: those with servers and browsers wait half of their time. `beforeRust` are
- * checks by cargo, which does one thing at a time.
- */
-export async function runTests({ chromium, release = false, beforeRust = async () => {} }) {
+/** Runs the tests over the built package, side by side: those with servers and browsers wait half of their time. */
+export async function testPackage({ chromium, release = false }) {
   await setUpVulkan();
   const env = { CHROMIUM_PATH: chromium, CLIPWRIGHT_PUBLISHED: String(release), CLIPWRIGHT_BUNDLED: "true" };
   await Promise.all([
-    beforeRust().then(() => timed("Rust tests", rustTests)),
     timed("vitest in Node", () => vitest("node     |", ["node"], env)),
     timed("vitest in headless Chromium", () => vitest("chromium |", ["chromium", "one-thread"], env)),
   ]);
@@ -76,8 +81,9 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   if (unknown.length > 0) fail(`unknown option ${unknown[0]}: npm test takes --release only`);
   const release = process.argv.includes("--release");
   const chromium = setUpChromium();
+  const rust = testRust();
   await build({ release });
   await checkTestTypes();
-  await runTests({ release, chromium: await chromium });
+  await Promise.all([rust, testPackage({ release, chromium: await chromium })]);
   conclude(began);
 }

@@ -209,15 +209,23 @@ function keep(name, built) {
   return folder;
 }
 
-/** Makes the sources newer than anything that cargo built. Returns when. */
+/**
+ * Makes the sources newer than anything that cargo built. Returns when, and `undo`: the Rust tests, which are compiled meanwhile,
+ * would be compiled again the next time.
+ */
 function touchCrates() {
   const now = new Date();
-  const touch = (path) => {
-    if (!statSync(path).isDirectory()) return utimesSync(path, now, now);
-    for (const name of readdirSync(path)) touch(join(path, name));
+  const touched = readdirSync(join(ROOT, "crates"), { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name))
+    .map((file) => ({ file, before: statSync(file) }));
+  for (const { file } of touched) utimesSync(file, now, now);
+  const isTouched = (file) => Math.round(statSync(file, { throwIfNoEntry: false })?.mtimeMs) === now.getTime();
+  const undo = () => {
+    // not where it was edited or removed meanwhile
+    for (const { file, before } of touched) if (isTouched(file)) utimesSync(file, before.atime, before.mtime);
   };
-  touch(join(ROOT, "crates"));
-  return now.getTime();
+  return { at: now.getTime(), undo };
 }
 
 /** Removes the names of functions. `strip` in the profile would also remove the section of features that wasm-bindgen reads. */
@@ -243,21 +251,22 @@ function withoutNames(wasm) {
 const OWN_CRATES = `path+${pathToFileURL(join(ROOT, "crates"))}`;
 
 /**
- * Runs cargo until it has compiled this clone's crates, and returns when it read them. Clones share the folder of its output, and it compares times alone, so that it
- * takes what another clone built from newer files.
+ * Runs cargo until it has compiled this clone's crates, and returns since when it read them. Clones share the folder of its output,
+ * and it compares times alone, so that it takes what another clone built from newer files.
  */
 async function cargoBuild(args, options) {
   const json = ["--message-format=json-render-diagnostics"];
   for (let tries = 0; tries < 3; tries++) {
-    const touched = touchCrates();
+    const { at, undo } = touchCrates();
     const build = await runAside("cargo", ["build", ...args, ...json], {
       ...options,
       stdio: ["ignore", "pipe", "inherit"],
     });
+    undo();
     if (build.status !== 0) fail(options.orElse);
     const messages = build.output.split("\n").filter((line) => line.startsWith("{"));
     const artifacts = messages.map((line) => JSON.parse(line)).filter(({ reason }) => reason === "compiler-artifact");
-    if (!artifacts.some(({ package_id, fresh }) => fresh && package_id.startsWith(OWN_CRATES))) return touched;
+    if (!artifacts.some(({ package_id, fresh }) => fresh && package_id.startsWith(OWN_CRATES))) return at;
     say("another clone built this module at the same time: once more");
   }
   return fail(`other clones keep building in ${options.env.CARGO_TARGET_DIR}: run this again when they have finished`);
