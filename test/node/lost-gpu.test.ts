@@ -13,6 +13,8 @@ test("a run resumes by itself from the last state, and reports it", { timeout: 4
     configFile: false,
     logLevel: "error",
     root: `${root}/test/lost-gpu`,
+    // another server of the repository would replace what this one bundled
+    cacheDir: `${root}/node_modules/.vite/lost-gpu`,
     server: { host: "127.0.0.1", port: 0, watch: null, hmr: false, fs: { strict: false } },
   });
   await server.listen();

@@ -22,6 +22,8 @@ beforeAll(async () => {
   server = await createServer({
     configFile: join(root, "examples/train/vite.config.ts"),
     root: join(root, "examples/train"),
+    // another server of the repository would replace what this one bundled
+    cacheDir: join(root, "node_modules/.vite/train-page"),
     logLevel: "error",
     server: { port: 0, strictPort: false, watch: null, hmr: false },
   });
