@@ -6,7 +6,7 @@ import { Encoder } from "./model/encoder.js";
 import { LOAD, type LoadOptions, loadInto } from "./model/load.js";
 import { check, checkOptions } from "./options/check.js";
 import { text } from "./options/rules.js";
-import { startEncoder, startTrainer, type TrainingClient } from "./worker/client.js";
+import { startEncoder } from "./worker/client.js";
 
 /** Models kept from earlier downloads: of the page's origin in a browser, of the user in Node. */
 export interface ModelCache {
@@ -30,16 +30,6 @@ export class Clip extends Encoder {
       return this.client.call((api) => api.deleteCached(url));
     },
   };
-
-  /** @internal The modules that encode cannot fit a probe. */
-  protected override async withTrainer<T>(use: (trainer: TrainingClient) => Promise<T>): Promise<T> {
-    const trainer = await startTrainer();
-    try {
-      return await use(trainer);
-    } finally {
-      trainer.dispose();
-    }
-  }
 
   /**
    * Loads a checkpoint into a worker of its own.

@@ -1,6 +1,6 @@
 /** Linear probes of a model's embeddings. */
 
-import { Clip, type Embeddings } from "clipwright";
+import { Clip, ClipTrainer, type Embeddings } from "clipwright";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { fixture, get, maxError, parseSafetensors, text } from "../support";
 
@@ -42,6 +42,16 @@ test("a probe has scikit-learn's weights and probabilities", async () => {
   }
 });
 
+test("a trainer fits the same probe", async () => {
+  const { features, labels } = await golden();
+  const config = await text("training/hf_config.json");
+  const weights = await fixture("training/init.hf.safetensors");
+  using trainer = await ClipTrainer.create({ from: { weights, config }, device: "cpu" });
+  const expected = await clip.linearProbe(features, labels);
+  const probe = await trainer.linearProbe(features, labels);
+  expect(maxError(probe.weights.data, expected.weights.data)).toBeLessThan(1e-5);
+});
+
 test("a probe learns from images, and classifies them", async () => {
   const images = Array.from({ length: 12 }, (_, i) => {
     const level = i % 2 === 0 ? 40 : 210;
@@ -64,6 +74,11 @@ test("invalid labels and features are refused", async () => {
   expect(await code(labels, { c: 0 })).toBe("invalid-option");
   expect(await code(labels.map(() => 3) as unknown as string[])).toBe("invalid-option");
   expect(await code(3 as unknown as string[])).toBe("invalid-option");
+  const data = features.data.slice();
+  data[5] = Number.NaN;
+  const odd = await clip.linearProbe({ ...features, data }, labels).catch((error) => error);
+  expect(odd).toMatchObject({ code: "invalid-option" });
+  expect(odd.message).toMatch(/^invalid option images: expected embeddings of numbers up to \S+, got NaN in row 0$/);
   expect(await clip.linearProbe([], []).catch((error) => error.code)).toBe("empty-batch");
   const probe = await clip.linearProbe(features, labels);
   const other: Embeddings = { data: new Float32Array(7), shape: [1, 7], normalized: true };

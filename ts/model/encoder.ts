@@ -24,7 +24,7 @@ import { asArray } from "../options/as-array.js";
 import { check, checkOptions } from "../options/check.js";
 import { LAYOUT } from "../options/choices.js";
 import { flag, type Schema } from "../options/rules.js";
-import type { TrainingClient, WorkerClient } from "../worker/client.js";
+import type { WorkerClient } from "../worker/client.js";
 
 /** How texts are encoded. */
 export interface EncodeTextOptions {
@@ -43,9 +43,6 @@ export abstract class Encoder {
   protected client: WorkerClient;
   /** Configuration, device and warnings. */
   info: ModelInfo;
-
-  /** @internal Runs `use` with a worker that trains. */
-  protected abstract withTrainer<T>(use: (trainer: TrainingClient) => Promise<T>): Promise<T>;
 
   /** @internal */
   protected constructor(client: WorkerClient, info: ModelInfo) {
@@ -186,7 +183,7 @@ export abstract class Encoder {
     return LinearProbe.fit(images, labels, options, {
       encodeImage: (images) => this.encodeImage(images),
       fit: ({ data, shape }, classes, count, c) =>
-        this.withTrainer((trainer) => trainer.call((api) => api.fitProbe({ data, shape }, classes, count, c))),
+        this.client.call((api) => api.fitProbe({ data, shape }, classes, count, c)),
       probabilities: (weights, { data, shape }) =>
         this.client.call((api) => api.probeProbabilities(weights, { data, shape })),
     });

@@ -63,11 +63,6 @@ export class ClipTrainer extends Encoder {
     this.#device = device;
   }
 
-  /** @internal */
-  protected override withTrainer<T>(use: (trainer: TrainingClient) => Promise<T>): Promise<T> {
-    return use(this.client);
-  }
-
   /**
    * Makes a trainer in a worker of its own.
    *

@@ -73,6 +73,8 @@ export interface EncodingApi {
 
 /** Calls of the linear probe. */
 export interface ProbeApi {
+  /** Fits a logistic regression; returns one class a row, the bias in the last column. */
+  fitProbe(features: Matrix, classes: Uint32Array, classCount: number, c: number): Promise<Matrix>;
   /** Returns probabilities, `[features, classes]`. */
   probeProbabilities(weights: Matrix, features: Matrix): Promise<Float32Array>;
 }
@@ -103,8 +105,6 @@ export interface TrainerApi {
 
 /** Calls that train and evaluate. */
 export interface TrainingApi {
-  /** Fits a logistic regression; returns one class a row, the bias in the last column. */
-  fitProbe(features: Matrix, classes: Uint32Array, classCount: number, c: number): Promise<Matrix>;
   /** Opens a data set for evaluation. */
   openPairs(): Promise<PairsHandle>;
   /**

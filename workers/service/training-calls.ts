@@ -13,15 +13,6 @@ import type { Session } from "./session.js";
 export function trainingCalls(session: Session<"train">, imageLoader: () => SpawnedWorker): TrainingApi {
   const { platform } = session;
   return {
-    fitProbe: (features, classes, classCount, c) =>
-      session.queueInCore(({ wasm }) => {
-        const [, dim] = features.shape;
-        const probe = wasm.LinearProbe.fit(features.data, dim, classes, classCount, c);
-        const { weights } = probe;
-        probe.free();
-        return toMatrix(weights, dim + 1);
-      }),
-
     openPairs: () => session.queueOnTraining((training) => training.open()),
 
     openRunPairs: (settings) => session.queueOnTraining((training) => training.openRun(settings, imageLoader)),

@@ -12,7 +12,6 @@ pub struct JsLinearProbe(LinearProbe);
 #[wasm_bindgen(js_class = LinearProbe)]
 impl JsLinearProbe {
     /// Fits `[count, dim]` features to `classes`; `c` is scikit-learn's `C`.
-    #[cfg(feature = "train")]
     pub fn fit(features: Vec<f32>, dim: usize, classes: Vec<u32>, class_count: usize, c: f64) -> JsResult<Self> {
         js(LinearProbe::fit(&features, dim, &classes, class_count, c)).map(Self)
     }

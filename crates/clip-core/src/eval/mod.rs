@@ -2,10 +2,10 @@
 
 #[cfg(feature = "train")]
 mod evaluate;
-#[cfg(feature = "train")]
 mod fit_probe;
 #[cfg(feature = "train")]
 mod groups;
+mod lbfgs;
 mod linear_probe;
 mod retrieval;
 mod zero_shot;
