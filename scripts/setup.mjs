@@ -140,11 +140,10 @@ export function setUpRustSource() {
 /** Environment to compile tools: a folder of their own, so that cargo can build modules meanwhile. */
 export const toolEnvironment = () => ({ ...process.env, CARGO_TARGET_DIR: join(CACHE, "tools-target") });
 
-/** Builds a tool, unless it is there in this version. */
-async function cargoTool(name, version, source) {
-  if (output(name, ["--version"])?.split(" ")[1] === version) return;
-  mkdirSync(TOOLS, { recursive: true });
-  const install = ["install", ...source, "--root", TOOLS, "--force"];
+/** Builds a tool into a folder. */
+async function buildTool(name, version, source, root = TOOLS) {
+  mkdirSync(root, { recursive: true });
+  const install = ["install", ...source, "--root", root, "--force"];
   await timed(`building ${name} ${version}, once`, () =>
     mustRun("cargo", install, {
       env: toolEnvironment(),
@@ -159,20 +158,39 @@ function wasmBindgenVersion() {
   return version ?? fail("Cargo.lock names no version of wasm-bindgen");
 }
 
+const BINDGEN = join(ROOT, "crates", "wasm-bindgen-command");
+
+/** Hash of the sources of our wasm-bindgen: what it makes of a module depends on them. */
+export function bindgenSources() {
+  const sources = readdirSync(join(BINDGEN, "src")).map((file) => join("src", file));
+  const hash = createHash("sha256").update(wasmBindgenVersion());
+  for (const file of ["Cargo.toml", ...sources.sort()]) hash.update(file).update(readFileSync(join(BINDGEN, file)));
+  return hash.digest("hex").slice(0, 16);
+}
+
+async function installBindgen() {
+  const version = wasmBindgenVersion();
+  // clones with other sources have another one
+  const root = join(TOOLS, `wasm-bindgen-${bindgenSources()}`);
+  process.env.PATH = [join(root, "bin"), process.env.PATH].join(delimiter);
+  if (output(join(root, "bin", "wasm-bindgen"), ["--version"]) === `wasm-bindgen ${version}`) return;
+  // cargo compares times, and may have compiled another clone's
+  utimesSync(join(BINDGEN, "src", "main.rs"), new Date(), new Date());
+  await buildTool("wasm-bindgen", version, ["--path", BINDGEN, "--locked", "--profile", "tool"], root);
+}
+
 let bindgen;
-/** Installs wasm-bindgen, which must have the version of the crate; once, however often it is asked for. */
+/** Installs wasm-bindgen, unless there is one of these sources, and puts it first on the path; once, however often it is asked for. */
 export function setUpBindgen() {
-  bindgen ??= cargoTool("wasm-bindgen", wasmBindgenVersion(), [
-    ...["--path", join(ROOT, "crates", "wasm-bindgen-command")],
-    ...["--locked", "--profile", "tool"],
-  ]);
+  bindgen ??= installBindgen();
   return bindgen;
 }
 
 /** Installs wasm-pack, which builds what is published. */
-export function setUpWasmPack() {
+export async function setUpWasmPack() {
+  if (output("wasm-pack", ["--version"])?.split(" ")[1] === WASM_PACK) return;
   // without --locked: its lock file names versions that were yanked
-  return cargoTool("wasm-pack", WASM_PACK, ["wasm-pack", "--version", WASM_PACK]);
+  await buildTool("wasm-pack", WASM_PACK, ["wasm-pack", "--version", WASM_PACK]);
 }
 
 /** Installs rustfmt and clippy, which a minimal toolchain lacks. */

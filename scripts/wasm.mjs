@@ -21,6 +21,7 @@ import { isAbsolute, join, relative } from "node:path";
 import { pathToFileURL } from "node:url";
 import { fail, mustRun, ROOT, runAside, say, timed } from "./jobs.mjs";
 import {
+  bindgenSources,
   CACHE,
   rustVersion,
   setUpBindgen,
@@ -55,8 +56,11 @@ export const MODULES = {
   ...Object.fromEntries([...coresWith("encode"), ...coresWith("train", "train")]),
   tokenizers: { crate: "tokenizers-wasm", features: [] },
 };
-// a worker has one glue for both modules with threads: docs/decisions/0033
-for (const work of ["encode", "train"]) MODULES[`${work}-cpu-threads-plain`].glue = `${work}-cpu-threads`;
+// a worker has one glue for either SIMD: docs/decisions/0033
+for (const work of ["encode", "train"]) {
+  MODULES[`${work}-cpu-relaxed`].glue = `${work}-cpu`;
+  MODULES[`${work}-cpu-threads-plain`].glue = `${work}-cpu-threads`;
+}
 /** Path of a module. */
 export const moduleFile = (name) => join(GLUE, `${name}_bg.wasm`);
 
@@ -112,6 +116,7 @@ function recipeFor(name, release) {
     env: library.env,
     folders: [...(release ? ["dist"] : []), ...(threads ? ["threads"] : [])],
     bindgen: ["--target", "web", "--omit-default-module-path"],
+    bindgenSources: bindgenSources(),
     ...(glue && { glue }),
     passes,
     names: !release,
@@ -273,7 +278,7 @@ async function cargoBuild(args, options) {
 }
 
 /** Compiles a module into a folder, and returns its sources. Published ones are built by wasm-pack, as far as it can. */
-async function compile(name, { crate, profile, cargo, env: flags, folders, wasmPack }, folder) {
+async function compile(name, { crate, profile, cargo, env: flags, folders, wasmPack, glue = name }, folder) {
   const targetDir = join(process.env.CARGO_TARGET_DIR, ...folders);
   const options = {
     env: { ...process.env, ...flags, CARGO_TARGET_DIR: targetDir },
@@ -289,7 +294,7 @@ async function compile(name, { crate, profile, cargo, env: flags, folders, wasmP
     // its cargo finds all compiled
     await Promise.all([setUpWasmPack(), setUpBindgen()]);
     const pack = ["--mode", "no-install", "--profile", profile, "--target", "web", "--no-pack", "--out-dir", folder];
-    await mustRun("wasm-pack", ["build", `crates/${crate}`, ...pack, "--out-name", name, "--", ...cargo], options);
+    await mustRun("wasm-pack", ["build", `crates/${crate}`, ...pack, "--out-name", glue, "--", ...cargo], options);
   }
   // the next module takes its place
   else cpSync(`${built}.wasm`, join(folder, `${name}.wasm`));
@@ -303,9 +308,9 @@ async function finish(name, { bindgen, glue = name, passes, names, wasmPack }, f
     await setUpBindgen();
     await mustRun("wasm-bindgen", [join(folder, `${name}.wasm`), ...bindgen, "--out-dir", folder, "--out-name", glue]);
     rmSync(join(folder, `${name}.wasm`));
-    // a module imports from the file that its glue is called
-    for (const [i, file] of files(glue).entries()) renameSync(join(folder, file), join(folder, files(name)[i]));
   }
+  // a module imports from the file that its glue is called
+  for (const [i, file] of files(glue).entries()) renameSync(join(folder, file), join(folder, files(name)[i]));
   await setUpPackages();
   if (passes.length > 0) await mustRun("npx", ["wasm-opt", "-g", ...passes, module, "-o", module]);
   if (!names) writeFileSync(module, withoutNames(readFileSync(module)));
@@ -342,23 +347,32 @@ export async function buildModules(names, { release = false } = {}) {
     finishing.push(finished());
   }
   await Promise.all(finishing);
-  for (const name of names) checkGlue(name);
+  checkGlue(names);
 }
 
-/** Fails if a module cannot run with the glue of the module that it shares it with. */
-function checkGlue(name) {
-  const { glue } = MODULES[name];
-  if (!glue || !isThere(glue)) return;
-  const [own, shared] = [name, glue].map((module) => readFileSync(join(GLUE, `${module}.js`), "utf8"));
-  if (own !== shared) fail(`the glue of ${name} is not that of ${glue}, which workers use for both: build both`);
+/** Fails if modules that share their glue were built with different ones. Removes one that was built before, from other sources. */
+function checkGlue(names) {
+  for (const [name, { glue }] of Object.entries(MODULES)) {
+    if (!glue || !isThere(name) || !isThere(glue)) continue;
+    const [own, shared] = [name, glue].map((module) => readFileSync(join(GLUE, `${module}.js`), "utf8"));
+    if (own === shared) continue;
+    const older = [name, glue].filter((module) => !names.includes(module));
+    if (older.length === 0) fail(`the glue of ${name} is not that of ${glue}, which workers use for both`);
+    for (const file of older.flatMap(files)) rmSync(join(GLUE, file));
+  }
 }
 
 /** Names of the modules that are not built. */
 export const unbuilt = () => Object.keys(MODULES).filter((name) => !isThere(name));
 
-/** Stands in for the glue of modules that are not built, so that the rest can be: it says so if it is used. */
+/** Stands in for the glue of modules that are not built, so that the rest can be: it says so if it is used, unless another has it. */
 export function standIn() {
   for (const name of unbuilt()) {
+    const sharing = Object.keys(MODULES).find((other) => MODULES[other].glue === name && isThere(other));
+    if (sharing) {
+      cpSync(join(GLUE, `${sharing}.js`), join(GLUE, `${name}.js`));
+      continue;
+    }
     const message = JSON.stringify(`the Wasm module ${name} is not built: run npm run build`);
     writeFileSync(join(GLUE, `${name}.js`), `export default () => { throw new Error(${message}); };\n`);
   }

@@ -1,10 +1,15 @@
 //! wasm-bindgen's command, with the options that our builds and wasm-pack use. It is the same library as in `wasm-bindgen-cli`,
-//! which takes three times as long to compile, because it also brings a test runner, a server and a client: docs/decisions/0032.
+//! which takes three times as long to compile, because it also brings a test runner, a server and a client: docs/decisions/0032. The
+//! names in the glue are shorter: docs/decisions/0035.
+
+mod short_names;
 
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use wasm_bindgen_cli_support::Bindgen;
+
+use crate::short_names::ShortNames;
 
 /// What the command line asks for.
 #[derive(Debug, Default, PartialEq)]
@@ -56,13 +61,16 @@ fn main() -> Result<()> {
         return Ok(());
     }
     let Options { input, out_dir, out_name, omit_default_module_path } = Options::parse(arguments)?;
-    Bindgen::new()
+    let mut output = Bindgen::new()
         .web(true)?
         .input_path(input)
         .typescript(true)
         .out_name(&out_name)
         .omit_default_module_path(omit_default_module_path)
-        .generate(out_dir)
+        .generate_output()?;
+    let names = ShortNames::give(&mut output);
+    output.emit(&out_dir)?;
+    names.rewrite(&out_dir.join(format!("{out_name}.js")), &out_dir.join(format!("{out_name}.d.ts")))
 }
 
 #[cfg(test)]
