@@ -2,12 +2,13 @@
  * Bundles ts/ and workers/ into dist/, which is what users install: `npm run build`, `npm run dev` and the tests call it. Why, and why
  * by rolldown: docs/decisions/0028.
  *
- * - `index.js` for browsers, with chunks that it loads on demand; `index.node.js` and `index.cjs` for Node, one file each
+ * - `encode.js`, and `training.js` with the rest of `index.js`, for browsers, with chunks that they share or load on demand
+ * - `index.node.js`, `encode.node.js` and `….cjs` for Node, one file each
  * - `workers/`: one self-contained file a worker, for browsers and (`….node.js`) for Node
  * - `wasm/`: the modules
  */
 
-import { cpSync, mkdirSync, readdirSync, rmSync, statSync } from "node:fs";
+import { cpSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { rolldown } from "rolldown";
@@ -71,11 +72,11 @@ function glueInFront() {
   };
 }
 
-/** Bundles one entry; returns its chunks, the entry first. Without `chunks` the result is one file. */
-async function bundle(entry, file, { node = false, chunks = false, format = "es" } = {}) {
+/** Bundles entries, by the names of their files in dist/; returns the files that it wrote. Several entries share chunks. */
+async function bundle(entries, { node = false, format = "es" } = {}) {
   const glue = glueInFront();
   const build = await rolldown({
-    input: join(ROOT, entry),
+    input: Object.fromEntries(Object.entries(entries).map(([file, entry]) => [file, join(ROOT, entry)])),
     platform: node ? "node" : "browser",
     external: node ? OPTIONAL : [],
     plugins: node ? [] : [glue.plugin],
@@ -86,15 +87,15 @@ async function bundle(entry, file, { node = false, chunks = false, format = "es"
     onLog(level, log) {
       // a slow machine is no fault of the build
       if (log.code === "PLUGIN_TIMINGS") return;
-      if (level !== "debug" && level !== "info") throw new Error(`${file}: ${log.message}`);
+      if (level !== "debug" && level !== "info") throw new Error(`${Object.keys(entries)}: ${log.message}`);
     },
   });
   const { output } = await build.write({
     dir: DIST,
     format,
-    entryFileNames: file,
+    entryFileNames: "[name]",
     chunkFileNames: "chunks/[name].js",
-    codeSplitting: chunks,
+    codeSplitting: Object.keys(entries).length > 1,
     // browsers download it; in Node a stack trace that can be read is worth more
     minify: !node,
     postBanner: glue.code,
@@ -107,10 +108,14 @@ async function bundle(entry, file, { node = false, chunks = false, format = "es"
 /** Fails if a file for browsers imports a package, or a worker anything: bundlers and pages without one could not load it. */
 function checkImports({ fileName, imports, dynamicImports }) {
   const foreign = [...imports, ...dynamicImports].find(
-    (name) => fileName.startsWith("workers/") || !/^chunks\/|^index/.test(name),
+    (name) => fileName.startsWith("workers/") || !/^chunks\//.test(name),
   );
   if (foreign) throw new Error(`dist/${fileName} imports ${foreign}: browsers cannot`);
 }
+
+/** A file that names what files export and no more: bundlers leave out the files of names that an app does not import. */
+const namesOf = (entries) =>
+  entries.map(({ fileName, exports }) => `export { ${exports.join(", ")} } from "./${fileName}";\n`).join("");
 
 /** Copies the modules that changed. */
 function copyModules() {
@@ -141,20 +146,25 @@ function removeOthers(kept) {
 
 /** Bundles everything; vitest calls it before its tests. */
 export default async function bundleAll() {
-  const worker = (name) => bundle(`workers/entries/${name}.ts`, `workers/${name}.js`);
-  const nodeWorker = (name) => bundle(`workers/entries/${name}.node.ts`, `workers/${name}.node.js`, { node: true });
-  const forBrowsers = await Promise.all([
-    bundle("ts/index.ts", "index.js", { chunks: true }),
+  const worker = (name) => bundle({ [`workers/${name}.js`]: `workers/entries/${name}.ts` });
+  const forNode = (to, from, format) => bundle({ [to]: from }, { node: true, format });
+  const [page, ...workers] = await Promise.all([
+    bundle({ "encode.js": "ts/encode.ts", "training.js": "ts/training.ts" }),
     ...["encode", "train", "images", "thread"].map(worker),
   ]);
-  const forNode = await Promise.all([
-    bundle("ts/index.ts", "index.node.js", { node: true }),
-    bundle("ts/index.ts", "index.cjs", { node: true, format: "cjs" }),
-    ...["encode", "train", "images"].map(nodeWorker),
+  const node = await Promise.all([
+    ...["index", "encode"].flatMap((name) => [
+      forNode(`${name}.node.js`, `ts/${name}.ts`, "es"),
+      forNode(`${name}.cjs`, `ts/${name}.ts`, "cjs"),
+    ]),
+    ...["encode", "train", "images"].map((name) =>
+      forNode(`workers/${name}.node.js`, `workers/entries/${name}.node.ts`, "es"),
+    ),
   ]);
-  for (const chunk of forBrowsers.flat()) checkImports(chunk);
-  const written = [...forBrowsers, ...forNode].flat().map(({ fileName }) => fileName);
-  removeOthers(new Set([...written, ...copyModules()]));
+  for (const chunk of [page, ...workers].flat()) checkImports(chunk);
+  writeFileSync(join(DIST, "index.js"), namesOf(page.filter(({ isEntry }) => isEntry)));
+  const written = [...page, ...workers, ...node].flat().map(({ fileName }) => fileName);
+  removeOthers(new Set(["index.js", ...written, ...copyModules()]));
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) await bundleAll();

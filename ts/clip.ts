@@ -6,7 +6,7 @@ import { Encoder } from "./model/encoder.js";
 import { LOAD, type LoadOptions, loadInto } from "./model/load.js";
 import { check, checkOptions } from "./options/check.js";
 import { text } from "./options/rules.js";
-import { startEncoder } from "./worker/client.js";
+import { startEncoder } from "./worker/start-encoder.js";
 
 /** Models kept from earlier downloads: of the page's origin in a browser, of the user in Node. */
 export interface ModelCache {

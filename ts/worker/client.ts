@@ -1,6 +1,5 @@
-/** The workers of models. */
+/** Calls the workers of models. */
 
-import { spawnEncoder, spawnTrainer } from "#spawn";
 import { ownAddresses } from "../../workers/protocol/addresses.js";
 import type { EncodingWorkerApi, TrainingWorkerApi } from "../../workers/protocol/api.js";
 import { WorkerClient as Client } from "../../workers/protocol/client.js";
@@ -13,16 +12,10 @@ export type WorkerClient = Client<EncodingWorkerApi>;
 export type TrainingClient = Client<TrainingWorkerApi>;
 
 /** Calls a worker; tells it first where the package's files lie, if the user has said so. */
-function clientOf<Api extends EncodingWorkerApi>(spawned: SpawnedWorker): Client<Api> {
+export function clientOf<Api extends EncodingWorkerApi>(spawned: SpawnedWorker): Client<Api> {
   const client = new Client<Api>(spawned);
   const addresses = ownAddresses();
   // a worker that does not start fails the next call, too
   if (addresses) (client as WorkerClient).call((api) => api.locate(addresses)).catch(() => undefined);
   return client;
 }
-
-/** Starts a worker that encodes. */
-export const startEncoder = async (): Promise<WorkerClient> => clientOf<EncodingWorkerApi>(await spawnEncoder());
-
-/** Starts a worker that trains. */
-export const startTrainer = async (): Promise<TrainingClient> => clientOf<TrainingWorkerApi>(await spawnTrainer());

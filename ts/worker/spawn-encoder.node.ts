@@ -1,4 +1,4 @@
-/** Starts the workers in Node. Addresses are as seen from the bundled file, and literals, which tracers of files find. */
+/** Starts the worker that encodes, in Node. The address is as seen from the bundled file, and a literal, which tracers of files find. */
 
 import { Worker } from "node:worker_threads";
 import type { SpawnedWorker } from "../../workers/protocol/spawned-worker.js";
@@ -7,9 +7,4 @@ import { spawnedWorker, startWorker, WORKER_OPTIONS } from "../../workers/protoc
 export async function spawnEncoder(): Promise<SpawnedWorker> {
   const own = () => new Worker(new URL("./workers/encode.node.js", import.meta.url), WORKER_OPTIONS);
   return spawnedWorker(() => startWorker("encode.node.js", own));
-}
-
-export async function spawnTrainer(): Promise<SpawnedWorker> {
-  const own = () => new Worker(new URL("./workers/train.node.js", import.meta.url), WORKER_OPTIONS);
-  return spawnedWorker(() => startWorker("train.node.js", own));
 }
