@@ -105,12 +105,17 @@ async function bundle(entries, { node = false, format = "es" } = {}) {
   return output;
 }
 
-/** Fails if a file for browsers imports a package, or a worker anything: bundlers and pages without one could not load it. */
-function checkImports({ fileName, imports, dynamicImports }) {
+/**
+ * Fails if a file for browsers imports a package, or a worker anything: bundlers and pages without one could not load it; and if a chunk
+ * has an address, for that is written as seen from dist/.
+ */
+function checkFile({ fileName, code, imports, dynamicImports }) {
   const foreign = [...imports, ...dynamicImports].find(
     (name) => fileName.startsWith("workers/") || !/^chunks\//.test(name),
   );
   if (foreign) throw new Error(`dist/${fileName} imports ${foreign}: browsers cannot`);
+  if (fileName.startsWith("chunks/") && code.includes("import.meta.url"))
+    throw new Error(`dist/${fileName} names a file as seen from dist/: both entries use what starts a worker`);
 }
 
 /** A file that names what files export and no more: bundlers leave out the files of names that an app does not import. */
@@ -161,7 +166,7 @@ export default async function bundleAll() {
       forNode(`workers/${name}.node.js`, `workers/entries/${name}.node.ts`, "es"),
     ),
   ]);
-  for (const chunk of [page, ...workers].flat()) checkImports(chunk);
+  for (const chunk of [page, ...workers].flat()) checkFile(chunk);
   writeFileSync(join(DIST, "index.js"), namesOf(page.filter(({ isEntry }) => isEntry)));
   const written = [...page, ...workers, ...node].flat().map(({ fileName }) => fileName);
   removeOthers(new Set(["index.js", ...written, ...copyModules()]));

@@ -1,6 +1,7 @@
 /**
  * Rolls the declarations that tsc wrote to build/types up into dist/index.d.ts, and into dist/index.d.cts for `require`: only what is
- * public, so that users' compilers need no package of ours. By API Extractor, which brings the TypeScript that it uses.
+ * public, so that users' compilers need no package of ours. By API Extractor, which brings the TypeScript that it uses. The types of
+ * `clipwright/encode` are names of these, so that both entries have the same classes.
  */
 
 import { readFileSync, writeFileSync } from "node:fs";
@@ -10,7 +11,9 @@ import { Extractor, ExtractorConfig } from "@microsoft/api-extractor";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const ENTRY = join(ROOT, "build", "types", "ts", "index.d.ts");
-const ROLLED = join(ROOT, "dist", "index.d.ts");
+const DIST = join(ROOT, "dist");
+const ROLLED = join(DIST, "index.d.ts");
+const ENCODE = join(ROOT, "ts", "encode.ts");
 /** Of TypeScript's libraries, the types need what `using` needs, which no `target` before `esnext` brings. */
 const LIBRARIES = '/// <reference lib="esnext.disposable" />\n';
 
@@ -43,6 +46,12 @@ function platformTypes(declarations) {
     const parameters = name === "ReadableStream" ? "<_T = unknown>" : "";
     return `type ${name}${parameters} = typeof globalThis extends { ${name}: { prototype: infer T } } ? T : never;\n`;
   });
+}
+
+/** The exports of `clipwright/encode`, from the index that lies beside it under a name. */
+function encodeTypes(index) {
+  const statements = readFileSync(ENCODE, "utf8").matchAll(/^export (type )?\{([^}]+)\}/gm);
+  return [...statements].map(([, type = "", names]) => `export ${type}{${names}} from "./${index}";\n`).join("");
 }
 
 const silent = { default: { logLevel: "none" } };
@@ -79,8 +88,13 @@ export function rollTypes() {
   if (foreign)
     throw new Error(`dist/index.d.ts imports ${foreign[1]}, which users may not have: mark what needs it @internal`);
   const head = [LIBRARIES, ...platformTypes(declarations)];
-  for (const file of [ROLLED, ROLLED.replace(/\.d\.ts$/, ".d.cts")])
-    writeFileSync(file, [...head, declarations].join(""));
+  for (const [types, script] of [
+    ["d.ts", "js"],
+    ["d.cts", "cjs"],
+  ]) {
+    writeFileSync(join(DIST, `index.${types}`), [...head, declarations].join(""));
+    writeFileSync(join(DIST, `encode.${types}`), encodeTypes(`index.${script}`));
+  }
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) rollTypes();

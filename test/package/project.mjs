@@ -144,7 +144,7 @@ export async function makeProject({ name, files, public: served, install, replac
 /** Writes another text in place of `from` into a project's own scripts and pages. */
 export function replaceIn(folder, from, to) {
   for (const name of readdirSync(folder)) {
-    if (!/\.(js|html)$/.test(name)) continue;
+    if (!/\.(c?js|html)$/.test(name)) continue;
     const file = join(folder, name);
     writeFileSync(file, readFileSync(file, "utf8").replaceAll(from, to));
   }

@@ -10,6 +10,8 @@
  * - `run`: a command that prints the answer;
  * - nothing: the steps must succeed, which is all that a compiler can show.
  *
+ * A built page may not hold what trains, unless its row has `deploysAll`.
+ *
  * `elsewhere` is an address in the project's files whose place another origin takes: it has `node_modules` and the model.
  *
  * `versions` are the packages that the table names, if not the first of those installed. `config` is the one line that the set-up needs
@@ -22,7 +24,7 @@ const NODE_22 = "22.23.3";
 const page = ["shared", "page"];
 const pages = { files: page, public: "public" };
 
-/** Vite: before 8 its server moves the scripts of packages, and loses their other files. */
+/** Vite: before 8 its server moves the scripts of packages, and loses their other files, and its builds hold what trains. */
 function vite(major, version, more = []) {
   const config = major < 8 && { config: `optimizeDeps: { exclude: ["clipwright"] }` };
   const start = "vite --host 127.0.0.1 --strictPort --port $PORT";
@@ -32,7 +34,13 @@ function vite(major, version, more = []) {
     files: config ? [...page, "vite-before-8"] : page,
     install: { vite: version },
     rows: [
-      { name: `vite-${major}-build`, title: `Vite ${major}, build`, steps: ["vite build"], serve: "dist" },
+      {
+        name: `vite-${major}-build`,
+        title: `Vite ${major}, build`,
+        steps: ["vite build"],
+        serve: "dist",
+        deploysAll: major < 8,
+      },
       { name: `vite-${major}-dev`, title: `Vite ${major}, dev`, start, ...config },
       ...more,
     ],
@@ -62,6 +70,9 @@ const importMap = (folder) => ({ config: `{ "imports": { "clipwright": "${folder
 /** Extensions forbid Wasm, and import maps. */
 const MANIFEST = { config: `"extension_pages": "script-src 'self' 'wasm-unsafe-eval'"` };
 
+/** The entry without what trains, in place of the whole package. */
+const ENCODE = { '"clipwright"': '"clipwright/encode"' };
+
 /** Bundlers that leave `new URL` as it is need the files beside the bundle. */
 const COPY = "cd node_modules/clipwright && cp -r dist/workers dist/wasm assets ../../dist";
 
@@ -78,6 +89,17 @@ export const PROJECTS = [
       { name: "bun", title: "Bun", versions: ["bun"], run: "bun main.js" },
     ],
   },
+  {
+    name: "encode-node",
+    files: ["shared", "node"],
+    public: ".",
+    install: {},
+    replace: ENCODE,
+    rows: [
+      { name: "encode-node", title: "`clipwright/encode`, Node", versions: ["node"], run: "node main.js" },
+      { name: "encode-cjs", title: "`clipwright/encode`, `require`", versions: ["node"], run: "node main.cjs" },
+    ],
+  },
   vite(8, "8.3.8", [
     {
       name: "vite-8-isolated",
@@ -91,6 +113,13 @@ export const PROJECTS = [
   vite(7, "7.3.8"),
   vite(6, "6.4.6"),
   vite(5, "5.4.21"),
+  {
+    name: "encode-page",
+    ...pages,
+    install: { vite: "5.4.21" },
+    replace: ENCODE,
+    rows: [{ name: "encode-page", title: "`clipwright/encode`, Vite 5, build", steps: ["vite build"], serve: "dist" }],
+  },
   {
     name: "own-worker",
     ...pages,
@@ -137,6 +166,7 @@ export const PROJECTS = [
         steps: ["rollup main.js --dir dist --plugin node-resolve", "cp index.html dist", COPY],
         config: COPY,
         serve: "dist",
+        deploysAll: true,
       },
     ],
   },
@@ -151,6 +181,7 @@ export const PROJECTS = [
         steps: ["esbuild main.js --bundle --format=esm --minify --outdir=dist", "cp index.html dist", COPY],
         config: COPY,
         serve: "dist",
+        deploysAll: true,
       },
     ],
   },

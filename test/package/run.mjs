@@ -8,6 +8,9 @@ import { answerIn, deployed, downloads, launch, serveFolder, visit, visitExtensi
 /** Largest difference between embeddings of two engines. */
 const TOLERANCE = 3e-7;
 
+/** The worker that trains, and its modules. */
+const TRAINS = /\btrain[-.]/;
+
 /** Largest difference to what Node computes; throws above the tolerance. */
 function compare(answer, reference) {
   if (answer.label !== reference.label) throw new Error(`says ${answer.label}, Node ${reference.label}`);
@@ -39,9 +42,13 @@ async function visitFolder(row, folder, browser, fetchedElsewhere) {
     const fetched = new Map([...server.fetched, ...fetchedElsewhere]);
     const names = [...fetched.keys()].join(" ");
     if (row.fetches && !row.fetches.test(names)) throw new Error(`fetches no ${row.fetches}: ${names}`);
-    if (/train/.test(names)) throw new Error(`encodes, and fetches what trains: ${names}`);
-    const size = row.serve === "." ? {} : { deployed: deployed(join(folder, row.serve)) };
-    return { answer, ...size, ...downloads(fetched) };
+    if (TRAINS.test(names)) throw new Error(`encodes, and fetches what trains: ${names}`);
+    if (row.serve === ".") return { answer, ...downloads(fetched) };
+    const files = deployed(join(folder, row.serve));
+    const trains = [...files.keys()].filter((name) => TRAINS.test(name)).join(" ");
+    if (trains && !row.deploysAll) throw new Error(`encodes, and deploys what trains: ${trains}`);
+    const bytes = [...files.values()].reduce((sum, size) => sum + size, 0);
+    return { answer, deployed: bytes, ...downloads(fetched) };
   } finally {
     server.stop();
   }

@@ -3,7 +3,7 @@
 import { once } from "node:events";
 import { readdirSync, readFileSync, statSync } from "node:fs";
 import { createServer } from "node:http";
-import { extname, join, normalize } from "node:path";
+import { extname, join, normalize, relative, sep } from "node:path";
 import { gzipSync } from "node:zlib";
 import { chromium } from "playwright";
 import { CHROMIUM_FLAGS, ISOLATION_HEADERS } from "../../scripts/chromium.mjs";
@@ -76,15 +76,12 @@ export function downloads(fetched) {
   return { scripts: gzipped(of(".js")), wasm: gzipped(of(".wasm")) };
 }
 
-/** Bytes of a folder that is deployed, without the model and the photo. */
+/** Files of a folder that is deployed, and their bytes, without the model and the photo. */
 export function deployed(folder) {
-  const size = (path) => {
-    if (!statSync(path).isDirectory()) return statSync(path).size;
-    return readdirSync(path).reduce((sum, name) => sum + size(join(path, name)), 0);
-  };
-  return readdirSync(folder)
-    .filter((name) => !(name in DATA))
-    .reduce((sum, name) => sum + size(join(folder, name)), 0);
+  const entries = readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
+  const paths = entries.map((entry) => relative(folder, join(entry.parentPath, entry.name)));
+  const own = paths.filter((path) => !(path.split(sep)[0] in DATA));
+  return new Map(own.map((path) => [path, statSync(join(folder, path)).size]));
 }
 
 const executable = () => (process.env.CHROMIUM_PATH ? { executablePath: process.env.CHROMIUM_PATH } : {});

@@ -4,7 +4,7 @@ import { ClipError } from "../../workers/protocol/error.js";
 import { checkEmbeddings, type Embeddings, isEmbeddings, isFloats } from "../encode/embeddings.js";
 import type { ImageInput } from "../inputs/images.js";
 import { checkOptions } from "../options/check.js";
-import { positiveInteger, type Schema } from "../options/rules.js";
+import { alsoCalled, positiveInteger, type Schema } from "../options/rules.js";
 
 /** A label and its score. */
 export interface Prediction {
@@ -22,7 +22,7 @@ export interface ClassifyOptions {
   topK?: number;
 }
 
-const CLASSIFY = { topK: positiveInteger } satisfies Schema<ClassifyOptions>;
+const CLASSIFY = { topK: alsoCalled("limit", positiveInteger) } satisfies Schema<ClassifyOptions>;
 
 /** A model that embeds images. */
 export interface ImageEncoder {

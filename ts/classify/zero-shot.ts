@@ -5,7 +5,7 @@ import type { Logits } from "../encode/logits.js";
 import { check, checkOptions } from "../options/check.js";
 import { describeValue } from "../options/describe.js";
 import { invalidOption } from "../options/invalid-option.js";
-import { flag, type RuleFor, type Schema, strings } from "../options/rules.js";
+import { alsoCalled, flag, type RuleFor, type Schema, strings } from "../options/rules.js";
 import { Classifier, type ImageEncoder } from "./classifier.js";
 import { TEMPLATES } from "./templates.js";
 
@@ -45,7 +45,10 @@ export const TEMPLATE: RuleFor<Template | readonly Template[]> = {
     Array.isArray(value) ? describeValue(value.find((one) => !isTemplate(one)) ?? 0) : describeValue(value),
 };
 
-const LABEL_OPTIONS = { templates: TEMPLATE, truncate: flag } satisfies Schema<LabelOptions>;
+const LABEL_OPTIONS = {
+  templates: alsoCalled("prompts", TEMPLATE),
+  truncate: alsoCalled("truncation", flag),
+} satisfies Schema<LabelOptions>;
 
 /** Returns functions from label to caption, one a template. */
 function writersOf(templates: Template | readonly Template[]): ((label: string) => string)[] {

@@ -6,7 +6,7 @@ import { keyOf } from "../inputs/image-address.js";
 import { type ImageInput, toNamedImage } from "../inputs/images.js";
 import { checkOptions } from "../options/check.js";
 import { describeValue } from "../options/describe.js";
-import { integerFrom, oneOf, type Schema } from "../options/rules.js";
+import { alsoCalled, integerFrom, oneOf, type Schema } from "../options/rules.js";
 
 /** How a stream of images is embedded. */
 export interface EncodeImagesOptions {
@@ -21,7 +21,7 @@ export interface EncodeImagesOptions {
 
 const ENCODE_IMAGES = {
   batchSize: integerFrom(1),
-  badImages: oneOf("yield", "stop"),
+  badImages: alsoCalled("onerror skip", oneOf("yield", "stop")),
 } satisfies Schema<EncodeImagesOptions>;
 
 /** The embedding of one image of a stream. */

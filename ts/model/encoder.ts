@@ -23,7 +23,7 @@ import { IDS, isTokenInput, type TextsInput, toTexts } from "../inputs/texts.js"
 import { asArray } from "../options/as-array.js";
 import { check, checkOptions } from "../options/check.js";
 import { LAYOUT } from "../options/choices.js";
-import { flag, type Schema } from "../options/rules.js";
+import { alsoCalled, flag, type Schema } from "../options/rules.js";
 import type { WorkerClient } from "../worker/client.js";
 
 /** How texts are encoded. */
@@ -32,7 +32,7 @@ export interface EncodeTextOptions {
   truncate?: boolean;
 }
 
-const ENCODE_TEXT = { truncate: flag } satisfies Schema<EncodeTextOptions>;
+const ENCODE_TEXT = { truncate: alsoCalled("truncation", flag) } satisfies Schema<EncodeTextOptions>;
 
 /** Number of warnings in `info` from which on it takes in no more of them. */
 const MAX_WARNINGS = 32;

@@ -8,6 +8,7 @@ import type { PlatformClass } from "../../workers/protocol/platform-class.js";
 import { type ClipSource, type ServerOptions, toWireAdapter, toWireSource } from "../inputs/sources.js";
 import { DEVICE, TOKENIZER } from "../options/choices.js";
 import {
+  alsoCalled,
   callback,
   oneOf,
   positiveInteger,
@@ -58,21 +59,21 @@ export interface LoadOptions extends ServerOptions {
 }
 
 export const SERVER = {
-  endpoint: text("an address"),
-  revision: text("a branch, a tag or a commit"),
-  headers: stringRecord,
+  endpoint: alsoCalled("host", text("an address")),
+  revision: alsoCalled("branch", text("a branch, a tag or a commit")),
+  headers: alsoCalled("token authorization", stringRecord),
 } satisfies Schema<ServerOptions>;
 
 export const LOAD = {
   ...SERVER,
   device: DEVICE,
   towers: oneOf("both", "image", "text"),
-  dtype: oneOf("auto", "f32", "q8"),
+  dtype: alsoCalled("quantization quantized", oneOf("auto", "f32", "q8")),
   maxTensorBytes: positiveInteger,
   tokenizer: TOKENIZER,
   adapter: unchecked<ClipSource>(),
   cache: oneOf<boolean | "refresh">(true, false, "refresh"),
-  onProgress: callback<(progress: LoadProgress) => void>(),
+  onProgress: alsoCalled("progresscallback", callback<(progress: LoadProgress) => void>()),
   signal,
 } satisfies Schema<LoadOptions>;
 

@@ -12,6 +12,8 @@ export interface Rule {
   readonly schema?: Rules;
   /** Describes a refused value. @default `describeValue` */
   got?(value: unknown): string;
+  /** Names that other libraries give the option, in lower case, without underscores. */
+  readonly aliases?: readonly string[];
   /** Whether the option must be given. */
   readonly required?: boolean;
   /** Whether the value is a string, so that messages need not say so. */
@@ -130,6 +132,7 @@ export const callback = <F extends (...args: never) => unknown>(): RuleFor<F> =>
 /** An `AbortSignal` of any realm. */
 export const signal: RuleFor<AbortSignal> = {
   expected: "an AbortSignal",
+  aliases: ["abortsignal"],
   accepts: (value) =>
     isObject(value) &&
     typeof (value as AbortSignal).aborted === "boolean" &&
@@ -144,6 +147,9 @@ export const excludedBy = (other: string): RuleFor<never> => ({
   expected: `no value beside ${other}`,
   accepts: () => false,
 });
+
+/** Adds names that other libraries give the option, so that a message knows which one is meant. */
+export const alsoCalled = <R extends Rule>(aliases: string, rule: R): R => ({ ...rule, aliases: aliases.split(" ") });
 
 /** Makes an option mandatory. */
 export const required = <T>(rule: RuleFor<T>): RuleFor<T> & { required: true } => ({ ...rule, required: true });

@@ -2,7 +2,7 @@
 
 import { toClipError } from "../../workers/protocol/error.js";
 import type { StepEvent } from "../../workers/protocol/train.js";
-import { number, positiveInteger, type Schema, text } from "../options/rules.js";
+import { alsoCalled, number, positiveInteger, type Schema, text } from "../options/rules.js";
 import type { TrainingClient } from "../worker/client.js";
 import type { TrainingWarning } from "./training-monitor.js";
 
@@ -22,10 +22,10 @@ export interface AutosaveOptions {
 }
 
 export const AUTOSAVE = {
-  to: text("the name of a folder"),
-  every: positiveInteger,
+  to: alsoCalled("outputdir", text("the name of a folder")),
+  every: alsoCalled("savesteps", positiveInteger),
   seconds: number("a number above 0", (value) => value > 0),
-  keep: positiveInteger,
+  keep: alsoCalled("savetotallimit", positiveInteger),
 } satisfies Schema<AutosaveOptions>;
 
 /** Saves the states of one run. */

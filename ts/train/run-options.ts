@@ -2,7 +2,7 @@
 
 import type { PlatformClass } from "../../workers/protocol/platform-class.js";
 import { PAIRS, type PairSource } from "../data/pairs.js";
-import { flag, nested, oneOf, positiveInteger, required, type Schema, signal } from "../options/rules.js";
+import { alsoCalled, flag, nested, oneOf, positiveInteger, required, type Schema, signal } from "../options/rules.js";
 import { AUTOSAVE, type AutosaveOptions } from "./autosave.js";
 import { EVALUATE, type EvaluateOptions } from "./evaluator.js";
 
@@ -37,14 +37,17 @@ export interface EvaluationOptions extends EvaluateOptions {
 }
 
 export const RUN = {
-  truncate: flag,
-  badPairs: oneOf("stop", "skip"),
-  evaluation: nested<EvaluationOptions>({
-    ...EVALUATE,
-    pairs: required(PAIRS),
-    every: required(positiveInteger),
-    patience: positiveInteger,
-  }),
-  autosave: nested<AutosaveOptions>(AUTOSAVE),
+  truncate: alsoCalled("truncation", flag),
+  badPairs: alsoCalled("onerror skip", oneOf("stop", "skip")),
+  evaluation: alsoCalled(
+    "validation",
+    nested<EvaluationOptions>({
+      ...EVALUATE,
+      pairs: required(PAIRS),
+      every: required(positiveInteger),
+      patience: alsoCalled("earlystopping", positiveInteger),
+    }),
+  ),
+  autosave: alsoCalled("checkpoint", nested<AutosaveOptions>(AUTOSAVE)),
   signal,
 } satisfies Schema<RunOptions>;

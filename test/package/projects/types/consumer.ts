@@ -1,4 +1,5 @@
 import { Clip, ClipError, type Embeddings, type Prediction, topK } from "clipwright";
+import { type LoadOptions, Clip as OnlyEncoding } from "clipwright/encode";
 
 const KINDS = ["cat", "dog", "bird"] as const;
 
@@ -26,3 +27,6 @@ export async function labelled(model: string, photo: Uint8Array): Promise<Predic
 
 // @ts-expect-error a device is one of three
 export const refused = () => Clip.load("./model", { device: "tpu" });
+
+// both entries have the same classes
+export const same = (model: string, options: LoadOptions): Promise<Clip> => OnlyEncoding.load(model, options);
