@@ -2,8 +2,8 @@
  * Bundles ts/ and workers/ into dist/, which is what users install: `npm run build`, `npm run dev` and the tests call it. Why, and why
  * by rolldown: docs/decisions/0028.
  *
- * - `encode.js`, and `training.js` with the rest of `index.js`, for browsers, with chunks that they share or load on demand
- * - `index.node.js`, `encode.node.js` and `….cjs` for Node, one file each
+ * - `encode.js`, `training.js` and the chunks that they share or load on demand; `index.js` names what both export. For browsers, for Node
+ *   (`….node.js`), and for `require` (`….cjs`)
  * - `workers/`: one self-contained file a worker, for browsers and (`….node.js`) for Node
  * - `wasm/`: the modules
  */
@@ -72,8 +72,8 @@ function glueInFront() {
   };
 }
 
-/** Bundles entries, by the names of their files in dist/; returns the files that it wrote. Several entries share chunks. */
-async function bundle(entries, { node = false, format = "es" } = {}) {
+/** Bundles entries, by the names of their files in dist/; returns the files that it wrote. Several entries share chunks, one has none. */
+async function bundle(entries, { node = false, format = "es", extension = ".js" } = {}) {
   const glue = glueInFront();
   const build = await rolldown({
     input: Object.fromEntries(Object.entries(entries).map(([file, entry]) => [file, join(ROOT, entry)])),
@@ -94,7 +94,7 @@ async function bundle(entries, { node = false, format = "es" } = {}) {
     dir: DIST,
     format,
     entryFileNames: "[name]",
-    chunkFileNames: "chunks/[name].js",
+    chunkFileNames: `chunks/[name]${extension}`,
     codeSplitting: Object.keys(entries).length > 1,
     // browsers download it; in Node a stack trace that can be read is worth more
     minify: !node,
@@ -102,25 +102,36 @@ async function bundle(entries, { node = false, format = "es" } = {}) {
     comments: { legal: true, jsdoc: false },
   });
   await build.close();
+  for (const file of output) checkFile(file, node);
   return output;
 }
 
-/**
- * Fails if a file for browsers imports a package, or a worker anything: bundlers and pages without one could not load it; and if a chunk
- * has an address, for that is written as seen from dist/.
- */
-function checkFile({ fileName, code, imports, dynamicImports }) {
+/** Fails if a file cannot be loaded where users have it. */
+function checkFile({ fileName, code, imports, dynamicImports }, node) {
+  // bundlers and pages without one load no package from a file for browsers, and nothing from a worker
   const foreign = [...imports, ...dynamicImports].find(
-    (name) => fileName.startsWith("workers/") || !/^chunks\//.test(name),
+    (name) => fileName.startsWith("workers/") || !name.startsWith("chunks/"),
   );
-  if (foreign) throw new Error(`dist/${fileName} imports ${foreign}: browsers cannot`);
-  if (fileName.startsWith("chunks/") && code.includes("import.meta.url"))
-    throw new Error(`dist/${fileName} names a file as seen from dist/: both entries use what starts a worker`);
+  if (foreign && !node) throw new Error(`dist/${fileName} imports ${foreign}: browsers cannot`);
+  if (fileName.startsWith("chunks/") && /["'`]\.\/workers\//.test(code))
+    throw new Error(
+      `dist/${fileName} starts a worker by an address as seen from dist/: only one entry may import that code`,
+    );
 }
 
-/** A file that names what files export and no more: bundlers leave out the files of names that an app does not import. */
-const namesOf = (entries) =>
-  entries.map(({ fileName, exports }) => `export { ${exports.join(", ")} } from "./${fileName}";\n`).join("");
+/** Bundles what a page or Node imports; returns the names of the files. */
+async function page(extension, options = {}) {
+  const [encode, training] = ["encode", "training"].map((name) => `${name}${extension}`);
+  const files = await bundle({ [encode]: "ts/encode.ts", [training]: "ts/training.ts" }, { ...options, extension });
+  // no more than names: bundlers leave out the file of names that an app does not import
+  const names = files
+    .filter(({ isEntry }) => isEntry)
+    .map(({ fileName, exports }) => `export { ${exports.join(", ")} } from "./${fileName}";\n`);
+  const all = `module.exports = { ...require("./${encode}"), ...require("./${training}") };\n`;
+  const index = `index${extension}`;
+  writeFileSync(join(DIST, index), options.format === "cjs" ? all : names.join(""));
+  return [index, ...files.map(({ fileName }) => fileName)];
+}
 
 /** Copies the modules that changed. */
 function copyModules() {
@@ -151,25 +162,19 @@ function removeOthers(kept) {
 
 /** Bundles everything; vitest calls it before its tests. */
 export default async function bundleAll() {
-  const worker = (name) => bundle({ [`workers/${name}.js`]: `workers/entries/${name}.ts` });
-  const forNode = (to, from, format) => bundle({ [to]: from }, { node: true, format });
-  const [page, ...workers] = await Promise.all([
-    bundle({ "encode.js": "ts/encode.ts", "training.js": "ts/training.ts" }),
-    ...["encode", "train", "images", "thread"].map(worker),
+  const pages = Promise.all([
+    page(".js"),
+    page(".node.js", { node: true }),
+    page(".cjs", { node: true, format: "cjs" }),
   ]);
-  const node = await Promise.all([
-    ...["index", "encode"].flatMap((name) => [
-      forNode(`${name}.node.js`, `ts/${name}.ts`, "es"),
-      forNode(`${name}.cjs`, `ts/${name}.ts`, "cjs"),
-    ]),
-    ...["encode", "train", "images"].map((name) =>
-      forNode(`workers/${name}.node.js`, `workers/entries/${name}.node.ts`, "es"),
-    ),
+  const worker = async (name, options) =>
+    (await bundle({ [`workers/${name}.js`]: `workers/entries/${name}.ts` }, options)).map(({ fileName }) => fileName);
+  const workers = Promise.all([
+    ...["encode", "train", "images", "thread"].map((name) => worker(name)),
+    ...["encode", "train", "images"].map((name) => worker(`${name}.node`, { node: true })),
   ]);
-  for (const chunk of [page, ...workers].flat()) checkFile(chunk);
-  writeFileSync(join(DIST, "index.js"), namesOf(page.filter(({ isEntry }) => isEntry)));
-  const written = [...page, ...workers, ...node].flat().map(({ fileName }) => fileName);
-  removeOthers(new Set(["index.js", ...written, ...copyModules()]));
+  const written = [...(await pages), ...(await workers)].flat();
+  removeOthers(new Set([...written, ...copyModules()]));
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) await bundleAll();

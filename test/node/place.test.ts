@@ -3,6 +3,7 @@
 import { spawnSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { createContext, runInContext } from "node:vm";
 import { gzipSync } from "node:zlib";
@@ -55,16 +56,22 @@ test("importing changes no global and no prototype", () => {
   expect(run(script)).toBe("true");
 });
 
-/** A CommonJS module of another realm: its globals are JavaScript's own, and what every test environment has. */
+/** A CommonJS module of another realm, and those that it requires by path: its globals are JavaScript's own, and what every test environment has. */
 function requireInContext(path: string): typeof import("clipwright") {
   const context = createContext({ process, setTimeout, clearTimeout, performance });
-  const module = { exports: {} };
-  const load = runInContext(
-    `(function (require, module, exports, __filename) {${readFileSync(path, "utf8")}\n})`,
-    context,
-  );
-  load(createRequire(path), module, module.exports, path);
-  return module.exports as typeof import("clipwright");
+  const loaded = new Map<string, { exports: unknown }>();
+  const load = (file: string): unknown => {
+    const known = loaded.get(file);
+    if (known) return known.exports;
+    const module = { exports: {} };
+    loaded.set(file, module);
+    const source = `(function (require, module, exports, __filename) {${readFileSync(file, "utf8")}\n})`;
+    const require = (name: string) =>
+      name.startsWith(".") ? load(join(dirname(file), name)) : createRequire(file)(name);
+    runInContext(source, context)(require, module, module.exports, file);
+    return module.exports;
+  };
+  return load(path) as typeof import("clipwright");
 }
 
 test("in a realm without the platform's classes everything works, and results are arrays of that realm", async () => {
