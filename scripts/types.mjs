@@ -48,11 +48,29 @@ function platformTypes(declarations) {
   });
 }
 
-/** The exports of `clipwright/encode`, from the index that lies beside it under a name. */
-function encodeTypes(index) {
-  const statements = readFileSync(ENCODE, "utf8").matchAll(/^export (type )?\{([^}]+)\}/gm);
-  return [...statements].map(([, type = "", names]) => `export ${type}{${names}} from "./${index}";\n`).join("");
+/** Exports of `clipwright/encode`: names of types, and of values. */
+function encodeExports() {
+  const statements = [...readFileSync(ENCODE, "utf8").matchAll(/^export (type )?\{([^}]+)\}/gm)];
+  const names = (wanted) =>
+    statements.filter(([, type]) => Boolean(type) === wanted).flatMap(([, , list]) => list.match(/\w+/g));
+  return { types: names(true), values: names(false) };
 }
+
+/** The types of `clipwright/encode`, which lie beside those of all. */
+const ENCODE_TYPES = {
+  "d.ts": ({ types, values }) =>
+    `export type { ${types.join(", ")} } from "./index.js";\nexport { ${values.join(", ")} } from "./index.js";\n`,
+  // without `export … from`: Turbopack reads the files of a server's package as scripts, and refuses it in a file for `require`
+  "d.cts": ({ types, values }, declarations) =>
+    [
+      `export type { ${types.join(", ")} } from "./index.cjs";`,
+      ...values.map((name) => `export declare const ${name}: typeof import("./index.cjs").${name};`),
+      ...values
+        .filter((name) => declarations.includes(`class ${name} `))
+        .map((name) => `export type ${name} = import("./index.cjs").${name};`),
+      "",
+    ].join("\n"),
+};
 
 const silent = { default: { logLevel: "none" } };
 
@@ -88,12 +106,10 @@ export function rollTypes() {
   if (foreign)
     throw new Error(`dist/index.d.ts imports ${foreign[1]}, which users may not have: mark what needs it @internal`);
   const head = [LIBRARIES, ...platformTypes(declarations)];
-  for (const [types, script] of [
-    ["d.ts", "js"],
-    ["d.cts", "cjs"],
-  ]) {
-    writeFileSync(join(DIST, `index.${types}`), [...head, declarations].join(""));
-    writeFileSync(join(DIST, `encode.${types}`), encodeTypes(`index.${script}`));
+  const exports = encodeExports();
+  for (const [extension, encodeTypes] of Object.entries(ENCODE_TYPES)) {
+    writeFileSync(join(DIST, `index.${extension}`), [...head, declarations].join(""));
+    writeFileSync(join(DIST, `encode.${extension}`), encodeTypes(exports, declarations));
   }
 }
 
