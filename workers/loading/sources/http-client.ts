@@ -11,7 +11,9 @@ const RETRY_DELAY = 200;
 /** How often a request is redirected, as in the Fetch Standard. */
 const MAX_REDIRECTS = 20;
 /** Failures that the next request would meet, too: of redirects, of hosts, of addresses and headers. */
-const PERMANENT = /redirect|ECONNREFUSED|ENOTFOUND|scheme|invalid method|parse URL|invalid header|'headers'/i;
+const PERMANENT = /redirect|ECONNREFUSED|ENOTFOUND|scheme|invalid method|parse URL|may not be sent/i;
+/** What platforms say of a header that they do not send; some quote its value. */
+const MALFORMED_HEADER = /invalid header|'headers'|\bheader '.*' has invalid/i;
 
 /** Addresses of the files that are packed in a browser extension: of a missing one there is no answer, as if there were no server. */
 const IN_EXTENSION = /^[a-z-]+-extension:/;
@@ -117,9 +119,10 @@ export class HttpClient {
     }
   }
 
-  /** Node hides the reason in `cause`; browsers give none. A message about a malformed header quotes it. */
+  /** Node hides the reason in `cause`; browsers give none. A message about a malformed header quotes it, or its beginning. */
   #reasonOf({ message, cause }: Error): string {
     const reason = cause instanceof Error ? cause.message : message;
+    if (MALFORMED_HEADER.test(reason)) return "headers hold a name or a value that may not be sent";
     return Object.values(this.#headers).reduce((text, value) => (value ? text.replaceAll(value, "…") : text), reason);
   }
 

@@ -171,7 +171,10 @@ export class HttpSource implements Source {
       if (!isBroken && at > before) continue;
       // the connection broke or was closed early: resume
       failures = at > before ? 0 : failures + 1;
-      if (failures > RETRIES) throw unreadable(file.url, `the transfer broke off at byte ${at} of ${end}`);
+      if (failures > RETRIES && file.isPlain)
+        throw unreadable(file.url, `the transfer broke off at byte ${at} of ${end}`);
+      // to Firefox a part of a compressed file is a transfer that breaks off
+      if (failures > RETRIES) [file.isPlain, failures] = [true, 0];
       await this.#client.wait(failures);
     }
   }
