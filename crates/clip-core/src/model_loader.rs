@@ -94,6 +94,31 @@ impl ModelLoader {
         Ok(loader)
     }
 
+    /// Config of the model.
+    pub fn config(&self) -> &ClipConfig {
+        &self.config
+    }
+
+    /// Transform of its images.
+    pub fn preprocess(&self) -> &Preprocess {
+        &self.preprocess
+    }
+
+    /// Its tokenizer, if it is CLIP's and there is one so far.
+    pub fn tokenizer(&self) -> Option<&Tokenizer> {
+        self.tokenizer.as_ref()
+    }
+
+    /// The towers that are loaded.
+    pub fn towers(&self) -> Towers {
+        self.towers
+    }
+
+    /// Warnings so far. [`finish`](Self::finish) returns these, too.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
     /// Whether the model has the published vocabulary and the checkpoint came without it.
     pub fn wants_published_merges(&self) -> bool {
         let text = &self.config.text;

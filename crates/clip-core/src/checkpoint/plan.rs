@@ -30,6 +30,13 @@ pub struct ByteRange {
     pub(super) offset: usize,
 }
 
+impl ByteRange {
+    /// Number of values in it.
+    pub fn values(&self) -> u64 {
+        (self.end - self.begin) / self.dtype.bytes() as u64
+    }
+}
+
 /// A parameter to be read.
 pub(super) struct PlannedParameter {
     pub(super) path: String,

@@ -5,6 +5,7 @@ mod format;
 mod hf;
 mod keys;
 mod open_clip;
+mod presets;
 mod validate;
 
 use serde::{Deserialize, Deserializer, Serialize};

@@ -34,6 +34,14 @@ pub struct PairDataset {
     captions_to: Vec<usize>,
 }
 
+/// An image and its captions, as a data set holds them.
+#[derive(Debug, Clone)]
+pub struct PreparedPair {
+    square: Vec<u8>,
+    ids: Vec<i32>,
+    identities: Vec<u64>,
+}
+
 impl PairDataset {
     /// An empty data set for a model.
     pub fn new(config: &ClipConfig, preprocess: Preprocess) -> Self {
@@ -73,26 +81,46 @@ impl PairDataset {
     /// Adds an image and its captions; adds nothing on an error.
     ///
     /// # Errors
-    /// `image-too-small`, `empty-batch` without captions, `caption-too-long` (unless `truncate`).
+    /// Those of [`prepare`](Self::prepare).
     pub fn push(&mut self, image: &RgbImage, captions: &[String], tokenizer: &Tokenizer, truncate: bool) -> Result<()> {
+        let pair = self.prepare(image, captions, tokenizer, truncate)?;
+        self.add(pair);
+        Ok(())
+    }
+
+    /// Converts an image and its captions to what the data set holds of them: on several threads for several pairs.
+    ///
+    /// # Errors
+    /// `image-too-small`, `empty-batch` without captions, `caption-too-long` (unless `truncate`).
+    pub fn prepare(
+        &self,
+        image: &RgbImage,
+        captions: &[String],
+        tokenizer: &Tokenizer,
+        truncate: bool,
+    ) -> Result<PreparedPair> {
         Preprocess::check(image)?;
         if captions.is_empty() {
             return Err(ClipError::EmptyBatch { what: "caption".into() });
         }
         let ids = tokenizer.tokenize(captions.iter().map(String::as_str), self.text.context_length, truncate)?;
-        let square = self.preprocess.square(image);
+        let identities = captions.iter().map(|caption| {
+            let mut hasher = DefaultHasher::new();
+            tokenizer.encode(caption).hash(&mut hasher);
+            hasher.finish()
+        });
+        Ok(PreparedPair { square: self.preprocess.square(image), ids, identities: identities.collect() })
+    }
+
+    /// Adds a pair that [`prepare`](Self::prepare) returned.
+    pub fn add(&mut self, PreparedPair { square, ids, identities }: PreparedPair) {
         self.squares_sum.update(&square);
         if self.augmenter.is_none() {
             self.squares.push(square);
         }
         self.ids.extend(ids);
-        self.identities.extend(captions.iter().map(|caption| {
-            let mut hasher = DefaultHasher::new();
-            tokenizer.encode(caption).hash(&mut hasher);
-            hasher.finish()
-        }));
+        self.identities.extend(identities);
         self.captions_to.push(self.captions());
-        Ok(())
     }
 
     /// `[3, size, size]` of each image; empty if the data set does not hold them. Images with equal bytes are equal to the model.

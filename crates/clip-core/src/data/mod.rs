@@ -3,5 +3,5 @@
 mod dataset;
 mod embed;
 
-pub use dataset::{PairDataset, batch_count, batches};
+pub use dataset::{PairDataset, PreparedPair, batch_count, batches};
 pub use embed::{embed_captions, embed_images};

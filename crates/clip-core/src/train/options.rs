@@ -97,9 +97,18 @@ impl RunOptions {
     /// # Errors
     /// `invalid-option` naming the option; those of [`validate`](Self::validate).
     pub fn from_json(json: &str) -> Result<Self> {
+        Self::default().with_json(json)
+    }
+
+    /// Returns these options with some of them replaced, which are read as by [`from_json`](Self::from_json).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn with_json(self, json: &str) -> Result<Self> {
         let given: Map<String, Value> =
             serde_json::from_str(json).map_err(|e| ClipError::invalid_option("options", "a JSON object", e))?;
-        let mut options = Self::default();
+        let both = given.contains_key("lora") && given.contains_key("lastBlocks");
+        let mut options = self;
         let mut tree = json!(options);
         // one at a time, so that a refused value is named
         for (name, value) in given {
@@ -118,7 +127,7 @@ impl RunOptions {
             };
             *field = match name.as_str() {
                 "precision" => is_half(&value)?.into(),
-                "lora" if options.tuning != Tuning::All => {
+                "lora" if both => {
                     return Err(ClipError::invalid_option("lora", "none beside lastBlocks", "both"));
                 }
                 "lastBlocks" | "lora" => json!({ snake_case(&name): value }),

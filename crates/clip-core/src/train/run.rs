@@ -165,6 +165,10 @@ impl Run {
             return None;
         }
         let epoch = step / self.per_epoch;
+        // of the epoch that has begun, without shuffling it again
+        if let Some(at) = self.remaining.len().checked_sub(1 + ahead) {
+            return Some(ImageRequest { step, epoch, pairs: self.remaining[at].clone() });
+        }
         Some(ImageRequest { step, epoch, pairs: self.epoch_batches(epoch).swap_remove(step % self.per_epoch) })
     }
 

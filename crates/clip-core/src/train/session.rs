@@ -185,6 +185,21 @@ impl TrainingSession {
         self.run_dataset(&self.interrupted.as_ref().ok_or(ClipError::NoRun)?.options)
     }
 
+    /// Options of the run that was stopped, or under way when the state was saved, and its steps taken.
+    pub fn interrupted(&self) -> Option<(&RunOptions, usize)> {
+        self.interrupted.as_ref().map(|run| (&run.options, run.step))
+    }
+
+    /// Config of the model. `text.vocab_size` is 0 before the vocabulary is known.
+    pub fn config(&self) -> &ClipConfig {
+        &self.config
+    }
+
+    /// Transform of its images.
+    pub fn preprocess(&self) -> &Preprocess {
+        &self.preprocess
+    }
+
     /// See [`Run::image_request`]; `None` without a run.
     pub fn image_request(&self, ahead: usize) -> Option<ImageRequest> {
         self.run.as_ref()?.image_request(ahead)

@@ -1,0 +1,167 @@
+//! Decodes small text files, and refuses files that hold something else than their name says.
+
+use std::sync::LazyLock;
+
+use regex::bytes::Regex;
+use serde_json::Value;
+
+use crate::exit::{Failure, Result};
+use crate::pattern::bytes_pattern;
+
+/// Bytes from the start of a file that tell its format.
+const SIGNATURE_BYTES: usize = 512;
+/// Characters of a file that a message quotes.
+const MAX_QUOTED: usize = 80;
+
+/// Starts of files that are often found in place of a model's, and what to do.
+static SIGNATURES: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
+    let signatures = [
+        (r"^$", "an empty file"),
+        (
+            r"^version https://(git-lfs|hawser)",
+            "a Git LFS pointer, without the file: run git lfs pull, or download the file where it is published",
+        ),
+        (r"^/?(\.\./)*\.git/annex/", "a git-annex pointer, without the file: run git annex get"),
+        (r"^(\.\./)+blobs/", "a link of the Hub's cache, copied as text: copy the file that it links to"),
+        (
+            r"(?i)^([\x80-\xff]{3})?\s*<(!doctype|html|head|body|script|!--|title|meta)",
+            "a web page: log in first, or download the file instead of the page about it",
+        ),
+        (r"(?i)^([\x80-\xff]{3})?\s*<(\?xml|error|svg|\w+>)", "an XML document, such as a server's error"),
+        (
+            r"^PK(\x03\x04|\x05\x06|\x07\x08)",
+            "a zip archive, as PyTorch's .bin and .pt files are: convert it to safetensors",
+        ),
+        (r"^\x1f[\x80-\xff]", "a gzip archive: unpack it"),
+        (r"^BZh[0-9]", "a bzip2 archive: unpack it"),
+        (r"^[\x80-\xff]7zXZ", "an xz archive: unpack it"),
+        (r"^7z[\x80-\xff]{2}", "a 7z archive: unpack it"),
+        (r"^\([\x80-\xff]/[\x80-\xff]", "a zstd archive: unpack it"),
+        (r"^Rar!", "a RAR archive: unpack it"),
+        (r"(?s)^.{257}ustar", "a tar archive: unpack it"),
+        (r"^[\x80-\xff][\x02-\x05]([}c(\]X]|[\x80-\xff])", "a pickle, which can run code: convert it to safetensors"),
+        (r"^GGUF", "a GGUF file, which is not supported"),
+        (r"^[\x80-\xff]HDF", "an HDF5 file, which is not supported"),
+        (r"^[\x80-\xff]NUMPY", "a NumPy file, which is not supported"),
+        (r"^\x08[\x03-\x08\s]\x12", "an ONNX model, which is not supported"),
+        (r"^%PDF", "a PDF"),
+        (r"^([\x80-\xff]PNG|[\x80-\xff]{4}\x00|GIF8|RIFF)", "a picture"),
+    ];
+    signatures.map(|(pattern, what)| (bytes_pattern(&format!("(?-u){pattern}")), what)).into()
+});
+
+/// Names the format of a file by its start; `None` for every file that a model may consist of.
+pub(super) fn recognize(bytes: &[u8]) -> Option<&'static str> {
+    let head = &bytes[..bytes.len().min(SIGNATURE_BYTES)];
+    SIGNATURES.iter().find(|(pattern, _)| pattern.is_match(head)).map(|(_, what)| *what)
+}
+
+/// The error for a file with invalid content; its code follows from the file's name.
+pub(super) fn invalid_content(name: &str, problem: impl core::fmt::Display) -> Failure {
+    let code = if name.ends_with(".safetensors") || name.ends_with(".safetensors.index.json") {
+        "invalid-checkpoint"
+    } else if ["token", "merges", "vocab"].iter().any(|part| name.contains(part)) {
+        "invalid-tokenizer"
+    } else {
+        "invalid-config"
+    };
+    Failure::new(code, format!("{name}: {problem}"))
+}
+
+/// Quotes the start of a text.
+fn quote(text: &str) -> String {
+    let start: String = text.chars().take(MAX_QUOTED).collect();
+    let more = if start.len() < text.len() { "…" } else { "" };
+    Value::from(format!("{start}{more}")).to_string()
+}
+
+/// Checks that a file starts as safetensors do: the header's length as a 64-bit integer, of which the upper half is 0, and `{`.
+/// Other binary files that are not recognised are left to the core, which refuses them too.
+///
+/// # Errors
+/// `invalid-checkpoint`.
+pub(super) fn check_safetensors(name: &str, start: &[u8]) -> Result<()> {
+    // first: a header's length may look like any signature
+    if start.get(8) == Some(&b'{') && start.get(4..8) == Some(&[0; 4]) {
+        return Ok(());
+    }
+    let is_text = start.len() >= 8 && start[..8].iter().all(|byte| matches!(byte, b'\t' | b'\n' | b'\r' | b' '..=b'~'));
+    let beginning = String::from_utf8_lossy(&start[..start.len().min(SIGNATURE_BYTES)]);
+    let text = is_text.then(|| format!("text that starts with {}", quote(beginning.trim())));
+    match recognize(start).map(str::to_owned).or(text) {
+        Some(got) => Err(invalid_content(name, format!("expected a safetensors file, got {got}"))),
+        None => Ok(()),
+    }
+}
+
+/// Parses JSON.
+///
+/// # Errors
+/// Naming the file and the position.
+pub(super) fn parse_json(name: &str, text: &str) -> Result<Value> {
+    serde_json::from_str(text).map_err(|error| {
+        let position = format!("line {} column {}", error.line(), error.column());
+        invalid_content(name, format!("invalid JSON at {position}: {}", quote(text.trim())))
+    })
+}
+
+/// Whether a JSON object is an error that a server sends in place of a file.
+fn is_server_error(value: &Value) -> bool {
+    let has_message = ["error", "message", "detail"].iter().any(|key| value[key].is_string());
+    has_message && value.as_object().is_some_and(|map| map.len() <= 4)
+}
+
+/// Decodes a file: UTF-8, with or without a byte order mark. Files named `.json` are checked to be JSON.
+///
+/// # Errors
+/// Naming the file and what it holds instead.
+pub(super) fn read_text(name: &str, bytes: &[u8]) -> Result<String> {
+    let expected = if name.ends_with(".json") { "JSON" } else { "text" };
+    if let Some(format) = recognize(bytes) {
+        return Err(invalid_content(name, format!("expected {expected}, got {format}")));
+    }
+    let Ok(text) = core::str::from_utf8(bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)) else {
+        let is_utf_16 = bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff");
+        let got = if is_utf_16 { "UTF-16: save it as UTF-8" } else { "invalid bytes" };
+        return Err(invalid_content(name, format!("expected {expected} in UTF-8, got {got}")));
+    };
+    // a tokenizer.json may be large: it is parsed once, by the core, which names the position
+    if name.ends_with(".json") && !name.ends_with("tokenizer.json") {
+        let value = parse_json(name, text)?;
+        let is_list = name.ends_with("modules.json");
+        if value.is_array() != is_list || !(value.is_object() || value.is_array()) {
+            let kind = if is_list { "array" } else { "object" };
+            return Err(invalid_content(name, format!("expected a JSON {kind}, got {}", quote(text.trim()))));
+        }
+        if is_server_error(&value) {
+            let got = quote(text.trim());
+            return Err(invalid_content(name, format!("expected a file of a model, got a server's error: {got}")));
+        }
+    }
+    Ok(text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_that_hold_something_else_are_named() {
+        for (name, bytes, code, expected) in [
+            ("config.json", b"<!DOCTYPE html>".as_slice(), "invalid-config", "a web page"),
+            ("config.json", b"{\"a\": 1,}", "invalid-config", "invalid JSON at line 1 column 9"),
+            ("config.json", b"[]", "invalid-config", "expected a JSON object"),
+            ("config.json", b"{\"error\": \"not found\"}", "invalid-config", "a server's error"),
+            ("merges.txt", b"\xff\xfea\0", "invalid-tokenizer", "UTF-16"),
+            ("vocab.json", b"", "invalid-tokenizer", "an empty file"),
+        ] {
+            let error = read_text(name, bytes).unwrap_err();
+            assert_eq!(error.code, code, "{error}");
+            assert!(error.message.contains(expected), "{error}");
+        }
+        assert_eq!(read_text("a.json", b"\xef\xbb\xbf{}").unwrap(), "{}");
+        let pickle = check_safetensors("model.safetensors", b"\x80\x02}q\0.....").unwrap_err();
+        assert!(pickle.code == "invalid-checkpoint" && pickle.message.contains("pickle"), "{pickle}");
+        assert!(check_safetensors("a.safetensors", b"hello world").unwrap_err().message.contains("text that starts"));
+    }
+}

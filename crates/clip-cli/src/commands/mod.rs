@@ -1,0 +1,49 @@
+//! The commands.
+
+pub mod convert;
+pub mod info;
+pub mod train;
+
+use clap::{Parser, Subcommand};
+use clap_complete::Shell;
+
+use crate::exit::exit_code_help;
+
+/// The arguments of the program.
+#[derive(Debug, Parser)]
+#[command(name = "clipwright", version, about = "CLIP: train, convert and inspect", after_help = exit_code_help())]
+pub struct Cli {
+    /// Write events to stdout, each a line of JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// The command.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Describe a checkpoint: shape, tokenizer, transform, weights
+    Info(info::InfoArgs),
+    /// Write a checkpoint in the layout of Hugging Face or OpenCLIP
+    Convert(convert::ConvertArgs),
+    /// Train or fine-tune a model on image–caption pairs
+    #[command(after_help = train::HELP)]
+    Train(Box<train::TrainArgs>),
+    /// Write a shell's completions to stdout
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_are_well_formed() {
+        <Cli as clap::CommandFactory>::command().debug_assert();
+    }
+}

@@ -1,0 +1,430 @@
+//! Flags of `clipwright train`: the options of the package, and OpenCLIP's names for them.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::{Map, Value};
+
+use crate::config::Settings;
+use crate::data::{DatasetType, ReadOptions};
+use crate::exit::{Failure, Result};
+
+/// Arguments of `train`.
+#[derive(Debug, Default, Args)]
+pub struct TrainArgs {
+    /// TOML file with these settings; flags take precedence
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    model: ModelArgs,
+    #[command(flatten)]
+    data: DataArgs,
+    #[command(flatten)]
+    fit: FitArgs,
+    #[command(flatten)]
+    run: RunArgs,
+}
+
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Model")]
+struct ModelArgs {
+    /// Shape of a published model, with fresh weights: ViT-B-32, ViT-B-16 or ViT-L-14, or as ViT-B-32-quickgelu
+    #[arg(long, value_name = "NAME")]
+    model: Option<String>,
+    /// Checkpoint to train further, or a training state to begin another run from
+    #[arg(long, alias = "pretrained", value_name = "PATH")]
+    from: Option<String>,
+    /// Low-rank adapters in PEFT's files to add to its weights first
+    #[arg(long, value_name = "PATH")]
+    adapter: Option<String>,
+    /// Whose tokenization to follow: open_clip, openai or hf
+    #[arg(long, value_name = "NAME")]
+    tokenizer: Option<String>,
+    /// merges.txt of another byte-pair encoding
+    #[arg(long, value_name = "FILE")]
+    merges: Option<String>,
+}
+
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Data")]
+struct DataArgs {
+    /// Folders, tables or tar files, as shards-{000..123}.tar; :: separates several
+    #[arg(long, value_name = "PATHS")]
+    train_data: Vec<String>,
+    /// Pairs to evaluate retrieval on
+    #[arg(long, value_name = "PATHS")]
+    val_data: Vec<String>,
+    /// auto, webdataset, csv or folder
+    #[arg(long, value_name = "TYPE")]
+    dataset_type: Option<String>,
+    /// Column of image names [default: the first of file_name, filepath, image, path, url]
+    #[arg(long, alias = "csv-img-key", value_name = "NAME")]
+    image_column: Option<String>,
+    /// Column of captions [default: the first of text, caption, title]
+    #[arg(long, alias = "csv-caption-key", value_name = "NAME")]
+    caption_column: Option<String>,
+    /// Separator of columns [default: the one in the header]
+    #[arg(long, alias = "csv-separator", value_name = "TEXT")]
+    separator: Option<String>,
+    /// Path, in a folder, of the only table to read
+    #[arg(long, value_name = "PATH")]
+    table: Option<String>,
+    /// Encoding of captions without a byte order mark, as windows-1252 [default: utf-8]
+    #[arg(long, value_name = "NAME")]
+    encoding: Option<String>,
+    /// Whether a caption file is one caption or one a line: whole or lines
+    #[arg(long, value_name = "HOW")]
+    captions: Option<String>,
+    /// Cut captions longer than the context
+    #[arg(long)]
+    truncate: bool,
+    /// stop at a pair that cannot be used, or skip it [default: stop]
+    #[arg(long, value_name = "HOW")]
+    bad_pairs: Option<String>,
+    /// Threads that decode and crop images beside the step
+    #[arg(long, value_name = "N")]
+    workers: Option<String>,
+}
+
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Training")]
+struct FitArgs {
+    /// Pairs a step [default: 256]
+    #[arg(long, value_name = "N")]
+    batch_size: Option<String>,
+    /// Pairs whose activations are in memory at once (GradCache)
+    #[arg(long, value_name = "N")]
+    micro_batch_size: Option<String>,
+    /// OpenCLIP's: a step takes this many batches, each in memory alone
+    #[arg(long, value_name = "N", conflicts_with = "micro_batch_size", requires = "batch_size")]
+    accum_freq: Option<String>,
+    /// Recompute activations instead of keeping them
+    #[arg(long, alias = "grad-checkpointing")]
+    activation_checkpointing: bool,
+    /// Passes over the pairs [default: 20]
+    #[arg(long, value_name = "N")]
+    epochs: Option<String>,
+    /// Learning rate after the warm-up [default: 1e-3]
+    #[arg(long, value_name = "RATE")]
+    lr: Option<String>,
+    /// Steps of linear warm-up [default: 50]
+    #[arg(long, value_name = "N")]
+    warmup: Option<String>,
+    /// cosine, linear or constant [default: cosine]
+    #[arg(long, alias = "lr-scheduler", value_name = "NAME")]
+    schedule: Option<String>,
+    /// AdamW's decay of the first moment [default: 0.9]
+    #[arg(long, value_name = "RATE")]
+    beta1: Option<String>,
+    /// AdamW's decay of the second moment [default: 0.98]
+    #[arg(long, value_name = "RATE")]
+    beta2: Option<String>,
+    /// AdamW's term in the denominator [default: 1e-6]
+    #[arg(long, alias = "eps", value_name = "NUMBER")]
+    epsilon: Option<String>,
+    /// Decoupled weight decay [default: 0.2]
+    #[arg(long, alias = "wd", value_name = "RATE")]
+    weight_decay: Option<String>,
+    /// Train the blocks' matrices by Muon, with this learning rate
+    #[arg(long, value_name = "RATE")]
+    muon_lr: Option<String>,
+    /// Muon's momentum [default: 0.95]
+    #[arg(long, value_name = "RATE")]
+    muon_momentum: Option<String>,
+    /// Muon's weight decay [default: 0.1]
+    #[arg(long, value_name = "RATE")]
+    muon_weight_decay: Option<String>,
+    /// Largest norm of all gradients together
+    #[arg(long, alias = "grad-clip-norm", value_name = "NORM")]
+    clip_norm: Option<String>,
+    /// Share of each target that is spread over the batch
+    #[arg(long, value_name = "SHARE")]
+    label_smoothing: Option<String>,
+    /// Leave pairs with the same caption out of each other's negatives
+    #[arg(long)]
+    mask_duplicates: bool,
+    /// Freeze a tower: image or text
+    #[arg(long, value_name = "TOWER")]
+    lock: Option<String>,
+    /// OpenCLIP's name of --lock image
+    #[arg(long, conflicts_with_all = ["lock", "lock_text"])]
+    lock_image: bool,
+    /// OpenCLIP's name of --lock text
+    #[arg(long, conflicts_with = "lock")]
+    lock_text: bool,
+    /// Train only so many last blocks of each tower
+    #[arg(long, value_name = "N")]
+    last_blocks: Option<String>,
+    /// Train low-rank adapters of this rank
+    #[arg(long, value_name = "RANK", requires = "lora_alpha")]
+    lora_rank: Option<String>,
+    /// Scale of the adapters, divided by their rank
+    #[arg(long, value_name = "ALPHA", requires = "lora_rank")]
+    lora_alpha: Option<String>,
+    /// Crop images anew in each epoch
+    #[arg(long)]
+    augment: bool,
+    /// Smallest and largest share of an image's area in a crop, as 0.9,1
+    #[arg(long, value_name = "LEAST,MOST")]
+    augment_scale: Option<String>,
+    /// Probability of a horizontal flip [default: 0]
+    #[arg(long, value_name = "SHARE")]
+    augment_flip: Option<String>,
+    /// f32, or f16 with f32 master weights and a scaled loss [default: f32]
+    #[arg(long, value_name = "NAME")]
+    precision: Option<String>,
+    /// Share of an image's patches that a step drops (FLIP)
+    #[arg(long, alias = "force-patch-dropout", value_name = "SHARE")]
+    patch_dropout: Option<String>,
+    /// Decay of the moving average of the weights
+    #[arg(long, value_name = "RATE")]
+    ema_decay: Option<String>,
+    /// Seed of the weights and of everything random in the run [default: 0]
+    #[arg(long, value_name = "N")]
+    seed: Option<String>,
+}
+
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Run")]
+struct RunArgs {
+    /// Folder of runs [default: logs]
+    #[arg(long, value_name = "FOLDER")]
+    logs: Option<String>,
+    /// Name of the run, a folder in it [default: run]
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// Go on with a run: a training state, or latest for the run's own, if there is one
+    #[arg(long, value_name = "STATE")]
+    resume: Option<String>,
+    /// Save the state every N steps, too
+    #[arg(long, value_name = "N")]
+    save_steps: Option<String>,
+    /// Keep the state of every N-th epoch [default: only the latest]
+    #[arg(long, value_name = "N")]
+    save_frequency: Option<String>,
+    /// Evaluate every N epochs [default: 1]
+    #[arg(long, value_name = "N")]
+    val_frequency: Option<String>,
+    /// Layout of the model that is written at the end: hf or open_clip [default: hf]
+    #[arg(long, value_name = "LAYOUT")]
+    export: Option<String>,
+    /// auto, cpu or webgpu [default: auto]
+    #[arg(long, value_name = "NAME")]
+    device: Option<String>,
+    /// Threads of the CPU [default: one a core]
+    #[arg(long, value_name = "N")]
+    threads: Option<String>,
+}
+
+/// Sets a value that was given.
+fn set(map: &mut Map<String, Value>, name: &str, value: Option<impl Into<Value>>) {
+    if let Some(value) = value {
+        map.insert(name.into(), value.into());
+    }
+}
+
+/// Sets a table where any of its values was given.
+fn table(map: &mut Map<String, Value>, name: &str, values: &[(&str, Option<Value>)]) {
+    let given: Map<String, Value> =
+        values.iter().filter_map(|(name, value)| Some(((*name).to_owned(), value.clone()?))).collect();
+    set(map, name, (!given.is_empty()).then_some(given));
+}
+
+fn text(value: &Option<String>) -> Option<Value> {
+    value.clone().map(Value::from)
+}
+
+fn product(name: &str, a: &str, b: &str) -> Result<String> {
+    let wrong = || Failure::option(name, "a whole number above 0", b);
+    let (a, b): (u64, u64) = (a.parse().map_err(|_| wrong())?, b.parse().map_err(|_| wrong())?);
+    a.checked_mul(b).map(|product| product.to_string()).ok_or_else(wrong)
+}
+
+impl FitArgs {
+    /// The options that were given, by the names of the TypeScript options.
+    fn settings(&self) -> Result<Map<String, Value>> {
+        let mut fit = Map::new();
+        for (name, value) in [
+            ("epochs", &self.epochs),
+            ("lr", &self.lr),
+            ("warmup", &self.warmup),
+            ("beta1", &self.beta1),
+            ("beta2", &self.beta2),
+            ("epsilon", &self.epsilon),
+            ("weightDecay", &self.weight_decay),
+            ("clipNorm", &self.clip_norm),
+            ("labelSmoothing", &self.label_smoothing),
+            ("lastBlocks", &self.last_blocks),
+            ("patchDropout", &self.patch_dropout),
+            ("emaDecay", &self.ema_decay),
+            ("seed", &self.seed),
+        ] {
+            set(&mut fit, name, text(value));
+        }
+        match (&self.batch_size, &self.accum_freq) {
+            (Some(batch), Some(times)) => {
+                set(&mut fit, "batchSize", Some(product("accumFreq", batch, times)?));
+                set(&mut fit, "microBatchSize", text(&self.batch_size));
+            }
+            _ => {
+                set(&mut fit, "batchSize", text(&self.batch_size));
+                set(&mut fit, "microBatchSize", text(&self.micro_batch_size));
+            }
+        }
+        set(&mut fit, "activationCheckpointing", self.activation_checkpointing.then_some(true));
+        set(&mut fit, "maskDuplicates", self.mask_duplicates.then_some(true));
+        let schedule = self.schedule.as_deref().map(|name| if name == "const" { "constant" } else { name });
+        set(&mut fit, "schedule", schedule);
+        set(&mut fit, "precision", self.precision.as_deref().map(precision).transpose()?);
+        let lock = self.lock.as_deref().or(self.lock_image.then_some("image")).or(self.lock_text.then_some("text"));
+        set(&mut fit, "lock", lock);
+        let muon = [
+            ("lr", text(&self.muon_lr)),
+            ("momentum", text(&self.muon_momentum)),
+            ("weightDecay", text(&self.muon_weight_decay)),
+        ];
+        table(&mut fit, "muon", &muon);
+        table(&mut fit, "lora", &[("rank", text(&self.lora_rank)), ("alpha", text(&self.lora_alpha))]);
+        let scale = self.augment_scale.as_ref().map(|pair| pair.split(',').map(str::trim).collect::<Value>());
+        if self.augment {
+            set(&mut fit, "augment", Some(Map::new()));
+        }
+        table(&mut fit, "augment", &[("scale", scale), ("flip", text(&self.augment_flip))]);
+        Ok(fit)
+    }
+}
+
+/// The precision by OpenCLIP's names, too.
+fn precision(name: &str) -> Result<&'static str> {
+    match name {
+        "f32" | "fp32" => Ok("f32"),
+        "f16" | "amp" => Ok("f16"),
+        other => {
+            let expected = "f32 (OpenCLIP's fp32) or f16 (OpenCLIP's amp); other precisions are not supported";
+            Err(Failure::option("precision", expected, other))
+        }
+    }
+}
+
+impl TrainArgs {
+    /// The settings of the file with the flags over them.
+    ///
+    /// # Errors
+    /// Those of [`Settings::read`]; `invalid-option`.
+    pub(super) fn settings(&self) -> Result<Settings> {
+        let file = self.config.as_deref().map(Settings::read).transpose()?.unwrap_or_default();
+        let (model, data, run) = (&self.model, &self.data, &self.run);
+        let mut flags = Map::new();
+        for (name, value) in [
+            ("model", &model.model),
+            ("from", &model.from),
+            ("adapter", &model.adapter),
+            ("tokenizer", &model.tokenizer),
+            ("merges", &model.merges),
+            ("seed", &self.fit.seed),
+            ("datasetType", &data.dataset_type),
+            ("imageColumn", &data.image_column),
+            ("captionColumn", &data.caption_column),
+            ("separator", &data.separator),
+            ("table", &data.table),
+            ("encoding", &data.encoding),
+            ("captions", &data.captions),
+            ("workers", &data.workers),
+            ("logs", &run.logs),
+            ("name", &run.name),
+            ("resume", &run.resume),
+            ("saveSteps", &run.save_steps),
+            ("saveFrequency", &run.save_frequency),
+            ("valFrequency", &run.val_frequency),
+            ("export", &run.export),
+            ("device", &run.device),
+            ("threads", &run.threads),
+        ] {
+            set(&mut flags, name, text(value));
+        }
+        let list = |paths: &[String]| (!paths.is_empty()).then(|| Value::from(paths.to_vec()));
+        set(&mut flags, "trainData", list(&data.train_data));
+        set(&mut flags, "valData", list(&data.val_data));
+        let mut fit = self.fit.settings()?;
+        set(&mut fit, "truncate", data.truncate.then_some(true));
+        set(&mut fit, "badPairs", text(&data.bad_pairs));
+        set(&mut flags, "fit", (!fit.is_empty()).then_some(fit));
+        Ok(file.with(flags))
+    }
+}
+
+/// How pairs are read.
+///
+/// # Errors
+/// `invalid-option`.
+pub(super) fn read_options(settings: &Settings) -> Result<ReadOptions> {
+    let owned = |name: &str| -> Result<Option<String>> { Ok(settings.text(name)?.map(str::to_owned)) };
+    let lines = match settings.text("captions")? {
+        None | Some("whole") => false,
+        Some("lines") => true,
+        Some(other) => return Err(Failure::option("captions", "whole or lines", other)),
+    };
+    let separator = owned("separator")?;
+    if let Some(wrong) = separator.as_ref().filter(|text| text.is_empty() || text.contains(['"', '\r', '\n'])) {
+        return Err(Failure::option(
+            "separator",
+            "1 or more characters without quotes and line breaks",
+            format!("{wrong:?}"),
+        ));
+    }
+    Ok(ReadOptions {
+        kind: settings.text("datasetType")?.map_or(Ok(DatasetType::Auto), DatasetType::from_name)?,
+        encoding: owned("encoding")?,
+        lines,
+        image_column: owned("imageColumn")?,
+        caption_column: owned("captionColumn")?,
+        // shells pass a tab badly
+        separator: separator.map(|text| text.replace("\\t", "\t")),
+        table: owned("table")?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::commands::{Cli, Command};
+
+    fn options(flags: &[&str]) -> Result<Value> {
+        let cli = Cli::try_parse_from(["clipwright", "train"].iter().chain(flags)).unwrap();
+        let Command::Train(arguments) = cli.command else { panic!("another command") };
+        arguments.settings()?.run_options().map(Value::from)
+    }
+
+    #[test]
+    fn flags_of_open_clip_are_options() {
+        let flags = "--batch-size 8 --accum-freq 4 --lr 5e-4 --wd 0.1 --warmup 10 --eps 1e-8 --precision amp --grad-checkpointing \
+                     --lock-image --lr-scheduler const --grad-clip-norm 1 --force-patch-dropout 0.5 --seed 3";
+        let got = options(&flags.split_whitespace().collect::<Vec<_>>()).unwrap();
+        let expected = serde_json::json!({
+            "batchSize": "32", "microBatchSize": "8", "lr": "5e-4", "weightDecay": "0.1", "warmup": "10", "epsilon": "1e-8",
+            "precision": "f16", "activationCheckpointing": true, "lock": "image", "schedule": "constant", "clipNorm": "1",
+            "patchDropout": "0.5", "seed": "3",
+        });
+        assert_eq!(got, expected);
+        let own = [
+            "--muon-lr",
+            "0.02",
+            "--lora-rank",
+            "4",
+            "--lora-alpha",
+            "8",
+            "--augment-scale",
+            "0.5,1",
+            "--augment-flip",
+            "0.5",
+        ];
+        let expected = serde_json::json!({
+            "muon": {"lr": "0.02"}, "lora": {"rank": "4", "alpha": "8"}, "augment": {"scale": ["0.5", "1"], "flip": "0.5"},
+        });
+        assert_eq!(options(&own).unwrap(), expected);
+        assert_eq!(options(&["--augment"]).unwrap(), serde_json::json!({"augment": {}}));
+        assert!(options(&["--precision", "bf16"]).unwrap_err().message.contains("OpenCLIP's amp"));
+    }
+}

@@ -1,0 +1,302 @@
+//! `clipwright train`: trains or fine-tunes a model, resumable at any step.
+
+mod arguments;
+mod resume;
+mod run_folder;
+mod speedometer;
+mod start;
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use clip_core::data::PairDataset;
+use clip_core::preprocess::Augmenter;
+use clip_core::train::TrainingSession;
+
+use self::arguments::read_options;
+use self::resume::{Begun, begin};
+use self::run_folder::RunFolder;
+use self::speedometer::Speedometer;
+use crate::config::Settings;
+use crate::data::{Filled, Filling, Prefetch, Source, fill};
+use crate::device::{self, DeviceChoice, OpenDevice};
+use crate::events::{EvaluationEvent, Event, StepEvent};
+use crate::exit::{Failure, Result};
+use crate::files::write_whole;
+use crate::interrupt::Interrupts;
+use crate::output::{Output, count, duration};
+
+pub use self::arguments::TrainArgs;
+
+/// Most threads that decode images, unless more are asked for.
+const MOST_WORKERS: usize = 4;
+
+/// What `--help` says after the flags.
+pub const HELP: &str = "\
+A config file has the same settings by the names of the package's options, with the shape of the model in [config] and the options of \
+fit() in [fit]:
+
+  trainData = \"shards/train-{000..011}.tar\"
+  [config]
+  embedDim = 128
+  vision = { imageSize = 32, patchSize = 8, width = 128, layers = 4, heads = 4 }
+  text = { contextLength = 16, width = 128, layers = 4, heads = 4 }
+  [fit]
+  batchSize = 256
+  muon = { lr = 0.02 }
+
+A run's folder holds settings.json, steps.csv, evaluations.csv, checkpoints/latest.clip (a training state, which the package's \
+ClipTrainer.resume reads, too) and, at the end, model.safetensors.";
+
+/// When what happens, in steps and epochs.
+struct Plan {
+    /// Steps of an epoch.
+    per_epoch: usize,
+    save_steps: Option<usize>,
+    save_frequency: Option<usize>,
+    val_frequency: usize,
+}
+
+impl Plan {
+    fn read(settings: &Settings) -> Result<Self> {
+        let every = |name: &str| -> Result<Option<usize>> {
+            match settings.number(name)? {
+                Some(0) => Err(Failure::option(name, "a whole number above 0", 0)),
+                number => Ok(number.map(|number| number as usize)),
+            }
+        };
+        Ok(Self {
+            per_epoch: 1,
+            save_steps: every("saveSteps")?,
+            save_frequency: every("saveFrequency")?,
+            val_frequency: every("valFrequency")?.unwrap_or(1),
+        })
+    }
+
+    /// The epoch that ends with a step.
+    fn epoch_end(&self, step: usize) -> Option<usize> {
+        step.is_multiple_of(self.per_epoch).then(|| step / self.per_epoch)
+    }
+}
+
+/// What a run needs beside its session.
+struct Run<'a> {
+    output: &'a Output,
+    interrupts: &'a Interrupts,
+    folder: &'a RunFolder,
+    plan: Plan,
+    images: Option<Prefetch>,
+    evaluation: Option<PairDataset>,
+}
+
+impl Run<'_> {
+    fn save(&self, session: &TrainingSession, step: usize, epoch: Option<usize>) -> Result<()> {
+        let state = pollster::block_on(session.save_state())?;
+        let path = self.folder.save_state(&state, epoch)?.display().to_string();
+        self.output.event(&Event::Saved { step, path: &path });
+        Ok(())
+    }
+
+    fn evaluate(&self, session: &TrainingSession, step: usize) -> Result<()> {
+        let Some(pairs) = &self.evaluation else { return Ok(()) };
+        let event = EvaluationEvent::new(step, pollster::block_on(session.evaluate(pairs, None))?);
+        self.folder.log_evaluation(&event)?;
+        let percent = |share: f64| format!("{:.1} %", 100.0 * share);
+        let (to_image, to_text) = (&event.text_to_image, &event.image_to_text);
+        if !self.output.is_json() {
+            self.output.note(&format!(
+                "step {step}: text → image R@1 {}, R@5 {}, R@10 {}, median rank {}; image → text R@1 {}",
+                percent(to_image.r1),
+                percent(to_image.r5),
+                percent(to_image.r10),
+                to_image.median_rank,
+                percent(to_text.r1),
+            ));
+        }
+        self.output.event(&Event::Evaluation(event));
+        Ok(())
+    }
+
+    /// Takes the images of the next step, and says how long it waited.
+    fn squares(&mut self, session: &TrainingSession) -> Result<(Option<Vec<u8>>, Duration)> {
+        self.images.as_mut().map_or(Ok((None, Duration::ZERO)), |images| images.next(session))
+    }
+
+    /// Takes steps to the last, or to a signal; returns the number of steps taken.
+    fn steps(&mut self, session: &mut TrainingSession, mut step: usize) -> Result<usize> {
+        let mut speed = Speedometer::default();
+        // of the last step: what is saved twice is saved once
+        let mut saved = None;
+        loop {
+            if self.interrupts.came() {
+                if saved != Some(step) {
+                    self.save(session, step, None)?;
+                }
+                let latest = self.folder.latest();
+                let advice = format!("the run is saved in {}: go on with it by --resume latest", latest.display());
+                return Err(self.interrupts.failure(format!("stopped after step {step}; {advice}")));
+            }
+            let began = Instant::now();
+            let (squares, waited) = self.squares(session)?;
+            let Some(progress) = pollster::block_on(session.step(squares.as_deref()))? else { break };
+            step = progress.step;
+            let (seconds, waiting) = speed.add(began.elapsed(), waited);
+            let event = StepEvent::new(&progress, seconds, waiting);
+            self.show(&event);
+            self.folder.log_step(&event)?;
+            self.output.event(&Event::Step(event));
+            let is_last = step == progress.total_steps;
+            let epoch = self.plan.epoch_end(step);
+            if epoch.is_some_and(|epoch| is_last || epoch % self.plan.val_frequency == 0) {
+                self.evaluate(session, step)?;
+            }
+            let kept = epoch.filter(|epoch| self.plan.save_frequency.is_some_and(|every| epoch % every == 0));
+            if epoch.is_some() || self.plan.save_steps.is_some_and(|every| step % every == 0) {
+                self.save(session, step, kept)?;
+                saved = Some(step);
+            }
+        }
+        Ok(step)
+    }
+
+    fn show(&self, event: &StepEvent) {
+        self.output.progress(event.step, event.total_steps, || {
+            let waiting = if event.waiting >= 0.01 {
+                format!(", waiting {:.0} % for images", 100.0 * event.waiting)
+            } else {
+                String::new()
+            };
+            format!(
+                "{}/{}  epoch {}  loss {:.4}  {:.1} pairs/s{waiting}  {} left",
+                event.step,
+                event.total_steps,
+                event.epoch,
+                event.loss,
+                event.samples_per_second,
+                duration(event.seconds_left)
+            )
+        });
+    }
+}
+
+/// Reads pairs into a data set, and reports those that are skipped.
+fn read_pairs(
+    dataset: PairDataset,
+    session: &TrainingSession,
+    source: &Source,
+    settings: &Settings,
+    is_evaluation: bool,
+    (output, interrupts): (&Output, &Interrupts),
+) -> Result<Filled> {
+    let what = if is_evaluation { "evaluation pairs" } else { "pairs" };
+    let filling = Filling {
+        tokenizer: session.tokenizer()?,
+        truncate: settings.truncate()?,
+        skip: settings.skips_bad_pairs()?,
+        stop: &|| interrupts.came(),
+        progress: &|pairs| output.progress(0, 1, || format!("{} {what} read", count(pairs as u64))),
+    };
+    let filled = fill(dataset, source, &filling).map_err(|error| match error.code {
+        "interrupted" => interrupts.failure(error.message),
+        _ => error,
+    })?;
+    for pair in &filled.skipped {
+        let (key, code, message) = (&pair.key, pair.reason.code, &pair.reason.message);
+        output.event(&Event::Skipped { index: pair.index, key, code, message, evaluation: is_evaluation });
+    }
+    if let Some(first) = filled.skipped.first().filter(|_| !output.is_json()) {
+        let number = count(filled.skipped.len() as u64);
+        output.note(&format!("warning: {number} {what} skipped, the first: {}: {}", first.key, first.reason.message));
+    }
+    Ok(filled)
+}
+
+fn write_model(session: &TrainingSession, path: &Path, layout: &str) -> Result<()> {
+    write_whole(path, &pollster::block_on(session.bundle()?.save(layout))?)
+}
+
+fn open_device(settings: &Settings, output: &Output) -> Result<OpenDevice> {
+    let choice = settings.text("device")?.map_or(Ok(DeviceChoice::Auto), DeviceChoice::from_name)?;
+    let opened = device::open(choice, settings.number("threads")?.map(|threads| threads as usize))?;
+    output.note(&format!("computing on the {} ({}), {} threads", opened.kind, opened.reason, opened.threads));
+    Ok(opened)
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Those of its files, its pairs, its model and its device; `interrupted` and `terminated` after a signal.
+pub fn run(arguments: &TrainArgs, output: &Output) -> Result<()> {
+    let settings = arguments.settings()?;
+    let plan = Plan::read(&settings)?;
+    let layout = settings.text("export")?.unwrap_or("hf");
+    if !["hf", "open_clip"].contains(&layout) {
+        return Err(Failure::option("export", "hf or open_clip", layout));
+    }
+    let source = Source::open(&settings.texts("trainData")?, read_options(&settings)?)?;
+    let evaluation = match settings.texts("valData")? {
+        paths if paths.is_empty() => None,
+        paths => Some(Source::open(&paths, read_options(&settings)?)?),
+    };
+    let logs = settings.path("logs")?.unwrap_or_else(|| "logs".into());
+    let folder = RunFolder::new(&logs, settings.text("name")?.unwrap_or("run"))?;
+    let interrupts = Interrupts::listen()?;
+    let opened = open_device(&settings, output)?;
+
+    let Begun { mut session, options, resumed } = begin(&settings, &folder, &opened.device, output)?;
+    let dataset = if resumed.is_some() { session.interrupted_dataset()? } else { session.run_dataset(&options)? };
+    let io = (output, &interrupts);
+    let Filled { dataset, images, .. } = read_pairs(dataset, &session, &source, &settings, false, io)?;
+    let pairs = dataset.len();
+    let total_steps = match resumed {
+        Some(_) => session.resume_run(dataset)?,
+        None => session.start(dataset, &options)?,
+    };
+    // after the vocabulary is known
+    let evaluation = match &evaluation {
+        Some(source) => Some(read_pairs(session.new_dataset(), &session, source, &settings, true, io)?.dataset),
+        None => None,
+    };
+    match resumed {
+        Some(step) => folder.resume(step)?,
+        None => folder.create(&settings.to_json())?,
+    }
+    let images = match options.augment {
+        Some(augmentation) => {
+            let augmenter = Augmenter { preprocess: session.preprocess().clone(), augmentation, seed: options.seed };
+            let workers =
+                settings.number("workers")?.map_or(opened.threads.min(MOST_WORKERS), |workers| workers as usize);
+            Some(Prefetch::new(images, augmenter, workers.max(1))?)
+        }
+        None => None,
+    };
+    let step = resumed.unwrap_or(0);
+    output.event(&Event::Start {
+        version: env!("CARGO_PKG_VERSION"),
+        total_steps,
+        step,
+        pairs,
+        evaluation_pairs: evaluation.as_ref().map_or(0, PairDataset::len),
+        vocab_size: session.config().text.vocab_size,
+        device: &opened,
+        folder: &folder.display(),
+    });
+    if !output.is_json() {
+        let from = resumed.map_or(String::new(), |step| format!(", from step {step} on"));
+        output.note(&format!(
+            "{} pairs, {} steps{from}; {}",
+            count(pairs as u64),
+            count(total_steps as u64),
+            folder.display()
+        ));
+    }
+    let plan = Plan { per_epoch: (total_steps / options.epochs).max(1), ..plan };
+    let mut run = Run { output, interrupts: &interrupts, folder: &folder, plan, images, evaluation };
+    let step = run.steps(&mut session, step)?;
+    let model = folder.model();
+    write_model(&session, &model, layout)?;
+    let path = model.display().to_string();
+    output.event(&Event::Done { step, path: &path });
+    output.result(&format!("trained {} steps; the model is in {path}", count(step as u64)));
+    Ok(())
+}

@@ -1,0 +1,134 @@
+//! The folder of a run: its states, its logs and the model that it ends with.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use crate::events::{EvaluationEvent, StepEvent};
+use crate::exit::{Failure, Result};
+use crate::files::{link_whole, make_folder, write_whole};
+
+/// Columns of `steps.csv`.
+const STEPS: &str =
+    "step,epoch,loss,lr,logitScale,gradientNorm,imageLikeness,textLikeness,batchSize,samplesPerSecond,waiting";
+/// Columns of `evaluations.csv`.
+const EVALUATIONS: &str = "step,imageToTextR1,imageToTextR5,imageToTextR10,imageToTextMedianRank,textToImageR1,textToImageR5,textToImageR10,textToImageMedianRank";
+
+/// The folder of a run.
+#[derive(Debug, Clone)]
+pub(super) struct RunFolder {
+    path: PathBuf,
+}
+
+impl RunFolder {
+    /// The folder of the run of that name.
+    ///
+    /// # Errors
+    /// `invalid-option` for a name with folders in it.
+    pub(super) fn new(logs: &Path, name: &str) -> Result<Self> {
+        if name.is_empty() || name.contains(['/', '\\']) || name.starts_with('.') {
+            return Err(Failure::option("name", "the name of a folder", format!("{name:?}")));
+        }
+        Ok(Self { path: logs.join(name) })
+    }
+
+    /// The state that a resumed run goes on from.
+    pub(super) fn latest(&self) -> PathBuf {
+        self.path.join("checkpoints").join("latest.clip")
+    }
+
+    /// The model that the run ends with.
+    pub(super) fn model(&self) -> PathBuf {
+        self.path.join("model.safetensors")
+    }
+
+    /// Its path.
+    pub(super) fn display(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    /// Makes the folder of a new run, with its settings.
+    ///
+    /// # Errors
+    /// `target-unwritable`, also if it holds a run already.
+    pub(super) fn create(&self, settings: &str) -> Result<()> {
+        let holds_run = self.path.join("settings.json").exists() || self.latest().exists();
+        if holds_run {
+            let advice = "go on with it by --resume latest, or give another --name";
+            return Err(Failure::new("target-unwritable", format!("{} holds a run: {advice}", self.display())));
+        }
+        make_folder(&self.path.join("checkpoints"))?;
+        self.write("settings.json", settings)?;
+        self.write("steps.csv", &format!("{STEPS}\n"))?;
+        self.write("evaluations.csv", &format!("{EVALUATIONS}\n"))
+    }
+
+    /// Prepares the folder for a run that goes on after `step` steps: rows of later steps, which are taken again, are removed.
+    ///
+    /// # Errors
+    /// `target-unwritable`.
+    pub(super) fn resume(&self, step: usize) -> Result<()> {
+        make_folder(&self.path.join("checkpoints"))?;
+        for (name, header) in [("steps.csv", STEPS), ("evaluations.csv", EVALUATIONS)] {
+            let text = fs::read_to_string(self.path.join(name)).unwrap_or_default();
+            let is_before = |row: &&str| {
+                row.split(',').next().and_then(|first| first.parse().ok()).is_some_and(|n: usize| n <= step)
+            };
+            let rows = text.lines().skip(1).filter(is_before);
+            let kept: String = [header].into_iter().chain(rows).map(|row| format!("{row}\n")).collect();
+            self.write(name, &kept)?;
+        }
+        Ok(())
+    }
+
+    fn write(&self, name: &str, text: &str) -> Result<()> {
+        write_whole(&self.path.join(name), text.as_bytes())
+    }
+
+    fn append(&self, name: &str, row: &str) -> Result<()> {
+        let path = self.path.join(name);
+        let file = fs::OpenOptions::new().append(true).create(true).open(&path);
+        let written = file.and_then(|mut file| file.write_all(format!("{row}\n").as_bytes()));
+        written.map_err(|error| Failure::unwritable(&path, error))
+    }
+
+    /// Logs a step.
+    ///
+    /// # Errors
+    /// `target-unwritable`.
+    pub(super) fn log_step(&self, event: &StepEvent) -> Result<()> {
+        let StepEvent { step, epoch, loss, lr, logit_scale, gradient_norm, likeness, batch_size, .. } = event;
+        let (speed, waiting) = (event.samples_per_second, event.waiting);
+        let (image, text) = (likeness.image, likeness.text);
+        let row = format!(
+            "{step},{epoch},{loss},{lr},{logit_scale},{gradient_norm},{image},{text},{batch_size},{speed:.1},{waiting:.3}"
+        );
+        self.append("steps.csv", &row)
+    }
+
+    /// Logs an evaluation.
+    ///
+    /// # Errors
+    /// `target-unwritable`.
+    pub(super) fn log_evaluation(&self, event: &EvaluationEvent) -> Result<()> {
+        let sides = [&event.image_to_text, &event.text_to_image];
+        let figures = sides.map(|side| format!("{},{},{},{}", side.r1, side.r5, side.r10, side.median_rank));
+        self.append("evaluations.csv", &format!("{},{}", event.step, figures.join(",")))
+    }
+
+    /// Saves a state as the latest, and under the number of an epoch that shall be kept.
+    ///
+    /// # Errors
+    /// `target-unwritable`; the states that were there are unchanged then.
+    pub(super) fn save_state(&self, state: &[u8], epoch: Option<usize>) -> Result<PathBuf> {
+        let latest = self.latest();
+        let Some(epoch) = epoch else {
+            write_whole(&latest, state)?;
+            return Ok(latest);
+        };
+        let path = self.path.join("checkpoints").join(format!("epoch-{epoch:04}.clip"));
+        write_whole(&path, state)?;
+        link_whole(&path, &latest)?;
+        Ok(path)
+    }
+}

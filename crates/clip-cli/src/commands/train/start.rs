@@ -1,0 +1,86 @@
+//! Makes the session of a new run: fresh weights, a checkpoint's, or those of another run's state.
+
+use clip_core::config::ClipConfig;
+use clip_core::device::Device;
+use clip_core::tokenizer::{Reference, Tokenizer};
+use clip_core::train::TrainingSession;
+
+use crate::checkpoint::{Checkpoint, OpenOptions, is_state, open_adapter, published_merges, read_file};
+use crate::config::Settings;
+use crate::exit::{Failure, Result};
+use crate::output::{Output, size};
+
+/// The shape that `config` or `model` gives, as JSON; `None` if neither is given.
+///
+/// # Errors
+/// `invalid-option` for an unknown name, and for both.
+pub(super) fn given_config(settings: &Settings) -> Result<Option<String>> {
+    match (settings.config(), settings.text("model")?) {
+        (Some(_), Some(name)) => {
+            Err(Failure::option("model", "none beside [config], which is the model's shape", name))
+        }
+        (Some(config), None) => Ok(Some(config)),
+        (None, Some(name)) => Ok(Some(ClipConfig::preset(name)?.to_json())),
+        (None, None) => Ok(None),
+    }
+}
+
+fn fresh(settings: &Settings, config: &str, device: &Device) -> Result<TrainingSession> {
+    let reference = settings.text("tokenizer")?.map_or(Ok(Reference::default()), Reference::from_name)?;
+    let merges = match settings.path("merges")? {
+        Some(path) => String::from_utf8(read_file(&path)?)
+            .map_err(|error| Failure::new("invalid-tokenizer", format!("{}: {error}", path.display())))?,
+        None => published_merges()?,
+    };
+    let tokenizer = Tokenizer::from_merges(&merges, reference)?;
+    Ok(TrainingSession::create(config, tokenizer, settings.number("seed")?.unwrap_or(0), device)?)
+}
+
+fn from_checkpoint(
+    settings: &Settings,
+    path: &std::path::Path,
+    device: &Device,
+    output: &Output,
+) -> Result<TrainingSession> {
+    let reference = settings.text("tokenizer")?.map(Reference::from_name).transpose()?;
+    let checkpoint = Checkpoint::open(path, OpenOptions { reference, ..OpenOptions::default() }, device)?;
+    if let Some(foreign) = &checkpoint.foreign {
+        let message = format!(
+            "{}: its tokenizer is a {}: captions cannot be trained on with it yet",
+            path.display(),
+            foreign.kind
+        );
+        return Err(Failure::new("invalid-tokenizer", message));
+    }
+    let total = checkpoint.bytes();
+    let mut loaded = checkpoint.load(&|bytes| {
+        output.progress(bytes as usize, total as usize, || format!("reading {} of {}", size(bytes), size(total)));
+    })?;
+    loaded.warnings.iter().for_each(|warning| output.warn(warning));
+    if let Some(adapter) = settings.path("adapter")? {
+        loaded.bundle.merge(&open_adapter(&adapter)?)?;
+    }
+    Ok(TrainingSession::from_bundle(loaded.bundle)?)
+}
+
+/// Makes the session of a new run.
+///
+/// # Errors
+/// `invalid-config`, `invalid-option`, and those of [`Checkpoint::open`].
+pub(super) fn new_session(settings: &Settings, device: &Device, output: &Output) -> Result<TrainingSession> {
+    let config = given_config(settings)?;
+    match (settings.path("from")?, config) {
+        (Some(_), Some(_)) => {
+            let expected = "none beside a model's shape: a checkpoint has its own";
+            Err(Failure::option("from", expected, settings.text("from")?.unwrap_or_default()))
+        }
+        (Some(path), None) if is_state(&path)? => Ok(TrainingSession::from_state(&read_file(&path)?, None, device)?),
+        (Some(path), None) => from_checkpoint(settings, &path, device, output),
+        (None, Some(config)) => fresh(settings, &config, device),
+        (None, None) => {
+            let message =
+                "no model: name one by --model, a checkpoint by --from, or its shape by [config] in a --config file";
+            Err(Failure::new("invalid-config", message))
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! Reads tables with the name of an image and its caption in each row: CSV, TSV and JSON lines, also compressed by gzip.
+
+use std::collections::HashMap;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use flate2::read::MultiGzDecoder;
+use unicode_normalization::UnicodeNormalization;
+
+use super::decode_text::decode_lines;
+use super::sample::{Image, Sample, Sink};
+use super::sniff::content_of;
+use super::table_columns::TableColumns;
+use super::table_rows::table_rows;
+use crate::exit::{Failure, Result};
+
+/// Bytes of the largest table.
+const MAX_TABLE_BYTES: u64 = 1 << 29;
+
+/// Unpacks the file of a table, and refuses other formats by name.
+///
+/// # Errors
+/// `invalid-dataset` for a truncated gzip file, and for a format that is known to be no table.
+fn open_table(bytes: Vec<u8>) -> Result<Vec<u8>> {
+    let too_long = || Failure::dataset(format!("expected at most {MAX_TABLE_BYTES} bytes, got more"));
+    if bytes.starts_with(&[0x1f, 0x8b]) {
+        let mut unpacked = Vec::new();
+        let mut reader = MultiGzDecoder::new(bytes.as_slice()).take(MAX_TABLE_BYTES + 1);
+        let read = reader.read_to_end(&mut unpacked);
+        read.map_err(|error| Failure::dataset(format!("cannot unpack the gzip file: {error}")))?;
+        return if unpacked.len() as u64 > MAX_TABLE_BYTES { Err(too_long()) } else { Ok(unpacked) };
+    }
+    if bytes.len() as u64 > MAX_TABLE_BYTES {
+        return Err(too_long());
+    }
+    match content_of(&bytes) {
+        None => Ok(bytes),
+        Some(content) if ["text", "JSON", "an empty file"].contains(&content.as_str()) => Ok(bytes),
+        Some(content) => {
+            let hint = if content == "a zip archive" { " (an Excel workbook? save it as CSV)" } else { "" };
+            Err(Failure::dataset(format!("expected a table as csv, tsv or JSON lines, got {content}{hint}")))
+        }
+    }
+}
+
+/// Reads the samples of a table file. Rows of the same image become one sample with several captions.
+///
+/// # Errors
+/// `invalid-dataset`, and those of the sink.
+pub(super) fn read_table(
+    file: Vec<u8>,
+    file_name: &str,
+    columns: TableColumns<'_>,
+    find: &mut dyn FnMut(&str) -> Result<Image>,
+    sink: &mut dyn FnMut(Sample) -> Result<()>,
+) -> Result<()> {
+    enum Found {
+        Bad(Sample),
+        Image(String),
+    }
+    let text = decode_lines(&open_table(file)?, columns.encoding)?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    let mut captions: HashMap<String, Vec<String>> = HashMap::new();
+    let mut found = Vec::new();
+    for row in table_rows(text, file_name, columns)? {
+        match row.captions {
+            Err(problem) => {
+                let key = if row.name.is_empty() { &row.place } else { &row.name };
+                found.push(Found::Bad(Sample::bad(key, format!("{}: {problem}", row.place))));
+            }
+            Ok(texts) => match captions.get_mut(&row.name) {
+                Some(earlier) => earlier.extend(texts),
+                None => {
+                    captions.insert(row.name.clone(), texts);
+                    found.push(Found::Image(row.name));
+                }
+            },
+        }
+    }
+    for each in found {
+        sink(match each {
+            Found::Bad(sample) => sample,
+            Found::Image(name) => match find(&name) {
+                Ok(image) => Sample::new(&name, image, captions.get(&name).map_or(&[], Vec::as_slice)),
+                Err(error) => Sample::bad(&name, error.message),
+            },
+        })?;
+    }
+    Ok(())
+}
+
+/// Returns the spelling of a path that exists on disk: with `/` for `\`, in NFC or NFD, since tables may come from another platform.
+fn spelled_on_disk(folder: &Path, name: &str) -> PathBuf {
+    let slashed = name.replace('\\', "/");
+    let spellings = [name.to_owned(), slashed.clone(), slashed.nfc().collect(), slashed.nfd().collect()];
+    let found = spellings.iter().map(|spelling| folder.join(spelling)).find(|path| path.exists());
+    found.unwrap_or_else(|| folder.join(name))
+}
+
+/// Finds an image that a table names, beside the table.
+fn image_beside(folder: &Path, name: &str) -> Result<Image> {
+    let scheme = name.split_once("://").map(|(scheme, _)| scheme).filter(|scheme| scheme.len() > 1);
+    if scheme.is_some_and(|scheme| scheme.chars().all(|c| c.is_ascii_alphanumeric())) {
+        return Err(Failure::dataset(
+            "an address, which is not downloaded: download the images first, as img2dataset does",
+        ));
+    }
+    Ok(Image::File(spelled_on_disk(folder, name)))
+}
+
+/// Reads the samples of a table on disk; image names are relative to its folder.
+///
+/// # Errors
+/// `source-unreadable`, `invalid-dataset`, and those of the sink.
+pub(super) fn caption_table(path: &Path, columns: TableColumns<'_>, sink: &mut Sink<'_>) -> Result<()> {
+    let bytes = std::fs::read(path).map_err(|error| Failure::unreadable("file", path, error))?;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let name = path.to_string_lossy();
+    read_table(bytes, &name, columns, &mut |name| image_beside(folder, name), sink).map_err(|error| error.about(&name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::tests::{fixture, json};
+
+    /// `image: captions` of each sample, or its error.
+    fn read(file: &[u8], name: &str, columns: TableColumns<'_>) -> Vec<String> {
+        let mut out = Vec::new();
+        let mut sink = |sample: Sample| {
+            out.push(match sample.pair {
+                Ok((_, texts)) => format!("{}: {}", sample.key, texts.join(" / ")),
+                Err(error) => format!("{}: {error}", error.code),
+            });
+            Ok(())
+        };
+        let result = read_table(file.to_vec(), name, columns, &mut |_| Ok(Image::Bytes([].into())), &mut sink);
+        result.map_or_else(|error| vec![format!("{}: {error}", error.code)], |()| out)
+    }
+
+    #[test]
+    fn tables_of_users() {
+        let expected = json("cases/caption-tables/expected.json");
+        for (name, captions) in expected.as_object().unwrap() {
+            let Some(captions) = captions.as_array() else { continue };
+            let got = read(&fixture(&format!("cases/caption-tables/{name}")), name, TableColumns::default());
+            let wanted: Vec<String> =
+                captions.iter().enumerate().map(|(i, text)| format!("p{i}.png: {}", text.as_str().unwrap())).collect();
+            assert_eq!(got, wanted, "{name}");
+        }
+        let latin1 = fixture("cases/caption-tables/latin1.csv");
+        assert_eq!(
+            read(&latin1, "latin1.csv", TableColumns::default()),
+            ["invalid-dataset: row 2: expected text in UTF-8, got probably windows-1252: pass --encoding windows-1252"]
+        );
+        let columns = TableColumns { encoding: Some("latin1"), ..TableColumns::default() };
+        assert_eq!(read(&latin1, "latin1.csv", columns), ["p0.png: café in München"]);
+        let unquoted = fixture("cases/caption-tables/unquoted-comma.csv");
+        assert_eq!(
+            read(&unquoted, "unquoted-comma.csv", TableColumns::default()),
+            [
+                "invalid-dataset: row 2: expected 2 fields, as in the header, got 3: \"p0.png\", \"a red apple\", \" on a table\"; quote fields that contain the separator",
+                "p1.png: a pear"
+            ]
+        );
+    }
+
+    #[test]
+    fn tables_as_pandas_reads_them() {
+        let tables = json("captions/tables.json");
+        let tables = tables["tables"].as_array().unwrap();
+        assert!(tables.len() > 10);
+        for table in tables {
+            let name = table["name"].as_str().unwrap();
+            let got = read(table["text"].as_str().unwrap().as_bytes(), name, TableColumns::default());
+            let rows = table["rows"].as_array().unwrap();
+            assert_eq!(got.len(), rows.len(), "{name}: {got:?}");
+            for (got, row) in got.iter().zip(rows) {
+                match row[1].as_str() {
+                    Some(caption) => assert_eq!(*got, format!("{}: {caption}", row[0].as_str().unwrap()), "{name}"),
+                    // a missing value of pandas is a bad pair
+                    None => assert!(got.contains(": no caption") || got.contains("expected 2 fields"), "{name}: {got}"),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn odd_tables() {
+        let cases: &[(&str, &[&str])] = &[
+            ("sep=;\r\nfile_name;text\r\na.png;a, b\r\n", &["a.png: a, b"]),
+            ("SEP=\t\rfile_name\ttext\ra.png\ta, b\r", &["a.png: a, b"]),
+            ("\u{feff}sep=~\nfile_name~text\na.png~a, b\n", &["a.png: a, b"]),
+            (" File Name ;\tCaption \na.png;a\n", &["a.png: a"]),
+            ("file_name,text\na.png,a,,\nb.png,b, \n", &["a.png: a", "b.png: b"]),
+            ("file_name,text\na.png,\"NA\"\nb.png, null \n", &["a.png: NA", "row 3: no caption: null stands"]),
+            (
+                "file_name,text\na.png,\"open\nb.png,\"b\"\nc.png,c\n",
+                &["row 2: a quote is not closed", "b.png: b", "c.png: c"],
+            ),
+            (
+                "file_name,text\na.png,\"open\nb.png,b\"\nc.png,c\n",
+                &["row 2: a quote is not closed: the caption contains the row \"b.png,b\"", "c.png: c"],
+            ),
+            ("file_name,text\na.png,a\nb.png,b\na.png,c\na.png,\n", &["a.png: a / c", "b.png: b", "row 5: no caption"]),
+            ("file_name,text\na.png,a\0b\nb.png,b\n", &["row 2: invalid character U+0000", "b.png: b"]),
+            (
+                "{\"file_name\": \"a.png\", \"text\": [\"a\", \"b\"]}\nnonsense\n",
+                &["a.png: a / b", "line 2: invalid JSON"],
+            ),
+            ("[{\"image\": \"a.png\", \"caption\": 3}]", &["item 1: expected captions as text, got number"]),
+            (
+                "name,words\na.png,a\n",
+                &["expected a column file_name or filepath or image or path or url, got \"name\", \"words\""],
+            ),
+        ];
+        for (table, expected) in cases {
+            let got = read(table.as_bytes(), "a.csv", TableColumns::default());
+            assert_eq!(got.len(), expected.len(), "{table:?}: {got:?}");
+            for (got, expected) in got.iter().zip(*expected) {
+                assert!(got.contains(expected), "{table:?}: {got}");
+            }
+        }
+        assert!(read(b"PK\x03\x04xxx", "a.xlsx", TableColumns::default())[0].contains("save it as CSV"));
+    }
+}

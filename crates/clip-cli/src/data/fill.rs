@@ -1,0 +1,132 @@
+//! Fills a data set: reads samples on one thread, and decodes their images on all others.
+
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+
+use clip_core::data::{PairDataset, PreparedPair};
+use clip_core::preprocess::decode;
+use clip_core::tokenizer::Tokenizer;
+use rayon::prelude::*;
+
+use super::{Image, Sample, Source};
+use crate::exit::{Failure, Result};
+
+/// Samples that are read before the first of them is decoded. Two chunks are in memory, and the third waits.
+const CHUNK: usize = 256;
+
+/// How a data set is filled.
+#[derive(Clone, Copy)]
+pub struct Filling<'a> {
+    /// The model's tokenizer.
+    pub tokenizer: &'a Tokenizer,
+    /// Whether captions longer than the context are cut.
+    pub truncate: bool,
+    /// Whether pairs that cannot be used are skipped; else the first ends the reading.
+    pub skip: bool,
+    /// Whether the reading shall end at once, as after Ctrl-C.
+    pub stop: &'a (dyn Fn() -> bool + Sync),
+    /// Takes the number of samples so far, now and then.
+    pub progress: &'a (dyn Fn(usize) + Sync),
+}
+
+/// A pair that was skipped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Skipped {
+    /// Its index among all samples, from 0.
+    pub index: usize,
+    /// Its name in the data set.
+    pub key: String,
+    /// Why.
+    pub reason: Failure,
+}
+
+/// What a data set was filled with.
+pub struct Filled {
+    /// The data set.
+    pub dataset: PairDataset,
+    /// The image of each pair, to read it again for each epoch; empty if the data set holds them.
+    pub images: Vec<Image>,
+    /// Pairs that were skipped.
+    pub skipped: Vec<Skipped>,
+}
+
+/// Reads samples in chunks. The receiver hangs up to end it.
+fn read_chunks(source: &Source, chunks: &SyncSender<Result<Vec<Sample>>>) {
+    let gone = |_| Failure::new("interrupted", "the reading was ended");
+    let mut chunk = Vec::with_capacity(CHUNK);
+    let read = source.read(&mut |sample| {
+        chunk.push(sample);
+        if chunk.len() < CHUNK {
+            return Ok(());
+        }
+        chunks.send(Ok(std::mem::replace(&mut chunk, Vec::with_capacity(CHUNK)))).map_err(gone)
+    });
+    // what was read before an error goes first: its own errors name the sample
+    let rest = if chunk.is_empty() { Ok(()) } else { chunks.send(Ok(chunk)).map_err(gone) };
+    if let Err(error) = rest.and(read) {
+        // the receiver is gone where it has ended the reading itself
+        let _ = chunks.send(Err(error));
+    }
+}
+
+/// Decodes the image of a sample and tokenizes its captions.
+fn prepare(dataset: &PairDataset, sample: Sample, filling: &Filling<'_>) -> Result<(PreparedPair, Image)> {
+    let (mut image, captions) = sample.pair?;
+    let decoded = decode(&image.bytes()?)?;
+    let pair = dataset.prepare(&decoded, &captions, filling.tokenizer, filling.truncate)?;
+    image.forget();
+    Ok((pair, image))
+}
+
+fn take_chunks(dataset: PairDataset, chunks: &Receiver<Result<Vec<Sample>>>, filling: &Filling<'_>) -> Result<Filled> {
+    let mut filled = Filled { dataset, images: Vec::new(), skipped: Vec::new() };
+    let mut index = 0;
+    for chunk in chunks {
+        if (filling.stop)() {
+            return Err(Failure::new("interrupted", "stopped while the pairs were read: there is no run to save yet"));
+        }
+        let dataset = &filled.dataset;
+        let prepared: Vec<(String, Result<(PreparedPair, Image)>)> =
+            chunk?.into_par_iter().map(|sample| (sample.key.clone(), prepare(dataset, sample, filling))).collect();
+        for (key, pair) in prepared {
+            match pair {
+                Ok((pair, image)) => {
+                    filled.dataset.add(pair);
+                    if filled.dataset.augmenter().is_some() {
+                        filled.images.push(image);
+                    }
+                }
+                Err(reason) if filling.skip => filled.skipped.push(Skipped { index, key, reason }),
+                Err(reason) => {
+                    let advice = "correct it, or leave such pairs out by --bad-pairs skip";
+                    let message = format!("pair {index} ({key}): {}; {advice}", reason.message);
+                    return Err(Failure::new(reason.code, message));
+                }
+            }
+            index += 1;
+        }
+        (filling.progress)(index);
+    }
+    if filled.dataset.is_empty() && !filled.skipped.is_empty() {
+        let some: Vec<String> =
+            filled.skipped.iter().take(3).map(|pair| format!("{}: {}", pair.key, pair.reason)).collect();
+        let more = if index > 3 { format!("; and {} more", index - 3) } else { String::new() };
+        return Err(Failure::dataset(format!("none of the {index} pairs can be used: {}{more}", some.join("; "))));
+    }
+    Ok(filled)
+}
+
+/// Reads all pairs of a source into an empty data set.
+///
+/// # Errors
+/// `source-unreadable`, `invalid-dataset`; unless bad pairs are skipped, the error of the first; `interrupted` if it was stopped.
+pub fn fill(dataset: PairDataset, source: &Source, filling: &Filling<'_>) -> Result<Filled> {
+    let (sender, receiver) = sync_channel(1);
+    thread::scope(|scope| {
+        scope.spawn(move || read_chunks(source, &sender));
+        let filled = take_chunks(dataset, &receiver, filling);
+        // lets the other thread end, which may wait
+        drop(receiver);
+        filled
+    })
+}

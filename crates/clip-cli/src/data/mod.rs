@@ -1,0 +1,73 @@
+//! Image–caption pairs on disk: folders, tables and WebDataset shards, read as the package's `imageFolder`, `captionTable` and
+//! `webDataset` read them (`ts/data/`), in the same order, so that a run can go on here that began in a browser.
+
+mod brace_expand;
+mod caption_table;
+mod csv;
+mod decode_text;
+mod file_index;
+mod fill;
+mod folder;
+mod folder_tables;
+mod guess_encoding;
+mod image_folder;
+mod image_format;
+mod prefetch;
+mod sample;
+mod sniff;
+mod source;
+mod table_columns;
+mod table_rows;
+mod tar_samples;
+mod webdataset;
+
+pub use fill::{Filled, Filling, Skipped, fill};
+pub use prefetch::Prefetch;
+pub use sample::{Image, Sample};
+pub use source::{DatasetType, ReadOptions, Source};
+
+#[cfg(test)]
+mod tests {
+    //! Files for the tests of the readers.
+
+    use std::path::PathBuf;
+
+    pub(super) fn fixture_path(path: &str) -> PathBuf {
+        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../test/fixtures").join(path)
+    }
+
+    pub(super) fn fixture(path: &str) -> Vec<u8> {
+        std::fs::read(fixture_path(path)).unwrap()
+    }
+
+    pub(super) fn json(path: &str) -> serde_json::Value {
+        serde_json::from_slice(&fixture(path)).unwrap()
+    }
+
+    pub(super) fn base64(text: &str) -> Vec<u8> {
+        const DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+        let bits = text.bytes().filter_map(|byte| DIGITS.iter().position(|&digit| digit == byte)).fold(
+            (Vec::new(), 0u32, 0),
+            |(mut out, bits, count), digit| {
+                let (bits, count) = ((bits << 6 | digit as u32) & 0xffff, count + 6);
+                if count < 8 {
+                    return (out, bits, count);
+                }
+                out.push((bits >> (count - 8)) as u8);
+                (out, bits, count - 8)
+            },
+        );
+        bits.0
+    }
+
+    pub(super) fn tar(members: &[(&str, &[u8])]) -> Vec<u8> {
+        let mut builder = tar::Builder::new(Vec::new());
+        for (name, body) in members {
+            let mut header = tar::Header::new_gnu();
+            header.set_size(body.len() as u64);
+            header.set_mode(0o644);
+            builder.append_data(&mut header, name, *body).unwrap();
+        }
+        builder.into_inner().unwrap()
+    }
+}

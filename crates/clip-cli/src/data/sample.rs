@@ -1,0 +1,158 @@
+//! A sample of a data set: an image and its captions, or why they cannot be used.
+
+use std::borrow::Cow;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::decode_text::decode_text;
+use crate::exit::{Failure, Result};
+
+/// An encoded image.
+#[derive(Debug, Clone)]
+pub enum Image {
+    /// A file.
+    File(PathBuf),
+    /// A member of a tar file that is not compressed, and its bytes, until they are [forgotten](Image::forget).
+    Member {
+        /// The tar file.
+        shard: Arc<Path>,
+        /// First byte in it.
+        at: u64,
+        /// Number of bytes.
+        length: usize,
+        /// The bytes.
+        bytes: Option<Vec<u8>>,
+    },
+    /// Bytes that cannot be read a second time.
+    Bytes(Arc<[u8]>),
+}
+
+impl Image {
+    /// Returns the bytes.
+    ///
+    /// # Errors
+    /// `source-unreadable`.
+    pub fn bytes(&self) -> Result<Cow<'_, [u8]>> {
+        match self {
+            Self::File(path) => std::fs::read(path).map(Cow::Owned).map_err(|e| Failure::unreadable("file", path, e)),
+            Self::Member { bytes: Some(bytes), .. } => Ok(Cow::Borrowed(bytes)),
+            Self::Member { shard, at, length, .. } => {
+                read_part(shard, *at, *length).map(Cow::Owned).map_err(|e| Failure::unreadable("file", shard, e))
+            }
+            Self::Bytes(bytes) => Ok(Cow::Borrowed(bytes)),
+        }
+    }
+
+    /// Frees bytes that can be read again.
+    pub fn forget(&mut self) {
+        if let Self::Member { bytes, .. } = self {
+            *bytes = None;
+        }
+    }
+}
+
+fn read_part(path: &Path, at: u64, length: usize) -> std::io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    file.seek(SeekFrom::Start(at))?;
+    let mut bytes = vec![0; length];
+    file.read_exact(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// An image and its captions.
+#[derive(Debug)]
+pub struct Sample {
+    /// Its name in the data set.
+    pub key: String,
+    /// The image and at least one caption, or why they cannot be used.
+    pub pair: Result<(Image, Vec<String>)>,
+}
+
+/// Takes samples one by one; an error ends the reading.
+pub(super) type Sink<'a> = dyn FnMut(Sample) -> Result<()> + 'a;
+
+/// How caption files are read.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct CaptionOptions<'a> {
+    /// Encoding of text without a byte order mark.
+    pub(super) encoding: Option<&'a str>,
+    /// Whether each line is a caption.
+    pub(super) lines: bool,
+}
+
+/// Whether a text file is named like a README or a licence: it is a caption only of an image of the same name.
+pub(super) fn is_notice(path: &str) -> bool {
+    const NOTICES: [&str; 12] = [
+        "readme",
+        "licence",
+        "license",
+        "copying",
+        "copyright",
+        "notice",
+        "changelog",
+        "authors",
+        "credits",
+        "attribution",
+        "contributing",
+        "requirements",
+    ];
+    let name = path.rsplit('/').next().unwrap_or(path).to_lowercase();
+    NOTICES.iter().any(|notice| name.starts_with(notice))
+}
+
+/// Returns a message where text contains NUL. Text of Rust has no lone surrogates.
+pub(super) fn invalid_character(text: &str) -> Option<&'static str> {
+    text.contains('\0').then_some("invalid character U+0000 in the text")
+}
+
+impl Sample {
+    /// A sample of an image and its captions.
+    pub(super) fn new(key: &str, image: Image, captions: &[String]) -> Self {
+        let texts: Vec<String> =
+            captions.iter().map(|text| trim(text).to_owned()).filter(|text| !text.is_empty()).collect();
+        if texts.is_empty() {
+            return Self::bad(key, "the caption is empty");
+        }
+        if let Some(wrong) = captions.iter().find_map(|text| invalid_character(text)) {
+            return Self::bad(key, format!("caption: {wrong}"));
+        }
+        Self { key: key.into(), pair: Ok((image, texts)) }
+    }
+
+    /// A sample of an image and a caption file.
+    pub(super) fn of_text(key: &str, image: Image, caption: &[u8], options: CaptionOptions<'_>) -> Self {
+        let text = match decode_text(caption, options.encoding) {
+            Ok(text) => text,
+            Err(error) => return Self::bad(key, format!("caption: {}", error.message)),
+        };
+        let captions: Vec<String> = if options.lines { lines(&text).map(str::to_owned).collect() } else { vec![text] };
+        Self::new(key, image, &captions)
+    }
+
+    /// A sample that cannot be used.
+    pub(super) fn bad(key: &str, message: impl Into<String>) -> Self {
+        Self { key: key.into(), pair: Err(Failure::dataset(message)) }
+    }
+}
+
+/// Lines that end in LF, CRLF or CR.
+pub(super) fn lines(text: &str) -> impl Iterator<Item = &str> {
+    text.split('\n').flat_map(|line| line.strip_suffix('\r').unwrap_or(line).split('\r'))
+}
+
+/// Trims what JavaScript's `trim` does: white space and byte order marks.
+pub(super) fn trim(text: &str) -> &str {
+    text.trim_matches(|c: char| c == '\u{feff}' || c.is_whitespace() && c != '\u{85}')
+}
+
+/// Text as a JSON string, at most `most` characters of it.
+pub(super) fn quote(text: &str, most: usize) -> String {
+    serde_json::Value::from(text.chars().take(most).collect::<String>()).to_string()
+}
+
+/// At most `most` characters of a text.
+pub(super) fn head(text: &str, most: usize) -> String {
+    text.chars().take(most).collect()
+}

@@ -1,0 +1,193 @@
+//! Where pairs are: what a caller names, and how it is read.
+
+use std::path::{Path, PathBuf};
+
+use super::brace_expand::expand_braces;
+use super::caption_table::caption_table;
+use super::decode_text::encoding_of;
+use super::image_folder::image_folder;
+use super::sample::{CaptionOptions, Sink};
+use super::table_columns::TableColumns;
+use super::webdataset::webdataset;
+use crate::exit::{Failure, Result};
+
+/// Kinds of data sets, by OpenCLIP's names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum DatasetType {
+    /// By what is there: a folder, a table, or tar files.
+    #[default]
+    Auto,
+    /// Tar files.
+    Webdataset,
+    /// A table: csv, tsv, JSON lines.
+    Csv,
+    /// A folder of images.
+    Folder,
+}
+
+impl DatasetType {
+    /// Reads a name.
+    ///
+    /// # Errors
+    /// `invalid-option`.
+    pub fn from_name(name: &str) -> Result<Self> {
+        let refused = |_| Failure::option("datasetType", "auto, webdataset, csv or folder", name);
+        <Self as clap::ValueEnum>::from_str(name, false).map_err(refused)
+    }
+}
+
+/// How pairs are read.
+#[derive(Debug, Clone, Default)]
+pub struct ReadOptions {
+    /// Kind of the data set.
+    pub kind: DatasetType,
+    /// Encoding of captions without a byte order mark; `None` for UTF-8.
+    pub encoding: Option<String>,
+    /// Whether each line of a caption file is a caption.
+    pub lines: bool,
+    /// Column of image names.
+    pub image_column: Option<String>,
+    /// Column of captions.
+    pub caption_column: Option<String>,
+    /// Separator of columns.
+    pub separator: Option<String>,
+    /// Path, in a folder, of the only table to read.
+    pub table: Option<String>,
+}
+
+impl ReadOptions {
+    fn columns(&self) -> TableColumns<'_> {
+        TableColumns {
+            image: self.image_column.as_deref(),
+            caption: self.caption_column.as_deref(),
+            separator: self.separator.as_deref(),
+            encoding: self.encoding.as_deref(),
+        }
+    }
+
+    fn captions(&self) -> CaptionOptions<'_> {
+        CaptionOptions { encoding: self.encoding.as_deref(), lines: self.lines }
+    }
+}
+
+/// One place of pairs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Place {
+    Folder(PathBuf),
+    Table(PathBuf),
+    Shard(PathBuf),
+}
+
+/// Pairs that can be read any number of times, in the same order.
+#[derive(Debug, Clone)]
+pub struct Source {
+    places: Vec<Place>,
+    options: ReadOptions,
+}
+
+const TABLES: [&str; 9] = ["csv", "tsv", "tab", "txt", "json", "jsonl", "jsonlines", "ndjson", "psv"];
+
+/// Extension of a path in lower case, without that of gzip.
+fn extension_of(path: &str) -> String {
+    let lower = path.to_lowercase();
+    let name = lower.strip_suffix(".gz").unwrap_or(&lower);
+    Path::new(name).extension().map(|end| end.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+impl Source {
+    /// Finds the pairs that paths name; `::` separates several, as in OpenCLIP, and braces stand for several shards.
+    ///
+    /// # Errors
+    /// `source-unreadable` for a path that does not exist; `invalid-option`; `invalid-source` for another kind of file.
+    pub fn open(paths: &[String], options: ReadOptions) -> Result<Self> {
+        encoding_of(options.encoding.as_deref())?;
+        let mut places = Vec::new();
+        for path in paths.iter().flat_map(|path| path.split("::")) {
+            // a folder or file may be named with braces
+            let names = if Path::new(path).exists() { vec![path.to_owned()] } else { expand_braces(path)? };
+            for name in names {
+                places.push(place_of(&name, options.kind)?);
+            }
+        }
+        if places.is_empty() {
+            return Err(Failure::new(
+                "invalid-source",
+                "no pairs: name a folder, a table or tar files by --train-data",
+            ));
+        }
+        Ok(Self { places, options })
+    }
+
+    /// Reads all samples, in order.
+    ///
+    /// # Errors
+    /// `source-unreadable`, `invalid-dataset`, and those of the sink.
+    pub(super) fn read(&self, sink: &mut Sink<'_>) -> Result<()> {
+        let (columns, captions) = (self.options.columns(), self.options.captions());
+        for place in &self.places {
+            match place {
+                Place::Folder(path) => image_folder(path, self.options.table.as_deref(), columns, captions, sink)?,
+                Place::Table(path) => caption_table(path, columns, sink)?,
+                Place::Shard(path) => webdataset(path, captions, sink)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+fn place_of(name: &str, kind: DatasetType) -> Result<Place> {
+    let path = PathBuf::from(name);
+    if name.contains("://") || name.starts_with("pipe:") {
+        let message = format!("{name}: addresses and pipes are not read: download the data, or mount it as a folder");
+        return Err(Failure::new("invalid-source", message));
+    }
+    let found = std::fs::metadata(&path).map_err(|error| Failure::unreadable("data", &path, error))?;
+    let wrong = |expected: &str| Err(Failure::new("invalid-source", format!("{name}: expected {expected}")));
+    match kind {
+        DatasetType::Folder if !found.is_dir() => wrong("a folder, got a file"),
+        DatasetType::Webdataset | DatasetType::Csv if found.is_dir() => wrong("a file, got a folder"),
+        DatasetType::Webdataset => Ok(Place::Shard(path)),
+        DatasetType::Csv => Ok(Place::Table(path)),
+        _ if found.is_dir() => Ok(Place::Folder(path)),
+        _ => match extension_of(name).as_str() {
+            "tar" | "tgz" => Ok(Place::Shard(path)),
+            end if TABLES.contains(&end) => Ok(Place::Table(path)),
+            _ => wrong("a folder, a .tar file, or a table (.csv, .tsv, .jsonl); else say which by --dataset-type"),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::tests::fixture_path;
+
+    #[test]
+    fn paths_tell_the_kind() {
+        let open = |path: &str, kind| Source::open(&[path.into()], ReadOptions { kind, ..ReadOptions::default() });
+        let at = |path: &str| fixture_path(path).display().to_string();
+        let kinds = |source: Source| -> Vec<&str> {
+            let kind = |place: &Place| match place {
+                Place::Folder(_) => "folder",
+                Place::Table(_) => "table",
+                Place::Shard(_) => "shard",
+            };
+            source.places.iter().map(kind).collect()
+        };
+        let shards = at("cases/webdataset/{dots.tar,gz.tar.gz}");
+        assert_eq!(kinds(open(&shards, DatasetType::Auto).unwrap()), ["shard", "shard"]);
+        let both = format!("{}::{}", at("cases/split-metadata"), at("cases/caption-tables/upper.csv"));
+        assert_eq!(kinds(open(&both, DatasetType::Auto).unwrap()), ["folder", "table"]);
+        for (path, kind, code) in [
+            (at("none-{0..2}.tar"), DatasetType::Auto, "source-unreadable"),
+            (at("README.md"), DatasetType::Auto, "invalid-source"),
+            (at("models"), DatasetType::Webdataset, "invalid-source"),
+            ("https://example.org/a.tar".into(), DatasetType::Auto, "invalid-source"),
+            ("a-{3..1}.tar".into(), DatasetType::Auto, "invalid-option"),
+        ] {
+            assert_eq!(open(&path, kind).unwrap_err().code, code, "{path}");
+        }
+        let options = ReadOptions { encoding: Some("klingon".into()), ..ReadOptions::default() };
+        assert_eq!(Source::open(&[both], options).unwrap_err().code, "invalid-option");
+    }
+}

@@ -1,0 +1,249 @@
+//! Reads WebDataset shards: tar files, also compressed by gzip, concatenated, or without an end marker.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::Path;
+use std::sync::Arc;
+
+use flate2::bufread::MultiGzDecoder;
+use tar::{Archive, Entry, EntryType};
+
+use super::folder::split_path;
+use super::image_format::{HEAD_BYTES, could_be_image, format_of_extension};
+use super::sample::{CaptionOptions, Sink, head};
+use super::sniff::{Inspection, content_of, inspect};
+use super::tar_samples::{Part, Samples, is_hidden, split_name};
+use crate::exit::{Failure, Result};
+
+/// Bytes of a tar file's blocks.
+const BLOCK: usize = 512;
+/// Bytes read at a time.
+const BUFFER: usize = 1 << 20;
+/// Bytes of the largest member that is read into memory, as of a downloaded image.
+const MAX_MEMBER_BYTES: u64 = 256 << 20;
+
+/// Whether a block is a header: its checksum is the sum of its bytes, with the checksum itself as spaces.
+fn is_header(block: &[u8]) -> bool {
+    let header = tar::Header::from_byte_slice(block);
+    let sum: u32 =
+        block.iter().enumerate().map(|(i, &byte)| if (148..156).contains(&i) { 32 } else { u32::from(byte) }).sum();
+    header.cksum().is_ok_and(|cksum| cksum == sum)
+}
+
+/// Checks that a file begins as a tar file does.
+fn check_start(start: &[u8]) -> Result<()> {
+    let expected = |got: String| Err(Failure::dataset(format!("expected a tar file, got {got}")));
+    if start.is_empty() {
+        return expected("an empty file".into());
+    }
+    let Some(block) = start.first_chunk::<BLOCK>() else {
+        return expected(content_of(start).unwrap_or_else(|| format!("{} bytes", start.len())));
+    };
+    if is_header(block) || block.iter().all(|&byte| byte == 0) {
+        return Ok(());
+    }
+    expected(content_of(block).unwrap_or_else(|| "unknown data".into()))
+}
+
+/// An error of the archive, which `after` the member of that name could not be read further.
+fn broken(error: &io::Error, after: &str) -> Failure {
+    let message = error.to_string();
+    let is_cut = error.kind() == io::ErrorKind::UnexpectedEof
+        || message.contains("unexpected EOF")
+        || message.contains("failed to read entire block");
+    Failure::dataset(match (is_cut, after) {
+        (true, name) => format!("truncated tar: it ends inside or after {name}: copy or download it again"),
+        (false, "") => format!("cannot read the tar file: {message}"),
+        (false, name) => format!("cannot read the tar file after {name}: {message}"),
+    })
+}
+
+/// Reads a member as a part of a sample; returns `None` for one that is neither an image nor a caption. Bodies that are not read are
+/// skipped by the archive.
+fn read_part<R: Read>(entry: &mut Entry<'_, R>, name: &str, suffix: &str, seekable: bool) -> io::Result<Option<Part>> {
+    let (_, extension) = split_path(suffix);
+    let extension = if suffix.contains('.') { extension } else { suffix.to_owned() };
+    let caption = extension == "txt";
+    let at = seekable.then(|| entry.raw_file_position());
+    let part = |inspection: Inspection, bytes: Vec<u8>| {
+        Some(Part { name: name.into(), suffix: suffix.into(), inspection, bytes, at })
+    };
+    let refused = |problem: String| part(Inspection { is_image: !caption, problem: Some(problem) }, Vec::new());
+    match entry.header().entry_type() {
+        EntryType::Link | EntryType::Symlink => {
+            if !caption && format_of_extension(&extension).is_none() {
+                return Ok(None);
+            }
+            let target =
+                entry.link_name_bytes().map(|link| String::from_utf8_lossy(&link).into_owned()).unwrap_or_default();
+            return Ok(refused(format!("a link to {} has no bytes in the tar", head(&target, 200))));
+        }
+        EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {}
+        _ => return Ok(None),
+    }
+    if !(caption || could_be_image(&extension)) {
+        return Ok(None);
+    }
+    let size = entry.size();
+    if size > MAX_MEMBER_BYTES {
+        return Ok(refused(format!("expected at most {MAX_MEMBER_BYTES} bytes, got {size}")));
+    }
+    let mut bytes = Vec::with_capacity(size as usize);
+    let mut inspection = Inspection::default();
+    if !caption {
+        entry.by_ref().take(HEAD_BYTES as u64).read_to_end(&mut bytes)?;
+        inspection = inspect(&bytes, &extension);
+        if !inspection.is_image {
+            return Ok(None);
+        }
+    }
+    entry.read_to_end(&mut bytes)?;
+    if (bytes.len() as u64) < size {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    Ok(part(inspection, bytes))
+}
+
+fn read_members(reader: impl Read, seekable: bool, samples: &mut Samples<'_>, sink: &mut Sink<'_>) -> Result<()> {
+    let mut archive = Archive::new(reader);
+    // archives joined by `cat`, as `tar --ignore-zeros` reads them
+    archive.set_ignore_zeros(true);
+    let mut last = String::new();
+    for entry in archive.entries().map_err(|error| broken(&error, ""))? {
+        let mut entry = entry.map_err(|error| broken(&error, &last))?;
+        let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
+        last.clone_from(&name);
+        if is_hidden(&name) {
+            continue;
+        }
+        let (key, suffix) = split_name(&name);
+        let part = read_part(&mut entry, &name, &suffix, seekable).map_err(|error| broken(&error, &name))?;
+        let is_file = matches!(entry.header().entry_type(), EntryType::Regular | EntryType::Continuous);
+        if is_file && !suffix.is_empty() {
+            samples.add(key, part, sink)?;
+        } else if let Some(part) = part {
+            samples.add_loose(&key, part);
+        }
+    }
+    samples.end(None, sink)
+}
+
+fn read_shard(path: &Path, options: CaptionOptions<'_>, sink: &mut Sink<'_>) -> Result<()> {
+    let unreadable = |error: io::Error| Failure::unreadable("file", path, error);
+    let mut file = BufReader::with_capacity(BUFFER, File::open(path).map_err(unreadable)?);
+    let start = file.fill_buf().map_err(unreadable)?;
+    let mut samples = Samples::new(Arc::from(path), options);
+    // the first bytes tell, not the name
+    if start.starts_with(&[0x1f, 0x8b]) {
+        let mut unpacked = BufReader::with_capacity(BUFFER, MultiGzDecoder::new(file));
+        let mut block = Vec::new();
+        let read = unpacked.by_ref().take(BLOCK as u64).read_to_end(&mut block);
+        read.map_err(|error| Failure::dataset(format!("cannot unpack the gzip file: {error}")))?;
+        check_start(&block)?;
+        return read_members(io::Cursor::new(block).chain(unpacked), false, &mut samples, sink);
+    }
+    check_start(start)?;
+    read_members(file, true, &mut samples, sink)
+}
+
+/// Reads the samples of a shard.
+///
+/// # Errors
+/// `source-unreadable`; `invalid-dataset` for a file that is no tar file or is truncated; those of the sink.
+pub(super) fn webdataset(path: &Path, options: CaptionOptions<'_>, sink: &mut Sink<'_>) -> Result<()> {
+    read_shard(path, options, sink).map_err(|error| error.about(&path.display().to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::sample::Sample;
+    use crate::data::tests::{fixture_path, json, tar};
+
+    fn read(path: &Path) -> Vec<String> {
+        let mut out = Vec::new();
+        let mut sink = |sample: Sample| {
+            out.push(match sample.pair {
+                Ok((image, texts)) => {
+                    let mut again = image.clone();
+                    again.forget();
+                    assert_eq!(image.bytes().unwrap(), again.bytes().unwrap());
+                    format!("{}: {}", sample.key, texts.join(" / "))
+                }
+                Err(error) => format!("{} ✗ {error}", sample.key),
+            });
+            Ok(())
+        };
+        let result = webdataset(path, CaptionOptions::default(), &mut sink);
+        result.map_or_else(|error| vec![format!("{}: {error}", error.code)], |()| out)
+    }
+
+    #[test]
+    fn shards_of_users() {
+        let of = |name: &str| read(&fixture_path(&format!("cases/webdataset/{name}")));
+        for name in ["utf16-caption.tar", "gz.tar.gz", "no-end.tar"] {
+            let got = of(name);
+            assert!(got.len() == 1 && got[0].ends_with(": a red square"), "{name}: {got:?}");
+        }
+        let dots = of("dots.tar");
+        assert!(!dots.is_empty() && dots.iter().all(|sample| sample.contains("ends at the first dot")), "{dots:?}");
+        let some = of("some-dots.tar");
+        assert_eq!(some.iter().filter(|sample| !sample.contains('✗')).count(), 2, "{some:?}");
+        let joined = of("joined.tar");
+        assert_eq!(joined[0], "v1.2/0001: a red square");
+        assert_eq!(joined.iter().filter(|sample| sample.contains('✗')).count(), 2, "{joined:?}");
+        assert_eq!(read(&fixture_path("cases/unicode-names/mixed.tar")).len(), 1);
+    }
+
+    #[test]
+    fn names_give_the_pairs_of_the_webdataset_library() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.tar");
+        let golden = json("cases/webdataset/golden.json");
+        for case in golden["names"].as_array().unwrap() {
+            let names: Vec<&str> =
+                case["members"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
+            let bodies: Vec<String> = names.iter().map(|name| format!("caption of {name}")).collect();
+            let members: Vec<(&str, &[u8])> =
+                names.iter().zip(&bodies).map(|(name, body)| (*name, body.as_bytes())).collect();
+            std::fs::write(&path, tar(&members)).unwrap();
+            let expected: Vec<String> = case["pairs"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|pair| format!("{}: {}", pair[0].as_str().unwrap(), pair[2].as_str().unwrap()))
+                .collect();
+            // members with a dotted suffix are reported besides, where the library drops them in silence
+            let got: Vec<String> = read(&path).into_iter().filter(|sample| !sample.contains('✗')).collect();
+            assert_eq!(got, expected, "{names:?}");
+        }
+        for format in ["gnu", "pax", "ustar"] {
+            let got = read(&fixture_path(&format!("cases/webdataset/formats/folders.{format}.tar.gz")));
+            assert!(!got.is_empty() && got.iter().all(|sample| !sample.contains('✗')), "{format}: {got:?}");
+        }
+    }
+
+    #[test]
+    fn broken_shards_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.tar");
+        let png = std::fs::read(fixture_path("cases/split-metadata/test/0.png")).unwrap();
+        let whole = tar(&[("1.png", png.as_slice()), ("1.txt", b"one"), ("2.txt", b"two")]);
+        std::fs::write(&path, &whole).unwrap();
+        assert_eq!(read(&path), ["1: one", "2 ✗ caption without an image (.png, .jpg, .webp)"]);
+        for (bytes, expected) in [
+            (&whole[..600], "truncated tar: it ends inside or after 1.png"),
+            (&whole[..1700], "truncated tar"),
+            (b"".as_slice(), "expected a tar file, got an empty file"),
+            (b"PK\x03\x04".as_slice(), "expected a tar file, got a zip archive"),
+            (b"\x1f\x8b\x08\0".as_slice(), "cannot unpack the gzip file"),
+        ] {
+            std::fs::write(&path, bytes).unwrap();
+            let got = read(&path);
+            assert!(got[0].starts_with("invalid-dataset: ") && got[0].contains(expected), "{expected}: {got:?}");
+            assert!(got[0].contains("a.tar"), "{got:?}");
+        }
+        std::fs::remove_file(&path).unwrap();
+        assert!(read(&path)[0].starts_with("source-unreadable: cannot read the file "), "{:?}", read(&path));
+    }
+}

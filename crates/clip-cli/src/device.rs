@@ -1,0 +1,76 @@
+//! The device that a command computes on.
+
+use clap::ValueEnum;
+use clip_core::device::{Device, cpu};
+use clip_core::{ClipError, device, self_test::self_test};
+use rayon::ThreadPoolBuilder;
+use serde::Serialize;
+
+use crate::exit::{Failure, Result};
+
+/// Where to compute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum DeviceChoice {
+    /// The GPU if there is one that computes correctly, else the CPU.
+    #[default]
+    Auto,
+    /// The CPU.
+    Cpu,
+    /// The GPU, through Vulkan, Metal or Direct3D 12.
+    Webgpu,
+}
+
+impl DeviceChoice {
+    /// Reads a name.
+    ///
+    /// # Errors
+    /// `invalid-option`.
+    pub fn from_name(name: &str) -> Result<Self> {
+        <Self as ValueEnum>::from_str(name, false).map_err(|_| Failure::option("device", "auto, cpu or webgpu", name))
+    }
+}
+
+/// An open device.
+#[derive(Debug, Clone, Serialize)]
+pub struct OpenDevice {
+    /// `cpu` or `webgpu`.
+    pub kind: &'static str,
+    /// Why this one.
+    pub reason: String,
+    /// Threads of the CPU's kernels, and of whatever else runs there.
+    pub threads: usize,
+    /// The device.
+    #[serde(skip)]
+    pub device: Device,
+}
+
+async fn gpu() -> core::result::Result<Device, ClipError> {
+    let device = device::webgpu().await?;
+    self_test(&device).await?;
+    Ok(device)
+}
+
+/// Opens a device, and as many threads as asked for; `None` for one a core.
+///
+/// # Errors
+/// `device-unavailable`, `device-failed` for a GPU that was asked for; `invalid-option` for no threads.
+pub fn open(choice: DeviceChoice, threads: Option<usize>) -> Result<OpenDevice> {
+    if threads == Some(0) {
+        return Err(Failure::option("threads", "a whole number above 0", 0));
+    }
+    // 0 is one a core; the pool can be made once a process
+    let _ = ThreadPoolBuilder::new().num_threads(threads.unwrap_or(0)).build_global();
+    let threads = rayon::current_num_threads();
+    let on_cpu = |reason: String| OpenDevice { kind: "cpu", reason, threads, device: cpu() };
+    if choice == DeviceChoice::Cpu {
+        return Ok(on_cpu("asked for".into()));
+    }
+    match (pollster::block_on(gpu()), choice) {
+        (Ok(device), _) => Ok(OpenDevice { kind: "webgpu", reason: "it passed the self-test".into(), threads, device }),
+        (Err(error), DeviceChoice::Auto) => Ok(on_cpu(error.to_string())),
+        (Err(error), _) => Err(Failure::new(
+            error.code(),
+            format!("{error}; --device auto falls back to the CPU, --device cpu asks for it"),
+        )),
+    }
+}

@@ -1,0 +1,141 @@
+//! Failures of the program, and the exit codes that they end it with.
+
+use clip_core::ClipError;
+
+/// An error with a stable code, which is that of the same error in TypeScript: docs/guide/errors.md.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Failure {
+    /// Stable name of the kind of error.
+    pub code: &'static str,
+    /// What is wrong, and what to do.
+    pub message: String,
+}
+
+/// Result of everything that can fail.
+pub type Result<T> = core::result::Result<T, Failure>;
+
+/// Exit codes, what each means, and the error codes that lead to it. Those from 130 on are 128 and the number of the signal, as shells
+/// have it.
+pub const EXIT_CODES: &[(u8, &str, &[&str])] = &[
+    (0, "done", &[]),
+    (1, "an error without a code of its own", &["unexpected"]),
+    (2, "wrong usage: an unknown flag, an option out of its range", &["invalid-option", "no-run", "no-adapter"]),
+    (3, "a config file that cannot be used", &["invalid-config"]),
+    (
+        4,
+        "a checkpoint that cannot be used",
+        &[
+            "invalid-checkpoint",
+            "invalid-tokenizer",
+            "missing-tensor",
+            "extra-tensor",
+            "missing-tower",
+            "shape-mismatch",
+            "token-out-of-range",
+        ],
+    ),
+    (
+        5,
+        "pairs that cannot be used, or other pairs than those of the run to resume",
+        &[
+            "invalid-dataset",
+            "undecodable-image",
+            "image-too-large",
+            "image-too-small",
+            "caption-too-long",
+            "empty-batch",
+            "batch-too-small",
+            "count-mismatch",
+            "other-pairs",
+        ],
+    ),
+    (6, "a file or folder that is missing or cannot be read", &["invalid-source", "source-unreadable"]),
+    (7, "a file that exists already or cannot be written, as on a full disk", &["target-unwritable"]),
+    (
+        8,
+        "a device that is missing, out of memory or failing",
+        &["device-unavailable", "device-failed", "out-of-memory"],
+    ),
+    (9, "training that diverged", &["loss-not-finite"]),
+    (10, "settings that differ from those of the run to resume", &["other-settings"]),
+    (130, "stopped by Ctrl-C; a run was saved", &["interrupted"]),
+    (143, "stopped by SIGTERM; a run was saved", &["terminated"]),
+];
+
+impl Failure {
+    /// A failure with one of the codes of [`EXIT_CODES`].
+    pub fn new(code: &'static str, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
+
+    /// A wrong option.
+    pub fn option(option: &str, expected: &str, got: impl core::fmt::Display) -> Self {
+        Self::new("invalid-option", format!("invalid option {option}: expected {expected}, got {got}"))
+    }
+
+    /// A data set that cannot be used.
+    pub fn dataset(message: impl Into<String>) -> Self {
+        Self::new("invalid-dataset", message)
+    }
+
+    /// A file or folder that cannot be read.
+    pub fn unreadable(what: &str, path: &std::path::Path, error: impl core::fmt::Display) -> Self {
+        Self::new("source-unreadable", format!("cannot read the {what} {}: {error}", path.display()))
+    }
+
+    /// A file or folder that cannot be written.
+    pub fn unwritable(path: &std::path::Path, error: impl core::fmt::Display) -> Self {
+        Self::new("target-unwritable", format!("cannot write {}: {error}", path.display()))
+    }
+
+    /// Puts what the failure is about before its message, unless it names it already.
+    #[must_use]
+    pub fn about(mut self, what: &str) -> Self {
+        if !self.message.contains(what) {
+            self.message = format!("{what}: {}", self.message);
+        }
+        self
+    }
+
+    /// Exit code of the program that ends with this failure.
+    pub fn exit_code(&self) -> u8 {
+        EXIT_CODES.iter().find(|(_, _, codes)| codes.contains(&self.code)).map_or(1, |&(exit, ..)| exit)
+    }
+}
+
+impl From<ClipError> for Failure {
+    fn from(error: ClipError) -> Self {
+        Self::new(error.code(), error.to_string())
+    }
+}
+
+/// The table of [`EXIT_CODES`] as text, for `--help`.
+pub fn exit_code_help() -> String {
+    let rows = EXIT_CODES.iter().map(|(exit, meaning, _)| format!("  {exit:>3}  {meaning}\n"));
+    format!("Exit codes:\n{}", rows.collect::<String>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_of_the_core_has_an_exit_code() {
+        let source = include_str!("../../clip-core/src/error.rs");
+        let codes: Vec<&str> = source.split("=> \"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+        assert!(codes.len() > 20, "{codes:?}");
+        // these end no command: they are errors of a caller's program
+        let of_programs = ["no-weights", "already-training"];
+        for code in codes.iter().filter(|code| !of_programs.contains(code)) {
+            assert!(EXIT_CODES.iter().any(|(_, _, codes)| codes.contains(code)), "{code}");
+        }
+    }
+
+    #[test]
+    fn a_failure_is_named_once() {
+        let failure = Failure::dataset("row 2: no caption");
+        assert_eq!(failure.clone().about("a.csv").about("a.csv").message, "a.csv: row 2: no caption");
+        assert_eq!((failure.exit_code(), Failure::new("loss-not-finite", "").exit_code()), (5, 9));
+    }
+}

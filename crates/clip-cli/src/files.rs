@@ -1,0 +1,81 @@
+//! Writes files whole or not at all.
+
+use std::fs::{self, File, Permissions};
+use std::io::Write;
+use std::path::Path;
+
+use crate::exit::{Failure, Result};
+
+/// The folder of a path; `.` for a bare name.
+pub fn parent_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Makes a folder and those above it.
+///
+/// # Errors
+/// `target-unwritable`.
+pub fn make_folder(path: &Path) -> Result<()> {
+    fs::create_dir_all(path).map_err(|error| Failure::unwritable(path, error))
+}
+
+/// Writes a file under a temporary name, on the disk when this returns, and renames it: whoever opens `path` finds the old or the new
+/// file, also after a crash.
+///
+/// # Errors
+/// `target-unwritable`; what was there is then unchanged.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    let unwritable = |error: std::io::Error| Failure::unwritable(path, error);
+    let folder = parent_of(path);
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".").suffix(".draft");
+    #[cfg(unix)]
+    builder.permissions(<Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o666));
+    let mut draft = builder.tempfile_in(folder).map_err(unwritable)?;
+    draft.write_all(bytes).and_then(|()| draft.as_file().sync_all()).map_err(unwritable)?;
+    draft.persist(path).map_err(|error| unwritable(error.error))?;
+    sync_folder(folder);
+    Ok(())
+}
+
+/// Gives a file that was written whole a second name, or a copy where the disk has no links.
+///
+/// # Errors
+/// `target-unwritable`.
+pub fn link_whole(from: &Path, to: &Path) -> Result<()> {
+    let unwritable = |error: std::io::Error| Failure::unwritable(to, error);
+    let folder = tempfile::Builder::new().prefix(".").suffix(".draft").tempdir_in(parent_of(to)).map_err(unwritable)?;
+    let draft = folder.path().join("link");
+    if fs::hard_link(from, &draft).is_err() {
+        fs::copy(from, &draft).and_then(|_| File::open(&draft)?.sync_all()).map_err(unwritable)?;
+    }
+    fs::rename(&draft, to).map_err(unwritable)?;
+    sync_folder(parent_of(to));
+    Ok(())
+}
+
+/// Makes a rename durable. Not all systems can open a folder; there it is, a little later.
+fn sync_folder(folder: &Path) {
+    let _ = File::open(folder).and_then(|folder| folder.sync_all());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_replaced_whole_or_not_at_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, other) = (folder.path().join("a"), folder.path().join("b"));
+        write_whole(&path, b"one").unwrap();
+        write_whole(&path, b"two").unwrap();
+        link_whole(&path, &other).unwrap();
+        link_whole(&path, &other).unwrap();
+        write_whole(&path, b"three").unwrap();
+        assert_eq!((fs::read(&path).unwrap(), fs::read(&other).unwrap()), (b"three".to_vec(), b"two".to_vec()));
+        assert_eq!(write_whole(&folder.path().join("no/such"), b"").unwrap_err().code, "target-unwritable");
+        // a folder in place of the file
+        assert_eq!(write_whole(folder.path(), b"").unwrap_err().code, "target-unwritable");
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 2);
+    }
+}

@@ -1,0 +1,45 @@
+//! Ctrl-C and SIGTERM: the first one is noted, and the program ends itself in order; the second ends it at once.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
+
+use crate::exit::{Failure, Result};
+
+/// The signals that ask a program to end.
+#[derive(Debug, Clone)]
+pub struct Interrupts {
+    /// The signal that came; 0 for none.
+    signal: Arc<AtomicUsize>,
+}
+
+impl Interrupts {
+    /// Listens to the signals from now on.
+    ///
+    /// # Errors
+    /// `unexpected` where the system refuses.
+    pub fn listen() -> Result<Self> {
+        let (signal, came) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+        for number in [SIGINT, SIGTERM] {
+            // in this order: the first signal finds `came` unset
+            flag::register_conditional_shutdown(number, 128 + number, came.clone())
+                .and_then(|_| flag::register(number, came.clone()))
+                .and_then(|_| flag::register_usize(number, signal.clone(), number as usize))
+                .map_err(|error| Failure::new("unexpected", format!("cannot listen to signals: {error}")))?;
+        }
+        Ok(Self { signal })
+    }
+
+    /// Whether a signal came.
+    pub fn came(&self) -> bool {
+        self.signal.load(Ordering::Relaxed) != 0
+    }
+
+    /// The failure that a program ends with after the signal.
+    pub fn failure(&self, message: impl Into<String>) -> Failure {
+        let is_term = self.signal.load(Ordering::Relaxed) == SIGTERM as usize;
+        Failure::new(if is_term { "terminated" } else { "interrupted" }, message)
+    }
+}

@@ -1,0 +1,65 @@
+//! The native program `clipwright`: what the package does in a browser, from the command line.
+//!
+//! It reads files, talks to its user and calls clip-core, which holds all of CLIP.
+
+pub mod checkpoint;
+pub mod commands;
+pub mod config;
+pub mod data;
+pub mod device;
+pub mod events;
+pub mod exit;
+pub mod files;
+pub mod interrupt;
+pub mod output;
+mod pattern;
+pub mod refused;
+
+use std::ffi::OsString;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{CommandFactory, Parser};
+
+use crate::commands::{Cli, Command};
+use crate::events::Event;
+use crate::output::Output;
+
+/// Exit code of wrong usage, which is clap's.
+const USAGE: u8 = 2;
+
+/// Says what is wrong with the arguments. Flags of OpenCLIP that are not taken are refused with what to do instead.
+fn refuse_arguments(error: &clap::Error) -> u8 {
+    let unknown = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(flag)) if error.kind() == ErrorKind::UnknownArgument => Some(flag),
+        _ => None,
+    };
+    match unknown.and_then(|flag| refused::advice(flag)) {
+        Some(advice) => Output::new(false).note(&format!("error: {advice}")),
+        // nothing can be done where it cannot be written
+        None => drop(error.print()),
+    }
+    if error.use_stderr() { USAGE } else { 0 }
+}
+
+/// Runs the program with its arguments; returns its exit code.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => return refuse_arguments(&error),
+    };
+    let output = Output::new(cli.json);
+    let result = match cli.command {
+        Command::Info(arguments) => commands::info::run(&arguments, &output),
+        Command::Convert(arguments) => commands::convert::run(&arguments, &output),
+        Command::Train(arguments) => commands::train::run(&arguments, &output),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "clipwright", &mut std::io::stdout());
+            Ok(())
+        }
+    };
+    let Err(failure) = result else { return 0 };
+    let exit_code = failure.exit_code();
+    output.event(&Event::Error { code: failure.code, message: &failure.message, exit_code });
+    output.note(&format!("✗ {} ({})", failure.message, failure.code));
+    exit_code
+}

@@ -1,0 +1,163 @@
+//! What a user sees: a line of progress on a terminal, plain lines elsewhere, or events as JSON. Results go to stdout, all else to stderr.
+
+use std::io::{IsTerminal, Write};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use crate::events::Event;
+
+/// Columns of a terminal that does not tell.
+const COLUMNS: usize = 80;
+/// A terminal's line is written again after this time, so that quick steps do not wait for it.
+const REDRAW: Duration = Duration::from_millis(100);
+/// Elsewhere a line of progress comes after this time.
+const REPEAT: Duration = Duration::from_secs(30);
+
+/// The outputs of a command.
+pub struct Output {
+    json: bool,
+    terminal: bool,
+    /// When progress was last shown, and whether the cursor is in its line.
+    shown: Mutex<(Option<Instant>, bool)>,
+}
+
+impl Output {
+    /// Writes events as JSON, or text for people.
+    pub fn new(json: bool) -> Self {
+        Self { json, terminal: !json && std::io::stderr().is_terminal(), shown: Mutex::new((None, false)) }
+    }
+
+    /// Whether events are written as JSON.
+    pub fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// Writes a line to stdout; whoever closed it wants no more.
+    fn stdout(line: &str) {
+        let mut out = std::io::stdout().lock();
+        let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+    }
+
+    fn stderr(text: &str) {
+        let _ = std::io::stderr().lock().write_all(text.as_bytes());
+    }
+
+    fn shown(&self) -> std::sync::MutexGuard<'_, (Option<Instant>, bool)> {
+        self.shown.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Writes an event, where events are asked for.
+    pub fn event(&self, event: &Event<'_>) {
+        self.data(event);
+    }
+
+    /// Writes data as a line of JSON, where JSON is asked for.
+    pub fn data(&self, data: &impl Serialize) {
+        // a number that JSON lacks is written as null, and nothing else can fail
+        if let Some(line) = self.json.then(|| serde_json::to_string(data).unwrap_or_default()) {
+            Self::stdout(&line);
+        }
+    }
+
+    /// Writes text for people, where JSON is not asked for.
+    pub fn result(&self, text: &str) {
+        if !self.json {
+            self.clear();
+            Self::stdout(text);
+        }
+    }
+
+    /// Writes a line for people to stderr.
+    pub fn note(&self, text: &str) {
+        self.clear();
+        Self::stderr(&format!("{text}\n"));
+    }
+
+    /// Warns, in both forms.
+    pub fn warn(&self, message: &str) {
+        self.event(&Event::Warning { message });
+        self.note(&format!("warning: {message}"));
+    }
+
+    /// Removes the line of progress.
+    pub fn clear(&self) {
+        let mut shown = self.shown();
+        if std::mem::take(&mut shown.1) {
+            Self::stderr("\r\x1b[K");
+        }
+    }
+
+    /// Shows progress: in one line of a terminal, elsewhere now and then in a new one. `text` is called where it is shown.
+    pub fn progress(&self, done: usize, total: usize, text: impl FnOnce() -> String) {
+        let mut shown = self.shown();
+        let wait = if self.terminal { REDRAW } else { REPEAT };
+        if self.json || shown.0.is_some_and(|last| last.elapsed() < wait && done < total) {
+            return;
+        }
+        let text = text();
+        if self.terminal {
+            let columns =
+                terminal_size::terminal_size_of(std::io::stderr()).map_or(COLUMNS, |(width, _)| width.0.into());
+            let line: String = format!("{} {text}", bar(done, total)).chars().take(columns.saturating_sub(1)).collect();
+            Self::stderr(&format!("\r\x1b[K{line}"));
+            shown.1 = true;
+        } else if shown.0.is_some() || done >= total {
+            Self::stderr(&format!("{text}\n"));
+        }
+        shown.0 = Some(Instant::now());
+    }
+}
+
+/// A bar of 24 characters.
+fn bar(done: usize, total: usize) -> String {
+    let filled = (24 * done.min(total)).checked_div(total).unwrap_or(0);
+    format!("{}{}", "█".repeat(filled), "░".repeat(24 - filled))
+}
+
+/// A duration for people.
+pub fn duration(seconds: f64) -> String {
+    let whole = seconds.max(0.0).round() as u64;
+    match whole {
+        0..60 => format!("{whole} s"),
+        60..3600 => format!("{} min {:02} s", whole / 60, whole % 60),
+        _ => format!("{} h {:02} min", whole / 3600, whole / 60 % 60),
+    }
+}
+
+/// A number of bytes for people.
+pub fn size(bytes: u64) -> String {
+    let units = ["bytes", "kB", "MB", "GB", "TB"];
+    let mut value = bytes as f64;
+    let mut unit = 0;
+    while value >= 1000.0 && unit + 1 < units.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    if unit == 0 { format!("{bytes} bytes") } else { format!("{value:.1} {}", units[unit]) }
+}
+
+/// A count for people: digits in groups of three.
+pub fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let groups: Vec<String> =
+        digits.as_bytes().rchunks(3).rev().map(|group| String::from_utf8_lossy(group).into_owned()).collect();
+    groups.join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_for_people() {
+        assert_eq!(
+            (duration(59.4), duration(61.0), duration(7260.0)),
+            ("59 s".into(), "1 min 01 s".into(), "2 h 01 min".into())
+        );
+        assert_eq!((size(999), size(1_234_567)), ("999 bytes".into(), "1.2 MB".into()));
+        assert_eq!((count(7), count(1234567)), ("7".into(), "1,234,567".into()));
+        assert_eq!(bar(1, 2), format!("{}{}", "█".repeat(12), "░".repeat(12)));
+    }
+}

@@ -1,0 +1,63 @@
+//! Shapes of published models, by OpenCLIP's names.
+
+use serde_json::json;
+
+use super::ClipConfig;
+use crate::error::{ClipError, Result};
+use crate::tokenizer::PUBLISHED_VOCAB_SIZE;
+
+/// Name, embedding, patch side, and width and blocks of the image tower, width of the text tower: arXiv 2103.00020, table 20. Heads
+/// are 64 wide.
+const MODELS: [(&str, usize, usize, usize, usize, usize); 3] =
+    [("ViT-B-32", 512, 32, 768, 12, 512), ("ViT-B-16", 512, 16, 768, 12, 512), ("ViT-L-14", 768, 14, 1024, 24, 768)];
+/// OpenCLIP's ending for OpenAI's activation; without it, its models have the exact GELU.
+const QUICK_GELU: &str = "-quickgelu";
+
+impl ClipConfig {
+    /// Returns the config of a published model with images of 224 pixels: `ViT-B-32`, `ViT-B-16` or `ViT-L-14`, or with `-quickgelu`
+    /// after it, as OpenAI's.
+    ///
+    /// # Errors
+    /// `invalid-option` for any other name.
+    pub fn preset(name: &str) -> Result<Self> {
+        let (shape, activation) = match name.strip_suffix(QUICK_GELU) {
+            Some(shape) => (shape, "quick_gelu"),
+            None => (name, "gelu"),
+        };
+        let Some(&(_, embed_dim, patch, width, layers, text)) = MODELS.iter().find(|model| model.0 == shape) else {
+            let names: Vec<&str> = MODELS.iter().map(|model| model.0).collect();
+            let expected = format!("{}, with or without {QUICK_GELU}", names.join(", "));
+            return Err(ClipError::unknown_name("model", &expected, name));
+        };
+        let config = json!({
+            "embedDim": embed_dim,
+            "vision": {
+                "imageSize": 224, "patchSize": patch, "width": width, "layers": layers, "heads": width / 64,
+                "activation": activation,
+            },
+            "text": {
+                "contextLength": 77, "vocabSize": PUBLISHED_VOCAB_SIZE, "width": text, "layers": 12, "heads": text / 64,
+                "activation": activation,
+            },
+        });
+        Self::from_json(&config.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Activation;
+
+    #[test]
+    fn presets_have_the_published_shapes() {
+        let b32 = ClipConfig::preset("ViT-B-32").unwrap();
+        assert_eq!((b32.embed_dim, b32.text.heads, b32.text.vocab_size), (512, 8, 49_408));
+        assert_eq!(b32.text.activation, Activation::Gelu);
+        let l14 = ClipConfig::preset("ViT-L-14-quickgelu").unwrap();
+        assert_eq!((l14.embed_dim, l14.text.width, l14.text.heads), (768, 768, 12));
+        assert_eq!(l14.text.activation, Activation::QuickGelu);
+        let error = ClipConfig::preset("ViT-H-14").unwrap_err();
+        assert!(error.to_string().contains("ViT-B-32, ViT-B-16, ViT-L-14"), "{error}");
+    }
+}
