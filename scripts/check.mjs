@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build, checkTestTypes } from "./build.mjs";
 import { fail, mustRun, ROOT, run, say, since, timed } from "./jobs.mjs";
+import { NATIVE_CRATES } from "./native.mjs";
 import { checkRustdoc, checkTypeDoc } from "./reference.mjs";
 import { setUpLints, toolEnvironment, WASM_TARGET } from "./setup.mjs";
 import { checkFiles, checkSize, withPackage } from "./sizes.mjs";
@@ -26,6 +27,8 @@ const TABLES = new Set(["crates/clip-core/src/tokenizer/ftfy_tables.rs"]);
 /** Direct dependencies that a crate may not have: the layers of ARCHITECTURE.md. */
 const NOT_THE_WEBS = ["wasm-bindgen", "wasm-bindgen-futures", "js-sys", "web-sys", "clap", "tokio"];
 const FORBIDDEN = {
+  // Burn's operations are the core's
+  "clip-cli": ["burn", "clip-kernels", "wasm-bindgen", "tokio"],
   "clip-kernels": [...NOT_THE_WEBS, "serde", "safetensors"],
   "clip-core": NOT_THE_WEBS,
   "clip-wasm": ["burn", "tokenizers"],
@@ -104,14 +107,7 @@ export async function checkQuickly() {
 /** The checks by cargo. */
 export async function checkRust() {
   await timed("clippy, native", async () => {
-    await clippy([
-      "--package",
-      "clip-kernels",
-      "--package",
-      "clip-core",
-      "--features=clip-core/threads",
-      "--all-targets",
-    ]);
+    await clippy([...NATIVE_CRATES, "--all-targets"]);
     await clippy(["--package", "wasm-bindgen-command", "--profile", "tool", "--all-targets"], toolEnvironment());
   });
   const crates = new Set(Object.values(MODULES).map(({ crate }) => crate));

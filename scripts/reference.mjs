@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "./build.mjs";
 import { mustRun, ROOT, run, say } from "./jobs.mjs";
+import { NATIVE_CRATES } from "./native.mjs";
 import { setUpReference, WASM_TARGET } from "./setup.mjs";
 
 const OUT = join(ROOT, "docs", "reference");
@@ -16,7 +17,7 @@ const TYPEDOC = join(ROOT, "scripts", "reference");
 
 /** The features of other builds, so that Burn is not compiled again: those of the Rust tests, and those of clippy for Wasm. */
 const CRATES = {
-  native: ["--package", "clip-kernels", "--package", "clip-core", "--features=clip-core/threads"],
+  native: NATIVE_CRATES,
   wasm: ["clip-module", "clip-wasm", "clip-core", "clip-kernels"]
     .flatMap((crate) => ["--package", crate])
     .concat("--all-features", "--release", "--target", WASM_TARGET),

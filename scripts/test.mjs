@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build, checkTestTypes } from "./build.mjs";
 import { fail, runAside, say, since, timed } from "./jobs.mjs";
+import { NATIVE_CRATES } from "./native.mjs";
 import { setUpChromium, setUpRust, setUpVulkan, toolEnvironment } from "./setup.mjs";
 
 const total = { passed: 0, failed: 0 };
@@ -34,8 +35,7 @@ async function cargoTest(packages, env = process.env) {
 export async function testRust() {
   await setUpRust();
   await timed("Rust tests", async () => {
-    // both packages at once, so that Burn is compiled once
-    await cargoTest(["--package", "clip-kernels", "--package", "clip-core", "--features=clip-core/threads"]);
+    await cargoTest(NATIVE_CRATES);
     await cargoTest(["--package", "wasm-bindgen-command", "--profile", "tool"], toolEnvironment());
   });
 }

@@ -33,6 +33,7 @@ const NAMES: &[&str] = &[
     "valFrequency",
     "workers",
     "export",
+    "reportTo",
 ];
 
 /// Settings that are paths: in a file, relative to its folder.

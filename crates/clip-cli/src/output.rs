@@ -19,7 +19,7 @@ const REPEAT: Duration = Duration::from_secs(30);
 pub struct Output {
     json: bool,
     terminal: bool,
-    /// When progress was last shown, and whether the cursor is in its line.
+    /// When progress was last shown or first asked for, and whether the cursor is in its line.
     shown: Mutex<(Option<Instant>, bool)>,
 }
 
@@ -93,7 +93,15 @@ impl Output {
     pub fn progress(&self, done: usize, total: usize, text: impl FnOnce() -> String) {
         let mut shown = self.shown();
         let wait = if self.terminal { REDRAW } else { REPEAT };
-        if self.json || shown.0.is_some_and(|last| last.elapsed() < wait && done < total) {
+        let is_due = match shown.0 {
+            // what is soon done needs no progress
+            None => {
+                shown.0 = Some(Instant::now());
+                false
+            }
+            Some(last) => last.elapsed() >= wait,
+        };
+        if self.json || !is_due {
             return;
         }
         let text = text();
@@ -103,7 +111,7 @@ impl Output {
             let line: String = format!("{} {text}", bar(done, total)).chars().take(columns.saturating_sub(1)).collect();
             Self::stderr(&format!("\r\x1b[K{line}"));
             shown.1 = true;
-        } else if shown.0.is_some() || done >= total {
+        } else {
             Self::stderr(&format!("{text}\n"));
         }
         shown.0 = Some(Instant::now());

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::bundle::Bundle;
 use crate::checkpoint::Layout;
-use crate::config::{Activation, ClipConfig, Objective, VisionConfig};
+use crate::config::{Activation, ClipConfig, Objective, TextPooling, VisionConfig};
 use crate::error::{ClipError, Result};
 use crate::preprocess::{Filter, Preprocess, ResizeMode};
 use crate::tokenizer::{PUBLISHED_VOCAB_SIZE, Tokenizer};
@@ -141,6 +141,18 @@ fn open_clip_config(config: &ClipConfig, preprocess: &Preprocess, own_vocabulary
             "resize_mode": preprocess.mode,
         },
     });
+    let text = &mut json["model_cfg"]["text_cfg"];
+    match t.pooling {
+        TextPooling::Argmax => {}
+        TextPooling::FirstOf(id) => {
+            text["pool_type"] = "eos".into();
+            text["eos_id"] = id.into();
+        }
+        TextPooling::Last => text["pool_type"] = "last".into(),
+    }
+    if t.projection_bias {
+        text["proj_bias"] = true.into();
+    }
     if own_vocabulary {
         // any name will do: with local-dir, OpenCLIP loads the tokenizer from the folder
         json["model_cfg"]["text_cfg"]["hf_tokenizer_name"] = "clipwright".into();

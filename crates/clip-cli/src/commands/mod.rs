@@ -12,6 +12,7 @@ use crate::exit::exit_code_help;
 /// The arguments of the program.
 #[derive(Debug, Parser)]
 #[command(name = "clipwright", version, about = "CLIP: train, convert and inspect", after_help = exit_code_help())]
+#[command(args_override_self = true)]
 pub struct Cli {
     /// Write events to stdout, each a line of JSON
     #[arg(long, global = true)]

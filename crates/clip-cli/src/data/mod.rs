@@ -64,9 +64,12 @@ mod tests {
         let mut builder = tar::Builder::new(Vec::new());
         for (name, body) in members {
             let mut header = tar::Header::new_gnu();
+            // as it is: `set_path` would remove a leading `./`
+            header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
             header.set_size(body.len() as u64);
             header.set_mode(0o644);
-            builder.append_data(&mut header, name, *body).unwrap();
+            header.set_cksum();
+            builder.append(&header, *body).unwrap();
         }
         builder.into_inner().unwrap()
     }

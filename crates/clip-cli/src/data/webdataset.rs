@@ -203,7 +203,10 @@ mod tests {
         for case in golden["names"].as_array().unwrap() {
             let names: Vec<&str> =
                 case["members"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
-            let bodies: Vec<String> = names.iter().map(|name| format!("caption of {name}")).collect();
+            let body = |name: &&str| {
+                if name.to_lowercase().ends_with(".txt") { format!("caption of {name}") } else { "P".into() }
+            };
+            let bodies: Vec<String> = names.iter().map(body).collect();
             let members: Vec<(&str, &[u8])> =
                 names.iter().zip(&bodies).map(|(name, body)| (*name, body.as_bytes())).collect();
             std::fs::write(&path, tar(&members)).unwrap();

@@ -205,6 +205,9 @@ struct RunArgs {
     /// Evaluate every N epochs [default: 1]
     #[arg(long, value_name = "N")]
     val_frequency: Option<String>,
+    /// Write event files of TensorBoard, too: tensorboard
+    #[arg(long, value_name = "NAME")]
+    report_to: Option<String>,
     /// Layout of the model that is written at the end: hf or open_clip [default: hf]
     #[arg(long, value_name = "LAYOUT")]
     export: Option<String>,
@@ -337,6 +340,7 @@ impl TrainArgs {
             ("saveFrequency", &run.save_frequency),
             ("valFrequency", &run.val_frequency),
             ("export", &run.export),
+            ("reportTo", &run.report_to),
             ("device", &run.device),
             ("threads", &run.threads),
         ] {

@@ -5,6 +5,7 @@ mod resume;
 mod run_folder;
 mod speedometer;
 mod start;
+mod tensorboard;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -17,6 +18,7 @@ use self::arguments::read_options;
 use self::resume::{Begun, begin};
 use self::run_folder::RunFolder;
 use self::speedometer::Speedometer;
+use self::tensorboard::TensorBoard;
 use crate::config::Settings;
 use crate::data::{Filled, Filling, Prefetch, Source, fill};
 use crate::device::{self, DeviceChoice, OpenDevice};
@@ -81,10 +83,13 @@ impl Plan {
 
 /// What a run needs beside its session.
 struct Run<'a> {
+    /// Loss of the last step.
+    loss: Option<f32>,
     output: &'a Output,
     interrupts: &'a Interrupts,
     folder: &'a RunFolder,
     plan: Plan,
+    board: Option<TensorBoard>,
     images: Option<Prefetch>,
     evaluation: Option<PairDataset>,
 }
@@ -97,10 +102,11 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn evaluate(&self, session: &TrainingSession, step: usize) -> Result<()> {
+    fn evaluate(&mut self, session: &TrainingSession, step: usize) -> Result<()> {
         let Some(pairs) = &self.evaluation else { return Ok(()) };
         let event = EvaluationEvent::new(step, pollster::block_on(session.evaluate(pairs, None))?);
         self.folder.log_evaluation(&event)?;
+        self.board.as_mut().map_or(Ok(()), |board| board.evaluation(&event))?;
         let percent = |share: f64| format!("{:.1} %", 100.0 * share);
         let (to_image, to_text) = (&event.text_to_image, &event.image_to_text);
         if !self.output.is_json() {
@@ -140,10 +146,12 @@ impl Run<'_> {
             let (squares, waited) = self.squares(session)?;
             let Some(progress) = pollster::block_on(session.step(squares.as_deref()))? else { break };
             step = progress.step;
+            self.loss = Some(progress.loss);
             let (seconds, waiting) = speed.add(began.elapsed(), waited);
             let event = StepEvent::new(&progress, seconds, waiting);
             self.show(&event);
             self.folder.log_step(&event)?;
+            self.board.as_mut().map_or(Ok(()), |board| board.step(&event))?;
             self.output.event(&Event::Step(event));
             let is_last = step == progress.total_steps;
             let epoch = self.plan.epoch_end(step);
@@ -233,6 +241,11 @@ pub fn run(arguments: &TrainArgs, output: &Output) -> Result<()> {
     if !["hf", "open_clip"].contains(&layout) {
         return Err(Failure::option("export", "hf or open_clip", layout));
     }
+    let reports = match settings.text("reportTo")? {
+        None => false,
+        Some("tensorboard") => true,
+        Some(other) => return Err(Failure::option("reportTo", "tensorboard; steps.csv is always written", other)),
+    };
     let source = Source::open(&settings.texts("trainData")?, read_options(&settings)?)?;
     let evaluation = match settings.texts("valData")? {
         paths if paths.is_empty() => None,
@@ -291,12 +304,14 @@ pub fn run(arguments: &TrainArgs, output: &Output) -> Result<()> {
         ));
     }
     let plan = Plan { per_epoch: (total_steps / options.epochs).max(1), ..plan };
-    let mut run = Run { output, interrupts: &interrupts, folder: &folder, plan, images, evaluation };
+    let board = reports.then(|| TensorBoard::begin(&folder.board(), step)).transpose()?;
+    let mut run = Run { loss: None, board, output, interrupts: &interrupts, folder: &folder, plan, images, evaluation };
     let step = run.steps(&mut session, step)?;
     let model = folder.model();
     write_model(&session, &model, layout)?;
     let path = model.display().to_string();
     output.event(&Event::Done { step, path: &path });
-    output.result(&format!("trained {} steps; the model is in {path}", count(step as u64)));
+    let loss = run.loss.map_or(String::new(), |loss| format!(" to a loss of {loss:.4}"));
+    output.result(&format!("trained {} steps{loss}; the model is in {path}", count(step as u64)));
     Ok(())
 }

@@ -42,6 +42,11 @@ impl RunFolder {
         self.path.join("model.safetensors")
     }
 
+    /// The folder of TensorBoard's event files.
+    pub(super) fn board(&self) -> PathBuf {
+        self.path.join("tensorboard")
+    }
+
     /// Its path.
     pub(super) fn display(&self) -> String {
         self.path.display().to_string()

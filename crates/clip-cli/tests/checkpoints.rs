@@ -1,0 +1,148 @@
+//! `info` and `convert`.
+
+mod common;
+
+use common::{Folder, clipwright, fixture, names};
+
+const MODEL: &str = "models/clip-gelu-p16-eos/hf";
+
+#[test]
+fn info_describes_every_layout() {
+    for (path, tower, kind, dtype) in [
+        (MODEL, "both", "CLIP", "F32"),
+        ("models/clip-gelu-p16-eos/open_clip", "both", "CLIP", "F32"),
+        ("models/clip-gelu-p32-laion/hf-sharded", "both", "CLIP", "F32"),
+        ("models/clip-gelu-p32-laion/hf-bf16", "both", "CLIP", "BF16"),
+        ("models/clip-gelu-p32-laion/hf-fp16/model.safetensors", "both", "CLIP", "F16"),
+        ("models/clip-gelu-p32-laion/open_clip", "both", "CLIP", "F32"),
+    ] {
+        let ran = clipwright(&["--json", "info", &fixture(path)]).expect(0);
+        let info = &ran.events()[0];
+        assert_eq!(
+            (&info["type"], &info["towers"], &info["tokenizer"]["kind"]),
+            (&"info".into(), &tower.into(), &kind.into())
+        );
+        assert!(info["dtypes"][dtype].as_u64().unwrap() > 5, "{path}: {info}");
+        assert!(info["parameters"].as_u64().unwrap() > 1000 && info["config"]["embedDim"].as_u64().unwrap() > 0);
+    }
+    let shards = clipwright(&["--json", "info", &fixture("models/clip-gelu-p32-laion/hf-sharded")]);
+    assert_eq!(shards.events()[0]["files"], 2);
+    let siglip = clipwright(&["--json", "info", &fixture("models/siglip-p16/hf")]).expect(0);
+    assert_eq!(siglip.events()[0]["config"]["objective"], "sigmoid");
+    let text = clipwright(&["info", &fixture(MODEL)]).expect(0);
+    assert!(text.stdout.contains("parameters  ") && text.stderr.is_empty(), "{}", text.stdout);
+}
+
+#[test]
+fn a_converted_checkpoint_is_equal_and_complete() {
+    let folder = Folder::new();
+    for (layout, weights) in [("hf", "model.safetensors"), ("open_clip", "open_clip_model.safetensors")] {
+        let out = folder.path(&format!("new/{layout}"));
+        let ran = clipwright(&["--json", "convert", &fixture(MODEL), &out, "--layout", layout]).expect(0);
+        assert_eq!(ran.events()[0]["type"], "converted");
+        assert!(names(&out).contains(&weights.to_owned()), "{:?}", names(&out));
+        let before = clipwright(&["--json", "info", &fixture(MODEL)]).events();
+        let after = clipwright(&["--json", "info", &out]).expect(0).events();
+        // OpenCLIP's library rounds the centre crop otherwise
+        for key in ["/config", "/parameters", "/preprocess/mean", "/preprocess/size", "/tokenizer/vocabSize"] {
+            assert_eq!(before[0].pointer(key), after[0].pointer(key), "{layout} {key}");
+        }
+        // no drafts are left
+        assert!(names(folder.path("new")).iter().all(|name| !name.starts_with('.')));
+    }
+    // there and back: the same bytes
+    let (file, again) = (folder.path("a.safetensors"), folder.path("b.safetensors"));
+    clipwright(&["convert", &folder.path("new/open_clip"), &file]).expect(0);
+    clipwright(&["convert", &file, &again]).expect(0);
+    assert!(std::fs::read(&file).unwrap() == std::fs::read(&again).unwrap());
+    // other types of weights become f32
+    let bf16 = folder.path("bf16");
+    clipwright(&["convert", &fixture("models/clip-gelu-p32-laion/hf-bf16"), &bf16]).expect(0);
+    assert_eq!(clipwright(&["--json", "info", &bf16]).events()[0]["dtypes"].as_object().unwrap().len(), 1);
+}
+
+#[test]
+fn a_foreign_tokenizer_goes_along() {
+    let folder = Folder::new();
+    let source = fixture("models/siglip-p16/hf");
+    let out = folder.path("siglip");
+    let kind = |path: &str| clipwright(&["--json", "info", path]).expect(0).events()[0]["tokenizer"]["kind"].clone();
+    clipwright(&["convert", &source, &out]).expect(0);
+    assert_eq!(kind(&source), kind(&out));
+}
+
+#[test]
+fn an_adapter_is_added() {
+    let folder = Folder::new();
+    let (model, adapter) = (fixture("models/clip-quickgelu-p8/hf"), fixture("models/clip-quickgelu-p8/peft"));
+    let (plain, merged) = (folder.path("plain.safetensors"), folder.path("merged.safetensors"));
+    clipwright(&["convert", &model, &plain]).expect(0);
+    clipwright(&["convert", &model, &merged, "--adapter", &adapter]).expect(0);
+    assert!(std::fs::read(&plain).unwrap() != std::fs::read(&merged).unwrap());
+}
+
+#[test]
+fn nothing_is_lost_and_nothing_is_half_written() {
+    let folder = Folder::new();
+    let out = folder.path("out");
+    clipwright(&["convert", &fixture(MODEL), &out]).expect(0);
+    let again = ["--json", "convert", &fixture(MODEL), &out];
+    let refused = clipwright(&again).expect(7);
+    assert_eq!(refused.events()[0]["code"], "target-unwritable");
+    assert!(refused.stderr.contains("--force"), "{}", refused.stderr);
+    clipwright(&[&again[..], &["--force"]].concat()).expect(0);
+    std::fs::write(folder.path("out/thesis.docx"), "years of work").unwrap();
+    let refused = clipwright(&[&again[..], &["--force"]].concat()).expect(7);
+    assert!(refused.stderr.contains("thesis.docx"), "{}", refused.stderr);
+    let below_a_file = folder.path("out/config.json/x");
+    clipwright(&["convert", &fixture(MODEL), &below_a_file]).expect(7);
+    // OpenCLIP cannot describe SigLIP: nothing is written
+    clipwright(&["convert", &fixture("models/siglip-p16/hf"), &folder.path("no"), "--layout", "open_clip"]).expect(2);
+    assert_eq!(names(folder.0.path()), ["out"]);
+}
+
+#[test]
+fn bad_checkpoints_are_named() {
+    let folder = Folder::new();
+    let copy = |name: &str, change: &dyn Fn(&std::path::Path)| {
+        let to = folder.0.path().join(name);
+        std::fs::create_dir(&to).unwrap();
+        for file in names(fixture(MODEL)) {
+            std::fs::copy(fixture(&format!("{MODEL}/{file}")), to.join(&file)).unwrap();
+        }
+        change(&to);
+        to.display().to_string()
+    };
+    let cut = copy("cut", &|to| {
+        let weights = std::fs::read(to.join("model.safetensors")).unwrap();
+        std::fs::write(to.join("model.safetensors"), &weights[..weights.len() - 10]).unwrap();
+    });
+    let page = copy("page", &|to| std::fs::write(to.join("config.json"), "<!doctype html>").unwrap());
+    let pickle = copy("pickle", &|to| {
+        std::fs::rename(to.join("model.safetensors"), to.join("pytorch_model.bin")).unwrap();
+    });
+    let narrow = copy("narrow", &|to| {
+        let config = std::fs::read_to_string(to.join("config.json")).unwrap();
+        let other = config.replace("\"projection_dim\": ", "\"projection_dim\": 1");
+        assert_ne!(config, other);
+        std::fs::write(to.join("config.json"), other).unwrap();
+    });
+    let shard = fixture("models/clip-gelu-p32-laion/hf-sharded");
+    let no_shard = folder.path("no-shard");
+    std::fs::create_dir(&no_shard).unwrap();
+    for file in names(&shard).iter().filter(|name| !name.contains("00002-of")) {
+        std::fs::copy(format!("{shard}/{file}"), format!("{no_shard}/{file}")).unwrap();
+    }
+    for (path, code, expected) in [
+        (folder.path("none"), 6, "cannot read the folder or file"),
+        (cut, 4, "the file is truncated or damaged"),
+        (page, 3, "a web page"),
+        (pickle, 6, "pytorch_model.bin is a pickle"),
+        (narrow, 4, "shape mismatch"),
+        (no_shard, 6, "shard model-00002-of-00002.safetensors"),
+        (folder.path(""), 6, "give one of them"),
+    ] {
+        let ran = clipwright(&["info", &path]).expect(code);
+        assert!(ran.stderr.contains(expected) && ran.stdout.is_empty(), "{path}: {}", ran.stderr);
+    }
+}

@@ -1,0 +1,118 @@
+//! Runs the program on files of the repository.
+
+#![allow(dead_code, unreachable_pub, missing_docs, reason = "each test file is a crate, which uses a part")]
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+
+/// A model that trains quickly, as a config file has it.
+pub const TINY: &str = r#"
+seed = 1
+[config]
+embedDim = 16
+vision = { imageSize = 16, patchSize = 8, width = 16, layers = 1, heads = 2 }
+text = { contextLength = 8, width = 16, layers = 1, heads = 2 }
+[fit]
+batchSize = 64
+epochs = 2
+truncate = true
+"#;
+
+/// A file of the repository.
+pub fn repository(path: &str) -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path).display().to_string()
+}
+
+pub fn fixture(path: &str) -> String {
+    repository(&format!("test/fixtures/{path}"))
+}
+
+/// A result of the program.
+pub struct Ran {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Ran {
+    /// Events of `--json`.
+    pub fn events(&self) -> Vec<Value> {
+        self.stdout.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"))).collect()
+    }
+
+    /// Events of a type.
+    pub fn of(&self, kind: &str) -> Vec<Value> {
+        self.events().into_iter().filter(|event| event["type"] == kind).collect()
+    }
+
+    /// The losses of the steps, as their text.
+    pub fn losses(&self) -> Vec<String> {
+        self.of("step").iter().map(|step| format!("{} {}", step["step"], step["loss"])).collect()
+    }
+
+    pub fn expect(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "stdout: {}\nstderr: {}", self.stdout, self.stderr);
+        self
+    }
+}
+
+fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_clipwright"));
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// Runs the program to its end.
+pub fn clipwright(arguments: &[&str]) -> Ran {
+    let output = command(arguments).output().unwrap();
+    Ran {
+        code: output.status.code().unwrap_or(-1),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// Starts the program; `at` is called with each line of stdout.
+pub fn watched(arguments: &[&str], mut at: impl FnMut(&mut Child, &str)) -> Ran {
+    let mut child = command(arguments).spawn().unwrap();
+    let stdout = BufReader::new(child.stdout.take().unwrap());
+    let mut read = String::new();
+    for line in stdout.lines() {
+        let line = line.unwrap();
+        at(&mut child, &line);
+        read += &format!("{line}\n");
+    }
+    let output = child.wait_with_output().unwrap();
+    Ran { code: output.status.code().unwrap_or(-1), stdout: read, stderr: String::from_utf8(output.stderr).unwrap() }
+}
+
+/// A new folder, deleted at the end.
+pub struct Folder(pub tempfile::TempDir);
+
+impl Folder {
+    pub fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    pub fn path(&self, name: &str) -> String {
+        self.0.path().join(name).display().to_string()
+    }
+
+    /// Writes a file; returns its path.
+    pub fn file(&self, name: &str, text: impl AsRef<[u8]>) -> String {
+        std::fs::write(self.0.path().join(name), text).unwrap();
+        self.path(name)
+    }
+}
+
+/// Names of the files in a folder, sorted.
+pub fn names(folder: impl Into<PathBuf>) -> Vec<String> {
+    let entries = std::fs::read_dir(folder.into()).unwrap();
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names
+}

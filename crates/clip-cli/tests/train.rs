@@ -1,0 +1,228 @@
+//! `train`: a run, its events and files, and how it is stopped and goes on.
+
+mod common;
+
+use common::{Folder, Ran, TINY, clipwright, fixture, names, repository, watched};
+
+/// Flags of a run over the emoji that are held out in the examples.
+fn flags<'a>(config: &'a str, data: &'a str, logs: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    let base = [
+        "--json",
+        "train",
+        "--config",
+        config,
+        "--train-data",
+        data,
+        "--logs",
+        logs,
+        "--device",
+        "cpu",
+        "--threads",
+        "2",
+    ];
+    base.iter().copied().chain(more.iter().copied()).collect()
+}
+
+struct Emoji {
+    folder: Folder,
+    config: String,
+    data: String,
+    logs: String,
+}
+
+impl Emoji {
+    fn new() -> Self {
+        let folder = Folder::new();
+        let config = folder.file("run.toml", TINY);
+        let (data, logs) = (repository("examples/data/emoji-heldout.tar"), folder.path("logs"));
+        Self { folder, config, data, logs }
+    }
+
+    fn train(&self, more: &[&str]) -> Ran {
+        clipwright(&flags(&self.config, &self.data, &self.logs, more))
+    }
+}
+
+#[test]
+fn a_run_logs_its_steps_and_ends_with_a_model() {
+    let emoji = Emoji::new();
+    let more = ["--val-data", &emoji.data, "--save-frequency", "1", "--report-to", "tensorboard"];
+    let ran = emoji.train(&more).expect(0);
+    let start = &ran.of("start")[0];
+    assert_eq!(
+        (&start["pairs"], &start["totalSteps"], &start["device"]["kind"]),
+        (&413.into(), &12.into(), &"cpu".into())
+    );
+    // cut to the captions
+    assert!(start["vocabSize"].as_u64().unwrap() < 2000, "{start}");
+    assert_eq!(ran.of("step").len(), 12);
+    assert_eq!(ran.of("evaluation").iter().map(|event| event["step"].clone()).collect::<Vec<_>>(), [6, 12]);
+    assert_eq!(ran.of("done")[0]["step"], 12);
+    let folder = emoji.folder.path("logs/run");
+    assert_eq!(
+        names(&folder),
+        ["checkpoints", "evaluations.csv", "model.safetensors", "settings.json", "steps.csv", "tensorboard"]
+    );
+    assert_eq!(names(format!("{folder}/tensorboard")).len(), 1);
+    assert_eq!(names(format!("{folder}/checkpoints")), ["epoch-0001.clip", "epoch-0002.clip", "latest.clip"]);
+    let rows = std::fs::read_to_string(format!("{folder}/steps.csv")).unwrap();
+    assert_eq!(rows.lines().count(), 13);
+    let model = clipwright(&["--json", "info", &format!("{folder}/model.safetensors")]).expect(0);
+    assert_eq!(model.events()[0]["tokenizer"]["vocabSize"], start["vocabSize"]);
+    let state = clipwright(&["--json", "info", &format!("{folder}/checkpoints/epoch-0001.clip")]).expect(0);
+    assert_eq!(state.events()[0]["run"]["run"]["step"], 6);
+
+    // a run is not overwritten; a finished one goes on to its end at once
+    let again = emoji.train(&[]).expect(7);
+    assert!(again.stderr.contains("--resume latest"), "{}", again.stderr);
+    let done = emoji.train(&["--resume", "latest"]).expect(0);
+    assert_eq!((done.losses().len(), &done.of("done")[0]["step"]), (0, &12.into()));
+    // another run from the model, or from the state
+    for from in [format!("{folder}/model.safetensors"), format!("{folder}/checkpoints/latest.clip")] {
+        let config = emoji.folder.file("more.toml", "[fit]\nbatchSize = 64\ntruncate = true");
+        let logs = emoji.folder.path("more");
+        let more = clipwright(&flags(&config, &emoji.data, &logs, &["--from", &from, "--epochs", "1"])).expect(0);
+        assert_eq!(more.losses().len(), 6);
+        std::fs::remove_dir_all(logs).unwrap();
+    }
+}
+
+#[test]
+fn a_stopped_run_goes_on_as_if_it_had_not_been_stopped() {
+    let emoji = Emoji::new();
+    let whole = emoji.train(&["--name", "whole", "--augment"]).expect(0).losses();
+    assert_eq!(whole.len(), 12);
+    for (signal, code, step) in [("INT", 130, "\"step\":2,"), ("TERM", 143, "\"step\":8,")] {
+        let more = ["--name", signal, "--augment"];
+        let stopped = watched(&flags(&emoji.config, &emoji.data, &emoji.logs, &more), |child, line| {
+            if line.contains(step) {
+                let sent = std::process::Command::new("kill").args(["-s", signal, &child.id().to_string()]).status();
+                assert!(sent.unwrap().success());
+            }
+        })
+        .expect(code);
+        let error = stopped.of("error").remove(0);
+        assert_eq!(error["exitCode"], code);
+        assert!(stopped.stderr.contains("--resume latest"), "{}", stopped.stderr);
+        let first = stopped.losses();
+        assert!(first.len() < 12, "the run ended before the signal");
+        let rest = emoji.train(&["--name", signal, "--resume", "latest"]).expect(0);
+        assert_eq!([first, rest.losses()].concat(), whole);
+        let models = ["whole", signal]
+            .map(|name| std::fs::read(emoji.folder.path(&format!("logs/{name}/model.safetensors"))).unwrap());
+        assert!(models[0] == models[1]);
+    }
+}
+
+#[test]
+fn a_killed_run_loses_only_the_steps_since_its_last_save() {
+    let emoji = Emoji::new();
+    let whole = emoji.train(&["--name", "whole"]).expect(0).losses();
+    let mut kills = 0;
+    let ended = loop {
+        let name = ["--name", "killed", "--save-steps", "1", "--resume", "latest"];
+        let mut saves = 0;
+        let ran = watched(&flags(&emoji.config, &emoji.data, &emoji.logs, &name), |child, line| {
+            saves += usize::from(line.contains("\"type\":\"saved\""));
+            // while the third state is being written, or soon after
+            if saves == 2 && line.contains("\"type\":\"step\"") {
+                child.kill().unwrap();
+            }
+        });
+        // at every moment the state is whole
+        clipwright(&["info", &emoji.folder.path("logs/killed/checkpoints/latest.clip")]).expect(0);
+        if ran.code == 0 {
+            break ran;
+        }
+        kills += 1;
+        assert!(kills < 20);
+    };
+    assert!(kills >= 2, "{kills}");
+    assert_eq!(ended.losses().last(), whole.last());
+    let rows = |name: &str| {
+        let text = std::fs::read_to_string(emoji.folder.path(&format!("logs/{name}/steps.csv"))).unwrap();
+        text.lines().map(|row| row.split(',').take(3).collect::<Vec<_>>().join(",")).collect::<Vec<_>>()
+    };
+    assert_eq!(rows("killed"), rows("whole"));
+}
+
+#[test]
+fn another_runs_settings_or_pairs_are_refused() {
+    let emoji = Emoji::new();
+    emoji.train(&["--epochs", "1"]).expect(0);
+    let latest = emoji.folder.path("logs/run/checkpoints/latest.clip");
+    let refused = |more: &[&str], code: i32, expected: &str| {
+        let ran = emoji.train(&[&["--resume", &latest, "--epochs", "1"], more].concat()).expect(code);
+        assert!(ran.stderr.contains(expected), "{}", ran.stderr);
+        ran.of("error")[0]["code"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(refused(&["--lr", "0.5"], 10, "lr: the run to resume has another value"), "other-settings");
+    let other = emoji.folder.file("other.toml", TINY.replace("embedDim = 16", "embedDim = 32"));
+    assert_eq!(refused(&["--model", "ViT-B-32"], 2, "none beside [config]"), "invalid-option");
+    let ran = clipwright(&flags(&other, &emoji.data, &emoji.logs, &["--resume", &latest, "--epochs", "1"])).expect(10);
+    assert!(ran.stderr.contains("the model's shape"), "{}", ran.stderr);
+    let twice = format!("{}::{}", emoji.data, emoji.data);
+    let ran = clipwright(&flags(&emoji.config, &twice, &emoji.logs, &["--resume", &latest, "--epochs", "1"])).expect(5);
+    assert_eq!(ran.of("error")[0]["code"], "count-mismatch");
+}
+
+#[test]
+fn wrong_input_has_its_own_exit_code_and_leaves_no_run() {
+    let emoji = Emoji::new();
+    let cut = emoji.folder.file("cut.tar", &std::fs::read(&emoji.data).unwrap()[..100_000]);
+    let unknown = emoji.folder.file("unknown.toml", "batch = 3");
+    let train = |config: &str, data: &str, more: &[&str]| clipwright(&flags(config, data, &emoji.logs, more));
+    for (ran, code, expected) in [
+        (train(&emoji.config, "no-{00..02}.tar", &[]), 6, "no-00.tar"),
+        (train(&emoji.config, &cut, &[]), 5, "truncated tar"),
+        (train(&unknown, &emoji.data, &[]), 3, "unknown setting batch"),
+        (train(&emoji.folder.path("none.toml"), &emoji.data, &[]), 6, "none.toml"),
+        (train(&emoji.config, &emoji.data, &["--batch-size", "1"]), 5, "batch too small"),
+        (train(&emoji.config, &emoji.data, &["--lr", "fast"]), 2, "invalid option lr"),
+        (train(&emoji.config, &emoji.data, &["--precision", "bf16"]), 2, "OpenCLIP's amp"),
+        (train(&emoji.config, &emoji.data, &["--torchcompile"]), 2, "leave it out"),
+        (train(&emoji.config, &emoji.data, &["--batchsize", "1"]), 2, "--batch-size"),
+        (train(&emoji.config, &emoji.data, &["--device", "webgpu"]), 8, "--device cpu"),
+        (train(&emoji.config, &emoji.data, &["--name", "../x"]), 2, "the name of a folder"),
+        (train(&emoji.config, &fixture("cases/caption-encodings"), &[]), 5, "--encoding windows-1252"),
+        (train(&emoji.config, &fixture("cases/cut-pictures"), &[]), 5, "no caption"),
+    ] {
+        let ran = ran.expect(code);
+        assert!(ran.stderr.contains(expected), "{expected}: {}", ran.stderr);
+        assert!(!std::path::Path::new(&emoji.logs).exists(), "{expected}");
+    }
+    // a run that diverged is kept as it was at its last save
+    let ran = emoji.train(&["--lr", "1e30", "--warmup", "0"]).expect(9);
+    assert!(ran.stderr.contains("not finite"), "{}", ran.stderr);
+}
+
+#[test]
+fn bad_pairs_are_skipped_and_listed() {
+    let emoji = Emoji::new();
+    let both = format!("{}::{}", fixture("cases/picture-extensions"), emoji.data);
+    let more = ["--bad-pairs", "skip", "--epochs", "1"];
+    let ran = clipwright(&flags(&emoji.config, &both, &emoji.logs, &more)).expect(0);
+    let skipped = ran.of("skipped");
+    assert_eq!((skipped.len(), &ran.of("start")[0]["pairs"]), (2, &415.into()));
+    assert!(skipped[0]["message"].as_str().unwrap().contains("HEIC"), "{skipped:?}");
+}
+
+#[test]
+fn people_read_lines_and_programs_read_completions() {
+    let emoji = Emoji::new();
+    let flags = flags(&emoji.config, &emoji.data, &emoji.logs, &["--epochs", "1", "--val-data", &emoji.data]);
+    let ran = clipwright(&flags[1..]).expect(0);
+    assert!(
+        ran.stdout.starts_with("trained 6 steps to a loss of ") && ran.stdout.lines().count() == 1,
+        "{}",
+        ran.stdout
+    );
+    for expected in ["computing on the cpu", "413 pairs, 6 steps", "step 6: text → image R@1 "] {
+        assert!(ran.stderr.contains(expected), "{expected}: {}", ran.stderr);
+    }
+    let help = clipwright(&["--help"]).expect(0);
+    assert!(help.stdout.contains("130  stopped by Ctrl-C"), "{}", help.stdout);
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(clipwright(&["completions", shell]).expect(0).stdout.contains("save-frequency"), "{shell}");
+    }
+}

@@ -1,0 +1,2 @@
+/** Builds the native program together with the Rust tests, unless it is built, and returns its path. */
+export function nativeProgram(): Promise<string>;

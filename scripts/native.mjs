@@ -1,0 +1,23 @@
+/** The native crates: how cargo is called for them, and where their program is. */
+
+import { join } from "node:path";
+import { runAside } from "./jobs.mjs";
+// sets CARGO_TARGET_DIR
+import "./setup.mjs";
+
+/**
+ * Packages and features of the Rust tests: all at once, so that Burn is compiled once; without the GPU, which the program has by
+ * default and which would be compiled besides.
+ */
+export const NATIVE_CRATES = [
+  ...["clip-kernels", "clip-core", "clip-cli"].flatMap((name) => ["--package", name]),
+  "--no-default-features",
+  "--features=clip-core/train,clip-core/threads",
+];
+
+/** Builds the native program together with the Rust tests, unless it is built, and returns its path. */
+export async function nativeProgram() {
+  const { status, output } = await runAside("cargo", ["test", "--locked", "--no-run", ...NATIVE_CRATES]);
+  if (status !== 0) throw new Error(`cargo could not build the native program: ${output}`);
+  return join(process.env.CARGO_TARGET_DIR, "debug", process.platform === "win32" ? "clipwright.exe" : "clipwright");
+}
