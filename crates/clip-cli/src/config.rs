@@ -32,6 +32,7 @@ const NAMES: &[&str] = &[
     "saveFrequency",
     "valFrequency",
     "workers",
+    "imageMemory",
     "export",
     "reportTo",
 ];

@@ -115,6 +115,16 @@ fn a_stopped_run_goes_on_as_if_it_had_not_been_stopped() {
 }
 
 #[test]
+fn images_that_are_read_again_for_each_step_give_the_same_run() {
+    let emoji = Emoji::new();
+    let held = emoji.train(&["--name", "held"]).expect(0);
+    let again = emoji.train(&["--name", "again", "--image-memory", "0", "--workers", "1"]).expect(0);
+    assert_eq!(held.losses(), again.losses());
+    let waiting = |ran: &Ran| ran.of("step").iter().map(|step| step["waiting"].as_f64().unwrap()).sum::<f64>();
+    assert!(waiting(&held) == 0.0 && waiting(&again) > 0.0);
+}
+
+#[test]
 fn a_killed_run_loses_only_the_steps_since_its_last_save() {
     let emoji = Emoji::new();
     let whole = emoji.train(&["--name", "whole"]).expect(0).losses();

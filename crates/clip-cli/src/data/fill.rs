@@ -23,6 +23,8 @@ pub struct Filling<'a> {
     pub truncate: bool,
     /// Whether pairs that cannot be used are skipped; else the first ends the reading.
     pub skip: bool,
+    /// Bytes of images up to which the data set may hold them; above, they are read again for each step.
+    pub memory: usize,
     /// Whether the reading shall end at once, as after Ctrl-C.
     pub stop: &'a (dyn Fn() -> bool + Sync),
     /// Takes the number of samples so far, now and then.
@@ -44,7 +46,7 @@ pub struct Skipped {
 pub struct Filled {
     /// The data set.
     pub dataset: PairDataset,
-    /// The image of each pair, to read it again for each epoch; empty if the data set holds them.
+    /// The image of each pair, to read it again; empty if the data set holds them.
     pub images: Vec<Image>,
     /// Pairs that were skipped.
     pub skipped: Vec<Skipped>,
@@ -92,9 +94,7 @@ fn take_chunks(dataset: PairDataset, chunks: &Receiver<Result<Vec<Sample>>>, fil
             match pair {
                 Ok((pair, image)) => {
                     filled.dataset.add(pair);
-                    if filled.dataset.augmenter().is_some() {
-                        filled.images.push(image);
-                    }
+                    filled.images.push(image);
                 }
                 Err(reason) if filling.skip => filled.skipped.push(Skipped { index, key, reason }),
                 Err(reason) => {
@@ -105,7 +105,14 @@ fn take_chunks(dataset: PairDataset, chunks: &Receiver<Result<Vec<Sample>>>, fil
             }
             index += 1;
         }
+        let bytes = filled.dataset.len() * filled.dataset.square_bytes();
+        if filled.dataset.holds_images() && bytes > filling.memory {
+            filled.dataset.release_images();
+        }
         (filling.progress)(index);
+    }
+    if filled.dataset.holds_images() {
+        filled.images = Vec::new();
     }
     if filled.dataset.is_empty() && !filled.skipped.is_empty() {
         let some: Vec<String> =

@@ -22,7 +22,7 @@ mod tar_samples;
 mod webdataset;
 
 pub use fill::{Filled, Filling, Skipped, fill};
-pub use prefetch::Prefetch;
+pub use prefetch::{Crop, Prefetch};
 pub use sample::{Image, Sample};
 pub use source::{DatasetType, ReadOptions, Source};
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use clip_core::preprocess::{Augmenter, decode};
+use clip_core::preprocess::{Augmenter, Preprocess, RgbImage, decode};
 use clip_core::train::{ImageRequest, TrainingSession};
 use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
@@ -16,11 +16,29 @@ use crate::exit::{Failure, Result};
 /// Steps ahead of the current one whose images are made: one would do if all steps took equally long. Each costs the memory of a batch.
 const AHEAD: usize = 3;
 
+/// How an image becomes one of the model's size.
+#[derive(Debug, Clone)]
+pub enum Crop {
+    /// Anew in each epoch.
+    Augmented(Augmenter),
+    /// The same each time.
+    Fixed(Preprocess),
+}
+
+impl Crop {
+    fn square(&self, image: &RgbImage, epoch: usize, pair: usize) -> Vec<u8> {
+        match self {
+            Self::Augmented(augmenter) => augmenter.square(image, epoch, pair),
+            Self::Fixed(preprocess) => preprocess.square(image),
+        }
+    }
+}
+
 /// Makes the images of a run in the order of its steps.
 pub struct Prefetch {
     pool: ThreadPool,
     images: Arc<Vec<Image>>,
-    augmenter: Arc<Augmenter>,
+    crop: Arc<Crop>,
     pending: VecDeque<Receiver<Result<Vec<u8>>>>,
 }
 
@@ -29,23 +47,23 @@ impl Prefetch {
     ///
     /// # Errors
     /// `unexpected` if no threads can be started.
-    pub fn new(images: Vec<Image>, augmenter: Augmenter, workers: usize) -> Result<Self> {
+    pub fn new(images: Vec<Image>, crop: Crop, workers: usize) -> Result<Self> {
         let pool = ThreadPoolBuilder::new().num_threads(workers).thread_name(|i| format!("images {i}")).build();
         let pool = pool.map_err(|error| Failure::new("unexpected", format!("cannot start threads: {error}")))?;
-        Ok(Self { pool, images: Arc::new(images), augmenter: Arc::new(augmenter), pending: VecDeque::new() })
+        Ok(Self { pool, images: Arc::new(images), crop: Arc::new(crop), pending: VecDeque::new() })
     }
 
     fn begin(&self, request: ImageRequest) -> Receiver<Result<Vec<u8>>> {
         let (sender, receiver) = channel();
-        let (images, augmenter) = (self.images.clone(), self.augmenter.clone());
+        let (images, crop) = (self.images.clone(), self.crop.clone());
         self.pool.spawn(move || {
-            let crop = |&pair: &usize| {
+            let make = |&pair: &usize| {
                 let image = images.get(pair).ok_or_else(|| Failure::new("unexpected", "unknown image"))?;
                 let decoded =
                     decode(&image.bytes()?).map_err(|error| Failure::from(error).about(&format!("pair {pair}")))?;
-                Ok(augmenter.square(&decoded, request.epoch, pair))
+                Ok(crop.square(&decoded, request.epoch, pair))
             };
-            let squares: Result<Vec<Vec<u8>>> = request.pairs.par_iter().map(crop).collect();
+            let squares: Result<Vec<Vec<u8>>> = request.pairs.par_iter().map(make).collect();
             // the receiver is gone where the run has ended
             let _ = sender.send(squares.map(|squares| squares.concat()));
         });

@@ -16,13 +16,14 @@ use crate::model::TextBatch;
 use crate::preprocess::{Augmenter, Preprocess, RgbImage};
 use crate::tokenizer::Tokenizer;
 
-/// Pairs in memory: `4 * context_length + 8` bytes a caption and, unless images are re-cropped each epoch, `3 * size²` an image.
+/// Pairs in memory: `4 * context_length + 8` bytes a caption and, where it holds its images, `3 * size²` an image.
 pub struct PairDataset {
     preprocess: Preprocess,
     text: TextConfig,
-    /// `[3, size, size]` of each image. One vector of all would be copied and over-allocated whenever it grows.
-    squares: Vec<Vec<u8>>,
-    /// Crops the images anew in each epoch. The caller holds the files then, and `squares` is empty.
+    /// `[3, size, size]` of each image. One vector of all would be copied and over-allocated whenever it grows. `None` where the caller
+    /// holds the files and makes the images of each step.
+    squares: Option<Vec<Vec<u8>>>,
+    /// Crops the images anew in each epoch; the caller holds the files then.
     augmenter: Option<Augmenter>,
     /// SHA-256 of the images, updated at each push: hashing all of them at once would take seconds.
     squares_sum: Sha256,
@@ -49,7 +50,7 @@ impl PairDataset {
         Self {
             preprocess,
             text,
-            squares: Vec::new(),
+            squares: Some(Vec::new()),
             augmenter: None,
             squares_sum: Sha256::default(),
             ids: Vec::new(),
@@ -60,7 +61,17 @@ impl PairDataset {
 
     /// An empty data set whose images are re-cropped in each epoch.
     pub fn augmented(config: &ClipConfig, augmenter: Augmenter) -> Self {
-        Self { augmenter: Some(augmenter.clone()), ..Self::new(config, augmenter.preprocess) }
+        Self { augmenter: Some(augmenter.clone()), squares: None, ..Self::new(config, augmenter.preprocess) }
+    }
+
+    /// Whether it holds its images. If not, the caller makes those of each step.
+    pub fn holds_images(&self) -> bool {
+        self.squares.is_some()
+    }
+
+    /// Frees the images: from now on the caller makes those of each step, by [`Preprocess::square`].
+    pub fn release_images(&mut self) {
+        self.squares = None;
     }
 
     /// The crops of a data set that does not hold its images.
@@ -115,8 +126,8 @@ impl PairDataset {
     /// Adds a pair that [`prepare`](Self::prepare) returned.
     pub fn add(&mut self, PreparedPair { square, ids, identities }: PreparedPair) {
         self.squares_sum.update(&square);
-        if self.augmenter.is_none() {
-            self.squares.push(square);
+        if let Some(squares) = &mut self.squares {
+            squares.push(square);
         }
         self.ids.extend(ids);
         self.identities.extend(identities);
@@ -125,7 +136,7 @@ impl PairDataset {
 
     /// `[3, size, size]` of each image; empty if the data set does not hold them. Images with equal bytes are equal to the model.
     pub fn squares(&self) -> &[Vec<u8>] {
-        &self.squares
+        self.squares.as_deref().unwrap_or_default()
     }
 
     /// Hash of each caption's tokens: equal for captions that differ only in case or white space.
@@ -182,15 +193,13 @@ impl PairDataset {
         if indices.is_empty() {
             return Err(ClipError::EmptyBatch { what: "image".into() });
         }
-        if self.augmenter.is_some() {
-            return Err(self.squares_mismatch(indices.len(), 0));
-        }
-        let levels: Vec<u8> = indices.iter().flat_map(|&i| &self.squares[i]).copied().collect();
+        let Some(squares) = &self.squares else { return Err(self.squares_mismatch(indices.len(), 0)) };
+        let levels: Vec<u8> = indices.iter().flat_map(|&i| &squares[i]).copied().collect();
         Ok(self.pixels(&levels, device))
     }
 
     /// Bytes of an image.
-    fn square_bytes(&self) -> usize {
+    pub fn square_bytes(&self) -> usize {
         3 * self.preprocess.size * self.preprocess.size
     }
 

@@ -159,7 +159,9 @@ impl Run {
     /// Returns the images that the step `ahead` of the next one needs; `None` after the last step, and where the data set holds the
     /// images.
     pub fn image_request(&self, ahead: usize) -> Option<ImageRequest> {
-        self.dataset.augmenter()?;
+        if self.dataset.holds_images() {
+            return None;
+        }
         let step = self.step + ahead;
         if step >= self.schedule.total {
             return None;
@@ -195,7 +197,7 @@ impl Run {
             let rows = if features.tower() == Towers::Text { &captions } else { indices };
             features.fill(|| trainer.inference_model(), &self.dataset, rows, chunk).await?;
         }
-        let squares = self.dataset.augmenter().map(|_| squares.unwrap_or_default());
+        let squares = (!self.dataset.holds_images()).then(|| squares.unwrap_or_default());
         if let Some(squares) = squares {
             self.dataset.check_squares(squares, indices.len())?;
         }

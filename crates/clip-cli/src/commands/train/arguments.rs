@@ -81,9 +81,12 @@ struct DataArgs {
     /// stop at a pair that cannot be used, or skip it [default: stop]
     #[arg(long, value_name = "HOW")]
     bad_pairs: Option<String>,
-    /// Threads that decode and crop images beside the step
+    /// Threads that decode and crop images beside the step [default: one a core, at most 4]
     #[arg(long, value_name = "N")]
     workers: Option<String>,
+    /// Megabytes of images to hold in memory; those of more pairs are read again for each step [default: 8000]
+    #[arg(long, value_name = "MB")]
+    image_memory: Option<String>,
 }
 
 #[derive(Debug, Default, Args)]
@@ -333,6 +336,7 @@ impl TrainArgs {
             ("encoding", &data.encoding),
             ("captions", &data.captions),
             ("workers", &data.workers),
+            ("imageMemory", &data.image_memory),
             ("logs", &run.logs),
             ("name", &run.name),
             ("resume", &run.resume),

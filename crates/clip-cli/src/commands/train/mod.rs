@@ -11,6 +11,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use clip_core::data::PairDataset;
+use clip_core::model::Towers;
 use clip_core::preprocess::Augmenter;
 use clip_core::train::TrainingSession;
 
@@ -20,7 +21,7 @@ use self::run_folder::RunFolder;
 use self::speedometer::Speedometer;
 use self::tensorboard::TensorBoard;
 use crate::config::Settings;
-use crate::data::{Filled, Filling, Prefetch, Source, fill};
+use crate::data::{Crop, Filled, Filling, Prefetch, Source, fill};
 use crate::device::{self, DeviceChoice, OpenDevice};
 use crate::events::{EvaluationEvent, Event, StepEvent};
 use crate::exit::{Failure, Result};
@@ -32,6 +33,9 @@ pub use self::arguments::TrainArgs;
 
 /// Most threads that decode images, unless more are asked for.
 const MOST_WORKERS: usize = 4;
+
+/// Megabytes of images in memory, unless another number is asked for.
+const IMAGE_MEMORY: u64 = 8000;
 
 /// What `--help` says after the flags.
 pub const HELP: &str = "\
@@ -187,20 +191,28 @@ impl Run<'_> {
     }
 }
 
-/// Reads pairs into a data set, and reports those that are skipped.
+/// Bytes of images that may be in memory.
+fn image_memory(settings: &Settings) -> Result<usize> {
+    let megabytes = settings.number("imageMemory")?.unwrap_or(IMAGE_MEMORY);
+    Ok(usize::try_from(megabytes).unwrap_or(usize::MAX).saturating_mul(1_000_000))
+}
+
+/// Reads pairs into a data set, and reports those that are skipped. `memory` is for pairs to train on; those to evaluate on are held.
 fn read_pairs(
     dataset: PairDataset,
     session: &TrainingSession,
     source: &Source,
     settings: &Settings,
-    is_evaluation: bool,
+    memory: Option<usize>,
     (output, interrupts): (&Output, &Interrupts),
 ) -> Result<Filled> {
+    let is_evaluation = memory.is_none();
     let what = if is_evaluation { "evaluation pairs" } else { "pairs" };
     let filling = Filling {
         tokenizer: session.tokenizer()?,
         truncate: settings.truncate()?,
         skip: settings.skips_bad_pairs()?,
+        memory: memory.unwrap_or(usize::MAX),
         stop: &|| interrupts.came(),
         progress: &|pairs| output.progress(0, 1, || format!("{} {what} read", count(pairs as u64))),
     };
@@ -259,29 +271,33 @@ pub fn run(arguments: &TrainArgs, output: &Output) -> Result<()> {
     let Begun { mut session, options, resumed } = begin(&settings, &folder, &opened.device, output)?;
     let dataset = if resumed.is_some() { session.interrupted_dataset()? } else { session.run_dataset(&options)? };
     let io = (output, &interrupts);
-    let Filled { dataset, images, .. } = read_pairs(dataset, &session, &source, &settings, false, io)?;
-    let pairs = dataset.len();
+    // the features of a locked tower are computed of images in memory, once
+    let memory = if options.lock == Some(Towers::Image) { usize::MAX } else { image_memory(&settings)? };
+    let Filled { dataset, images, .. } = read_pairs(dataset, &session, &source, &settings, Some(memory), io)?;
+    let (pairs, holds_images) = (dataset.len(), dataset.holds_images());
     let total_steps = match resumed {
         Some(_) => session.resume_run(dataset)?,
         None => session.start(dataset, &options)?,
     };
     // after the vocabulary is known
     let evaluation = match &evaluation {
-        Some(source) => Some(read_pairs(session.new_dataset(), &session, source, &settings, true, io)?.dataset),
+        Some(source) => Some(read_pairs(session.new_dataset(), &session, source, &settings, None, io)?.dataset),
         None => None,
     };
     match resumed {
         Some(step) => folder.resume(step)?,
         None => folder.create(&settings.to_json())?,
     }
-    let images = match options.augment {
-        Some(augmentation) => {
-            let augmenter = Augmenter { preprocess: session.preprocess().clone(), augmentation, seed: options.seed };
-            let workers =
-                settings.number("workers")?.map_or(opened.threads.min(MOST_WORKERS), |workers| workers as usize);
-            Some(Prefetch::new(images, augmenter, workers.max(1))?)
-        }
-        None => None,
+    let images = if holds_images {
+        None
+    } else {
+        let preprocess = session.preprocess().clone();
+        let crop = match options.augment {
+            Some(augmentation) => Crop::Augmented(Augmenter { preprocess, augmentation, seed: options.seed }),
+            None => Crop::Fixed(preprocess),
+        };
+        let workers = settings.number("workers")?.map_or(opened.threads.min(MOST_WORKERS), |workers| workers as usize);
+        Some(Prefetch::new(images, crop, workers.max(1))?)
     };
     let step = resumed.unwrap_or(0);
     output.event(&Event::Start {
