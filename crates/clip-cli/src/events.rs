@@ -51,6 +51,19 @@ pub enum Event<'a> {
     Step(StepEvent),
     /// The model was evaluated.
     Evaluation(EvaluationEvent),
+    /// Images were classified.
+    ZeroShot {
+        /// Share of images whose class has the highest score.
+        top1: f64,
+        /// Share of images whose class is among the five highest.
+        top5: f64,
+        /// Number of images.
+        images: usize,
+        /// Number of classes.
+        classes: usize,
+        /// Number of templates.
+        templates: usize,
+    },
     /// A file was saved.
     Saved {
         /// Step of the state.
@@ -167,6 +180,14 @@ impl From<Recall> for RecallEvent {
     }
 }
 
+impl core::fmt::Display for RecallEvent {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let Self { r1, r5, r10, median_rank, .. } = self;
+        let [r1, r5, r10] = [r1, r5, r10].map(|share| 100.0 * share);
+        write!(f, "R@1 {r1:.1} %, R@5 {r5:.1} %, R@10 {r10:.1} %, median rank {median_rank}")
+    }
+}
+
 /// Images and captions that have an equal one.
 #[derive(Debug, Clone, Serialize)]
 pub struct GroupedEvent {
@@ -181,7 +202,8 @@ pub struct GroupedEvent {
 #[serde(rename_all = "camelCase")]
 pub struct EvaluationEvent {
     /// Steps of the run before it.
-    pub step: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub step: Option<usize>,
     /// Images as queries.
     pub image_to_text: RecallEvent,
     /// Captions as queries.
@@ -191,8 +213,8 @@ pub struct EvaluationEvent {
 }
 
 impl EvaluationEvent {
-    /// An evaluation after `step` steps.
-    pub fn new(step: usize, Evaluation { image_to_text, text_to_image, grouped }: Evaluation) -> Self {
+    /// An evaluation, after `step` steps of a run.
+    pub fn new(step: Option<usize>, Evaluation { image_to_text, text_to_image, grouped }: Evaluation) -> Self {
         Self {
             step,
             image_to_text: image_to_text.into(),

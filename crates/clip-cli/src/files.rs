@@ -1,6 +1,6 @@
 //! Writes files whole or not at all.
 
-use std::fs::{self, File, Permissions};
+use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
 
@@ -30,7 +30,7 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(".").suffix(".draft");
     #[cfg(unix)]
-    builder.permissions(<Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o666));
+    builder.permissions(<fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o666));
     let mut draft = builder.tempfile_in(folder).map_err(unwritable)?;
     draft.write_all(bytes).and_then(|()| draft.as_file().sync_all()).map_err(unwritable)?;
     draft.persist(path).map_err(|error| unwritable(error.error))?;

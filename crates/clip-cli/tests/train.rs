@@ -77,6 +77,11 @@ fn a_run_logs_its_steps_and_ends_with_a_model() {
     assert!(again.stderr.contains("--resume latest"), "{}", again.stderr);
     let done = emoji.train(&["--resume", "latest"]).expect(0);
     assert_eq!((done.losses().len(), &done.of("done")[0]["step"]), (0, &12.into()));
+    // nor by a run that goes on from elsewhere
+    let elsewhere = emoji.folder.path("elsewhere.clip");
+    std::fs::copy(format!("{folder}/checkpoints/epoch-0001.clip"), &elsewhere).unwrap();
+    emoji.train(&["--resume", &elsewhere]).expect(7);
+    assert_eq!(emoji.train(&["--resume", &elsewhere, "--name", "on"]).expect(0).losses().len(), 6);
     // another run from the model, or from the state
     for from in [format!("{folder}/model.safetensors"), format!("{folder}/checkpoints/latest.clip")] {
         let config = emoji.folder.file("more.toml", "[fit]\nbatchSize = 64\ntruncate = true");

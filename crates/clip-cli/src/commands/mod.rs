@@ -1,7 +1,9 @@
 //! The commands.
 
 pub mod convert;
+pub mod eval;
 pub mod info;
+mod pairs;
 pub mod train;
 
 use clap::{Parser, Subcommand};
@@ -29,6 +31,8 @@ pub enum Command {
     Info(info::InfoArgs),
     /// Write a checkpoint in the layout of Hugging Face or OpenCLIP
     Convert(convert::ConvertArgs),
+    /// Evaluate a model: retrieval among pairs, zero-shot classification
+    Eval(eval::EvalArgs),
     /// Train or fine-tune a model on image–caption pairs
     #[command(after_help = train::HELP)]
     Train(Box<train::TrainArgs>),

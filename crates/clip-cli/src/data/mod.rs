@@ -3,6 +3,7 @@
 
 mod brace_expand;
 mod caption_table;
+mod classes;
 mod csv;
 mod decode_text;
 mod file_index;
@@ -21,6 +22,7 @@ mod table_rows;
 mod tar_samples;
 mod webdataset;
 
+pub use classes::{Classes, read_classes};
 pub use fill::{Filled, Filling, Skipped, fill};
 pub use prefetch::{Crop, Prefetch};
 pub use sample::{Image, Sample};

@@ -14,4 +14,4 @@ mod zero_shot;
 pub use evaluate::{Evaluation, Grouped, evaluate};
 pub use linear_probe::LinearProbe;
 pub use retrieval::{Recall, rank_of, recall};
-pub use zero_shot::{label_embeddings, probabilities};
+pub use zero_shot::{Accuracy, accuracy, label_embeddings, probabilities};

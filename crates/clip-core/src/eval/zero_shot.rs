@@ -65,6 +65,39 @@ pub fn probabilities(logits: &[f32], texts: usize, objective: Objective) -> Resu
     })
 }
 
+/// Shares of classified images.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Accuracy {
+    /// Images whose class has the highest score.
+    pub top_1: f64,
+    /// Images whose class is among the five highest.
+    pub top_5: f64,
+}
+
+/// Accuracy of scores. Equal scores rank by index, as in [`rank_of`](super::rank_of).
+///
+/// # Shapes
+/// - scores: `[images, classes]`; labels: `[images]`
+///
+/// # Errors
+/// `empty-batch` without images; `shape-mismatch` for another number of scores, or a label that is no class.
+pub fn accuracy(scores: &[f32], classes: usize, labels: &[usize]) -> Result<Accuracy> {
+    if labels.is_empty() || classes == 0 {
+        return Err(ClipError::EmptyBatch { what: "image".into() });
+    }
+    if scores.len() != labels.len() * classes || labels.iter().any(|&label| label >= classes) {
+        return Err(ClipError::ShapeMismatch {
+            what: "scores".into(),
+            expected: format!("[{}, {classes}] and labels below {classes}", labels.len()),
+            got: format!("{} values", scores.len()),
+        });
+    }
+    let ranks: Vec<usize> =
+        scores.chunks_exact(classes).zip(labels).map(|(row, &label)| super::rank_of(row, &[label])).collect();
+    let among = |k: usize| ranks.iter().filter(|&&rank| rank <= k).count() as f64 / ranks.len() as f64;
+    Ok(Accuracy { top_1: among(1), top_5: among(5) })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -85,5 +118,17 @@ mod tests {
         assert!(soft[2] < 1e-30 && soft[3] == 1.0);
         assert_eq!(probabilities(&[0.0, 1000.0, -1000.0], 3, Objective::Sigmoid).unwrap(), [0.5, 1.0, 0.0]);
         assert_eq!(probabilities(&[0.0; 3], 2, Objective::Sigmoid).unwrap_err().code(), "shape-mismatch");
+    }
+
+    #[test]
+    fn accuracy_counts_the_highest_scores() {
+        let scores = [0.1, 0.9, 0.0, 0.5, 0.5, 0.5];
+        assert_eq!(accuracy(&scores, 3, &[1, 0]).unwrap(), Accuracy { top_1: 1.0, top_5: 1.0 });
+        // of equal scores the first is the highest
+        assert_eq!(accuracy(&scores, 3, &[2, 1]).unwrap(), Accuracy { top_1: 0.0, top_5: 1.0 });
+        let six = [6.0, 5.0, 4.0, 3.0, 2.0, 1.0];
+        assert_eq!(accuracy(&six, 6, &[5]).unwrap().top_5, 0.0);
+        assert_eq!(accuracy(&[], 3, &[]).unwrap_err().code(), "empty-batch");
+        assert_eq!(accuracy(&six, 3, &[3, 0]).unwrap_err().code(), "shape-mismatch");
     }
 }

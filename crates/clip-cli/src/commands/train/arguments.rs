@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::{Map, Value};
 
+use crate::commands::pairs::{PairArgs, set, text};
 use crate::config::Settings;
-use crate::data::{DatasetType, ReadOptions};
 use crate::exit::{Failure, Result};
 
 /// Arguments of `train`.
@@ -54,33 +54,8 @@ struct DataArgs {
     /// Pairs to evaluate retrieval on
     #[arg(long, value_name = "PATHS")]
     val_data: Vec<String>,
-    /// auto, webdataset, csv or folder
-    #[arg(long, value_name = "TYPE")]
-    dataset_type: Option<String>,
-    /// Column of image names [default: the first of file_name, filepath, image, path, url]
-    #[arg(long, alias = "csv-img-key", value_name = "NAME")]
-    image_column: Option<String>,
-    /// Column of captions [default: the first of text, caption, title]
-    #[arg(long, alias = "csv-caption-key", value_name = "NAME")]
-    caption_column: Option<String>,
-    /// Separator of columns [default: the one in the header]
-    #[arg(long, alias = "csv-separator", value_name = "TEXT")]
-    separator: Option<String>,
-    /// Path, in a folder, of the only table to read
-    #[arg(long, value_name = "PATH")]
-    table: Option<String>,
-    /// Encoding of captions without a byte order mark, as windows-1252 [default: utf-8]
-    #[arg(long, value_name = "NAME")]
-    encoding: Option<String>,
-    /// Whether a caption file is one caption or one a line: whole or lines
-    #[arg(long, value_name = "HOW")]
-    captions: Option<String>,
-    /// Cut captions longer than the context
-    #[arg(long)]
-    truncate: bool,
-    /// stop at a pair that cannot be used, or skip it [default: stop]
-    #[arg(long, value_name = "HOW")]
-    bad_pairs: Option<String>,
+    #[command(flatten)]
+    pairs: PairArgs,
     /// Threads that decode and crop images beside the step [default: one a core, at most 4]
     #[arg(long, value_name = "N")]
     workers: Option<String>,
@@ -222,22 +197,11 @@ struct RunArgs {
     threads: Option<String>,
 }
 
-/// Sets a value that was given.
-fn set(map: &mut Map<String, Value>, name: &str, value: Option<impl Into<Value>>) {
-    if let Some(value) = value {
-        map.insert(name.into(), value.into());
-    }
-}
-
 /// Sets a table where any of its values was given.
 fn table(map: &mut Map<String, Value>, name: &str, values: &[(&str, Option<Value>)]) {
     let given: Map<String, Value> =
         values.iter().filter_map(|(name, value)| Some(((*name).to_owned(), value.clone()?))).collect();
     set(map, name, (!given.is_empty()).then_some(given));
-}
-
-fn text(value: &Option<String>) -> Option<Value> {
-    value.clone().map(Value::from)
 }
 
 fn product(name: &str, a: &str, b: &str) -> Result<String> {
@@ -328,13 +292,6 @@ impl TrainArgs {
             ("tokenizer", &model.tokenizer),
             ("merges", &model.merges),
             ("seed", &self.fit.seed),
-            ("datasetType", &data.dataset_type),
-            ("imageColumn", &data.image_column),
-            ("captionColumn", &data.caption_column),
-            ("separator", &data.separator),
-            ("table", &data.table),
-            ("encoding", &data.encoding),
-            ("captions", &data.captions),
             ("workers", &data.workers),
             ("imageMemory", &data.image_memory),
             ("logs", &run.logs),
@@ -354,42 +311,10 @@ impl TrainArgs {
         set(&mut flags, "trainData", list(&data.train_data));
         set(&mut flags, "valData", list(&data.val_data));
         let mut fit = self.fit.settings()?;
-        set(&mut fit, "truncate", data.truncate.then_some(true));
-        set(&mut fit, "badPairs", text(&data.bad_pairs));
+        data.pairs.set(&mut flags, &mut fit);
         set(&mut flags, "fit", (!fit.is_empty()).then_some(fit));
         Ok(file.with(flags))
     }
-}
-
-/// How pairs are read.
-///
-/// # Errors
-/// `invalid-option`.
-pub(super) fn read_options(settings: &Settings) -> Result<ReadOptions> {
-    let owned = |name: &str| -> Result<Option<String>> { Ok(settings.text(name)?.map(str::to_owned)) };
-    let lines = match settings.text("captions")? {
-        None | Some("whole") => false,
-        Some("lines") => true,
-        Some(other) => return Err(Failure::option("captions", "whole or lines", other)),
-    };
-    let separator = owned("separator")?;
-    if let Some(wrong) = separator.as_ref().filter(|text| text.is_empty() || text.contains(['"', '\r', '\n'])) {
-        return Err(Failure::option(
-            "separator",
-            "1 or more characters without quotes and line breaks",
-            format!("{wrong:?}"),
-        ));
-    }
-    Ok(ReadOptions {
-        kind: settings.text("datasetType")?.map_or(Ok(DatasetType::Auto), DatasetType::from_name)?,
-        encoding: owned("encoding")?,
-        lines,
-        image_column: owned("imageColumn")?,
-        caption_column: owned("captionColumn")?,
-        // shells pass a tab badly
-        separator: separator.map(|text| text.replace("\\t", "\t")),
-        table: owned("table")?,
-    })
 }
 
 #[cfg(test)]

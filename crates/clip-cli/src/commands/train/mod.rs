@@ -15,13 +15,13 @@ use clip_core::model::Towers;
 use clip_core::preprocess::Augmenter;
 use clip_core::train::TrainingSession;
 
-use self::arguments::read_options;
 use self::resume::{Begun, begin};
 use self::run_folder::RunFolder;
 use self::speedometer::Speedometer;
 use self::tensorboard::TensorBoard;
+use crate::commands::pairs::{read_options, read_pairs};
 use crate::config::Settings;
-use crate::data::{Crop, Filled, Filling, Prefetch, Source, fill};
+use crate::data::{Crop, Filled, Prefetch, Source};
 use crate::device::{self, DeviceChoice, OpenDevice};
 use crate::events::{EvaluationEvent, Event, StepEvent};
 use crate::exit::{Failure, Result};
@@ -108,20 +108,12 @@ impl Run<'_> {
 
     fn evaluate(&mut self, session: &TrainingSession, step: usize) -> Result<()> {
         let Some(pairs) = &self.evaluation else { return Ok(()) };
-        let event = EvaluationEvent::new(step, pollster::block_on(session.evaluate(pairs, None))?);
+        let event = EvaluationEvent::new(Some(step), pollster::block_on(session.evaluate(pairs, None))?);
         self.folder.log_evaluation(&event)?;
         self.board.as_mut().map_or(Ok(()), |board| board.evaluation(&event))?;
-        let percent = |share: f64| format!("{:.1} %", 100.0 * share);
-        let (to_image, to_text) = (&event.text_to_image, &event.image_to_text);
         if !self.output.is_json() {
-            self.output.note(&format!(
-                "step {step}: text → image R@1 {}, R@5 {}, R@10 {}, median rank {}; image → text R@1 {}",
-                percent(to_image.r1),
-                percent(to_image.r5),
-                percent(to_image.r10),
-                to_image.median_rank,
-                percent(to_text.r1),
-            ));
+            let (to_image, to_text) = (&event.text_to_image, &event.image_to_text);
+            self.output.note(&format!("step {step}: text → image {to_image}; image → text {to_text}"));
         }
         self.output.event(&Event::Evaluation(event));
         Ok(())
@@ -197,40 +189,6 @@ fn image_memory(settings: &Settings) -> Result<usize> {
     Ok(usize::try_from(megabytes).unwrap_or(usize::MAX).saturating_mul(1_000_000))
 }
 
-/// Reads pairs into a data set, and reports those that are skipped. `memory` is for pairs to train on; those to evaluate on are held.
-fn read_pairs(
-    dataset: PairDataset,
-    session: &TrainingSession,
-    source: &Source,
-    settings: &Settings,
-    memory: Option<usize>,
-    (output, interrupts): (&Output, &Interrupts),
-) -> Result<Filled> {
-    let is_evaluation = memory.is_none();
-    let what = if is_evaluation { "evaluation pairs" } else { "pairs" };
-    let filling = Filling {
-        tokenizer: session.tokenizer()?,
-        truncate: settings.truncate()?,
-        skip: settings.skips_bad_pairs()?,
-        memory: memory.unwrap_or(usize::MAX),
-        stop: &|| interrupts.came(),
-        progress: &|pairs| output.progress(0, 1, || format!("{} {what} read", count(pairs as u64))),
-    };
-    let filled = fill(dataset, source, &filling).map_err(|error| match error.code {
-        "interrupted" => interrupts.failure(error.message),
-        _ => error,
-    })?;
-    for pair in &filled.skipped {
-        let (key, code, message) = (&pair.key, pair.reason.code, &pair.reason.message);
-        output.event(&Event::Skipped { index: pair.index, key, code, message, evaluation: is_evaluation });
-    }
-    if let Some(first) = filled.skipped.first().filter(|_| !output.is_json()) {
-        let number = count(filled.skipped.len() as u64);
-        output.note(&format!("warning: {number} {what} skipped, the first: {}: {}", first.key, first.reason.message));
-    }
-    Ok(filled)
-}
-
 fn write_model(session: &TrainingSession, path: &Path, layout: &str) -> Result<()> {
     write_whole(path, &pollster::block_on(session.bundle()?.save(layout))?)
 }
@@ -273,7 +231,8 @@ pub fn run(arguments: &TrainArgs, output: &Output) -> Result<()> {
     let io = (output, &interrupts);
     // the features of a locked tower are computed of images in memory, once
     let memory = if options.lock == Some(Towers::Image) { usize::MAX } else { image_memory(&settings)? };
-    let Filled { dataset, images, .. } = read_pairs(dataset, &session, &source, &settings, Some(memory), io)?;
+    let Filled { dataset, images, .. } =
+        read_pairs(dataset, session.tokenizer()?, &source, &settings, Some(memory), io)?;
     let (pairs, holds_images) = (dataset.len(), dataset.holds_images());
     let total_steps = match resumed {
         Some(_) => session.resume_run(dataset)?,
@@ -281,7 +240,9 @@ pub fn run(arguments: &TrainArgs, output: &Output) -> Result<()> {
     };
     // after the vocabulary is known
     let evaluation = match &evaluation {
-        Some(source) => Some(read_pairs(session.new_dataset(), &session, source, &settings, None, io)?.dataset),
+        Some(source) => {
+            Some(read_pairs(session.new_dataset(), session.tokenizer()?, source, &settings, None, io)?.dataset)
+        }
         None => None,
     };
     match resumed {

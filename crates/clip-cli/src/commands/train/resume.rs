@@ -68,11 +68,14 @@ fn check_config(session: &TrainingSession, given: Option<String>) -> Result<()> 
 /// Makes a session, or reads it from the state of the run to go on with.
 ///
 /// # Errors
-/// Those of [`new_session`]; for a state `source-unreadable`, `invalid-checkpoint`, `no-run`, and `other-settings` where a setting is
+/// `target-unwritable` where the folder holds another run; those of [`new_session`]; for a state `source-unreadable`, `invalid-checkpoint`, `no-run`, and `other-settings` where a setting is
 /// not the run's.
 pub(super) fn begin(settings: &Settings, folder: &RunFolder, device: &Device, output: &Output) -> Result<Begun> {
     let given = settings.run_options()?;
-    let Some(path) = state_of(settings, folder, output)? else {
+    let state = state_of(settings, folder, output)?;
+    // before hours of work, not after
+    folder.check_free(state.as_deref())?;
+    let Some(path) = state else {
         let options = RunOptions::from_json(&Value::from(given).to_string())?;
         return Ok(Begun { session: new_session(settings, device, output)?, options, resumed: None });
     };

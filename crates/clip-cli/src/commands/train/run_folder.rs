@@ -52,16 +52,26 @@ impl RunFolder {
         self.path.display().to_string()
     }
 
+    /// Checks that no other run is in the folder than one that goes on from a state in it.
+    ///
+    /// # Errors
+    /// `target-unwritable`.
+    pub(super) fn check_free(&self, resumed_from: Option<&Path>) -> Result<()> {
+        let own = |state: &Path| state.canonicalize().ok()?.starts_with(self.path.canonicalize().ok()?).then_some(());
+        let is_own = resumed_from.and_then(own).is_some();
+        let holds_run = self.path.join("settings.json").exists() || self.latest().exists();
+        if is_own || !holds_run {
+            return Ok(());
+        }
+        let advice = "go on with it by --resume latest, or give another --name";
+        Err(Failure::new("target-unwritable", format!("{} holds a run: {advice}", self.display())))
+    }
+
     /// Makes the folder of a new run, with its settings.
     ///
     /// # Errors
-    /// `target-unwritable`, also if it holds a run already.
+    /// `target-unwritable`.
     pub(super) fn create(&self, settings: &str) -> Result<()> {
-        let holds_run = self.path.join("settings.json").exists() || self.latest().exists();
-        if holds_run {
-            let advice = "go on with it by --resume latest, or give another --name";
-            return Err(Failure::new("target-unwritable", format!("{} holds a run: {advice}", self.display())));
-        }
         make_folder(&self.path.join("checkpoints"))?;
         self.write("settings.json", settings)?;
         self.write("steps.csv", &format!("{STEPS}\n"))?;
@@ -118,7 +128,7 @@ impl RunFolder {
     pub(super) fn log_evaluation(&self, event: &EvaluationEvent) -> Result<()> {
         let sides = [&event.image_to_text, &event.text_to_image];
         let figures = sides.map(|side| format!("{},{},{},{}", side.r1, side.r5, side.r10, side.median_rank));
-        self.append("evaluations.csv", &format!("{},{}", event.step, figures.join(",")))
+        self.append("evaluations.csv", &format!("{},{}", event.step.unwrap_or(0), figures.join(",")))
     }
 
     /// Saves a state as the latest, and under the number of an epoch that shall be kept.

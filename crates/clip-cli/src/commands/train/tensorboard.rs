@@ -124,7 +124,7 @@ impl TensorBoard {
             ("val/textToImageR5", image.r5),
             ("val/textToImageR10", image.r10),
         ];
-        self.write(&event(evaluation.step, 0x2a, &summary(&scalars)))
+        self.write(&event(evaluation.step.unwrap_or(0), 0x2a, &summary(&scalars)))
     }
 }
 

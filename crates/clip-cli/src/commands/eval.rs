@@ -1,0 +1,182 @@
+//! `clipwright eval`: retrieval among pairs, and zero-shot classification of labelled images.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::LazyLock;
+
+use clip_core::bundle::Bundle;
+use clip_core::checkpoint::{LoadOptions, Precision};
+use clip_core::data::PairDataset;
+use clip_core::eval::{accuracy, evaluate};
+use clip_core::preprocess::{Preprocess, decode};
+use rayon::prelude::*;
+
+use super::pairs::{PairArgs, read_options, read_pairs};
+use crate::checkpoint::{Checkpoint, Loaded, OpenOptions};
+use crate::data::{Classes, Source, read_classes};
+use crate::device::{self, DeviceChoice, OpenDevice};
+use crate::events::{EvaluationEvent, Event};
+use crate::exit::{Failure, Result};
+use crate::interrupt::Interrupts;
+use crate::output::{Output, count};
+
+/// Images that are decoded at a time.
+const CHUNK: usize = 256;
+
+/// Template sets by name: the package's own file.
+static TEMPLATES: LazyLock<BTreeMap<String, Vec<String>>> = LazyLock::new(|| {
+    serde_json::from_str(include_str!("../../../../assets/templates.json")).unwrap_or_else(|error| panic!("{error}"))
+});
+
+/// Arguments of `eval`.
+#[derive(Debug, clap::Args)]
+pub struct EvalArgs {
+    /// Folder or safetensors file of a checkpoint
+    model: PathBuf,
+    /// Pairs to retrieve: folders, tables or tar files; :: separates several
+    #[arg(long, alias = "data", value_name = "PATHS")]
+    val_data: Vec<String>,
+    /// Pairs that are candidates, but no queries
+    #[arg(long, value_name = "PATHS")]
+    distractors: Vec<String>,
+    /// Folder of images to classify, a subfolder a class
+    #[arg(long, value_name = "FOLDER")]
+    classify: Option<PathBuf>,
+    /// Names of the classes, one a line, in the order of the subfolders [default: the subfolders' names]
+    #[arg(long, value_name = "FILE", requires = "classify")]
+    class_names: Option<PathBuf>,
+    /// openai (80 templates), simple (7), or a caption with {} in place of the label; several are averaged
+    #[arg(long, value_name = "TEMPLATE", default_value = "openai")]
+    templates: Vec<String>,
+    #[command(flatten)]
+    pairs: PairArgs,
+    /// Type of the weights in memory: auto, f32 or q8
+    #[arg(long, default_value = "auto", value_name = "NAME")]
+    dtype: String,
+    /// Where to compute
+    #[arg(long, value_enum, default_value = "auto")]
+    device: DeviceChoice,
+    /// Threads of the CPU [default: one a core]
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+}
+
+/// The captions with `{}` that were asked for.
+fn templates(given: &[String]) -> Result<Vec<&str>> {
+    let mut found: Vec<&str> = Vec::new();
+    for template in given {
+        match TEMPLATES.get(template) {
+            Some(set) => found.extend(set.iter().map(String::as_str)),
+            None if template.contains("{}") => found.push(template),
+            None => {
+                return Err(Failure::option(
+                    "templates",
+                    "openai, simple, or a caption with {}",
+                    format!("{template:?}"),
+                ));
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn retrieve(arguments: &EvalArgs, bundle: &Bundle, output: &Output, interrupts: &Interrupts) -> Result<()> {
+    let settings = arguments.pairs.settings();
+    let tokenizer = bundle.tokenizer.as_deref().ok_or_else(no_tokenizer)?;
+    let read = |paths: &[String]| -> Result<PairDataset> {
+        let source = Source::open(paths, read_options(&settings)?)?;
+        let empty = PairDataset::new(&bundle.config, bundle.preprocess.clone());
+        Ok(read_pairs(empty, tokenizer, &source, &settings, None, (output, interrupts))?.dataset)
+    };
+    let pairs = read(&arguments.val_data)?;
+    let distractors = (!arguments.distractors.is_empty()).then(|| read(&arguments.distractors)).transpose()?;
+    let result = evaluate(&bundle.model, bundle.config.embed_dim, &pairs, distractors.as_ref());
+    let event = EvaluationEvent::new(None, pollster::block_on(result)?);
+    let others = distractors.map_or(String::new(), |set| format!(" among {} more", count(set.len() as u64)));
+    output.result(&format!("{} pairs{others}", count(pairs.len() as u64)));
+    output.result(&format!("text → image  {}", event.text_to_image));
+    output.result(&format!("image → text  {}", event.image_to_text));
+    output.event(&Event::Evaluation(event));
+    Ok(())
+}
+
+fn no_tokenizer() -> Failure {
+    Failure::new("invalid-tokenizer", "the checkpoint has no tokenizer of CLIP's: captions cannot be encoded yet")
+}
+
+/// Decodes images, those of one chunk at a time, and encodes them.
+fn encode(classes: &Classes, bundle: &Bundle, output: &Output, interrupts: &Interrupts) -> Result<Vec<f32>> {
+    let square = |(path, _): &(PathBuf, usize)| -> Result<Vec<u8>> {
+        let bytes = std::fs::read(path).map_err(|error| Failure::unreadable("file", path, error))?;
+        let image = decode(&bytes).and_then(|image| Preprocess::check(&image).map(|()| image));
+        Ok(bundle.preprocess.square(&image.map_err(|error| Failure::from(error).about(&path.display().to_string()))?))
+    };
+    let mut embeddings = Vec::new();
+    for (at, chunk) in classes.images.chunks(CHUNK).enumerate() {
+        if interrupts.came() {
+            return Err(interrupts.failure("stopped while images were encoded"));
+        }
+        let squares = chunk.par_iter().map(square).collect::<Result<Vec<Vec<u8>>>>()?.concat();
+        embeddings.extend(pollster::block_on(bundle.encode_squares(&squares))?);
+        let done = at * CHUNK + chunk.len();
+        output.progress(done, classes.images.len(), || format!("{done}/{} images", classes.images.len()));
+    }
+    Ok(embeddings)
+}
+
+fn classify(
+    arguments: &EvalArgs,
+    classes: &Classes,
+    bundle: &Bundle,
+    output: &Output,
+    interrupts: &Interrupts,
+) -> Result<()> {
+    let templates = templates(&arguments.templates)?;
+    let captions: Vec<String> =
+        classes.names.iter().flat_map(|name| templates.iter().map(|template| template.replace("{}", name))).collect();
+    if bundle.tokenizer.is_none() {
+        return Err(no_tokenizer());
+    }
+    let ids = bundle.tokenize(captions.iter().map(String::as_str), arguments.pairs.settings().truncate()?)?;
+    let labels = pollster::block_on(bundle.encode_labels(&ids, templates.len()))?;
+    let images = encode(classes, bundle, output, interrupts)?;
+    let scores = pollster::block_on(bundle.logits_per_image(&images, &labels))?;
+    let indices: Vec<usize> = classes.images.iter().map(|&(_, class)| class).collect();
+    let found = accuracy(&scores, classes.names.len(), &indices)?;
+    output.event(&Event::ZeroShot {
+        top1: found.top_1,
+        top5: found.top_5,
+        images: indices.len(),
+        classes: classes.names.len(),
+        templates: templates.len(),
+    });
+    let (images, names) = (count(indices.len() as u64), count(classes.names.len() as u64));
+    output.result(&format!("{images} images of {names} classes, {} templates", templates.len()));
+    output.result(&format!("zero-shot     top-1 {:.1} %, top-5 {:.1} %", 100.0 * found.top_1, 100.0 * found.top_5));
+    Ok(())
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Those of [`Checkpoint::open`], of the pairs and the images; `invalid-option` with nothing to evaluate on.
+pub fn run(arguments: &EvalArgs, output: &Output) -> Result<()> {
+    if arguments.val_data.is_empty() && arguments.classify.is_none() {
+        return Err(Failure::option("val-data", "pairs to retrieve, or images to --classify", "neither"));
+    }
+    templates(&arguments.templates)?;
+    // what cannot be read is known before the model is loaded
+    let classes =
+        arguments.classify.as_deref().map(|path| read_classes(path, arguments.class_names.as_deref())).transpose()?;
+    let interrupts = Interrupts::listen()?;
+    let OpenDevice { kind, reason, device, .. } = device::open(arguments.device, arguments.threads)?;
+    output.note(&format!("computing on the {kind} ({reason})"));
+    let load = LoadOptions { precision: Precision::from_name(&arguments.dtype)?, ..LoadOptions::default() };
+    let checkpoint = Checkpoint::open(&arguments.model, OpenOptions { load, reference: None }, &device)?;
+    let Loaded { bundle, warnings, .. } = checkpoint.load(&|_| {})?;
+    warnings.iter().for_each(|warning| output.warn(warning));
+    if !arguments.val_data.is_empty() {
+        retrieve(arguments, &bundle, output, &interrupts)?;
+    }
+    classes.map_or(Ok(()), |classes| classify(arguments, &classes, &bundle, output, &interrupts))
+}

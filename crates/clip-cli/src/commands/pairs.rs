@@ -1,0 +1,152 @@
+//! Pairs of a command: the flags that say how they are read, and their reading.
+
+use clap::Args;
+use clip_core::data::PairDataset;
+use clip_core::tokenizer::Tokenizer;
+use serde_json::{Map, Value};
+
+use crate::config::Settings;
+use crate::data::{DatasetType, Filled, Filling, ReadOptions, Source, fill};
+use crate::events::Event;
+use crate::exit::{Failure, Result};
+use crate::interrupt::Interrupts;
+use crate::output::{Output, count};
+
+/// Flags of how pairs are read.
+#[derive(Debug, Default, Args)]
+pub(super) struct PairArgs {
+    /// auto, webdataset, csv or folder
+    #[arg(long, value_name = "TYPE")]
+    dataset_type: Option<String>,
+    /// Column of image names [default: the first of file_name, filepath, image, path, url]
+    #[arg(long, alias = "csv-img-key", value_name = "NAME")]
+    image_column: Option<String>,
+    /// Column of captions [default: the first of text, caption, title]
+    #[arg(long, alias = "csv-caption-key", value_name = "NAME")]
+    caption_column: Option<String>,
+    /// Separator of columns [default: the one in the header]
+    #[arg(long, alias = "csv-separator", value_name = "TEXT")]
+    separator: Option<String>,
+    /// Path, in a folder, of the only table to read
+    #[arg(long, value_name = "PATH")]
+    table: Option<String>,
+    /// Encoding of captions without a byte order mark, as windows-1252 [default: utf-8]
+    #[arg(long, value_name = "NAME")]
+    encoding: Option<String>,
+    /// Whether a caption file is one caption or one a line: whole or lines
+    #[arg(long, value_name = "HOW")]
+    captions: Option<String>,
+    /// Cut captions longer than the context
+    #[arg(long)]
+    truncate: bool,
+    /// stop at a pair that cannot be used, or skip it [default: stop]
+    #[arg(long, value_name = "HOW")]
+    bad_pairs: Option<String>,
+}
+
+/// Sets a value that was given.
+pub(super) fn set(map: &mut Map<String, Value>, name: &str, value: Option<impl Into<Value>>) {
+    if let Some(value) = value {
+        map.insert(name.into(), value.into());
+    }
+}
+
+/// A value that was given as text.
+pub(super) fn text(value: &Option<String>) -> Option<Value> {
+    value.clone().map(Value::from)
+}
+
+impl PairArgs {
+    /// Sets what was given among the settings, and among the options of the run.
+    pub(super) fn set(&self, flags: &mut Map<String, Value>, fit: &mut Map<String, Value>) {
+        for (name, value) in [
+            ("datasetType", &self.dataset_type),
+            ("imageColumn", &self.image_column),
+            ("captionColumn", &self.caption_column),
+            ("separator", &self.separator),
+            ("table", &self.table),
+            ("encoding", &self.encoding),
+            ("captions", &self.captions),
+        ] {
+            set(flags, name, text(value));
+        }
+        set(fit, "truncate", self.truncate.then_some(true));
+        set(fit, "badPairs", text(&self.bad_pairs));
+    }
+
+    /// The settings that were given.
+    pub(super) fn settings(&self) -> Settings {
+        let (mut flags, mut fit) = (Map::new(), Map::new());
+        self.set(&mut flags, &mut fit);
+        set(&mut flags, "fit", (!fit.is_empty()).then_some(fit));
+        Settings::default().with(flags)
+    }
+}
+
+/// How pairs are read.
+///
+/// # Errors
+/// `invalid-option`.
+pub(super) fn read_options(settings: &Settings) -> Result<ReadOptions> {
+    let owned = |name: &str| -> Result<Option<String>> { Ok(settings.text(name)?.map(str::to_owned)) };
+    let lines = match settings.text("captions")? {
+        None | Some("whole") => false,
+        Some("lines") => true,
+        Some(other) => return Err(Failure::option("captions", "whole or lines", other)),
+    };
+    let separator = owned("separator")?;
+    if let Some(wrong) = separator.as_ref().filter(|text| text.is_empty() || text.contains(['"', '\r', '\n'])) {
+        return Err(Failure::option(
+            "separator",
+            "1 or more characters without quotes and line breaks",
+            format!("{wrong:?}"),
+        ));
+    }
+    Ok(ReadOptions {
+        kind: settings.text("datasetType")?.map_or(Ok(DatasetType::Auto), DatasetType::from_name)?,
+        encoding: owned("encoding")?,
+        lines,
+        image_column: owned("imageColumn")?,
+        caption_column: owned("captionColumn")?,
+        // shells pass a tab badly
+        separator: separator.map(|text| text.replace("\\t", "\t")),
+        table: owned("table")?,
+    })
+}
+
+/// Reads pairs into a data set, and reports those that are skipped. `memory` is for pairs to train on; those to evaluate on are held.
+///
+/// # Errors
+/// Those of [`fill`]; `interrupted` and `terminated` after a signal.
+pub(super) fn read_pairs(
+    dataset: PairDataset,
+    tokenizer: &Tokenizer,
+    source: &Source,
+    settings: &Settings,
+    memory: Option<usize>,
+    (output, interrupts): (&Output, &Interrupts),
+) -> Result<Filled> {
+    let is_evaluation = memory.is_none();
+    let what = if is_evaluation { "evaluation pairs" } else { "pairs" };
+    let filling = Filling {
+        tokenizer,
+        truncate: settings.truncate()?,
+        skip: settings.skips_bad_pairs()?,
+        memory: memory.unwrap_or(usize::MAX),
+        stop: &|| interrupts.came(),
+        progress: &|pairs| output.progress(0, 1, || format!("{} {what} read", count(pairs as u64))),
+    };
+    let filled = fill(dataset, source, &filling).map_err(|error| match error.code {
+        "interrupted" => interrupts.failure(error.message),
+        _ => error,
+    })?;
+    for pair in &filled.skipped {
+        let (key, code, message) = (&pair.key, pair.reason.code, &pair.reason.message);
+        output.event(&Event::Skipped { index: pair.index, key, code, message, evaluation: is_evaluation });
+    }
+    if let Some(first) = filled.skipped.first().filter(|_| !output.is_json()) {
+        let number = count(filled.skipped.len() as u64);
+        output.note(&format!("warning: {number} {what} skipped, the first: {}: {}", first.key, first.reason.message));
+    }
+    Ok(filled)
+}
