@@ -64,6 +64,26 @@ pub enum Event<'a> {
         /// Number of templates.
         templates: usize,
     },
+    /// A source was embedded, now or before.
+    Embedded {
+        /// Its name, with which its files begin.
+        source: &'a str,
+        /// Number of embeddings.
+        embedded: usize,
+        /// Number of samples that cannot be used.
+        skipped: usize,
+    },
+    /// All sources are embedded.
+    EmbedDone {
+        /// The folder.
+        path: &'a str,
+        /// Number of embeddings.
+        embedded: usize,
+        /// Number of samples that cannot be used.
+        skipped: usize,
+        /// Share of the time in which the device computed.
+        busy: f64,
+    },
     /// A file was saved.
     Saved {
         /// Step of the state.

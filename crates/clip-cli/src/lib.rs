@@ -51,6 +51,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let result = match cli.command {
         Command::Info(arguments) => commands::info::run(&arguments, &output),
         Command::Convert(arguments) => commands::convert::run(&arguments, &output),
+        Command::Embed(arguments) => commands::embed::run(&arguments, &output),
         Command::Eval(arguments) => commands::eval::run(&arguments, &output),
         Command::Train(arguments) => commands::train::run(&arguments, &output),
         Command::Completions { shell } => {

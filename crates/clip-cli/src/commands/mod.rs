@@ -1,6 +1,7 @@
 //! The commands.
 
 pub mod convert;
+pub mod embed;
 pub mod eval;
 pub mod info;
 mod pairs;
@@ -31,6 +32,8 @@ pub enum Command {
     Info(info::InfoArgs),
     /// Write a checkpoint in the layout of Hugging Face or OpenCLIP
     Convert(convert::ConvertArgs),
+    /// Embed images in bulk; what is done is skipped when run again
+    Embed(embed::EmbedArgs),
     /// Evaluate a model: retrieval among pairs, zero-shot classification
     Eval(eval::EvalArgs),
     /// Train or fine-tune a model on image–caption pairs

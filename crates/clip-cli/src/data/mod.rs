@@ -6,6 +6,7 @@ mod caption_table;
 mod classes;
 mod csv;
 mod decode_text;
+mod decoded;
 mod file_index;
 mod fill;
 mod folder;
@@ -23,6 +24,7 @@ mod tar_samples;
 mod webdataset;
 
 pub use classes::{Classes, read_classes};
+pub use decoded::{DecodedSample, decoded};
 pub use fill::{Filled, Filling, Skipped, fill};
 pub use prefetch::{Crop, Prefetch};
 pub use sample::{Image, Sample};

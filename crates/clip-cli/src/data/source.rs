@@ -118,6 +118,28 @@ impl Source {
         Ok(Self { places, options })
     }
 
+    /// Returns each of its places as a source of its own, with the name of its file or folder.
+    ///
+    /// # Errors
+    /// `invalid-source` for two of the same name.
+    pub fn by_name(&self) -> Result<Vec<(String, Self)>> {
+        let mut named: Vec<(String, Self)> = Vec::new();
+        for place in &self.places {
+            let (Place::Folder(path) | Place::Table(path) | Place::Shard(path)) = place;
+            // `.` and `..` have no name
+            let path = path.canonicalize().map_err(|error| Failure::unreadable("data", path, error))?;
+            let file = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            let is_folder = matches!(place, Place::Folder(_));
+            let name = if is_folder { file.as_str() } else { file.split('.').next().unwrap_or(&file) };
+            if named.iter().any(|(other, _)| other == name) {
+                let message = format!("two sources are named {name}: embed them into folders of their own");
+                return Err(Failure::new("invalid-source", message));
+            }
+            named.push((name.to_owned(), Self { places: vec![place.clone()], options: self.options.clone() }));
+        }
+        Ok(named)
+    }
+
     /// Reads all samples, in order.
     ///
     /// # Errors

@@ -1,0 +1,217 @@
+//! `clipwright embed`: embeddings of images in bulk, resumable at any moment.
+
+mod npy;
+mod out_folder;
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use clip_core::bundle::Bundle;
+use clip_core::checkpoint::{LoadOptions, Precision};
+use clip_core::model::Towers;
+use rayon::{ThreadPool, ThreadPoolBuilder};
+use serde_json::json;
+
+use self::out_folder::{Counts, OutFolder, Part};
+use super::pairs::{PairArgs, read_options};
+use crate::checkpoint::{Checkpoint, Loaded, OpenOptions};
+use crate::data::{DecodedSample, Skipped, Source, decoded};
+use crate::device::{self, DeviceChoice, OpenDevice};
+use crate::events::Event;
+use crate::exit::{Failure, Result};
+use crate::interrupt::Interrupts;
+use crate::output::{Output, count};
+
+/// Most threads that decode images, unless more are asked for.
+const MOST_WORKERS: usize = 8;
+
+/// Arguments of `embed`.
+#[derive(Debug, clap::Args)]
+pub struct EmbedArgs {
+    /// Folder or safetensors file of a checkpoint
+    model: PathBuf,
+    /// Folders, tables or tar files, as shards-{000..123}.tar; :: separates several
+    #[arg(long, value_name = "PATHS", required = true)]
+    data: Vec<String>,
+    /// Folder of the embeddings
+    #[arg(long, value_name = "FOLDER")]
+    out: PathBuf,
+    /// Embed the first caption of each image, too
+    #[arg(long)]
+    texts: bool,
+    /// Samples of a file of embeddings
+    #[arg(long, value_name = "N", default_value = "10000")]
+    part_size: usize,
+    /// Threads that decode images [default: one a core, at most 8]
+    #[arg(long, value_name = "N")]
+    workers: Option<usize>,
+    #[command(flatten)]
+    pairs: PairArgs,
+    /// Type of the weights in memory: auto, f32 or q8
+    #[arg(long, default_value = "auto", value_name = "NAME")]
+    dtype: String,
+    /// Where to compute
+    #[arg(long, value_enum, default_value = "auto")]
+    device: DeviceChoice,
+    /// Threads of the CPU [default: one a core]
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+}
+
+/// What all sources share.
+struct Embedding<'a> {
+    bundle: &'a Bundle,
+    folder: &'a OutFolder,
+    pool: &'a ThreadPool,
+    part_size: usize,
+    texts: bool,
+    truncate: bool,
+    output: &'a Output,
+    interrupts: &'a Interrupts,
+    /// Time in which the device computed.
+    busy: Duration,
+}
+
+impl Embedding<'_> {
+    /// Embeds samples, in one batch.
+    fn add(&mut self, samples: Vec<DecodedSample>, part: &mut Part) -> Result<()> {
+        let mut squares = Vec::new();
+        let first = part.rows.len();
+        for DecodedSample { index, key, pair } in samples {
+            // a caption that is too long spoils its own sample alone
+            let fits = |(square, captions): (Vec<u8>, Vec<String>)| -> Result<(Vec<u8>, Vec<String>)> {
+                if self.texts {
+                    self.bundle.tokenize(captions.iter().take(1).map(String::as_str), self.truncate)?;
+                }
+                Ok((square, captions))
+            };
+            match pair.and_then(fits) {
+                Ok((square, captions)) => {
+                    squares.extend(square);
+                    part.rows.push((key, captions));
+                }
+                Err(reason) => part.skipped.push(Skipped { index, key, reason }),
+            }
+        }
+        if squares.is_empty() {
+            return Ok(());
+        }
+        let began = Instant::now();
+        part.images.extend(pollster::block_on(self.bundle.encode_squares(&squares))?);
+        if let Some(texts) = &mut part.texts {
+            let captions = part.rows[first..].iter().map(|(_, captions)| captions[0].as_str());
+            let ids = self.bundle.tokenize(captions, self.truncate)?;
+            texts.extend(pollster::block_on(self.bundle.encode_ids(&ids))?);
+        }
+        self.busy += began.elapsed();
+        Ok(())
+    }
+
+    fn new_part(&self) -> Part {
+        Part { texts: self.texts.then(Vec::new), ..Part::default() }
+    }
+
+    /// Embeds a source; parts that are done are skipped.
+    fn source(&mut self, name: &str, source: &Source) -> Result<Counts> {
+        if let Some(counts) = self.folder.done(name) {
+            return Ok(counts);
+        }
+        let part_name = |number: usize| format!("{name}-{number:05}");
+        let mut counts = Counts::default();
+        let mut first = 0;
+        // parts are done in order
+        while let Some(done) = self.folder.part_done(&part_name(first)) {
+            counts = counts.plus(done);
+            first += 1;
+        }
+        let (size, start) = (self.part_size, first * self.part_size);
+        let (mut number, mut part) = (first, self.new_part());
+        let preprocess = self.bundle.preprocess.clone();
+        let (pool, total) = (self.pool, counts.embedded);
+        decoded(source, &preprocess, pool, &|index| index >= start, |batch| {
+            if self.interrupts.came() {
+                let advice = "what is done is kept: run the same command to go on";
+                return Err(self.interrupts.failure(format!("stopped in {}: {advice}", part_name(number))));
+            }
+            // a batch may hold the end of a part and the start of the next
+            let mut rest = batch.into_iter().peekable();
+            while let Some(next) = rest.peek() {
+                let of = next.index / size;
+                if of > number {
+                    counts = counts.plus(self.folder.write(&part_name(number), &part)?);
+                    (number, part) = (of, self.new_part());
+                }
+                let mut same = Vec::new();
+                while let Some(sample) = rest.next_if(|sample| sample.index / size == number) {
+                    same.push(sample);
+                }
+                self.add(same, &mut part)?;
+            }
+            let done = counts.embedded + part.rows.len() - total;
+            self.output.progress(0, 1, || format!("{name}: {} embedded", count(done as u64)));
+            Ok(())
+        })?;
+        if !(part.rows.is_empty() && part.skipped.is_empty()) {
+            counts = counts.plus(self.folder.write(&part_name(number), &part)?);
+        }
+        self.folder.finish(name, counts)?;
+        Ok(counts)
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Those of [`Checkpoint::open`] and of the data; `other-settings` for a folder that was begun otherwise; `target-unwritable`;
+/// `interrupted` and `terminated` after a signal.
+pub fn run(arguments: &EmbedArgs, output: &Output) -> Result<()> {
+    if arguments.part_size == 0 {
+        return Err(Failure::option("part-size", "a whole number above 0", 0));
+    }
+    let settings = arguments.pairs.settings();
+    let sources = Source::open(&arguments.data, read_options(&settings)?)?.by_name()?;
+    let interrupts = Interrupts::listen()?;
+    let OpenDevice { kind, reason, device, threads } = device::open(arguments.device, arguments.threads)?;
+    output.note(&format!("computing on the {kind} ({reason}), {threads} threads"));
+    let towers = if arguments.texts { Towers::Both } else { Towers::Image };
+    let load = LoadOptions { precision: Precision::from_name(&arguments.dtype)?, towers, ..LoadOptions::default() };
+    let checkpoint = Checkpoint::open(&arguments.model, OpenOptions { load, reference: None }, &device)?;
+    let Loaded { bundle, warnings, .. } = checkpoint.load(&|_| {})?;
+    warnings.iter().for_each(|warning| output.warn(warning));
+    let manifest = json!({
+        "model": arguments.model.display().to_string(),
+        "config": bundle.config.to_json(),
+        "dtype": bundle.dtype(),
+        "partSize": arguments.part_size,
+        "texts": arguments.texts,
+    });
+    let folder = OutFolder::open(&arguments.out, &manifest, bundle.config.embed_dim)?;
+    let workers = arguments.workers.unwrap_or(threads.min(MOST_WORKERS)).max(1);
+    let pool = ThreadPoolBuilder::new().num_threads(workers).build();
+    let pool = pool.map_err(|error| Failure::new("unexpected", format!("cannot start threads: {error}")))?;
+    let mut embedding = Embedding {
+        bundle: &bundle,
+        folder: &folder,
+        pool: &pool,
+        part_size: arguments.part_size,
+        texts: arguments.texts,
+        truncate: settings.truncate()?,
+        output,
+        interrupts: &interrupts,
+        busy: Duration::ZERO,
+    };
+    let began = Instant::now();
+    let mut total = Counts::default();
+    for (name, source) in &sources {
+        let counts = embedding.source(name, source)?;
+        output.event(&Event::Embedded { source: name, embedded: counts.embedded, skipped: counts.skipped });
+        total = total.plus(counts);
+    }
+    let busy = embedding.busy.as_secs_f64() / began.elapsed().as_secs_f64().max(f64::MIN_POSITIVE);
+    let path = arguments.out.display().to_string();
+    output.event(&Event::EmbedDone { path: &path, embedded: total.embedded, skipped: total.skipped, busy });
+    let skipped = if total.skipped > 0 { format!(", {} skipped", count(total.skipped as u64)) } else { String::new() };
+    let busy = format!("the device was busy {:.0} % of the time", 100.0 * busy);
+    output.result(&format!("{path}: {} embeddings{skipped}; {busy}", count(total.embedded as u64)));
+    Ok(())
+}
