@@ -79,8 +79,8 @@ const runs: Run[] = [
     name: "photos",
     pairs: () => imageFolder(photos),
     data: photos,
-    fit: { batchSize: 2, epochs: 6, lr: 0.002, warmup: 0, badPairs: "skip" },
-    toml: 'batchSize = 2\nepochs = 6\nlr = 0.002\nwarmup = 0\nbadPairs = "skip"\n',
+    fit: { batchSize: 2, epochs: 6, lr: 0.002, warmup: 0, truncate: true, badPairs: "skip" },
+    toml: 'batchSize = 2\nepochs = 6\nlr = 0.002\nwarmup = 0\ntruncate = true\nbadPairs = "skip"\n',
     flags: ["--bad-pairs", "skip"],
   },
 ];

@@ -26,7 +26,8 @@ impl DeviceChoice {
     /// # Errors
     /// `invalid-option`.
     pub fn from_name(name: &str) -> Result<Self> {
-        <Self as ValueEnum>::from_str(name, false).map_err(|_| Failure::option("device", "auto, cpu or webgpu", name))
+        <Self as ValueEnum>::from_str(name, false)
+            .map_err(|_unknown| Failure::option("device", "auto, cpu or webgpu", name))
     }
 }
 

@@ -2,10 +2,9 @@
 
 mod common;
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use common::{Folder, clipwright, fixture, names, repository, watched};
+use common::{Folder, clipwright, contents, fixture, names, repository, watched};
 
 const MODEL: &str = "models/clip-gelu-p32-laion/open_clip";
 
@@ -26,11 +25,6 @@ fn flags<'a>(model: &'a str, data: &'a str, out: &'a str, more: &[&'a str]) -> V
         "2",
     ];
     base.iter().copied().chain(more.iter().copied()).collect()
-}
-
-/// Names and bytes of all files.
-fn contents(folder: &str) -> BTreeMap<String, Vec<u8>> {
-    names(folder).into_iter().map(|name| (name.clone(), std::fs::read(format!("{folder}/{name}")).unwrap())).collect()
 }
 
 #[test]

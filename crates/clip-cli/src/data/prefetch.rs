@@ -81,7 +81,9 @@ impl Prefetch {
         }
         let Some(receiver) = self.pending.pop_front() else { return Ok((None, Duration::ZERO)) };
         let began = Instant::now();
-        let squares = receiver.recv().map_err(|_| Failure::new("unexpected", "a thread that crops images ended"))?;
+        let squares = receiver
+            .recv()
+            .map_err(|error| Failure::new("unexpected", format!("a thread that crops images ended: {error}")))?;
         Ok((Some(squares?), began.elapsed()))
     }
 }

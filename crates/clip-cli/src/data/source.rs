@@ -31,7 +31,7 @@ impl DatasetType {
     /// # Errors
     /// `invalid-option`.
     pub fn from_name(name: &str) -> Result<Self> {
-        let refused = |_| Failure::option("datasetType", "auto, webdataset, csv or folder", name);
+        let refused = |_unknown| Failure::option("datasetType", "auto, webdataset, csv or folder", name);
         <Self as clap::ValueEnum>::from_str(name, false).map_err(refused)
     }
 }

@@ -1,7 +1,9 @@
 //! Runs the program on files of the repository.
 
 #![allow(dead_code, unreachable_pub, missing_docs, reason = "each test file is a crate, which uses a part")]
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -115,4 +117,9 @@ pub fn names(folder: impl Into<PathBuf>) -> Vec<String> {
         entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
     names.sort();
     names
+}
+
+/// Names and bytes of the files in a folder.
+pub fn contents(folder: &str) -> BTreeMap<String, Vec<u8>> {
+    names(folder).into_iter().map(|name| (name.clone(), std::fs::read(format!("{folder}/{name}")).unwrap())).collect()
 }

@@ -206,8 +206,8 @@ fn table(map: &mut Map<String, Value>, name: &str, values: &[(&str, Option<Value
 
 fn product(name: &str, a: &str, b: &str) -> Result<String> {
     let wrong = || Failure::option(name, "a whole number above 0", b);
-    let (a, b): (u64, u64) = (a.parse().map_err(|_| wrong())?, b.parse().map_err(|_| wrong())?);
-    a.checked_mul(b).map(|product| product.to_string()).ok_or_else(wrong)
+    let numbers = a.parse::<u64>().ok().zip(b.parse::<u64>().ok());
+    numbers.and_then(|(a, b)| a.checked_mul(b)).map(|product| product.to_string()).ok_or_else(wrong)
 }
 
 impl FitArgs {

@@ -155,7 +155,7 @@ impl Run<'_> {
                 self.evaluate(session, step)?;
             }
             let kept = epoch.filter(|epoch| self.plan.save_frequency.is_some_and(|every| epoch % every == 0));
-            if epoch.is_some() || self.plan.save_steps.is_some_and(|every| step % every == 0) {
+            if epoch.is_some() || self.plan.save_steps.is_some_and(|every| step.is_multiple_of(every)) {
                 self.save(session, step, kept)?;
                 saved = Some(step);
             }
