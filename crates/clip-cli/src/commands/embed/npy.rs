@@ -1,4 +1,4 @@
-//! NumPy's array files: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html
+//! NumPy's array files: <https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html>.
 
 /// A file of single-precision rows of `dim` values.
 pub(super) fn npy(values: &[f32], dim: usize) -> Vec<u8> {
@@ -24,7 +24,7 @@ mod tests {
     #[test]
     fn a_file_is_as_numpy_writes_it() {
         let file = npy(&[1.0, 2.0, 3.0, 4.0], 2);
-        // numpy.save of version 2.3: 128 bytes, then the values
+        // as numpy.save of version 2.4: 128 bytes, then the values
         assert_eq!(file.len(), 128 + 16);
         assert_eq!(&file[..10], b"\x93NUMPY\x01\x00\x76\x00");
         assert!(file[10..].starts_with(b"{'descr': '<f4', 'fortran_order': False, 'shape': (2, 2), }   "));

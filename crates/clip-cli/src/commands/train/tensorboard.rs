@@ -1,5 +1,5 @@
 //! TensorBoard's event files: records of a small protobuf message, with checksums. Only scalars are written, which is why this is not a
-//! library: https://github.com/tensorflow/tensorboard/blob/2.20.0/tensorboard/compat/proto/event.proto
+//! library: <https://github.com/tensorflow/tensorboard/blob/2.20.0/tensorboard/compat/proto/event.proto>
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn records_are_those_of_tensorflow() {
-        // by tensorboard 2.20's EventFileWriter: the bytes of a summary, and a record's checksums
+        // the bytes of `Summary.SerializeToString` of tensorboard 2.21
         assert_eq!(summary(&[("a", 0.5)]), [0x0a, 8, 0x0a, 1, b'a', 0x15, 0, 0, 0, 0x3f]);
         let mut varints = Vec::new();
         varint(300, &mut varints);
