@@ -50,6 +50,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let output = Output::new(cli.json);
     let result = match cli.command {
         Command::Info(arguments) => commands::info::run(&arguments, &output),
+        Command::Bench(arguments) => commands::bench::run(&arguments, &output),
         Command::Convert(arguments) => commands::convert::run(&arguments, &output),
         Command::Embed(arguments) => commands::embed::run(&arguments, &output),
         Command::Eval(arguments) => commands::eval::run(&arguments, &output),

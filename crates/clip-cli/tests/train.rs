@@ -241,3 +241,18 @@ fn people_read_lines_and_programs_read_completions() {
         assert!(clipwright(&["completions", shell]).expect(0).stdout.contains("save-frequency"), "{shell}");
     }
 }
+
+#[test]
+fn steps_and_encoding_are_measured() {
+    let folder = Folder::new();
+    let config = folder.file("run.toml", TINY);
+    let bench = ["--json", "bench", "--config", &config, "--batch-size", "8", "--repeat", "3", "--device", "cpu"];
+    let found = clipwright(&bench).expect(0).of("bench").remove(0);
+    for what in ["encodeImages", "encodeTexts", "step"] {
+        assert_eq!(found[what]["seconds"].as_array().unwrap().len(), 3);
+        assert!(found[what]["perSecond"].as_f64().unwrap() > 0.0, "{found}");
+    }
+    let encoding = clipwright(&[&bench[..], &["--no-step"]].concat()).expect(0);
+    assert!(encoding.of("bench")[0].get("step").is_none());
+    clipwright(&["bench", "--model", "ViT-H-14"]).expect(2);
+}

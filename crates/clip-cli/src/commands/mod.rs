@@ -1,5 +1,6 @@
 //! The commands.
 
+pub mod bench;
 pub mod convert;
 pub mod embed;
 pub mod eval;
@@ -39,6 +40,8 @@ pub enum Command {
     /// Train or fine-tune a model on image–caption pairs
     #[command(after_help = train::HELP)]
     Train(Box<train::TrainArgs>),
+    /// Measure encoding and training steps on synthetic pairs
+    Bench(bench::BenchArgs),
     /// Write a shell's completions to stdout
     Completions {
         /// The shell

@@ -1,0 +1,201 @@
+//! `clipwright bench`: times of encoding and of training steps on synthetic pairs, as JSON with `--json`.
+
+use std::time::Instant;
+
+use clip_core::config::ClipConfig;
+use clip_core::device::Device;
+use clip_core::preprocess::RgbImage;
+use clip_core::tokenizer::{Reference, Tokenizer};
+use clip_core::train::{RunOptions, TrainingSession};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+use super::pairs::{set, text};
+use crate::checkpoint::published_merges;
+use crate::config::Settings;
+use crate::device::{self, DeviceChoice, OpenDevice};
+use crate::exit::{Failure, Result};
+use crate::output::Output;
+
+/// Arguments of `bench`.
+#[derive(Debug, clap::Args)]
+pub struct BenchArgs {
+    /// Shape of a published model
+    #[arg(long, value_name = "NAME", default_value = "ViT-B-32")]
+    model: String,
+    /// TOML file whose [config] is the shape, and whose [fit] the options of the step
+    #[arg(long, value_name = "FILE")]
+    config: Option<std::path::PathBuf>,
+    /// Pairs a step, and images and captions of an encoding
+    #[arg(long, value_name = "N", default_value = "64")]
+    batch_size: usize,
+    /// Pairs whose activations are in memory at once
+    #[arg(long, value_name = "N")]
+    micro_batch_size: Option<String>,
+    /// f32 or f16, of the step
+    #[arg(long, value_name = "NAME")]
+    precision: Option<String>,
+    /// Times that each is measured, after once that is not
+    #[arg(long, value_name = "N", default_value = "5")]
+    repeat: usize,
+    /// Measure encoding alone
+    #[arg(long)]
+    no_step: bool,
+    /// Where to compute
+    #[arg(long, value_enum, default_value = "auto")]
+    device: DeviceChoice,
+    /// Threads of the CPU [default: one a core]
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+}
+
+/// Times of one operation.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Times {
+    /// Seconds of each repetition.
+    seconds: Vec<f64>,
+    /// Median of them.
+    median_seconds: f64,
+    /// Items of a batch by the median.
+    per_second: f64,
+}
+
+impl Times {
+    fn new(seconds: Vec<f64>, items: usize) -> Self {
+        let mut sorted = seconds.clone();
+        sorted.sort_by(f64::total_cmp);
+        let at = |index: usize| sorted.get(index).copied().unwrap_or(f64::NAN);
+        let middle = sorted.len() / 2;
+        let median =
+            if sorted.len().is_multiple_of(2) { (at(middle.saturating_sub(1)) + at(middle)) / 2.0 } else { at(middle) };
+        Self { median_seconds: median, per_second: items as f64 / median, seconds }
+    }
+}
+
+/// What was measured.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase", tag = "type", rename = "bench")]
+struct Bench {
+    version: &'static str,
+    config: Value,
+    options: Value,
+    device: OpenDevice,
+    batch_size: usize,
+    encode_images: Times,
+    encode_texts: Times,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    step: Option<Times>,
+}
+
+/// Measures repetitions of some work, after one that is not measured.
+fn measure(repeat: usize, mut work: impl FnMut() -> Result<()>) -> Result<Vec<f64>> {
+    work()?;
+    let once = |_| {
+        let began = Instant::now();
+        work()?;
+        Ok(began.elapsed().as_secs_f64())
+    };
+    (0..repeat).map(once).collect()
+}
+
+/// An image of noise, another one for each number.
+fn noise(number: usize, size: usize) -> Result<RgbImage> {
+    let mut state = number as u32 + 1;
+    let level = |_| {
+        // xorshift32
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        state as u8
+    };
+    Ok(RgbImage::new(size, size, (0..3 * size * size).map(level).collect())?)
+}
+
+fn session(config: &ClipConfig, device: &Device) -> Result<TrainingSession> {
+    let tokenizer = Tokenizer::from_merges(&published_merges()?, Reference::default())?;
+    Ok(TrainingSession::create(&config.to_json(), tokenizer, 0, device)?)
+}
+
+/// The shape and the options of the run that are asked for.
+fn settings(arguments: &BenchArgs) -> Result<(ClipConfig, Map<String, Value>)> {
+    let mut fit = Map::new();
+    set(&mut fit, "microBatchSize", text(&arguments.micro_batch_size));
+    set(&mut fit, "precision", text(&arguments.precision));
+    let flags = Map::from_iter([("fit".to_owned(), Value::from(fit))]);
+    let settings = arguments.config.as_deref().map(Settings::read).transpose()?.unwrap_or_default().with(flags);
+    let mut options = settings.run_options()?;
+    options.insert("batchSize".into(), arguments.batch_size.to_string().into());
+    // one step an epoch, one of them not measured
+    options.insert("epochs".into(), (arguments.repeat + 1).to_string().into());
+    let config = match settings.config() {
+        Some(json) => ClipConfig::from_json(&json)?,
+        None => ClipConfig::preset(&arguments.model)?,
+    };
+    Ok((config, options))
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// `invalid-option`, `invalid-config`; those of the device.
+pub fn run(arguments: &BenchArgs, output: &Output) -> Result<()> {
+    let (batch_size, repeat) = (arguments.batch_size, arguments.repeat);
+    if repeat == 0 {
+        return Err(Failure::option("repeat", "a whole number above 0", 0));
+    }
+    let (config, given) = settings(arguments)?;
+    let options = RunOptions::from_json(&Value::from(given.clone()).to_string())?;
+    let opened = device::open(arguments.device, arguments.threads)?;
+    let mut session = session(&config, &opened.device)?;
+    let mut pairs = session.run_dataset(&options)?;
+    let (size, mut squares, mut captions) = (session.preprocess().size, Vec::new(), Vec::new());
+    for number in 0..batch_size {
+        let image = noise(number, size)?;
+        let caption = format!("a photo of the number {number} in a row of many");
+        squares.extend(session.preprocess().square(&image));
+        pairs.push(&image, std::slice::from_ref(&caption), session.tokenizer()?, true)?;
+        captions.push(caption);
+    }
+    session.start(pairs, &options)?;
+    let bundle = session.bundle()?;
+    let ids = bundle.tokenize(captions.iter().map(String::as_str), true)?;
+    let encode_images = measure(repeat, || Ok(pollster::block_on(bundle.encode_squares(&squares)).map(drop)?))?;
+    let encode_texts = measure(repeat, || Ok(pollster::block_on(bundle.encode_ids(&ids)).map(drop)?))?;
+    drop(bundle);
+    let step = match arguments.no_step {
+        true => None,
+        false => Some(measure(repeat, || Ok(pollster::block_on(session.step(Some(&squares))).map(drop)?))?),
+    };
+    let bench = Bench {
+        version: env!("CARGO_PKG_VERSION"),
+        config: serde_json::from_str(&session.config().to_json()).unwrap_or_default(),
+        options: json!(given),
+        device: opened,
+        batch_size,
+        encode_images: Times::new(encode_images, batch_size),
+        encode_texts: Times::new(encode_texts, batch_size),
+        step: step.map(|seconds| Times::new(seconds, batch_size)),
+    };
+    output.data(&bench);
+    let row = |name: &str, times: &Times| {
+        format!("{name:<16}{:>9.3} s  {:>9.1} per second", times.median_seconds, times.per_second)
+    };
+    output.result(&format!("batches of {batch_size} on the {}, {} threads", bench.device.kind, bench.device.threads));
+    output.result(&row("encode images", &bench.encode_images));
+    output.result(&row("encode texts", &bench.encode_texts));
+    bench.step.iter().for_each(|times| output.result(&row("training step", times)));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_counts() {
+        let times = Times::new(vec![4.0, 1.0, 2.0], 8);
+        assert_eq!((times.median_seconds, times.per_second), (2.0, 4.0));
+        assert_eq!(Times::new(vec![1.0, 3.0], 4).per_second, 2.0);
+    }
+}
