@@ -1,7 +1,7 @@
 //! The device that a command computes on.
 
 use clap::ValueEnum;
-use clip_core::device::{Device, cpu};
+use clip_core::device::{Adapter, Device, cpu};
 use clip_core::{ClipError, device, self_test::self_test};
 use rayon::ThreadPoolBuilder;
 use serde::Serialize;
@@ -45,10 +45,15 @@ pub struct OpenDevice {
     pub device: Device,
 }
 
-async fn gpu() -> core::result::Result<Device, ClipError> {
-    let device = device::webgpu().await?;
+/// Opens the GPU; `auto` takes none that is emulated on the CPU, whose own kernels are faster.
+async fn gpu(choice: DeviceChoice) -> core::result::Result<(Device, String), ClipError> {
+    let (device, Adapter { name, is_software }) = device::open_webgpu().await?;
+    if is_software && choice == DeviceChoice::Auto {
+        let reason = format!("{name} runs on the CPU, whose own kernels are faster");
+        return Err(ClipError::DeviceUnavailable { device: "webgpu".into(), reason });
+    }
     self_test(&device).await?;
-    Ok(device)
+    Ok((device, format!("{name}; it passed the self-test")))
 }
 
 /// Opens a device, and as many threads as asked for; `None` for one a core.
@@ -66,8 +71,8 @@ pub fn open(choice: DeviceChoice, threads: Option<usize>) -> Result<OpenDevice> 
     if choice == DeviceChoice::Cpu {
         return Ok(on_cpu("asked for".into()));
     }
-    match (pollster::block_on(gpu()), choice) {
-        (Ok(device), _) => Ok(OpenDevice { kind: "webgpu", reason: "it passed the self-test".into(), threads, device }),
+    match (pollster::block_on(gpu(choice)), choice) {
+        (Ok((device, reason)), _) => Ok(OpenDevice { kind: "webgpu", reason, threads, device }),
         (Err(error), DeviceChoice::Auto) => Ok(on_cpu(error.to_string())),
         (Err(error), _) => Err(Failure::new(
             error.code(),

@@ -133,6 +133,16 @@ mod tests {
     }
 
     #[test]
+    fn the_guide_has_all_exit_codes() {
+        let guide = include_str!("../../../docs/guide/native.md");
+        let cells = |row: &str| -> Vec<String> { row.split('|').map(|cell| cell.trim().to_owned()).collect() };
+        let rows: Vec<Vec<String>> = guide.lines().filter(|line| line.starts_with("| ")).map(cells).collect();
+        for (exit, meaning, _) in EXIT_CODES {
+            assert!(rows.iter().any(|row| row[1] == exit.to_string() && row[2] == *meaning), "{exit} {meaning}");
+        }
+    }
+
+    #[test]
     fn a_failure_is_named_once() {
         let failure = Failure::dataset("row 2: no caption");
         assert_eq!(failure.clone().about("a.csv").about("a.csv").message, "a.csv: row 2: no caption");

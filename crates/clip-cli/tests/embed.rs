@@ -55,6 +55,8 @@ fn each_part_has_its_embeddings_and_keys() {
     let again = clipwright(&flags(&model, &data, &out, &["--texts", "--truncate"])).expect(0);
     assert_eq!((&again.of("embedDone")[0]["embedded"], &again.of("embedDone")[0]["busy"]), (&415.into(), &0.0.into()));
     assert!(contents(&out) == files);
+    let stopped = clipwright(&flags(&model, &data, &folder.path("stop"), &["--bad-pairs", "stop"])).expect(5);
+    assert!(stopped.stderr.contains("HEIC"), "{}", stopped.stderr);
     // another model or part size does not get mixed in
     let mixed = clipwright(&flags(&model, &data, &out, &["--part-size", "50"])).expect(10);
     assert!(mixed.stderr.contains("choose another folder"), "{}", mixed.stderr);
@@ -99,6 +101,15 @@ fn after_kills_at_any_moment_the_output_is_the_same() {
     let mut after = contents(&killed);
     after.retain(|name, _| !name.starts_with('.'));
     assert!(after == contents(&out), "{:?} {:?}", after.keys(), names(&out));
+
+    // each shard by a process of its own, at the same time
+    let shared = folder.path("shared");
+    std::thread::scope(|scope| {
+        for shard in &shards {
+            scope.spawn(|| clipwright(&flags(&model, shard, &shared, &[])).expect(0));
+        }
+    });
+    assert!(contents(&shared) == contents(&out));
 
     // an orderly stop keeps what is done
     let stopped = folder.path("stopped");

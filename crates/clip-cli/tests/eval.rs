@@ -66,6 +66,11 @@ fn images_are_classified_by_the_names_of_their_classes() {
         let ran = eval(more).expect(code);
         assert!(ran.stderr.contains(expected), "{}", ran.stderr);
     }
+    let cut = folder.path("images/sea/cut.jpg");
+    std::fs::copy(fixture("cases/cut-pictures/cut0.5.jpg"), cut).unwrap();
+    assert!(eval(&[]).expect(5).stderr.contains("--bad-pairs skip leaves it out"));
+    let skipping = eval(&["--bad-pairs", "skip"]).expect(0);
+    assert_eq!((&skipping.of("zeroShot")[0]["images"], skipping.of("warning").len()), (&3.into(), 1));
     clipwright(&["eval", &fixture(MODEL)]).expect(2);
     let siglip =
         clipwright(&["eval", &fixture("models/siglip-p16/hf"), "--classify", &images, "--device", "cpu"]).expect(4);

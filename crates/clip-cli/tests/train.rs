@@ -64,7 +64,8 @@ fn a_run_logs_its_steps_and_ends_with_a_model() {
         ["checkpoints", "evaluations.csv", "model.safetensors", "settings.json", "steps.csv", "tensorboard"]
     );
     assert_eq!(names(format!("{folder}/tensorboard")).len(), 1);
-    assert_eq!(names(format!("{folder}/checkpoints")), ["epoch-0001.clip", "epoch-0002.clip", "latest.clip"]);
+    let states = [".lock", "epoch-0001.clip", "epoch-0002.clip", "latest.clip"];
+    assert_eq!(names(format!("{folder}/checkpoints")), states);
     let rows = std::fs::read_to_string(format!("{folder}/steps.csv")).unwrap();
     assert_eq!(rows.lines().count(), 13);
     let model = clipwright(&["--json", "info", &format!("{folder}/model.safetensors")]).expect(0);
@@ -209,6 +210,42 @@ fn wrong_input_has_its_own_exit_code_and_leaves_no_run() {
     // a run that diverged is kept as it was at its last save
     let ran = emoji.train(&["--lr", "1e30", "--warmup", "0"]).expect(9);
     assert!(ran.stderr.contains("not finite"), "{}", ran.stderr);
+}
+
+#[test]
+fn adapters_are_written_and_can_be_added_again() {
+    let emoji = Emoji::new();
+    let model = fixture("models/clip-gelu-p32-laion/open_clip");
+    let config = emoji
+        .folder
+        .file("lora.toml", "[fit]\nbatchSize = 64\nepochs = 1\ntruncate = true\nlora = { rank = 2, alpha = 4 }");
+    clipwright(&flags(&config, &emoji.data, &emoji.logs, &["--from", &model])).expect(0);
+    let run = emoji.folder.path("logs/run");
+    assert_eq!(names(format!("{run}/adapter")), ["adapter_config.json", "adapter_model.safetensors"]);
+    let merged = emoji.folder.path("merged.safetensors");
+    clipwright(&["convert", &model, &merged, "--adapter", &format!("{run}/adapter")]).expect(0);
+    let eval = |model: &str| {
+        let ran = clipwright(&["--json", "eval", model, "--val-data", &emoji.data, "--truncate", "--device", "cpu"])
+            .expect(0);
+        ran.of("evaluation").remove(0)["textToImage"].clone()
+    };
+    assert_eq!(eval(&merged), eval(&format!("{run}/model.safetensors")));
+}
+
+#[test]
+fn one_process_trains_in_a_folder() {
+    let emoji = Emoji::new();
+    let mut refused = 0;
+    watched(&flags(&emoji.config, &emoji.data, &emoji.logs, &["--epochs", "8"]), |_, line| {
+        if line.contains("\"step\":1,") {
+            let other = emoji.train(&["--resume", "latest", "--epochs", "8"]);
+            // it has no state yet, or is being trained in
+            assert!(other.code == 7, "{}", other.stderr);
+            refused += 1;
+        }
+    })
+    .expect(0);
+    assert_eq!(refused, 1);
 }
 
 #[test]

@@ -10,20 +10,38 @@ pub fn cpu() -> Device {
     Device::flex()
 }
 
+/// What a GPU is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Adapter {
+    /// Its name; empty in browsers.
+    pub name: String,
+    /// Whether it is a rasterizer that runs on the CPU, where that is known: outside of browsers.
+    pub is_software: bool,
+}
+
 /// Opens the platform's GPU. Call once per process or Wasm instance and keep the device.
 ///
 /// # Errors
 /// `device-unavailable` without an adapter, or in a build without WebGPU.
 pub async fn webgpu() -> Result<Device> {
+    open_webgpu().await.map(|(device, _)| device)
+}
+
+/// As [`webgpu`], and says which GPU it is.
+///
+/// # Errors
+/// As there.
+pub async fn open_webgpu() -> Result<(Device, Adapter)> {
     #[cfg(feature = "webgpu")]
-    let device =
+    let opened =
         Device::wgpu_options().init_with_setup_async().await.map_err(|e| e.to_string()).map(|(device, setup)| {
             clip_kernels::register_device(&device, &setup);
-            device
+            let (name, is_software) = clip_kernels::adapter_of(&setup);
+            (device, Adapter { name, is_software })
         });
     #[cfg(not(feature = "webgpu"))]
-    let device = Err("this build has no WebGPU".to_owned());
-    device.map_err(|reason| ClipError::DeviceUnavailable { device: "webgpu".into(), reason })
+    let opened = Err("this build has no WebGPU".to_owned());
+    opened.map_err(|reason| ClipError::DeviceUnavailable { device: "webgpu".into(), reason })
 }
 
 /// Bytes that a GPU's allocator has reserved, including those kept for reuse; `None` on the CPU, which has no allocator of its own.

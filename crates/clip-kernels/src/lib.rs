@@ -21,7 +21,7 @@ mod ops;
 
 pub use dtype::{is_quantized, quantize, to_f32, to_half, weight_dims};
 #[cfg(feature = "webgpu")]
-pub use gpu::device::{CompileAllTilings, compile_all_tilings, register_device};
+pub use gpu::device::{CompileAllTilings, adapter_of, compile_all_tilings, register_device};
 pub use ops::adamw::{AdamWRates, adamw};
 pub use ops::attention::attention;
 pub use ops::gelu::{gelu, gelu_tanh, quick_gelu};

@@ -37,7 +37,7 @@ pub struct EvalArgs {
     #[arg(long, alias = "data", value_name = "PATHS")]
     val_data: Vec<String>,
     /// Pairs that are candidates, but no queries
-    #[arg(long, value_name = "PATHS")]
+    #[arg(long, value_name = "PATHS", requires = "val_data")]
     distractors: Vec<String>,
     /// Folder of images to classify, a subfolder a class
     #[arg(long, value_name = "FOLDER")]
@@ -104,24 +104,58 @@ fn no_tokenizer() -> Failure {
     Failure::new("invalid-tokenizer", "the checkpoint has no tokenizer of CLIP's: captions cannot be encoded yet")
 }
 
-/// Decodes images, those of one chunk at a time, and encodes them.
-fn encode(classes: &Classes, bundle: &Bundle, output: &Output, interrupts: &Interrupts) -> Result<Vec<f32>> {
+/// Embeddings of images, and the class of each.
+#[derive(Default)]
+struct Labelled {
+    embeddings: Vec<f32>,
+    classes: Vec<usize>,
+}
+
+/// Decodes images, those of one chunk at a time, and encodes them. One that cannot be decoded is skipped with a warning where `skip`
+/// says so, and otherwise ends it.
+fn encode(
+    classes: &Classes,
+    bundle: &Bundle,
+    skip: bool,
+    output: &Output,
+    interrupts: &Interrupts,
+) -> Result<Labelled> {
+    let refuse = |failure: Failure| {
+        if skip {
+            output.warn(&format!("skipped: {failure}"));
+            return Ok(());
+        }
+        Err(Failure::new(failure.code, format!("{failure}; --bad-pairs skip leaves it out")))
+    };
+    classes.bad.iter().cloned().try_for_each(refuse)?;
     let square = |(path, _): &(PathBuf, usize)| -> Result<Vec<u8>> {
         let bytes = std::fs::read(path).map_err(|error| Failure::unreadable("file", path, error))?;
         let image = decode(&bytes).and_then(|image| Preprocess::check(&image).map(|()| image));
         Ok(bundle.preprocess.square(&image.map_err(|error| Failure::from(error).about(&path.display().to_string()))?))
     };
-    let mut embeddings = Vec::new();
+    let mut labelled = Labelled::default();
     for (at, chunk) in classes.images.chunks(CHUNK).enumerate() {
         if interrupts.came() {
             return Err(interrupts.failure("stopped while images were encoded"));
         }
-        let squares = chunk.par_iter().map(square).collect::<Result<Vec<Vec<u8>>>>()?.concat();
-        embeddings.extend(pollster::block_on(bundle.encode_squares(&squares))?);
+        let decoded: Vec<Result<Vec<u8>>> = chunk.par_iter().map(square).collect();
+        let mut squares = Vec::new();
+        for (square, (_, class)) in decoded.into_iter().zip(chunk) {
+            match square {
+                Ok(square) => {
+                    squares.extend(square);
+                    labelled.classes.push(*class);
+                }
+                Err(failure) => refuse(failure)?,
+            }
+        }
+        if !squares.is_empty() {
+            labelled.embeddings.extend(pollster::block_on(bundle.encode_squares(&squares))?);
+        }
         let done = at * CHUNK + chunk.len();
         output.progress(done, classes.images.len(), || format!("{done}/{} images", classes.images.len()));
     }
-    Ok(embeddings)
+    Ok(labelled)
 }
 
 fn classify(
@@ -139,9 +173,9 @@ fn classify(
     }
     let ids = bundle.tokenize(captions.iter().map(String::as_str), arguments.pairs.settings().truncate()?)?;
     let labels = pollster::block_on(bundle.encode_labels(&ids, templates.len()))?;
-    let images = encode(classes, bundle, output, interrupts)?;
-    let scores = pollster::block_on(bundle.logits_per_image(&images, &labels))?;
-    let indices: Vec<usize> = classes.images.iter().map(|&(_, class)| class).collect();
+    let skip = arguments.pairs.settings().skips_bad_pairs()?;
+    let Labelled { embeddings, classes: indices } = encode(classes, bundle, skip, output, interrupts)?;
+    let scores = pollster::block_on(bundle.logits_per_image(&embeddings, &labels))?;
     let found = accuracy(&scores, classes.names.len(), &indices)?;
     output.event(&Event::ZeroShot {
         top1: found.top_1,

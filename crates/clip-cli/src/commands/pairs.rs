@@ -39,7 +39,7 @@ pub(super) struct PairArgs {
     /// Cut captions longer than the context
     #[arg(long)]
     truncate: bool,
-    /// stop at a pair that cannot be used, or skip it [default: stop]
+    /// stop at a pair that cannot be used, or skip it [default: stop; of embed: skip]
     #[arg(long, value_name = "HOW")]
     bad_pairs: Option<String>,
 }
@@ -72,6 +72,14 @@ impl PairArgs {
         }
         set(fit, "truncate", self.truncate.then_some(true));
         set(fit, "badPairs", text(&self.bad_pairs));
+    }
+
+    /// Whether a pair that cannot be used shall end a command that skips them unless told otherwise.
+    ///
+    /// # Errors
+    /// `invalid-option`.
+    pub(super) fn stops(&self) -> Result<bool> {
+        Ok(self.bad_pairs.is_some() && !self.settings().skips_bad_pairs()?)
     }
 
     /// The settings that were given.

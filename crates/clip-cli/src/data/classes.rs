@@ -14,6 +14,8 @@ pub struct Classes {
     pub names: Vec<String>,
     /// Each image and the index of its class.
     pub images: Vec<(PathBuf, usize)>,
+    /// Images that cannot be decoded here.
+    pub bad: Vec<Failure>,
 }
 
 /// Reads the names of classes, one a line.
@@ -26,20 +28,20 @@ fn read_names(path: &Path) -> Result<Vec<String>> {
 /// lines name the subfolders in their order.
 ///
 /// # Errors
-/// `source-unreadable`; `invalid-dataset` for a folder without classes, for other files than images in them, and for another number of
-/// names.
+/// `source-unreadable`; `invalid-dataset` for a folder without classes, and for another number of names.
 pub fn read_classes(folder: &Path, names: Option<&Path>) -> Result<Classes> {
     let files = list_folder(folder)?;
     let mut folders: Vec<&str> = Vec::new();
     let inspections: Vec<_> = files.par_iter().map(|file| file.inspect()).collect();
-    let mut images = Vec::new();
+    let (mut images, mut bad) = (Vec::new(), Vec::new());
     for (file, inspection) in files.iter().zip(inspections).filter(|(_, inspection)| inspection.is_image) {
         let Some((class, _)) = file.path.split_once('/') else {
             let expected = "expected a subfolder for each class";
             return Err(Failure::dataset(format!("{}: {expected}, got the image {}", folder.display(), file.path)));
         };
         if let Some(problem) = inspection.problem {
-            return Err(Failure::dataset(format!("{}: {problem}", file.location.display())));
+            bad.push(Failure::dataset(format!("{}: {problem}", file.location.display())));
+            continue;
         }
         if folders.last() != Some(&class) {
             folders.push(class);
@@ -63,7 +65,7 @@ pub fn read_classes(folder: &Path, names: Option<&Path>) -> Result<Classes> {
             names
         }
     };
-    Ok(Classes { names, images })
+    Ok(Classes { names, images, bad })
 }
 
 #[cfg(test)]

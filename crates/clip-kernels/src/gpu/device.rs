@@ -54,6 +54,20 @@ pub fn register_device(device: &Device, setup: &WgpuSetup) {
     let _ = (device, setup);
 }
 
+/// Name of a GPU's adapter, and whether it is a rasterizer that runs on the CPU. In browsers JavaScript knows, so this does not.
+pub fn adapter_of(setup: &WgpuSetup) -> (String, bool) {
+    #[cfg(not(target_family = "wasm"))]
+    {
+        let info = setup.adapter.get_info();
+        (info.name, info.device_type == burn::backend::wgpu::wgpu::DeviceType::Cpu)
+    }
+    #[cfg(target_family = "wasm")]
+    {
+        let _ = setup;
+        (String::new(), false)
+    }
+}
+
 /// Whether a GPU multiplies matrices of [`FRAGMENT`](super::wgsl::gemm::FRAGMENT) in f16 into f32.
 #[cfg(not(target_family = "wasm"))]
 fn multiplies_f16_fragments(setup: &WgpuSetup) -> bool {

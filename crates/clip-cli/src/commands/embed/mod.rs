@@ -66,6 +66,8 @@ struct Embedding<'a> {
     part_size: usize,
     texts: bool,
     truncate: bool,
+    /// Whether the first sample that cannot be used ends it.
+    stops: bool,
     output: &'a Output,
     interrupts: &'a Interrupts,
     /// Time in which the device computed.
@@ -90,6 +92,7 @@ impl Embedding<'_> {
                     squares.extend(square);
                     part.rows.push((key, captions));
                 }
+                Err(reason) if self.stops => return Err(reason.about(&key)),
                 Err(reason) => part.skipped.push(Skipped { index, key, reason }),
             }
         }
@@ -196,6 +199,7 @@ pub fn run(arguments: &EmbedArgs, output: &Output) -> Result<()> {
         part_size: arguments.part_size,
         texts: arguments.texts,
         truncate: settings.truncate()?,
+        stops: arguments.pairs.stops()?,
         output,
         interrupts: &interrupts,
         busy: Duration::ZERO,

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use clip_core::data::PairDataset;
 use clip_core::model::Towers;
 use clip_core::preprocess::Augmenter;
-use clip_core::train::TrainingSession;
+use clip_core::train::{TrainingSession, Tuning};
 
 use self::resume::{Begun, begin};
 use self::run_folder::RunFolder;
@@ -25,7 +25,7 @@ use crate::data::{Crop, Filled, Prefetch, Source};
 use crate::device::{self, DeviceChoice, OpenDevice};
 use crate::events::{EvaluationEvent, Event, StepEvent};
 use crate::exit::{Failure, Result};
-use crate::files::write_whole;
+use crate::files::{make_folder, write_whole};
 use crate::interrupt::Interrupts;
 use crate::output::{Output, count, duration};
 
@@ -193,6 +193,14 @@ fn write_model(session: &TrainingSession, path: &Path, layout: &str) -> Result<(
     write_whole(path, &pollster::block_on(session.bundle()?.save(layout))?)
 }
 
+/// Writes the adapters in PEFT's files.
+fn write_adapter(session: &TrainingSession, folder: &Path) -> Result<()> {
+    let adapter = pollster::block_on(session.save_adapter())?;
+    make_folder(folder)?;
+    write_whole(&folder.join("adapter_config.json"), adapter.config.as_bytes())?;
+    write_whole(&folder.join("adapter_model.safetensors"), &adapter.weights)
+}
+
 fn open_device(settings: &Settings, output: &Output) -> Result<OpenDevice> {
     let choice = settings.text("device")?.map_or(Ok(DeviceChoice::Auto), DeviceChoice::from_name)?;
     let opened = device::open(choice, settings.number("threads")?.map(|threads| threads as usize))?;
@@ -245,6 +253,8 @@ pub fn run(arguments: &TrainArgs, output: &Output) -> Result<()> {
         }
         None => None,
     };
+    // until the run ends
+    let _lock = folder.lock()?;
     match resumed {
         Some(step) => folder.resume(step)?,
         None => folder.create(&settings.to_json())?,
@@ -286,6 +296,13 @@ pub fn run(arguments: &TrainArgs, output: &Output) -> Result<()> {
     let step = run.steps(&mut session, step)?;
     let model = folder.model();
     write_model(&session, &model, layout)?;
+    if let Tuning::Lora { .. } = options.tuning {
+        // transformers and PEFT do not have every model
+        match write_adapter(&session, &folder.adapter()) {
+            Err(error) if error.code == "invalid-option" => output.warn(&format!("no adapter is written: {error}")),
+            written => written?,
+        }
+    }
     let path = model.display().to_string();
     output.event(&Event::Done { step, path: &path });
     let loss = run.loss.map_or(String::new(), |loss| format!(" to a loss of {loss:.4}"));

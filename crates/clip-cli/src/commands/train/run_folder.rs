@@ -1,6 +1,6 @@
 //! The folder of a run: its states, its logs and the model that it ends with.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -42,6 +42,11 @@ impl RunFolder {
         self.path.join("model.safetensors")
     }
 
+    /// The folder of the adapters that a run with `lora` ends with.
+    pub(super) fn adapter(&self) -> PathBuf {
+        self.path.join("adapter")
+    }
+
     /// The folder of TensorBoard's event files.
     pub(super) fn board(&self) -> PathBuf {
         self.path.join("tensorboard")
@@ -67,12 +72,30 @@ impl RunFolder {
         Err(Failure::new("target-unwritable", format!("{} holds a run: {advice}", self.display())))
     }
 
+    /// Makes the folder, and keeps other processes from training in it as long as the result lives.
+    ///
+    /// # Errors
+    /// `target-unwritable`, also where another process trains in it.
+    pub(super) fn lock(&self) -> Result<File> {
+        let folder = self.path.join("checkpoints");
+        make_folder(&folder)?;
+        let path = folder.join(".lock");
+        let file = File::create(&path).map_err(|error| Failure::unwritable(&path, error))?;
+        match file.try_lock() {
+            Ok(()) => Ok(file),
+            Err(fs::TryLockError::WouldBlock) => {
+                let message = format!("another process trains in {}: give another --name", self.display());
+                Err(Failure::new("target-unwritable", message))
+            }
+            Err(fs::TryLockError::Error(error)) => Err(Failure::unwritable(&path, error)),
+        }
+    }
+
     /// Makes the folder of a new run, with its settings.
     ///
     /// # Errors
     /// `target-unwritable`.
     pub(super) fn create(&self, settings: &str) -> Result<()> {
-        make_folder(&self.path.join("checkpoints"))?;
         self.write("settings.json", settings)?;
         self.write("steps.csv", &format!("{STEPS}\n"))?;
         self.write("evaluations.csv", &format!("{EVALUATIONS}\n"))
@@ -83,7 +106,7 @@ impl RunFolder {
     /// # Errors
     /// `target-unwritable`.
     pub(super) fn resume(&self, step: usize) -> Result<()> {
-        make_folder(&self.path.join("checkpoints"))?;
+        self.remove_drafts();
         for (name, header) in [("steps.csv", STEPS), ("evaluations.csv", EVALUATIONS)] {
             let text = fs::read_to_string(self.path.join(name)).unwrap_or_default();
             let is_before = |row: &&str| {
@@ -94,6 +117,18 @@ impl RunFolder {
             self.write(name, &kept)?;
         }
         Ok(())
+    }
+
+    /// Removes what a killed process was writing. What cannot be removed does no harm.
+    fn remove_drafts(&self) {
+        for folder in [self.path.clone(), self.path.join("checkpoints")] {
+            for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+                let name = entry.file_name().to_string_lossy().into_owned();
+                if name.starts_with('.') && name.ends_with(".draft") {
+                    let _ = fs::remove_file(entry.path()).or_else(|_| fs::remove_dir_all(entry.path()));
+                }
+            }
+        }
     }
 
     fn write(&self, name: &str, text: &str) -> Result<()> {
