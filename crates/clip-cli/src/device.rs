@@ -64,8 +64,8 @@ pub fn open(choice: DeviceChoice, threads: Option<usize>) -> Result<OpenDevice> 
     if threads == Some(0) {
         return Err(Failure::option("threads", "a whole number above 0", 0));
     }
-    // 0 is one a core; the pool can be made once a process
-    let _ = ThreadPoolBuilder::new().num_threads(threads.unwrap_or(0)).build_global();
+    // 0 is one a core; the pool can be made once a process. This thread is one of it, as it computes a share of each kernel itself
+    let _ = ThreadPoolBuilder::new().num_threads(threads.unwrap_or(0)).use_current_thread().build_global();
     let threads = rayon::current_num_threads();
     let on_cpu = |reason: String| OpenDevice { kind: "cpu", reason, threads, device: cpu() };
     if choice == DeviceChoice::Cpu {

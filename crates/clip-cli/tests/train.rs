@@ -254,6 +254,14 @@ fn bad_pairs_are_skipped_and_listed() {
     let both = format!("{}::{}", fixture("cases/picture-extensions"), emoji.data);
     let more = ["--bad-pairs", "skip", "--epochs", "1"];
     let ran = clipwright(&flags(&emoji.config, &both, &emoji.logs, &more)).expect(0);
+    // a folder is read while the only thread of the pool waits for its samples
+    let one = clipwright(&flags(
+        &emoji.config,
+        &both,
+        &emoji.logs,
+        &[&more[..], &["--threads", "1", "--name", "one"]].concat(),
+    ));
+    assert_eq!(one.expect(0).losses(), ran.losses());
     let skipped = ran.of("skipped");
     assert_eq!((skipped.len(), &ran.of("start")[0]["pairs"]), (2, &415.into()));
     assert!(skipped[0]["message"].as_str().unwrap().contains("HEIC"), "{skipped:?}");

@@ -2,9 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use rayon::prelude::*;
-
-use super::folder::list_folder;
+use super::folder::{inspect_all, list_folder};
 use crate::exit::{Failure, Result};
 
 /// Labelled images.
@@ -32,7 +30,7 @@ fn read_names(path: &Path) -> Result<Vec<String>> {
 pub fn read_classes(folder: &Path, names: Option<&Path>) -> Result<Classes> {
     let files = list_folder(folder)?;
     let mut folders: Vec<&str> = Vec::new();
-    let inspections: Vec<_> = files.par_iter().map(|file| file.inspect()).collect();
+    let inspections = inspect_all(&files.iter().collect::<Vec<_>>());
     let (mut images, mut bad) = (Vec::new(), Vec::new());
     for (file, inspection) in files.iter().zip(inspections).filter(|(_, inspection)| inspection.is_image) {
         let Some((class, _)) = file.path.split_once('/') else {

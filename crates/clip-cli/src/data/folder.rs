@@ -2,7 +2,9 @@
 
 use std::fs::File;
 use std::io::Read;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use unicode_normalization::UnicodeNormalization;
 use walkdir::WalkDir;
@@ -10,6 +12,9 @@ use walkdir::WalkDir;
 use super::image_format::{HEAD_BYTES, could_be_image, format_of_extension};
 use super::sniff::{Inspection, inspect};
 use crate::exit::{Failure, Result};
+
+/// Files that are inspected at the same time.
+const READERS: usize = 16;
 
 /// A file in a folder.
 #[derive(Debug, Clone)]
@@ -49,6 +54,16 @@ impl FolderFile {
             }
         }
     }
+}
+
+/// Inspects files on threads of their own: a disk far away answers many at the same time, and the program's pool may be busy.
+pub(super) fn inspect_all(files: &[&FolderFile]) -> Vec<Inspection> {
+    let inspect = |some: &[&FolderFile]| -> Vec<Inspection> { some.iter().map(|file| file.inspect()).collect() };
+    let part = files.len().div_ceil(READERS).max(1);
+    thread::scope(|scope| {
+        let parts: Vec<_> = files.chunks(part).map(|some| scope.spawn(move || inspect(some))).collect();
+        parts.into_iter().flat_map(|part| part.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
+    })
 }
 
 /// Returns the first bytes of a file.

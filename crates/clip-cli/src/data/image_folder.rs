@@ -3,10 +3,8 @@
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
-use rayon::prelude::*;
-
 use super::file_index::FileIndex;
-use super::folder::{FolderFile, composed, folder_of, list_folder, split_path};
+use super::folder::{FolderFile, composed, folder_of, inspect_all, list_folder, split_path};
 use super::folder_tables::{NamedImages, read_tables, table_at, tables_in};
 use super::image_format::{could_be_image, format_of_extension};
 use super::sample::{CaptionOptions, Image, Sample, Sink, head, is_notice};
@@ -14,7 +12,7 @@ use super::table_columns::TableColumns;
 use crate::exit::{Failure, Result};
 
 /// Files whose first bytes are read at a time.
-const INSPECTED: usize = 256;
+const INSPECTED: usize = 1024;
 
 fn no_images(files: &[FolderFile]) -> Failure {
     let some: Vec<String> = files.iter().take(3).map(|file| head(&file.path, 60)).collect();
@@ -69,8 +67,7 @@ fn read_beside(
     let shared = shared_stems(&candidates);
     let mut images = named.len();
     for some in candidates.chunks(INSPECTED) {
-        let inspections: Vec<_> = some.par_iter().map(|file| file.inspect()).collect();
-        for (file, inspection) in some.iter().zip(inspections).filter(|(_, inspection)| inspection.is_image) {
+        for (file, inspection) in some.iter().zip(inspect_all(some)).filter(|(_, inspection)| inspection.is_image) {
             images += 1;
             let FolderFile { path, .. } = file;
             let (stem, extension) = split_path(path);
