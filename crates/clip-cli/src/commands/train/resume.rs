@@ -73,8 +73,11 @@ fn check_config(session: &TrainingSession, given: Option<String>) -> Result<()> 
 pub(super) fn begin(settings: &Settings, folder: &RunFolder, device: &Device, output: &Output) -> Result<Begun> {
     let given = settings.run_options()?;
     let state = state_of(settings, folder, output)?;
-    // before hours of work, not after
-    folder.check_free(state.as_deref())?;
+    // before hours of work, not after; a run that was killed before its first save has nothing to lose
+    let begins_again = state.is_none() && settings.text("resume")?.is_some();
+    if !begins_again {
+        folder.check_free(state.as_deref())?;
+    }
     let Some(path) = state else {
         let options = RunOptions::from_json(&Value::from(given).to_string())?;
         return Ok(Begun { session: new_session(settings, device, output)?, options, resumed: None });
