@@ -59,8 +59,10 @@ pub const EXIT_CODES: &[(u8, &str, &[&str])] = &[
     ),
     (9, "training that diverged", &["loss-not-finite"]),
     (10, "settings that differ from those of the run to resume", &["other-settings"]),
-    (130, "stopped by Ctrl-C; a run was saved", &["interrupted"]),
-    (143, "stopped by SIGTERM; a run was saved", &["terminated"]),
+    (101, "a bug in the program: please report it", &[]),
+    (129, "stopped as its terminal was closed; a run under way was saved", &["hung-up"]),
+    (130, "stopped by Ctrl-C; a run under way was saved", &["interrupted"]),
+    (143, "stopped by SIGTERM; a run under way was saved", &["terminated"]),
 ];
 
 impl Failure {

@@ -1,12 +1,22 @@
-//! Ctrl-C and SIGTERM: the first one is noted, and the program ends itself in order; the second ends it at once.
+//! Ctrl-C, SIGTERM and SIGHUP, as of a closed terminal: the first one is noted, and the program ends itself in order; the second ends it at once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+#[cfg(unix)]
+use signal_hook::consts::SIGHUP;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
 use crate::exit::{Failure, Result};
+
+/// The signals listened to, and the codes of the failures that they end in.
+const SIGNALS: &[(i32, &str)] = &[
+    (SIGINT, "interrupted"),
+    (SIGTERM, "terminated"),
+    #[cfg(unix)]
+    (SIGHUP, "hung-up"),
+];
 
 /// The signals that ask a program to end.
 #[derive(Debug, Clone)]
@@ -22,7 +32,7 @@ impl Interrupts {
     /// `unexpected` where the system refuses.
     pub fn listen() -> Result<Self> {
         let (signal, came) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
-        for number in [SIGINT, SIGTERM] {
+        for &(number, _) in SIGNALS {
             // in this order: the first signal finds `came` unset
             flag::register_conditional_shutdown(number, 128 + number, came.clone())
                 .and_then(|_| flag::register(number, came.clone()))
@@ -39,7 +49,9 @@ impl Interrupts {
 
     /// The failure that a program ends with after the signal.
     pub fn failure(&self, message: impl Into<String>) -> Failure {
-        let is_term = self.signal.load(Ordering::Relaxed) == SIGTERM as usize;
-        Failure::new(if is_term { "terminated" } else { "interrupted" }, message)
+        let came = self.signal.load(Ordering::Relaxed);
+        let code =
+            SIGNALS.iter().find(|&&(number, _)| number as usize == came).map_or("interrupted", |&(_, code)| code);
+        Failure::new(code, message)
     }
 }

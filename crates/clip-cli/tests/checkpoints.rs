@@ -94,6 +94,23 @@ fn nothing_is_lost_and_nothing_is_half_written() {
     std::fs::write(folder.path("out/thesis.docx"), "years of work").unwrap();
     let refused = clipwright(&[&again[..], &["--force"]].concat()).expect(7);
     assert!(refused.stderr.contains("thesis.docx"), "{}", refused.stderr);
+    std::fs::rename(folder.path("out/thesis.docx"), folder.path("thesis.docx")).unwrap();
+    for (name, expected) in [("out/notes.md", "notes.md"), ("out/.env", ".env"), ("out/results.json", "results.json")] {
+        let path = folder.file(name, "mine");
+        let refused = clipwright(&[&again[..], &["--force"]].concat()).expect(7);
+        assert!(refused.stderr.contains(expected), "{}", refused.stderr);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "mine");
+        std::fs::remove_file(path).unwrap();
+    }
+    // a folder does not take the place of a file, nor a file that of a folder
+    let thesis = folder.path("thesis.docx");
+    clipwright(&["convert", &fixture(MODEL), &thesis, "--force"]).expect(7);
+    assert_eq!(std::fs::read_to_string(&thesis).unwrap(), "years of work");
+    std::fs::remove_file(thesis).unwrap();
+    let a_folder = folder.path("a.safetensors");
+    std::fs::create_dir(&a_folder).unwrap();
+    clipwright(&["convert", &fixture(MODEL), &a_folder, "--force"]).expect(7);
+    std::fs::remove_dir(a_folder).unwrap();
     let below_a_file = folder.path("out/config.json/x");
     clipwright(&["convert", &fixture(MODEL), &below_a_file]).expect(7);
     // OpenCLIP cannot describe SigLIP: nothing is written

@@ -80,14 +80,14 @@ fn after_kills_at_any_moment_the_output_is_the_same() {
     let killed = folder.path("killed");
     let mut kills = 0u32;
     loop {
-        // other moments each time: 1/12, 2/12, … of the time of the whole
+        // other moments each time, the first ones early: 0, 1/24, 2/24, … of the time of the whole
         let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_clipwright"))
             .args(flags(&model, &data, &killed, &[]))
             .stdout(std::process::Stdio::null())
             .stderr(std::process::Stdio::null())
             .spawn()
             .unwrap();
-        std::thread::sleep(whole * (kills % 12 + 1) / 12 + Duration::from_millis(3));
+        std::thread::sleep(whole * (kills % 24) / 24 + Duration::from_millis(3));
         child.kill().unwrap();
         if child.wait().unwrap().success() {
             break;

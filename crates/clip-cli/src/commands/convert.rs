@@ -64,17 +64,47 @@ fn load(path: &Path, output: Option<&Output>) -> Result<Loaded> {
     })
 }
 
+/// Files beside the weights of a checkpoint, which another one can replace.
+const SIDE_FILES: &[&str] = &[
+    "added_tokens.json",
+    "config.json",
+    "generation_config.json",
+    "merges.txt",
+    "open_clip_config.json",
+    "preprocessor_config.json",
+    "processor_config.json",
+    "special_tokens_map.json",
+    "spiece.model",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "vocab.json",
+];
+
 /// Whether a file is one of a checkpoint.
 fn is_of_checkpoint(name: &str) -> bool {
-    [".safetensors", ".json", ".txt", ".model", ".md"].iter().any(|end| name.ends_with(end)) || name.starts_with('.')
+    SIDE_FILES.contains(&name) || [".safetensors", ".safetensors.index.json"].iter().any(|end| name.ends_with(end))
+}
+
+/// Whether one file shall be written, and no folder.
+fn is_file_name(target: &Path) -> bool {
+    target.extension().is_some_and(|end| end == "safetensors")
 }
 
 /// Checks that nothing would be lost.
 fn check_target(target: &Path, force: bool) -> Result<()> {
-    let Ok(found) = fs::symlink_metadata(target) else { return Ok(()) };
+    if fs::symlink_metadata(target).is_err() {
+        return Ok(());
+    }
     let refuse = |why: String| Err(Failure::new("target-unwritable", format!("{}: {why}", target.display())));
-    if !found.is_dir() {
-        return if force { Ok(()) } else { refuse("it exists already: --force replaces it".into()) };
+    match (target.is_dir(), is_file_name(target)) {
+        (true, true) => return refuse("it is a folder, and a file would be written: choose another name".into()),
+        (false, false) => {
+            let why = "it is a file, and a folder would be written: choose another name, for one file with the ending .safetensors";
+            return refuse(why.into());
+        }
+        (false, true) if !force => return refuse("it exists already: --force replaces it".into()),
+        (false, true) => return Ok(()),
+        (true, false) => {}
     }
     let entries = fs::read_dir(target).map_err(|error| Failure::unwritable(target, error))?;
     let names: Vec<(String, bool)> = entries
@@ -145,10 +175,18 @@ fn write_folder(bundle: &Bundle, files: &[NamedFile], target: &Path, layout: &st
     let weights = files.iter().find(|(name, _)| name.ends_with(".safetensors")).map_or(&[][..], |(_, bytes)| bytes);
     check_written(bundle, &folder, layout, weights)?;
     // what is there goes aside first, and is deleted with the draft
-    if target.exists() {
-        fs::rename(target, draft.path().join("replaced")).map_err(unwritable)?;
+    let replaced = draft.path().join("replaced");
+    let replaces = target.exists();
+    if replaces {
+        fs::rename(target, &replaced).map_err(unwritable)?;
     }
-    fs::rename(&folder, target).map_err(unwritable)
+    let Err(error) = fs::rename(&folder, target) else { return Ok(()) };
+    if replaces && fs::rename(&replaced, target).is_err() {
+        let kept = draft.keep().join("replaced");
+        let message = format!("{error}; what was there is in {}: move it back", kept.display());
+        return Err(Failure::unwritable(target, message));
+    }
+    Err(unwritable(error))
 }
 
 fn write_file(bundle: &Bundle, bytes: &[u8], target: &Path, layout: &str) -> Result<()> {
@@ -174,8 +212,7 @@ pub fn run(arguments: &ConvertArgs, output: &Output) -> Result<()> {
     if let Some(adapter) = &arguments.adapter {
         bundle.merge(&open_adapter(adapter)?)?;
     }
-    let is_file = target.extension().is_some_and(|end| end == "safetensors");
-    let bytes = if is_file {
+    let bytes = if is_file_name(target) {
         if foreign.is_some() {
             output.warn("the file does not hold the tokenizer, which is not CLIP's: convert to a folder to keep it");
         }
@@ -189,6 +226,6 @@ pub fn run(arguments: &ConvertArgs, output: &Output) -> Result<()> {
     };
     let path = target.display().to_string();
     output.event(&Event::Converted { path: &path, layout, bytes });
-    output.result(&format!("{path}: {} as {layout}; read back, it is equal", size(bytes as u64)));
+    output.result(&format!("{path}: {} as {layout}, weights as f32; read back, it is equal", size(bytes as u64)));
     Ok(())
 }

@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use flate2::read::MultiGzDecoder;
 use unicode_normalization::UnicodeNormalization;
 
 use super::decode_text::decode_lines;
+use super::gzip::{Gzip, MAGIC};
+use super::location::locate;
 use super::sample::{Image, Sample, Sink};
 use super::sniff::content_of;
 use super::table_columns::TableColumns;
@@ -23,9 +24,9 @@ const MAX_TABLE_BYTES: u64 = 1 << 29;
 /// `invalid-dataset` for a truncated gzip file, and for a format that is known to be no table.
 fn open_table(bytes: Vec<u8>) -> Result<Vec<u8>> {
     let too_long = || Failure::dataset(format!("expected at most {MAX_TABLE_BYTES} bytes, got more"));
-    if bytes.starts_with(&[0x1f, 0x8b]) {
+    if bytes.starts_with(&MAGIC) {
         let mut unpacked = Vec::new();
-        let mut reader = MultiGzDecoder::new(bytes.as_slice()).take(MAX_TABLE_BYTES + 1);
+        let mut reader = Gzip::new(bytes.as_slice()).take(MAX_TABLE_BYTES + 1);
         let read = reader.read_to_end(&mut unpacked);
         read.map_err(|error| Failure::dataset(format!("cannot unpack the gzip file: {error}")))?;
         return if unpacked.len() as u64 > MAX_TABLE_BYTES { Err(too_long()) } else { Ok(unpacked) };
@@ -99,13 +100,9 @@ fn spelled_on_disk(folder: &Path, name: &str) -> PathBuf {
 
 /// Finds an image that a table names, beside the table.
 fn image_beside(folder: &Path, name: &str) -> Result<Image> {
-    let scheme = name.split_once("://").map(|(scheme, _)| scheme).filter(|scheme| scheme.len() > 1);
-    if scheme.is_some_and(|scheme| scheme.chars().all(|c| c.is_ascii_alphanumeric())) {
-        return Err(Failure::dataset(
-            "an address, which is not downloaded: download the images first, as img2dataset does",
-        ));
-    }
-    Ok(Image::File(spelled_on_disk(folder, name)))
+    let advice = "an address, which is not downloaded: download the images first, as img2dataset does";
+    let path = locate(name).ok_or_else(|| Failure::dataset(advice))?;
+    Ok(Image::File(spelled_on_disk(folder, &path.to_string_lossy())))
 }
 
 /// Reads the samples of a table on disk; image names are relative to its folder.

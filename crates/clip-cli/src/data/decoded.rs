@@ -7,6 +7,7 @@ use clip_core::preprocess::{Preprocess, decode};
 use rayon::ThreadPool;
 use rayon::prelude::*;
 
+use super::contained::contained;
 use super::{Image, Sample, Source};
 use crate::exit::{Failure, Result};
 
@@ -24,9 +25,12 @@ pub struct DecodedSample {
 }
 
 fn square(preprocess: &Preprocess, (image, captions): (Image, Vec<String>)) -> Result<(Vec<u8>, Vec<String>)> {
-    let decoded = decode(&image.bytes()?)?;
-    Preprocess::check(&decoded)?;
-    Ok((preprocess.square(&decoded), captions))
+    let square = contained(|| {
+        let decoded = decode(&image.bytes()?)?;
+        Preprocess::check(&decoded)?;
+        Ok(preprocess.square(&decoded))
+    })?;
+    Ok((square, captions))
 }
 
 fn gone<T>(_: T) -> Failure {

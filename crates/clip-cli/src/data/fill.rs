@@ -8,6 +8,7 @@ use clip_core::preprocess::decode;
 use clip_core::tokenizer::Tokenizer;
 use rayon::prelude::*;
 
+use super::contained::contained;
 use super::{Image, Sample, Source};
 use crate::exit::{Failure, Result};
 
@@ -74,8 +75,10 @@ fn read_chunks(source: &Source, chunks: &SyncSender<Result<Vec<Sample>>>) {
 /// Decodes the image of a sample and tokenizes its captions.
 fn prepare(dataset: &PairDataset, sample: Sample, filling: &Filling<'_>) -> Result<(PreparedPair, Image)> {
     let (mut image, captions) = sample.pair?;
-    let decoded = decode(&image.bytes()?)?;
-    let pair = dataset.prepare(&decoded, &captions, filling.tokenizer, filling.truncate)?;
+    let pair = contained(|| {
+        let decoded = decode(&image.bytes()?)?;
+        Ok(dataset.prepare(&decoded, &captions, filling.tokenizer, filling.truncate)?)
+    })?;
     image.forget();
     Ok((pair, image))
 }
@@ -85,7 +88,7 @@ fn take_chunks(dataset: PairDataset, chunks: &Receiver<Result<Vec<Sample>>>, fil
     let mut index = 0;
     for chunk in chunks {
         if (filling.stop)() {
-            return Err(Failure::new("interrupted", "stopped while the pairs were read: there is no run to save yet"));
+            return Err(Failure::new("interrupted", "stopped while the pairs were read, before the first step"));
         }
         let dataset = &filled.dataset;
         let prepared: Vec<(String, Result<(PreparedPair, Image)>)> =

@@ -4,6 +4,7 @@
 mod brace_expand;
 mod caption_table;
 mod classes;
+mod contained;
 mod csv;
 mod decode_text;
 mod decoded;
@@ -12,8 +13,10 @@ mod fill;
 mod folder;
 mod folder_tables;
 mod guess_encoding;
+mod gzip;
 mod image_folder;
 mod image_format;
+mod location;
 mod prefetch;
 mod sample;
 mod sniff;

@@ -11,6 +11,7 @@ use rayon::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use super::Image;
+use super::contained::contained;
 use crate::exit::{Failure, Result};
 
 /// Steps ahead of the current one whose images are made: one would do if all steps took equally long. Each costs the memory of a batch.
@@ -59,9 +60,8 @@ impl Prefetch {
         self.pool.spawn(move || {
             let make = |&pair: &usize| {
                 let image = images.get(pair).ok_or_else(|| Failure::new("unexpected", "unknown image"))?;
-                let decoded =
-                    decode(&image.bytes()?).map_err(|error| Failure::from(error).about(&format!("pair {pair}")))?;
-                Ok(crop.square(&decoded, request.epoch, pair))
+                contained(|| Ok(crop.square(&decode(&image.bytes()?)?, request.epoch, pair)))
+                    .map_err(|error| error.about(&format!("pair {pair}")))
             };
             let squares: Result<Vec<Vec<u8>>> = request.pairs.par_iter().map(make).collect();
             // the receiver is gone where the run has ended

@@ -6,6 +6,7 @@ use super::brace_expand::expand_braces;
 use super::caption_table::caption_table;
 use super::decode_text::encoding_of;
 use super::image_folder::image_folder;
+use super::location::locate;
 use super::sample::{CaptionOptions, Sink};
 use super::table_columns::TableColumns;
 use super::webdataset::webdataset;
@@ -158,11 +159,10 @@ impl Source {
 }
 
 fn place_of(name: &str, kind: DatasetType) -> Result<Place> {
-    let path = PathBuf::from(name);
-    if name.contains("://") || name.starts_with("pipe:") {
+    let Some(path) = locate(name).filter(|_| !name.starts_with("pipe:")) else {
         let message = format!("{name}: addresses and pipes are not read: download the data, or mount it as a folder");
         return Err(Failure::new("invalid-source", message));
-    }
+    };
     let found = std::fs::metadata(&path).map_err(|error| Failure::unreadable("data", &path, error))?;
     let wrong = |expected: &str| Err(Failure::new("invalid-source", format!("{name}: expected {expected}")));
     match kind {

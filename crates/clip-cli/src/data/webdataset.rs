@@ -5,10 +5,10 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 use std::sync::Arc;
 
-use flate2::bufread::MultiGzDecoder;
 use tar::{Archive, Entry, EntryType};
 
 use super::folder::split_path;
+use super::gzip::{Gzip, MAGIC};
 use super::image_format::{HEAD_BYTES, could_be_image, format_of_extension};
 use super::sample::{CaptionOptions, Sink, head};
 use super::sniff::{Inspection, content_of, inspect};
@@ -134,8 +134,8 @@ fn read_shard(path: &Path, options: CaptionOptions<'_>, sink: &mut Sink<'_>) -> 
     let start = file.fill_buf().map_err(unreadable)?;
     let mut samples = Samples::new(Arc::from(path), options);
     // the first bytes tell, not the name
-    if start.starts_with(&[0x1f, 0x8b]) {
-        let mut unpacked = BufReader::with_capacity(BUFFER, MultiGzDecoder::new(file));
+    if start.starts_with(&MAGIC) {
+        let mut unpacked = BufReader::with_capacity(BUFFER, Gzip::new(file));
         let mut block = Vec::new();
         let read = unpacked.by_ref().take(BLOCK as u64).read_to_end(&mut block);
         read.map_err(|error| Failure::dataset(format!("cannot unpack the gzip file: {error}")))?;

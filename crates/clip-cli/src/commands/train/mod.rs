@@ -89,6 +89,8 @@ impl Plan {
 struct Run<'a> {
     /// Loss of the last step.
     loss: Option<f32>,
+    /// Whether a warning said already that a log cannot be written.
+    warned: bool,
     output: &'a Output,
     interrupts: &'a Interrupts,
     folder: &'a RunFolder,
@@ -106,11 +108,26 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// Goes on where a log cannot be written, as on a full disk: the steps are worth more. The first time, it warns.
+    fn log(&mut self, written: Result<()>) -> Result<()> {
+        match written {
+            Err(error) if error.code == "target-unwritable" => {
+                if !std::mem::replace(&mut self.warned, true) {
+                    self.output.warn(&format!("{error}; the run goes on, its logs have gaps"));
+                }
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
     fn evaluate(&mut self, session: &TrainingSession, step: usize) -> Result<()> {
         let Some(pairs) = &self.evaluation else { return Ok(()) };
         let event = EvaluationEvent::new(Some(step), pollster::block_on(session.evaluate(pairs, None))?);
-        self.folder.log_evaluation(&event)?;
-        self.board.as_mut().map_or(Ok(()), |board| board.evaluation(&event))?;
+        let logged = self.folder.log_evaluation(&event);
+        self.log(logged)?;
+        let logged = self.board.as_mut().map_or(Ok(()), |board| board.evaluation(&event));
+        self.log(logged)?;
         if !self.output.is_json() {
             let (to_image, to_text) = (&event.text_to_image, &event.image_to_text);
             self.output.note(&format!("step {step}: text → image {to_image}; image → text {to_text}"));
@@ -127,7 +144,7 @@ impl Run<'_> {
     /// Takes steps to the last, or to a signal; returns the number of steps taken.
     fn steps(&mut self, session: &mut TrainingSession, mut step: usize) -> Result<usize> {
         let mut speed = Speedometer::default();
-        // of the last step: what is saved twice is saved once
+        // the step of the last state, which is not saved twice
         let mut saved = None;
         loop {
             if self.interrupts.came() {
@@ -146,18 +163,27 @@ impl Run<'_> {
             let (seconds, waiting) = speed.add(began.elapsed(), waited);
             let event = StepEvent::new(&progress, seconds, waiting);
             self.show(&event);
-            self.folder.log_step(&event)?;
-            self.board.as_mut().map_or(Ok(()), |board| board.step(&event))?;
+            let logged = self.folder.log_step(&event);
+            self.log(logged)?;
+            let logged = self.board.as_mut().map_or(Ok(()), |board| board.step(&event));
+            self.log(logged)?;
             self.output.event(&Event::Step(event));
             let is_last = step == progress.total_steps;
             let epoch = self.plan.epoch_end(step);
+            let kept = epoch.filter(|epoch| self.plan.save_frequency.is_some_and(|every| epoch % every == 0));
+            if is_last || epoch.is_some() || self.plan.save_steps.is_some_and(|every| step.is_multiple_of(every)) {
+                match self.save(session, step, kept) {
+                    Ok(()) => saved = Some(step),
+                    // the state before is whole, and the next may find room; after the last step there is none
+                    Err(error) if error.code == "target-unwritable" && !is_last => {
+                        self.output.warn(&format!("{error}; the run goes on, and the state before is kept"));
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+            // after the save: what fails here loses no step
             if epoch.is_some_and(|epoch| is_last || epoch % self.plan.val_frequency == 0) {
                 self.evaluate(session, step)?;
-            }
-            let kept = epoch.filter(|epoch| self.plan.save_frequency.is_some_and(|every| epoch % every == 0));
-            if epoch.is_some() || self.plan.save_steps.is_some_and(|every| step.is_multiple_of(every)) {
-                self.save(session, step, kept)?;
-                saved = Some(step);
             }
         }
         Ok(step)
@@ -256,7 +282,7 @@ pub fn run(arguments: &TrainArgs, output: &Output) -> Result<()> {
     // until the run ends
     let _lock = folder.lock()?;
     match resumed {
-        Some(step) => folder.resume(step)?,
+        Some(step) => folder.resume(step, &settings.to_json())?,
         None => folder.create(&settings.to_json())?,
     }
     let images = if holds_images {
@@ -292,7 +318,17 @@ pub fn run(arguments: &TrainArgs, output: &Output) -> Result<()> {
     }
     let plan = Plan { per_epoch: (total_steps / options.epochs).max(1), ..plan };
     let board = reports.then(|| TensorBoard::begin(&folder.board(), step)).transpose()?;
-    let mut run = Run { loss: None, board, output, interrupts: &interrupts, folder: &folder, plan, images, evaluation };
+    let mut run = Run {
+        loss: None,
+        warned: false,
+        board,
+        output,
+        interrupts: &interrupts,
+        folder: &folder,
+        plan,
+        images,
+        evaluation,
+    };
     let step = run.steps(&mut session, step)?;
     let model = folder.model();
     write_model(&session, &model, layout)?;

@@ -96,6 +96,7 @@ impl RunFolder {
     /// # Errors
     /// `target-unwritable`.
     pub(super) fn create(&self, settings: &str) -> Result<()> {
+        self.remove_drafts();
         self.write("settings.json", settings)?;
         self.write("steps.csv", &format!("{STEPS}\n"))?;
         self.write("evaluations.csv", &format!("{EVALUATIONS}\n"))
@@ -104,11 +105,19 @@ impl RunFolder {
     /// Prepares the folder for a run that goes on after `step` steps: rows of later steps, which are taken again, are removed.
     ///
     /// # Errors
-    /// `target-unwritable`.
-    pub(super) fn resume(&self, step: usize) -> Result<()> {
+    /// `target-unwritable`; `source-unreadable` for logs that are there and cannot be read, which would be lost.
+    pub(super) fn resume(&self, step: usize, settings: &str) -> Result<()> {
         self.remove_drafts();
+        // a run that goes on in a new folder
+        if !self.path.join("settings.json").exists() {
+            self.write("settings.json", settings)?;
+        }
         for (name, header) in [("steps.csv", STEPS), ("evaluations.csv", EVALUATIONS)] {
-            let text = fs::read_to_string(self.path.join(name)).unwrap_or_default();
+            let path = self.path.join(name);
+            let text = match fs::read_to_string(&path) {
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+                read => read.map_err(|error| Failure::unreadable("log", &path, error))?,
+            };
             let is_before = |row: &&str| {
                 row.split(',').next().and_then(|first| first.parse().ok()).is_some_and(|n: usize| n <= step)
             };

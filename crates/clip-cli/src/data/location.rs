@@ -1,0 +1,98 @@
+//! Tells addresses and paths on disk apart, as the package does.
+
+use std::path::PathBuf;
+
+/// The scheme of an absolute address. A colon alone does not make one: `photo-12:30.png` and `data:1.png` are file names.
+fn scheme(text: &str) -> Option<&str> {
+    let (scheme, rest) = text.split_once(':')?;
+    let is_name = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+        && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+.-".contains(c));
+    let is_absolute = match scheme.to_ascii_lowercase().as_str() {
+        "data" => rest.contains(','),
+        "blob" => rest.starts_with("null/") || rest.contains(':'),
+        "file" => rest.starts_with('/'),
+        // one letter is a drive of Windows
+        other => other.len() > 1 && rest.starts_with("//"),
+    };
+    (is_name && is_absolute).then_some(scheme)
+}
+
+/// Decodes `%20` and the like; what is no escape stays.
+fn decode_escapes(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, after @ ..] = rest {
+        let digits = after.first_chunk::<2>().filter(|digits| digits.iter().all(u8::is_ascii_hexdigit));
+        let escaped = digits.and_then(|digits| u8::from_str_radix(core::str::from_utf8(digits).ok()?, 16).ok());
+        match escaped.filter(|_| *first == b'%') {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &after[2..];
+            }
+            None => {
+                bytes.push(*first);
+                rest = after;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Returns the path of a `file:` address; one with a host is a share of that machine.
+fn path_of(address: &str) -> PathBuf {
+    let rest = address.split_once(':').map_or(address, |(_, rest)| rest);
+    let rest = rest.split(['?', '#']).next().unwrap_or(rest);
+    let (host, path) = match rest.strip_prefix("//") {
+        Some(rest) => rest.split_at(rest.find('/').unwrap_or(rest.len())),
+        None => ("", rest),
+    };
+    let path = decode_escapes(path);
+    if !["", "localhost"].contains(&host) {
+        return format!("//{host}{path}").into();
+    }
+    let is_drive = |path: &str| {
+        path.as_bytes().first_chunk::<3>().is_some_and(|p| p[0] == b'/' && p[1].is_ascii_alphabetic() && p[2] == b':')
+    };
+    if is_drive(&path) { path[1..].into() } else { path.into() }
+}
+
+/// Where a name points: the path of a `file:` address, `None` for another address, and any other name as it is.
+pub(super) fn locate(name: &str) -> Option<PathBuf> {
+    match scheme(name) {
+        None => Some(name.into()),
+        Some(scheme) => scheme.eq_ignore_ascii_case("file").then(|| path_of(name)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_and_paths() {
+        for (name, path) in [
+            ("a/b.png", "a/b.png"),
+            ("photo-12:30.png", "photo-12:30.png"),
+            ("data:1.png", "data:1.png"),
+            ("C:/a.png", "C:/a.png"),
+            ("file:///a%20b/%C3%A4.png", "/a b/ä.png"),
+            ("file:/a/100%.png", "/a/100%.png"),
+            ("FILE://localhost/a.png?x#y", "/a.png"),
+            ("file://server/share/a.png", "//server/share/a.png"),
+            ("file:///C:/a.png", "C:/a.png"),
+        ] {
+            assert_eq!(locate(name), Some(path.into()), "{name}");
+        }
+        let addresses = [
+            "https://a/b.png",
+            "git+https://a",
+            "s3://a/b",
+            "data:image/png;base64,AA",
+            "blob:https://a/1",
+            "blob:null/1",
+        ];
+        for name in addresses {
+            assert_eq!(locate(name), None, "{name}");
+        }
+    }
+}
