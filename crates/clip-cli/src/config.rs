@@ -87,6 +87,16 @@ fn unknown(file: &str, name: &str) -> Failure {
     Failure::new("invalid-config", format!("{file}: unknown setting {name}{hint}"))
 }
 
+/// The name of a number that is not finite, which JSON has as null.
+fn not_finite<'a>(name: &'a str, value: &'a Value) -> Option<&'a str> {
+    match value {
+        Value::Null => Some(name),
+        Value::Array(list) => list.iter().find_map(|value| not_finite(name, value)),
+        Value::Object(map) => map.iter().find_map(|(name, value)| not_finite(name, value)),
+        _ => None,
+    }
+}
+
 /// Joins two values; tables are joined name by name.
 fn join(under: &mut Map<String, Value>, over: Map<String, Value>) {
     for (name, value) in over {
@@ -102,8 +112,8 @@ fn join(under: &mut Map<String, Value>, over: Map<String, Value>) {
 /// Replaces relative paths by paths relative to a folder.
 fn relative_to(folder: &Path, value: &mut Value) {
     match value {
-        // the empty path and what is no path at all are refused later
-        Value::String(path) if !path.contains("://") => {
+        // the empty path is refused later, and is not that folder
+        Value::String(path) if !path.is_empty() && !path.contains("://") => {
             let each = path.split("::").map(|path| folder.join(path).to_string_lossy().into_owned());
             *path = each.collect::<Vec<_>>().join("::");
         }
@@ -121,7 +131,8 @@ impl Settings {
         let text = std::fs::read_to_string(path).map_err(|error| Failure::unreadable("file", path, error))?;
         let mut settings = Self::parse(&text, &path.display().to_string())?;
         let folder = path.parent().unwrap_or(Path::new(""));
-        for name in PATHS {
+        let resumed = settings.text("resume").is_ok_and(|state| state != Some("latest"));
+        for name in PATHS.iter().chain(resumed.then_some(&"resume")) {
             settings.values.get_mut(*name).into_iter().for_each(|value| relative_to(folder, value));
         }
         Ok(settings)
@@ -130,6 +141,9 @@ impl Settings {
     fn parse(text: &str, file: &str) -> Result<Self> {
         let invalid = |message: String| Failure::new("invalid-config", format!("{file}: {message}"));
         let values: Map<String, Value> = toml::from_str(text).map_err(|error| invalid(error.to_string()))?;
+        if let Some(name) = values.iter().find_map(|(name, value)| not_finite(name, value)) {
+            return Err(invalid(format!("{name}: expected a number, got inf or nan")));
+        }
         for (name, value) in &values {
             match name.as_str() {
                 "config" | "fit" if value.is_object() => {}
@@ -282,6 +296,8 @@ mod tests {
             ("train_data = 1", "run.toml: unknown setting train_data; did you mean trainData?"),
             ("batchSize = 1", "run.toml: unknown setting batchSize; options of the run are in [fit]"),
             ("fit = 3", "expected a table [fit], got 3"),
+            ("[fit]\nemaDecay = nan", "run.toml: emaDecay: expected a number, got inf or nan"),
+            ("[fit.muon]\nlr = inf", "run.toml: lr: expected a number, got inf or nan"),
             ("seed = ", "run.toml: TOML parse error at line 1"),
         ] {
             let error = Settings::parse(text, "run.toml").unwrap_err();
@@ -303,11 +319,16 @@ mod tests {
     fn paths_in_a_file_are_relative_to_it() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run.toml");
-        std::fs::write(&path, "trainData = \"a-{0..1}.tar::/b.csv\"\nlogs = \"logs\"\nname = \"x\"").unwrap();
+        std::fs::write(
+            &path,
+            "trainData = \"a-{0..1}.tar::/b.csv\"\nlogs = \"logs\"\nname = \"x\"\nfrom = \"\"\nresume = \"a.clip\"",
+        )
+        .unwrap();
         let settings = Settings::read(&path).unwrap();
         let expected = format!("{}::/b.csv", folder.path().join("a-{0..1}.tar").display());
         assert_eq!(settings.texts("trainData").unwrap(), [expected]);
         assert_eq!(settings.path("logs").unwrap().unwrap(), folder.path().join("logs"));
-        assert_eq!(settings.text("name").unwrap(), Some("x"));
+        assert_eq!((settings.text("name").unwrap(), settings.text("from").unwrap()), (Some("x"), Some("")));
+        assert_eq!(settings.path("resume").unwrap().unwrap(), folder.path().join("a.clip"));
     }
 }

@@ -16,6 +16,7 @@ mod pattern;
 pub mod refused;
 
 use std::ffi::OsString;
+use std::io::Write;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, Parser};
@@ -56,7 +57,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Command::Eval(arguments) => commands::eval::run(&arguments, &output),
         Command::Train(arguments) => commands::train::run(&arguments, &output),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "clipwright", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "clipwright", &mut script);
+            // whoever closed the pipe, as head does, wants no more
+            let _ = std::io::stdout().write_all(&script);
             Ok(())
         }
     };

@@ -83,13 +83,18 @@ fn templates(given: &[String]) -> Result<Vec<&str>> {
 fn retrieve(arguments: &EvalArgs, bundle: &Bundle, output: &Output, interrupts: &Interrupts) -> Result<()> {
     let settings = arguments.pairs.settings();
     let tokenizer = bundle.tokenizer.as_deref().ok_or_else(no_tokenizer)?;
-    let read = |paths: &[String]| -> Result<PairDataset> {
-        let source = Source::open(paths, read_options(&settings)?)?;
-        let empty = PairDataset::new(&bundle.config, bundle.preprocess.clone());
-        Ok(read_pairs(empty, tokenizer, &source, &settings, None, (output, interrupts))?.dataset)
+    let source = Source::open(&arguments.val_data, read_options(&settings)?)?;
+    let others = match arguments.distractors.as_slice() {
+        [] => None,
+        paths => Some(Source::open(paths, read_options(&settings)?)?),
     };
-    let pairs = read(&arguments.val_data)?;
-    let distractors = (!arguments.distractors.is_empty()).then(|| read(&arguments.distractors)).transpose()?;
+    Source::check_used(&[&source].into_iter().chain(&others).collect::<Vec<_>>())?;
+    let read = |source: &Source| -> Result<PairDataset> {
+        let empty = PairDataset::new(&bundle.config, bundle.preprocess.clone());
+        Ok(read_pairs(empty, tokenizer, source, &settings, None, (output, interrupts))?.dataset)
+    };
+    let pairs = read(&source)?;
+    let distractors = others.as_ref().map(read).transpose()?;
     let result = evaluate(&bundle.model, bundle.config.embed_dim, &pairs, distractors.as_ref());
     let event = EvaluationEvent::new(None, pollster::block_on(result)?);
     let others = distractors.map_or(String::new(), |set| format!(" among {} more", count(set.len() as u64)));

@@ -23,6 +23,7 @@ mod sniff;
 mod source;
 mod table_columns;
 mod table_rows;
+mod tar_headers;
 mod tar_samples;
 mod webdataset;
 

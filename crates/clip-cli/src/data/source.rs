@@ -119,6 +119,30 @@ impl Source {
         Ok(Self { places, options })
     }
 
+    /// Checks that each option of the reading has something to read in one of the sources.
+    ///
+    /// # Errors
+    /// `invalid-option` for one that would be ignored.
+    pub fn check_used(sources: &[&Self]) -> Result<()> {
+        let Some(Self { options, .. }) = sources.first() else { return Ok(()) };
+        let places = || sources.iter().flat_map(|source| &source.places);
+        let folders = places().any(|place| matches!(place, Place::Folder(_)));
+        let tables = folders || places().any(|place| matches!(place, Place::Table(_)));
+        let files = folders || places().any(|place| matches!(place, Place::Shard(_)));
+        for (name, value, is_used, of) in [
+            ("table", options.table.as_deref(), folders, "a folder"),
+            ("imageColumn", options.image_column.as_deref(), tables, "a table or folder"),
+            ("captionColumn", options.caption_column.as_deref(), tables, "a table or folder"),
+            ("separator", options.separator.as_deref(), tables, "a table or folder"),
+            ("captions", options.lines.then_some("lines"), files, "caption files in a folder or tar file"),
+        ] {
+            if let Some(value) = value.filter(|_| !is_used) {
+                return Err(Failure::option(name, &format!("none without {of}"), value));
+            }
+        }
+        Ok(())
+    }
+
     /// Returns each of its places as a source of its own, with the name of its file or folder.
     ///
     /// # Errors
@@ -208,6 +232,19 @@ mod tests {
             ("a-{3..1}.tar".into(), DatasetType::Auto, "invalid-option"),
         ] {
             assert_eq!(open(&path, kind).unwrap_err().code, code, "{path}");
+        }
+        let table = ReadOptions { table: Some("a.csv".into()), ..ReadOptions::default() };
+        let lines = ReadOptions { lines: true, ..ReadOptions::default() };
+        let column = ReadOptions { image_column: Some("url".into()), ..ReadOptions::default() };
+        for (path, options, is_used) in [
+            (both.clone(), table.clone(), true),
+            (shards.clone(), table, false),
+            (shards.clone(), lines.clone(), true),
+            (at("cases/caption-tables/upper.csv"), lines, false),
+            (shards.clone(), column, false),
+        ] {
+            let source = Source::open(&[path], options).unwrap();
+            assert_eq!(Source::check_used(&[&source]).is_ok(), is_used);
         }
         let options = ReadOptions { encoding: Some("klingon".into()), ..ReadOptions::default() };
         assert_eq!(Source::open(&[both], options).unwrap_err().code, "invalid-option");

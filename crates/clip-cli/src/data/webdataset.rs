@@ -12,23 +12,14 @@ use super::gzip::{Gzip, MAGIC};
 use super::image_format::{HEAD_BYTES, could_be_image, format_of_extension};
 use super::sample::{CaptionOptions, Sink, head};
 use super::sniff::{Inspection, content_of, inspect};
+use super::tar_headers::{BLOCK, TarHeaders, is_header};
 use super::tar_samples::{Part, Samples, is_hidden, split_name};
 use crate::exit::{Failure, Result};
 
-/// Bytes of a tar file's blocks.
-const BLOCK: usize = 512;
 /// Bytes read at a time.
 const BUFFER: usize = 1 << 20;
 /// Bytes of the largest member that is read into memory, as of a downloaded image.
 const MAX_MEMBER_BYTES: u64 = 256 << 20;
-
-/// Whether a block is a header: its checksum is the sum of its bytes, with the checksum itself as spaces.
-fn is_header(block: &[u8]) -> bool {
-    let header = tar::Header::from_byte_slice(block);
-    let sum: u32 =
-        block.iter().enumerate().map(|(i, &byte)| if (148..156).contains(&i) { 32 } else { u32::from(byte) }).sum();
-    header.cksum().is_ok_and(|cksum| cksum == sum)
-}
 
 /// Checks that a file begins as a tar file does.
 fn check_start(start: &[u8]) -> Result<()> {
@@ -78,7 +69,7 @@ fn read_part<R: Read>(entry: &mut Entry<'_, R>, name: &str, suffix: &str, seekab
                 entry.link_name_bytes().map(|link| String::from_utf8_lossy(&link).into_owned()).unwrap_or_default();
             return Ok(refused(format!("a link to {} has no bytes in the tar", head(&target, 200))));
         }
-        EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {}
+        EntryType::Regular | EntryType::Continuous => {}
         _ => return Ok(None),
     }
     if !(caption || could_be_image(&extension)) {
@@ -105,7 +96,7 @@ fn read_part<R: Read>(entry: &mut Entry<'_, R>, name: &str, suffix: &str, seekab
 }
 
 fn read_members(reader: impl Read, seekable: bool, samples: &mut Samples<'_>, sink: &mut Sink<'_>) -> Result<()> {
-    let mut archive = Archive::new(reader);
+    let mut archive = Archive::new(TarHeaders::new(reader));
     // archives joined by `cat`, as `tar --ignore-zeros` reads them
     archive.set_ignore_zeros(true);
     let mut last = String::new();
@@ -223,6 +214,38 @@ mod tests {
         for format in ["gnu", "pax", "ustar"] {
             let got = read(&fixture_path(&format!("cases/webdataset/formats/folders.{format}.tar.gz")));
             assert!(!got.is_empty() && got.iter().all(|sample| !sample.contains('✗')), "{format}: {got:?}");
+        }
+    }
+
+    #[test]
+    fn headers_mean_what_they_mean_to_the_package() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.tar");
+        let png = std::fs::read(fixture_path("cases/split-metadata/test/0.png")).unwrap();
+        let header = |kind: EntryType, name: &str, size: usize| {
+            let mut header = tar::Header::new_ustar();
+            header.set_path(name).unwrap();
+            header.set_entry_type(kind);
+            header.set_size(size as u64);
+            header.set_cksum();
+            header.as_bytes().to_vec()
+        };
+        let image = |kind: EntryType| {
+            let padding = vec![0; png.len().next_multiple_of(BLOCK) - png.len()];
+            [header(kind, "1.png", png.len()), png.clone(), padding].concat()
+        };
+        let text = tar(&[("1.txt", b"one")]);
+        // a hard link with the size of its target, which has no bytes of its own, as pax writes it
+        let linked = [image(EntryType::Regular), header(EntryType::Link, "0.bin", 5000), text.clone()].concat();
+        std::fs::write(&path, linked).unwrap();
+        assert_eq!(read(&path), ["1: one"]);
+        std::fs::write(&path, [image(EntryType::GNUSparse), text].concat()).unwrap();
+        assert_eq!(read(&path), ["1: one"]);
+        // a name that would fill the memory
+        for kind in [EntryType::GNULongName, EntryType::XHeader] {
+            std::fs::write(&path, [header(kind, "x", 1 << 30), vec![0; 4 * BLOCK]].concat()).unwrap();
+            let got = read(&path);
+            assert!(got[0].contains("bytes of a member's metadata, got 1073741824"), "{got:?}");
         }
     }
 

@@ -172,7 +172,9 @@ pub fn run(arguments: &EmbedArgs, output: &Output) -> Result<()> {
         return Err(Failure::option("part-size", "a whole number above 0", 0));
     }
     let settings = arguments.pairs.settings();
-    let sources = Source::open(&arguments.data, read_options(&settings)?)?.by_name()?;
+    let source = Source::open(&arguments.data, read_options(&settings)?)?;
+    Source::check_used(&[&source])?;
+    let sources = source.by_name()?;
     let interrupts = Interrupts::listen()?;
     let OpenDevice { kind, reason, device, threads } = device::open(arguments.device, arguments.threads)?;
     output.note(&format!("computing on the {kind} ({reason}), {threads} threads"));

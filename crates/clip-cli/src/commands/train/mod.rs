@@ -1,6 +1,7 @@
 //! `clipwright train`: trains or fine-tunes a model, resumable at any step.
 
 mod arguments;
+mod combinations;
 mod resume;
 mod run_folder;
 mod speedometer;
@@ -15,6 +16,7 @@ use clip_core::model::Towers;
 use clip_core::preprocess::Augmenter;
 use clip_core::train::{TrainingSession, Tuning};
 
+use self::combinations::check_combinations;
 use self::resume::{Begun, begin};
 use self::run_folder::RunFolder;
 use self::speedometer::Speedometer;
@@ -255,6 +257,9 @@ pub fn run(arguments: &TrainArgs, output: &Output) -> Result<()> {
         paths if paths.is_empty() => None,
         paths => Some(Source::open(&paths, read_options(&settings)?)?),
     };
+    let sources: Vec<&Source> = [&source].into_iter().chain(&evaluation).collect();
+    Source::check_used(&sources)?;
+    check_combinations(&settings)?;
     let logs = settings.path("logs")?.unwrap_or_else(|| "logs".into());
     let folder = RunFolder::new(&logs, settings.text("name")?.unwrap_or("run"))?;
     let interrupts = Interrupts::listen()?;
@@ -294,7 +299,7 @@ pub fn run(arguments: &TrainArgs, output: &Output) -> Result<()> {
             None => Crop::Fixed(preprocess),
         };
         let workers = settings.number("workers")?.map_or(opened.threads.min(MOST_WORKERS), |workers| workers as usize);
-        Some(Prefetch::new(images, crop, workers.max(1))?)
+        Some(Prefetch::new(images, crop, workers)?)
     };
     let step = resumed.unwrap_or(0);
     output.event(&Event::Start {

@@ -74,7 +74,15 @@ pub(super) fn new_session(settings: &Settings, device: &Device, output: &Output)
             let expected = "none beside a model's shape: a checkpoint has its own";
             Err(Failure::option("from", expected, settings.text("from")?.unwrap_or_default()))
         }
-        (Some(path), None) if is_state(&path)? => Ok(TrainingSession::from_state(&read_file(&path)?, None, device)?),
+        (Some(path), None) if is_state(&path)? => {
+            for name in ["adapter", "tokenizer"] {
+                if let Some(value) = settings.text(name)? {
+                    return Err(Failure::option(name, "none beside --from with a training state", value));
+                }
+            }
+            TrainingSession::from_state(&read_file(&path)?, None, device)
+                .map_err(|error| Failure::from(error).about(&path.display().to_string()))
+        }
         (Some(path), None) => from_checkpoint(settings, &path, device, output),
         (None, Some(config)) => fresh(settings, &config, device),
         (None, None) => {
