@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Folder, Ran, TINY, clipwright, fixture, names, repository, watched};
+use common::{Folder, Ran, TINY, clipwright, contents, fixture, names, repository, watched};
 
 /// Flags of a run over the emoji that are held out in the examples.
 fn flags<'a>(config: &'a str, data: &'a str, logs: &'a str, more: &[&'a str]) -> Vec<&'a str> {
@@ -234,6 +234,41 @@ fn adapters_are_written_and_can_be_added_again() {
         ran.of("evaluation").remove(0)["textToImage"].clone()
     };
     assert_eq!(eval(&merged), eval(&format!("{run}/model.safetensors")));
+}
+
+#[test]
+fn a_run_goes_on_where_its_logs_cannot_be_written() {
+    let emoji = Emoji::new();
+    let steps = emoji.folder.path("logs/run/steps.csv");
+    let ran = watched(&flags(&emoji.config, &emoji.data, &emoji.logs, &[]), |_, line| {
+        if line.contains("\"step\":1,") {
+            // a folder in place of the file
+            std::fs::remove_file(&steps).unwrap();
+            std::fs::create_dir(&steps).unwrap();
+        }
+    })
+    .expect(0);
+    assert_eq!(ran.losses().len(), 12);
+    let warnings = ran.of("warning");
+    let of_logs: Vec<_> =
+        warnings.iter().filter(|event| event["message"].as_str().unwrap().contains("steps.csv")).collect();
+    assert_eq!(of_logs.len(), 1, "{warnings:?}");
+}
+
+#[test]
+fn another_runs_folder_is_left_alone() {
+    let emoji = Emoji::new();
+    for name in ["a", "b"] {
+        emoji.train(&["--name", name, "--epochs", "1", "--save-frequency", "1"]).expect(0);
+    }
+    let before = contents(&emoji.folder.path("logs/b/checkpoints"));
+    let other = emoji.folder.path("logs/a/checkpoints/epoch-0001.clip");
+    let refused = emoji.train(&["--name", "b", "--resume", &other, "--epochs", "1"]).expect(7);
+    assert!(refused.stderr.contains("another --name"), "{}", refused.stderr);
+    assert!(before == contents(&emoji.folder.path("logs/b/checkpoints")));
+    // in a new folder it goes on, and leaves all files of a run
+    emoji.train(&["--name", "c", "--resume", &other, "--epochs", "1"]).expect(0);
+    assert!(names(emoji.folder.path("logs/c")).contains(&"settings.json".to_owned()));
 }
 
 #[test]
