@@ -64,7 +64,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
             Ok(())
         }
     };
-    let Err(failure) = result else { return 0 };
+    let Err(failure) = result.and_then(|()| output.check_written()) else { return 0 };
     let exit_code = failure.exit_code();
     output.event(&Event::Error { code: failure.code, message: &failure.message, exit_code });
     output.note(&format!("✗ {} ({})", failure.message, failure.code));

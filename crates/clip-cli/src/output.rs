@@ -1,12 +1,13 @@
 //! What a user sees: a line of progress on a terminal, plain lines elsewhere, or events as JSON. Results go to stdout, all else to stderr.
 
 use std::io::{IsTerminal, Write};
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
 use crate::events::Event;
+use crate::exit::{Failure, Result};
 
 /// Columns of a terminal that does not tell.
 const COLUMNS: usize = 80;
@@ -21,12 +22,19 @@ pub struct Output {
     terminal: bool,
     /// When progress was last shown or first asked for, and whether the cursor is in its line.
     shown: Mutex<(Option<Instant>, bool)>,
+    /// Why the first line was lost that stdout did not take.
+    lost: Mutex<Option<String>>,
 }
 
 impl Output {
     /// Writes events as JSON, or text for people.
     pub fn new(json: bool) -> Self {
-        Self { json, terminal: !json && std::io::stderr().is_terminal(), shown: Mutex::new((None, false)) }
+        Self {
+            json,
+            terminal: !json && std::io::stderr().is_terminal(),
+            shown: Mutex::new((None, false)),
+            lost: Mutex::new(None),
+        }
     }
 
     /// Whether events are written as JSON.
@@ -34,10 +42,25 @@ impl Output {
         self.json
     }
 
-    /// Writes a line to stdout; whoever closed it wants no more.
-    fn stdout(line: &str) {
+    /// Writes a line to stdout. Whoever closed a pipe, as `head` does, wants no more.
+    fn stdout(&self, line: &str) {
         let mut out = std::io::stdout().lock();
-        let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+        match writeln!(out, "{line}").and_then(|()| out.flush()) {
+            Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+                self.lost.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error.to_string());
+            }
+            _ => {}
+        }
+    }
+
+    /// Checks that stdout took all lines.
+    ///
+    /// # Errors
+    /// `target-unwritable`, as on a full disk.
+    pub fn check_written(&self) -> Result<()> {
+        let lost = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        let failure = |error| Failure::new("target-unwritable", format!("cannot write to stdout: {error}"));
+        lost.as_ref().map_or(Ok(()), |error| Err(failure(error)))
     }
 
     fn stderr(text: &str) {
@@ -45,7 +68,7 @@ impl Output {
     }
 
     fn shown(&self) -> std::sync::MutexGuard<'_, (Option<Instant>, bool)> {
-        self.shown.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Writes an event, where events are asked for.
@@ -57,7 +80,7 @@ impl Output {
     pub fn data(&self, data: &impl Serialize) {
         // a number that JSON lacks is written as null, and nothing else can fail
         if let Some(line) = self.json.then(|| serde_json::to_string(data).unwrap_or_default()) {
-            Self::stdout(&line);
+            self.stdout(&line);
         }
     }
 
@@ -65,7 +88,7 @@ impl Output {
     pub fn result(&self, text: &str) {
         if !self.json {
             self.clear();
-            Self::stdout(text);
+            self.stdout(text);
         }
     }
 

@@ -118,6 +118,15 @@ fn nothing_is_lost_and_nothing_is_half_written() {
     assert_eq!(names(folder.0.path()), ["out"]);
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_result_that_cannot_be_written_is_an_error() {
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let mut info = std::process::Command::new(env!("CARGO_BIN_EXE_clipwright"));
+    let status = info.args(["info", &fixture(MODEL)]).stdout(full).stderr(std::process::Stdio::null()).status();
+    assert_eq!(status.unwrap().code(), Some(7));
+}
+
 #[test]
 fn bad_checkpoints_are_named() {
     let folder = Folder::new();

@@ -8,10 +8,11 @@ use rayon::ThreadPool;
 use rayon::prelude::*;
 
 use super::contained::contained;
+use super::sample::CHUNK_BYTES;
 use super::{Image, Sample, Source};
 use crate::exit::{Failure, Result};
 
-/// Samples of a batch.
+/// Most samples of a batch.
 const BATCH: usize = 256;
 
 /// A sample whose image was decoded to the model's size, or not.
@@ -41,15 +42,17 @@ fn gone<T>(_: T) -> Failure {
 type Batch = Vec<(usize, Sample)>;
 
 fn read(source: &Source, wanted: &(dyn Fn(usize) -> bool + Sync), batches: &SyncSender<Result<Batch>>) {
-    let (mut batch, mut index) = (Vec::with_capacity(BATCH), 0);
+    let (mut batch, mut index, mut held) = (Vec::with_capacity(BATCH), 0, 0);
     let read = source.read(&mut |sample| {
         if wanted(index) {
+            held += sample.held();
             batch.push((index, sample));
         }
         index += 1;
-        if batch.len() < BATCH {
+        if batch.len() < BATCH && held < CHUNK_BYTES {
             return Ok(());
         }
+        held = 0;
         batches.send(Ok(std::mem::replace(&mut batch, Vec::with_capacity(BATCH)))).map_err(gone)
     });
     let rest = if batch.is_empty() { Ok(()) } else { batches.send(Ok(batch)).map_err(gone) };

@@ -9,10 +9,11 @@ use clip_core::tokenizer::Tokenizer;
 use rayon::prelude::*;
 
 use super::contained::contained;
+use super::sample::CHUNK_BYTES;
 use super::{Image, Sample, Source};
 use crate::exit::{Failure, Result};
 
-/// Samples that are read before the first of them is decoded. Two chunks are in memory, and the third waits.
+/// Most samples that are read before the first of them is decoded. At most three such chunks are in memory.
 const CHUNK: usize = 256;
 
 /// How a data set is filled.
@@ -56,12 +57,14 @@ pub struct Filled {
 /// Reads samples in chunks. The receiver hangs up to end it.
 fn read_chunks(source: &Source, chunks: &SyncSender<Result<Vec<Sample>>>) {
     let gone = |_| Failure::new("interrupted", "the reading was ended");
-    let mut chunk = Vec::with_capacity(CHUNK);
+    let (mut chunk, mut held) = (Vec::with_capacity(CHUNK), 0);
     let read = source.read(&mut |sample| {
+        held += sample.held();
         chunk.push(sample);
-        if chunk.len() < CHUNK {
+        if chunk.len() < CHUNK && held < CHUNK_BYTES {
             return Ok(());
         }
+        held = 0;
         chunks.send(Ok(std::mem::replace(&mut chunk, Vec::with_capacity(CHUNK)))).map_err(gone)
     });
     // what was read before an error goes first: its own errors name the sample

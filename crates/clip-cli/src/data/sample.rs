@@ -45,6 +45,15 @@ impl Image {
         }
     }
 
+    /// Bytes in memory.
+    pub(super) fn held(&self) -> usize {
+        match self {
+            Self::Member { bytes: Some(bytes), .. } => bytes.len(),
+            Self::Bytes(bytes) => bytes.len(),
+            Self::File(_) | Self::Member { .. } => 0,
+        }
+    }
+
     /// Frees bytes that can be read again.
     pub fn forget(&mut self) {
         if let Self::Member { bytes, .. } = self {
@@ -107,7 +116,15 @@ pub(super) fn invalid_character(text: &str) -> Option<&'static str> {
     text.contains('\0').then_some("invalid character U+0000 in the text")
 }
 
+/// Bytes of images that are read before the first of them is decoded.
+pub(super) const CHUNK_BYTES: usize = 64 << 20;
+
 impl Sample {
+    /// Bytes of its image in memory.
+    pub(super) fn held(&self) -> usize {
+        self.pair.as_ref().map_or(0, |(image, _)| image.held())
+    }
+
     /// A sample of an image and its captions.
     pub(super) fn new(key: &str, image: Image, captions: &[String]) -> Self {
         let texts: Vec<String> =
