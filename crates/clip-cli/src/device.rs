@@ -45,6 +45,13 @@ pub struct OpenDevice {
     pub device: Device,
 }
 
+impl OpenDevice {
+    /// Which device it is, for people.
+    pub fn note(&self) -> String {
+        format!("computing on the {} ({}), {} threads", self.kind, self.reason, self.threads)
+    }
+}
+
 /// Opens the GPU; `auto` takes none that is emulated on the CPU, whose own kernels are faster.
 async fn gpu(choice: DeviceChoice) -> core::result::Result<(Device, String), ClipError> {
     let (device, Adapter { name, is_software }) = device::open_webgpu().await?;

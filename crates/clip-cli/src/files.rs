@@ -4,11 +4,38 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::Path;
 
+use tempfile::TempDir;
+
 use crate::exit::{Failure, Result};
 
 /// The folder of a path; `.` for a bare name.
 pub fn parent_of(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// What a file or folder is called until it is complete: hidden, with this ending.
+const DRAFT: &str = ".draft";
+
+/// Makes drafts.
+fn drafts() -> tempfile::Builder<'static, 'static> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".").suffix(DRAFT);
+    builder
+}
+
+/// Whether a name is that of a draft, which a killed process leaves behind.
+pub fn is_draft(name: &str) -> bool {
+    name.starts_with('.') && name.ends_with(DRAFT)
+}
+
+/// Makes a folder beside `path`, and those above it, in which what shall be there is made. It is removed when it is dropped.
+///
+/// # Errors
+/// `target-unwritable`.
+pub fn draft_folder(path: &Path) -> Result<TempDir> {
+    let parent = parent_of(path);
+    make_folder(parent)?;
+    drafts().tempdir_in(parent).map_err(|error| Failure::unwritable(path, error))
 }
 
 /// Makes a folder and those above it.
@@ -27,8 +54,7 @@ pub fn make_folder(path: &Path) -> Result<()> {
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     let unwritable = |error: std::io::Error| Failure::unwritable(path, error);
     let folder = parent_of(path);
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".").suffix(".draft");
+    let mut builder = drafts();
     #[cfg(unix)]
     builder.permissions(<fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o666));
     let mut draft = builder.tempfile_in(folder).map_err(unwritable)?;
@@ -44,7 +70,7 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
 /// `target-unwritable`.
 pub fn link_whole(from: &Path, to: &Path) -> Result<()> {
     let unwritable = |error: std::io::Error| Failure::unwritable(to, error);
-    let folder = tempfile::Builder::new().prefix(".").suffix(".draft").tempdir_in(parent_of(to)).map_err(unwritable)?;
+    let folder = draft_folder(to)?;
     let draft = folder.path().join("link");
     if fs::hard_link(from, &draft).is_err() {
         fs::copy(from, &draft).and_then(|_| File::open(&draft)?.sync_all()).map_err(unwritable)?;

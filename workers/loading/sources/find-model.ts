@@ -61,7 +61,7 @@ export async function findModel(
       `${source.label}: expected the files of one model, got ${folders.length} folders with weights: ${enumerate(folders)}; give one of them`,
     );
   }
-  // without weights, the folder with the other files: the error then says what is missing there
+  // no weights: the folder of the other files, so that the error lists what it lacks
   const [folder = ""] = folders.length === 1 ? folders : foldersWith(isModelFile);
   return subfolder(source, folder);
 }

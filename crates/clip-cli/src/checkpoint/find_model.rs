@@ -54,7 +54,7 @@ pub(super) fn find_model(folder: Folder, is_wanted: fn(&str) -> bool) -> Result<
         let message = format!("{}: expected the files of one model, {got}; give one of them", folder.label());
         return Err(Failure::new("invalid-source", message));
     }
-    // without weights, the folder with the other files: the error then says what is missing there
+    // no weights: the folder of the other files, so that the error lists what it lacks
     folders.extend(folders_with(&is_model_file));
     Ok(folder.subfolder(folders.first().map_or("", String::as_str)))
 }

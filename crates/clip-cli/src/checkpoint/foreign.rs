@@ -8,7 +8,7 @@ use super::side_files::SideFiles;
 use super::text::{invalid_content, parse_json};
 use crate::exit::Result;
 
-/// clipwright's own key for OpenCLIP's cleaning of texts, in the `tokenizer_config.json` of an export: transformers has none.
+/// Key of OpenCLIP's text cleaning in an exported `tokenizer_config.json`. It is clipwright's own: transformers has no such key.
 const CLEANING_KEY: &str = "clipwright_clean";
 
 /// The files of a tokenizer that the core does not read.

@@ -143,7 +143,12 @@ pub fn is_state(path: &Path) -> Result<bool> {
     let folder = Folder::open(path)?;
     let Some(only) = &folder.only else { return Ok(false) };
     let Some(file) = folder.file(only)? else { return Ok(false) };
-    Ok(read_header(&file).is_ok_and(|header| header.metadata("clipwright.training").is_some()))
+    Ok(read_header(&file).is_ok_and(|header| run_of(&header).is_some()))
+}
+
+/// The run of a training state, as JSON; `None` for any other file. The key is that of clip-core's `train/state.rs`.
+pub fn run_of(header: &Header) -> Option<&str> {
+    header.metadata("clipwright.training")
 }
 
 /// Reads a whole file.

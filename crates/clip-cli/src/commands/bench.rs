@@ -10,10 +10,11 @@ use clip_core::train::{RunOptions, TrainingSession};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use super::model_args::DeviceArgs;
 use super::pairs::{set, text};
 use crate::checkpoint::published_merges;
 use crate::config::Settings;
-use crate::device::{self, DeviceChoice, OpenDevice};
+use crate::device::OpenDevice;
 use crate::exit::{Failure, Result};
 use crate::output::Output;
 
@@ -41,12 +42,8 @@ pub struct BenchArgs {
     /// Measure encoding alone
     #[arg(long)]
     no_step: bool,
-    /// Where to compute
-    #[arg(long, value_enum, default_value = "auto")]
-    device: DeviceChoice,
-    /// Threads of the CPU [default: one a core]
-    #[arg(long, value_name = "N")]
-    threads: Option<usize>,
+    #[command(flatten)]
+    device: DeviceArgs,
 }
 
 /// Times of one operation.
@@ -73,7 +70,7 @@ impl Times {
     }
 }
 
-/// What was measured.
+/// The result: what was measured, and its times.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase", tag = "type", rename = "bench")]
 struct Bench {
@@ -146,7 +143,7 @@ pub fn run(arguments: &BenchArgs, output: &Output) -> Result<()> {
     }
     let (config, given) = settings(arguments)?;
     let options = RunOptions::from_json(&Value::from(given.clone()).to_string())?;
-    let opened = device::open(arguments.device, arguments.threads)?;
+    let opened = arguments.device.open()?;
     let mut session = session(&config, &opened.device)?;
     let mut pairs = session.run_dataset(&options)?;
     let (size, mut squares, mut captions) = (session.preprocess().size, Vec::new(), Vec::new());

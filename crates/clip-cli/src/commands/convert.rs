@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::checkpoint::{Checkpoint, ForeignTokenizer, Loaded, OpenOptions, open_adapter};
 use crate::events::Event;
 use crate::exit::{Failure, Result};
-use crate::files::{make_folder, parent_of, write_whole};
+use crate::files::{draft_folder, make_folder, write_whole};
 use crate::output::{Output, size};
 
 /// Arguments of `convert`.
@@ -29,7 +29,7 @@ pub struct ConvertArgs {
     /// Low-rank adapters in PEFT's files to add to the weights
     #[arg(long, value_name = "PATH")]
     adapter: Option<PathBuf>,
-    /// Replace what is there
+    /// Replace the file, or the files of the folder, that exist
     #[arg(long)]
     force: bool,
 }
@@ -124,7 +124,7 @@ fn transform(bundle: &Bundle) -> Value {
     transform
 }
 
-/// Compares a model with what was written of it.
+/// Reads a written model back, and compares it with the one in memory.
 fn check_written(bundle: &Bundle, path: &Path, layout: &str, weights: &[u8]) -> Result<()> {
     let differs = |what: &str| {
         let message = format!("{}: read back, {what} differs: please report it", path.display());
@@ -163,10 +163,8 @@ fn folder_files(bundle: &Bundle, foreign: Option<&ForeignTokenizer>, layout: &st
 }
 
 fn write_folder(bundle: &Bundle, files: &[NamedFile], target: &Path, layout: &str) -> Result<()> {
-    let parent = parent_of(target);
-    make_folder(parent)?;
     let unwritable = |error: std::io::Error| Failure::unwritable(target, error);
-    let draft = tempfile::Builder::new().prefix(".").suffix(".draft").tempdir_in(parent).map_err(unwritable)?;
+    let draft = draft_folder(target)?;
     let folder = draft.path().join("checkpoint");
     make_folder(&folder)?;
     for (name, bytes) in files {
@@ -174,7 +172,7 @@ fn write_folder(bundle: &Bundle, files: &[NamedFile], target: &Path, layout: &st
     }
     let weights = files.iter().find(|(name, _)| name.ends_with(".safetensors")).map_or(&[][..], |(_, bytes)| bytes);
     check_written(bundle, &folder, layout, weights)?;
-    // what is there goes aside first, and is deleted with the draft
+    // the old folder is moved into the draft, and deleted with it
     let replaced = draft.path().join("replaced");
     let replaces = target.exists();
     if replaces {
@@ -190,10 +188,8 @@ fn write_folder(bundle: &Bundle, files: &[NamedFile], target: &Path, layout: &st
 }
 
 fn write_file(bundle: &Bundle, bytes: &[u8], target: &Path, layout: &str) -> Result<()> {
-    let parent = parent_of(target);
-    make_folder(parent)?;
     let unwritable = |error: std::io::Error| Failure::unwritable(target, error);
-    let draft = tempfile::Builder::new().prefix(".").suffix(".draft").tempdir_in(parent).map_err(unwritable)?;
+    let draft = draft_folder(target)?;
     let file = draft.path().join("model.safetensors");
     write_whole(&file, bytes)?;
     check_written(bundle, &file, layout, bytes)?;

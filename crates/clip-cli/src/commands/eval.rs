@@ -5,16 +5,14 @@ use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use clip_core::bundle::Bundle;
-use clip_core::checkpoint::{LoadOptions, Precision};
 use clip_core::data::PairDataset;
 use clip_core::eval::{accuracy, evaluate};
-use clip_core::preprocess::{Preprocess, decode};
+use clip_core::model::Towers;
 use rayon::prelude::*;
 
+use super::model_args::ModelArgs;
 use super::pairs::{PairArgs, read_options, read_pairs};
-use crate::checkpoint::{Checkpoint, Loaded, OpenOptions};
-use crate::data::{Classes, Source, read_classes};
-use crate::device::{self, DeviceChoice, OpenDevice};
+use crate::data::{Classes, Image, Source, decode_square, read_classes};
 use crate::events::{EvaluationEvent, Event};
 use crate::exit::{Failure, Result};
 use crate::interrupt::Interrupts;
@@ -31,8 +29,8 @@ static TEMPLATES: LazyLock<BTreeMap<String, Vec<String>>> = LazyLock::new(|| {
 /// Arguments of `eval`.
 #[derive(Debug, clap::Args)]
 pub struct EvalArgs {
-    /// Folder or safetensors file of a checkpoint
-    model: PathBuf,
+    #[command(flatten)]
+    model: ModelArgs,
     /// Pairs to retrieve: folders, tables or tar files; :: separates several
     #[arg(long, alias = "data", value_name = "PATHS")]
     val_data: Vec<String>,
@@ -50,15 +48,6 @@ pub struct EvalArgs {
     templates: Vec<String>,
     #[command(flatten)]
     pairs: PairArgs,
-    /// Type of the weights in memory: auto, f32 or q8
-    #[arg(long, default_value = "auto", value_name = "NAME")]
-    dtype: String,
-    /// Where to compute
-    #[arg(long, value_enum, default_value = "auto")]
-    device: DeviceChoice,
-    /// Threads of the CPU [default: one a core]
-    #[arg(long, value_name = "N")]
-    threads: Option<usize>,
 }
 
 /// The captions with `{}` that were asked for.
@@ -134,9 +123,7 @@ fn encode(
     };
     classes.bad.iter().cloned().try_for_each(refuse)?;
     let square = |(path, _): &(PathBuf, usize)| -> Result<Vec<u8>> {
-        let bytes = std::fs::read(path).map_err(|error| Failure::unreadable("file", path, error))?;
-        let image = decode(&bytes).and_then(|image| Preprocess::check(&image).map(|()| image));
-        Ok(bundle.preprocess.square(&image.map_err(|error| Failure::from(error).about(&path.display().to_string()))?))
+        decode_square(&bundle.preprocess, &Image::File(path.clone())).map_err(|e| e.about(&path.display().to_string()))
     };
     let mut labelled = Labelled::default();
     for (at, chunk) in classes.images.chunks(CHUNK).enumerate() {
@@ -198,7 +185,7 @@ fn classify(
 /// Runs the command.
 ///
 /// # Errors
-/// Those of [`Checkpoint::open`], of the pairs and the images; `invalid-option` with nothing to evaluate on.
+/// Those of the model, of the pairs and the images; `invalid-option` with nothing to evaluate on.
 pub fn run(arguments: &EvalArgs, output: &Output) -> Result<()> {
     if arguments.val_data.is_empty() && arguments.classify.is_none() {
         return Err(Failure::option("val-data", "pairs to retrieve, or images to --classify", "neither"));
@@ -208,12 +195,7 @@ pub fn run(arguments: &EvalArgs, output: &Output) -> Result<()> {
     let classes =
         arguments.classify.as_deref().map(|path| read_classes(path, arguments.class_names.as_deref())).transpose()?;
     let interrupts = Interrupts::listen()?;
-    let OpenDevice { kind, reason, device, .. } = device::open(arguments.device, arguments.threads)?;
-    output.note(&format!("computing on the {kind} ({reason})"));
-    let load = LoadOptions { precision: Precision::from_name(&arguments.dtype)?, ..LoadOptions::default() };
-    let checkpoint = Checkpoint::open(&arguments.model, OpenOptions { load, reference: None }, &device)?;
-    let Loaded { bundle, warnings, .. } = checkpoint.load(&|_| {})?;
-    warnings.iter().for_each(|warning| output.warn(warning));
+    let (bundle, _) = arguments.model.load(Towers::Both, output)?;
     if !arguments.val_data.is_empty() {
         retrieve(arguments, &bundle, output, &interrupts)?;
     }

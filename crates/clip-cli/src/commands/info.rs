@@ -9,7 +9,7 @@ use clip_core::model::Towers;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::checkpoint::{Checkpoint, OpenOptions, is_state, read_file};
+use crate::checkpoint::{Checkpoint, OpenOptions, is_state, read_file, run_of};
 use crate::exit::{Failure, Result};
 use crate::output::{Output, count, size};
 
@@ -106,7 +106,7 @@ fn describe(checkpoint: &Checkpoint) -> Info {
 fn describe_state(path: &std::path::Path) -> Result<Info> {
     let bytes = read_file(path)?;
     let header = Header::parse(&bytes, bytes.len() as u64)?;
-    let run = header.metadata("clipwright.training").map(json);
+    let run = run_of(&header).map(json);
     let missing = || Failure::new("invalid-checkpoint", format!("{}: the state holds no model", path.display()));
     let model = header.tensor("model").ok_or_else(missing)?;
     let (begin, end) = header.bytes_of(model);

@@ -5,6 +5,7 @@ pub mod convert;
 pub mod embed;
 pub mod eval;
 pub mod info;
+mod model_args;
 mod pairs;
 pub mod train;
 

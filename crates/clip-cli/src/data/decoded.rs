@@ -7,13 +7,10 @@ use clip_core::preprocess::{Preprocess, decode};
 use rayon::ThreadPool;
 use rayon::prelude::*;
 
+use super::batches::{Batch, send_batches};
 use super::contained::contained;
-use super::sample::CHUNK_BYTES;
 use super::{Image, Sample, Source};
-use crate::exit::{Failure, Result};
-
-/// Most samples of a batch.
-const BATCH: usize = 256;
+use crate::exit::Result;
 
 /// A sample whose image was decoded to the model's size, or not.
 pub struct DecodedSample {
@@ -25,41 +22,16 @@ pub struct DecodedSample {
     pub pair: Result<(Vec<u8>, Vec<String>)>,
 }
 
-fn square(preprocess: &Preprocess, (image, captions): (Image, Vec<String>)) -> Result<(Vec<u8>, Vec<String>)> {
-    let square = contained(|| {
+/// Decodes an image to the model's size, `[3, size, size]`.
+///
+/// # Errors
+/// `source-unreadable`, `undecodable-image`, `image-too-large`, `image-too-small`.
+pub fn decode_square(preprocess: &Preprocess, image: &Image) -> Result<Vec<u8>> {
+    contained(|| {
         let decoded = decode(&image.bytes()?)?;
         Preprocess::check(&decoded)?;
         Ok(preprocess.square(&decoded))
-    })?;
-    Ok((square, captions))
-}
-
-fn gone<T>(_: T) -> Failure {
-    Failure::new("interrupted", "the reading was ended")
-}
-
-/// Numbered samples.
-type Batch = Vec<(usize, Sample)>;
-
-fn read(source: &Source, wanted: &(dyn Fn(usize) -> bool + Sync), batches: &SyncSender<Result<Batch>>) {
-    let (mut batch, mut index, mut held) = (Vec::with_capacity(BATCH), 0, 0);
-    let read = source.read(&mut |sample| {
-        if wanted(index) {
-            held += sample.held();
-            batch.push((index, sample));
-        }
-        index += 1;
-        if batch.len() < BATCH && held < CHUNK_BYTES {
-            return Ok(());
-        }
-        held = 0;
-        batches.send(Ok(std::mem::replace(&mut batch, Vec::with_capacity(BATCH)))).map_err(gone)
-    });
-    let rest = if batch.is_empty() { Ok(()) } else { batches.send(Ok(batch)).map_err(gone) };
-    if let Err(error) = rest.and(read) {
-        // the receiver is gone where it has ended the reading itself
-        let _ = batches.send(Err(error));
-    }
+    })
 }
 
 fn decode_all(
@@ -73,7 +45,7 @@ fn decode_all(
             let each = |(index, sample): (usize, Sample)| DecodedSample {
                 index,
                 key: sample.key,
-                pair: sample.pair.and_then(|pair| square(preprocess, pair)),
+                pair: sample.pair.and_then(|(image, captions)| Ok((decode_square(preprocess, &image)?, captions))),
             };
             pool.install(|| batch.into_par_iter().map(each).collect())
         });
@@ -98,7 +70,7 @@ pub fn decoded(
     let (to_decode, read_batches) = sync_channel(1);
     let (to_take, decoded_batches) = sync_channel(1);
     thread::scope(|scope| {
-        scope.spawn(move || read(source, wanted, &to_decode));
+        scope.spawn(move || send_batches(source, wanted, &to_decode));
         scope.spawn(move || decode_all(preprocess, pool, read_batches, &to_take));
         let taken = decoded_batches.iter().try_for_each(|batch| take(batch?));
         // lets the threads end, which may wait

@@ -1,6 +1,6 @@
 //! Fills a data set: reads samples on one thread, and decodes their images on all others.
 
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
 use clip_core::data::{PairDataset, PreparedPair};
@@ -8,13 +8,10 @@ use clip_core::preprocess::decode;
 use clip_core::tokenizer::Tokenizer;
 use rayon::prelude::*;
 
+use super::batches::{Batch, send_batches};
 use super::contained::contained;
-use super::sample::CHUNK_BYTES;
 use super::{Image, Sample, Source};
 use crate::exit::{Failure, Result};
-
-/// Most samples that are read before the first of them is decoded. At most three such chunks are in memory.
-const CHUNK: usize = 256;
 
 /// How a data set is filled.
 #[derive(Clone, Copy)]
@@ -54,27 +51,6 @@ pub struct Filled {
     pub skipped: Vec<Skipped>,
 }
 
-/// Reads samples in chunks. The receiver hangs up to end it.
-fn read_chunks(source: &Source, chunks: &SyncSender<Result<Vec<Sample>>>) {
-    let gone = |_| Failure::new("interrupted", "the reading was ended");
-    let (mut chunk, mut held) = (Vec::with_capacity(CHUNK), 0);
-    let read = source.read(&mut |sample| {
-        held += sample.held();
-        chunk.push(sample);
-        if chunk.len() < CHUNK && held < CHUNK_BYTES {
-            return Ok(());
-        }
-        held = 0;
-        chunks.send(Ok(std::mem::replace(&mut chunk, Vec::with_capacity(CHUNK)))).map_err(gone)
-    });
-    // what was read before an error goes first: its own errors name the sample
-    let rest = if chunk.is_empty() { Ok(()) } else { chunks.send(Ok(chunk)).map_err(gone) };
-    if let Err(error) = rest.and(read) {
-        // the receiver is gone where it has ended the reading itself
-        let _ = chunks.send(Err(error));
-    }
-}
-
 /// Decodes the image of a sample and tokenizes its captions.
 fn prepare(dataset: &PairDataset, sample: Sample, filling: &Filling<'_>) -> Result<(PreparedPair, Image)> {
     let (mut image, captions) = sample.pair?;
@@ -86,17 +62,19 @@ fn prepare(dataset: &PairDataset, sample: Sample, filling: &Filling<'_>) -> Resu
     Ok((pair, image))
 }
 
-fn take_chunks(dataset: PairDataset, chunks: &Receiver<Result<Vec<Sample>>>, filling: &Filling<'_>) -> Result<Filled> {
+fn take_batches(dataset: PairDataset, batches: &Receiver<Result<Batch>>, filling: &Filling<'_>) -> Result<Filled> {
     let mut filled = Filled { dataset, images: Vec::new(), skipped: Vec::new() };
-    let mut index = 0;
-    for chunk in chunks {
+    let mut read = 0;
+    for batch in batches {
         if (filling.stop)() {
             return Err(Failure::new("interrupted", "stopped while the pairs were read, before the first step"));
         }
         let dataset = &filled.dataset;
-        let prepared: Vec<(String, Result<(PreparedPair, Image)>)> =
-            chunk?.into_par_iter().map(|sample| (sample.key.clone(), prepare(dataset, sample, filling))).collect();
-        for (key, pair) in prepared {
+        let batch = batch?;
+        read += batch.len();
+        let each = |(index, sample): (usize, Sample)| (index, sample.key.clone(), prepare(dataset, sample, filling));
+        let prepared: Vec<_> = batch.into_par_iter().map(each).collect();
+        for (index, key, pair) in prepared {
             match pair {
                 Ok((pair, image)) => {
                     filled.dataset.add(pair);
@@ -109,13 +87,12 @@ fn take_chunks(dataset: PairDataset, chunks: &Receiver<Result<Vec<Sample>>>, fil
                     return Err(Failure::new(reason.code, message));
                 }
             }
-            index += 1;
         }
         let bytes = filled.dataset.len() * filled.dataset.square_bytes();
         if filled.dataset.holds_images() && bytes > filling.memory {
             filled.dataset.release_images();
         }
-        (filling.progress)(index);
+        (filling.progress)(read);
     }
     if filled.dataset.holds_images() {
         filled.images = Vec::new();
@@ -123,21 +100,21 @@ fn take_chunks(dataset: PairDataset, chunks: &Receiver<Result<Vec<Sample>>>, fil
     if filled.dataset.is_empty() && !filled.skipped.is_empty() {
         let some: Vec<String> =
             filled.skipped.iter().take(3).map(|pair| format!("{}: {}", pair.key, pair.reason)).collect();
-        let more = if index > 3 { format!("; and {} more", index - 3) } else { String::new() };
-        return Err(Failure::dataset(format!("none of the {index} pairs can be used: {}{more}", some.join("; "))));
+        let more = if read > 3 { format!("; and {} more", read - 3) } else { String::new() };
+        return Err(Failure::dataset(format!("none of the {read} pairs can be used: {}{more}", some.join("; "))));
     }
     Ok(filled)
 }
 
-/// Reads all pairs of a source into an empty data set.
+/// Reads all pairs of a source into an empty data set. Three batches of samples are in memory.
 ///
 /// # Errors
 /// `source-unreadable`, `invalid-dataset`; unless bad pairs are skipped, the error of the first; `interrupted` if it was stopped.
 pub fn fill(dataset: PairDataset, source: &Source, filling: &Filling<'_>) -> Result<Filled> {
     let (sender, receiver) = sync_channel(1);
     thread::scope(|scope| {
-        scope.spawn(move || read_chunks(source, &sender));
-        let filled = take_chunks(dataset, &receiver, filling);
+        scope.spawn(move || send_batches(source, &|_| true, &sender));
+        let filled = take_batches(dataset, &receiver, filling);
         // lets the other thread end, which may wait
         drop(receiver);
         filled

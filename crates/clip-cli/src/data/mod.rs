@@ -1,6 +1,7 @@
 //! Image–caption pairs on disk: folders, tables and WebDataset shards, read as the package's `imageFolder`, `captionTable` and
 //! `webDataset` read them (`ts/data/`), in the same order, so that a run can go on here that began in a browser.
 
+mod batches;
 mod brace_expand;
 mod caption_table;
 mod classes;
@@ -28,7 +29,7 @@ mod tar_samples;
 mod webdataset;
 
 pub use classes::{Classes, read_classes};
-pub use decoded::{DecodedSample, decoded};
+pub use decoded::{DecodedSample, decode_square, decoded};
 pub use fill::{Filled, Filling, Skipped, fill};
 pub use prefetch::{Crop, Prefetch};
 pub use sample::{Image, Sample};

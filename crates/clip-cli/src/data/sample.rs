@@ -116,9 +116,6 @@ pub(super) fn invalid_character(text: &str) -> Option<&'static str> {
     text.contains('\0').then_some("invalid character U+0000 in the text")
 }
 
-/// Bytes of images that are read before the first of them is decoded.
-pub(super) const CHUNK_BYTES: usize = 64 << 20;
-
 impl Sample {
     /// Bytes of its image in memory.
     pub(super) fn held(&self) -> usize {

@@ -7,16 +7,14 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use clip_core::bundle::Bundle;
-use clip_core::checkpoint::{LoadOptions, Precision};
 use clip_core::model::Towers;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use serde_json::json;
 
 use self::out_folder::{Counts, OutFolder, Part};
+use super::model_args::ModelArgs;
 use super::pairs::{PairArgs, read_options};
-use crate::checkpoint::{Checkpoint, Loaded, OpenOptions};
 use crate::data::{DecodedSample, Skipped, Source, decoded};
-use crate::device::{self, DeviceChoice, OpenDevice};
 use crate::events::Event;
 use crate::exit::{Failure, Result};
 use crate::interrupt::Interrupts;
@@ -28,8 +26,8 @@ const MOST_WORKERS: usize = 8;
 /// Arguments of `embed`.
 #[derive(Debug, clap::Args)]
 pub struct EmbedArgs {
-    /// Folder or safetensors file of a checkpoint
-    model: PathBuf,
+    #[command(flatten)]
+    model: ModelArgs,
     /// Folders, tables or tar files, as shards-{000..123}.tar; :: separates several
     #[arg(long, value_name = "PATHS", required = true)]
     data: Vec<String>,
@@ -47,15 +45,6 @@ pub struct EmbedArgs {
     workers: Option<usize>,
     #[command(flatten)]
     pairs: PairArgs,
-    /// Type of the weights in memory: auto, f32 or q8
-    #[arg(long, default_value = "auto", value_name = "NAME")]
-    dtype: String,
-    /// Where to compute
-    #[arg(long, value_enum, default_value = "auto")]
-    device: DeviceChoice,
-    /// Threads of the CPU [default: one a core]
-    #[arg(long, value_name = "N")]
-    threads: Option<usize>,
 }
 
 /// What all sources share.
@@ -165,7 +154,7 @@ impl Embedding<'_> {
 /// Runs the command.
 ///
 /// # Errors
-/// Those of [`Checkpoint::open`] and of the data; `other-settings` for a folder that was begun otherwise; `target-unwritable`;
+/// Those of the model and of the data; `other-settings` for a folder that was begun otherwise; `target-unwritable`;
 /// `interrupted` and `terminated` after a signal.
 pub fn run(arguments: &EmbedArgs, output: &Output) -> Result<()> {
     if arguments.part_size == 0 {
@@ -176,15 +165,10 @@ pub fn run(arguments: &EmbedArgs, output: &Output) -> Result<()> {
     Source::check_used(&[&source])?;
     let sources = source.by_name()?;
     let interrupts = Interrupts::listen()?;
-    let OpenDevice { kind, reason, device, threads } = device::open(arguments.device, arguments.threads)?;
-    output.note(&format!("computing on the {kind} ({reason}), {threads} threads"));
     let towers = if arguments.texts { Towers::Both } else { Towers::Image };
-    let load = LoadOptions { precision: Precision::from_name(&arguments.dtype)?, towers, ..LoadOptions::default() };
-    let checkpoint = Checkpoint::open(&arguments.model, OpenOptions { load, reference: None }, &device)?;
-    let Loaded { bundle, warnings, .. } = checkpoint.load(&|_| {})?;
-    warnings.iter().for_each(|warning| output.warn(warning));
+    let (bundle, threads) = arguments.model.load(towers, output)?;
     let manifest = json!({
-        "model": arguments.model.display().to_string(),
+        "model": arguments.model.model.display().to_string(),
         "config": bundle.config.to_json(),
         "dtype": bundle.dtype(),
         "partSize": arguments.part_size,

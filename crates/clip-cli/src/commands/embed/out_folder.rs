@@ -10,7 +10,7 @@ use crate::data::Skipped;
 use crate::exit::{Failure, Result};
 use crate::files::{make_folder, write_whole};
 
-/// What was made of a source.
+/// How many samples of a source were embedded and skipped, in how many files.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Counts {
     /// Files of embeddings.
@@ -77,7 +77,7 @@ impl OutFolder {
         self.path.join(format!("{name}{end}"))
     }
 
-    /// What was made of a source, if that is done.
+    /// The counts of a source that is done; `None` for any other.
     pub(super) fn done(&self, source: &str) -> Option<Counts> {
         serde_json::from_slice(&std::fs::read(self.file(source, ".done.json")).ok()?).ok()
     }

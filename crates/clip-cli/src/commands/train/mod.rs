@@ -232,7 +232,7 @@ fn write_adapter(session: &TrainingSession, folder: &Path) -> Result<()> {
 fn open_device(settings: &Settings, output: &Output) -> Result<OpenDevice> {
     let choice = settings.text("device")?.map_or(Ok(DeviceChoice::Auto), DeviceChoice::from_name)?;
     let opened = device::open(choice, settings.number("threads")?.map(|threads| threads as usize))?;
-    output.note(&format!("computing on the {} ({}), {} threads", opened.kind, opened.reason, opened.threads));
+    output.note(&opened.note());
     Ok(opened)
 }
 

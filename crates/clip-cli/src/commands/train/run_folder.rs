@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::events::{EvaluationEvent, StepEvent};
 use crate::exit::{Failure, Result};
-use crate::files::{link_whole, make_folder, write_whole};
+use crate::files::{is_draft, link_whole, make_folder, write_whole};
 
 /// Columns of `steps.csv`.
 const STEPS: &str =
@@ -133,7 +133,7 @@ impl RunFolder {
         for folder in [self.path.clone(), self.path.join("checkpoints")] {
             for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
                 let name = entry.file_name().to_string_lossy().into_owned();
-                if name.starts_with('.') && name.ends_with(".draft") {
+                if is_draft(&name) {
                     let _ = fs::remove_file(entry.path()).or_else(|_| fs::remove_dir_all(entry.path()));
                 }
             }
