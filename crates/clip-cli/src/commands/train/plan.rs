@@ -1,0 +1,54 @@
+//! When a run saves and evaluates, and what it leaves.
+
+use crate::config::Settings;
+use crate::exit::{Failure, Result};
+
+/// When what happens, in steps and epochs, and what is written at the end.
+pub(super) struct Plan {
+    /// Steps of an epoch; 1 until the pairs are counted.
+    pub(super) per_epoch: usize,
+    pub(super) save_steps: Option<usize>,
+    pub(super) save_frequency: Option<usize>,
+    pub(super) val_frequency: usize,
+    /// Layout of the model that is written at the end.
+    pub(super) layout: String,
+    /// Whether event files of TensorBoard are written.
+    pub(super) tensorboard: bool,
+}
+
+impl Plan {
+    /// Reads it from the settings.
+    ///
+    /// # Errors
+    /// `invalid-option`.
+    pub(super) fn read(settings: &Settings) -> Result<Self> {
+        let every = |name: &str| -> Result<Option<usize>> {
+            match settings.number(name)? {
+                Some(0) => Err(Failure::option(name, "a whole number above 0", 0)),
+                number => Ok(number.map(|number| number as usize)),
+            }
+        };
+        let layout = settings.text("export")?.unwrap_or("hf");
+        if !["hf", "open_clip"].contains(&layout) {
+            return Err(Failure::option("export", "hf or open_clip", layout));
+        }
+        let tensorboard = match settings.text("reportTo")? {
+            None => false,
+            Some("tensorboard") => true,
+            Some(other) => return Err(Failure::option("reportTo", "tensorboard; steps.csv is always written", other)),
+        };
+        Ok(Self {
+            per_epoch: 1,
+            save_steps: every("saveSteps")?,
+            save_frequency: every("saveFrequency")?,
+            val_frequency: every("valFrequency")?.unwrap_or(1),
+            layout: layout.into(),
+            tensorboard,
+        })
+    }
+
+    /// The epoch that ends with a step.
+    pub(super) fn epoch_end(&self, step: usize) -> Option<usize> {
+        step.is_multiple_of(self.per_epoch).then(|| step / self.per_epoch)
+    }
+}

@@ -1,0 +1,108 @@
+//! The pairs of a run: found, read, and handed to its session.
+
+use clip_core::data::PairDataset;
+use clip_core::model::Towers;
+use clip_core::preprocess::Augmenter;
+use clip_core::train::{RunOptions, TrainingSession};
+
+use super::resume::Begun;
+use crate::commands::pairs::{read_options, read_pairs};
+use crate::config::Settings;
+use crate::data::{Crop, Filled, Image, Prefetch, Source};
+use crate::exit::Result;
+use crate::interrupt::Interrupts;
+use crate::output::Output;
+
+/// Most threads that decode images, unless more are asked for.
+const MOST_WORKERS: usize = 4;
+
+/// Megabytes of images in memory, unless another number is asked for.
+const IMAGE_MEMORY: u64 = 8000;
+
+/// Where the pairs are.
+pub(super) struct Sources {
+    train: Source,
+    evaluation: Option<Source>,
+}
+
+/// A run whose pairs were read.
+pub(super) struct Started {
+    /// Number of its pairs.
+    pub(super) pairs: usize,
+    pub(super) total_steps: usize,
+    /// The images, where the data set does not hold them.
+    pub(super) images: Option<Prefetch>,
+    /// Pairs to evaluate on.
+    pub(super) evaluation: Option<PairDataset>,
+}
+
+/// Bytes of images that may be in memory.
+fn image_memory(settings: &Settings) -> Result<usize> {
+    let megabytes = settings.number("imageMemory")?.unwrap_or(IMAGE_MEMORY);
+    Ok(usize::try_from(megabytes).unwrap_or(usize::MAX).saturating_mul(1_000_000))
+}
+
+/// Prefetches images that the data set does not hold.
+fn prefetch(
+    images: Vec<Image>,
+    session: &TrainingSession,
+    options: &RunOptions,
+    settings: &Settings,
+    threads: usize,
+) -> Result<Prefetch> {
+    let preprocess = session.preprocess().clone();
+    let crop = match options.augment {
+        Some(augmentation) => Crop::Augmented(Augmenter { preprocess, augmentation, seed: options.seed }),
+        None => Crop::Fixed(preprocess),
+    };
+    let workers = settings.number("workers")?.map_or(threads.min(MOST_WORKERS), |workers| workers as usize);
+    Prefetch::new(images, crop, workers)
+}
+
+impl Sources {
+    /// Finds them.
+    ///
+    /// # Errors
+    /// `source-unreadable`, `invalid-source`, `invalid-option`.
+    pub(super) fn open(settings: &Settings) -> Result<Self> {
+        let train = Source::open(&settings.texts("trainData")?, read_options(settings)?)?;
+        let evaluation = match settings.texts("valData")? {
+            paths if paths.is_empty() => None,
+            paths => Some(Source::open(&paths, read_options(settings)?)?),
+        };
+        Source::check_used(&[&train].into_iter().chain(&evaluation).collect::<Vec<_>>())?;
+        Ok(Self { train, evaluation })
+    }
+
+    /// Reads all pairs, and starts the run, or goes on with it.
+    ///
+    /// # Errors
+    /// Those of the pairs; `other-pairs` and `count-mismatch` where a run goes on; `interrupted` after a signal.
+    pub(super) fn start(
+        &self,
+        Begun { session, options, resumed }: &mut Begun,
+        settings: &Settings,
+        threads: usize,
+        io: (&Output, &Interrupts),
+    ) -> Result<Started> {
+        let dataset = if resumed.is_some() { session.interrupted_dataset()? } else { session.run_dataset(options)? };
+        // the features of a locked tower are computed of images in memory, once
+        let memory = if options.lock == Some(Towers::Image) { usize::MAX } else { image_memory(settings)? };
+        let Filled { dataset, images, .. } =
+            read_pairs(dataset, session.tokenizer()?, &self.train, settings, Some(memory), io)?;
+        let (pairs, holds_images) = (dataset.len(), dataset.holds_images());
+        let total_steps = match resumed {
+            Some(_) => session.resume_run(dataset)?,
+            None => session.start(dataset, options)?,
+        };
+        // after the vocabulary is known
+        let evaluation = match &self.evaluation {
+            Some(source) => {
+                Some(read_pairs(session.new_dataset(), session.tokenizer()?, source, settings, None, io)?.dataset)
+            }
+            None => None,
+        };
+        let images = (!holds_images).then(|| prefetch(images, session, options, settings, threads)).transpose()?;
+        Ok(Started { pairs, total_steps, images, evaluation })
+    }
+}

@@ -1,0 +1,143 @@
+//! The steps of a run: taken, logged, saved and evaluated.
+
+use std::time::{Duration, Instant};
+
+use clip_core::data::PairDataset;
+use clip_core::train::TrainingSession;
+
+use super::plan::Plan;
+use super::run_folder::RunFolder;
+use super::speedometer::Speedometer;
+use super::tensorboard::TensorBoard;
+use crate::data::Prefetch;
+use crate::events::{EvaluationEvent, Event, StepEvent};
+use crate::exit::Result;
+use crate::interrupt::Interrupts;
+use crate::output::{Output, duration};
+
+/// What a run needs beside its session.
+pub(super) struct Run<'a> {
+    /// Loss of the last step.
+    pub(super) loss: Option<f32>,
+    /// Whether a warning said already that a log cannot be written.
+    pub(super) warned: bool,
+    pub(super) output: &'a Output,
+    pub(super) interrupts: &'a Interrupts,
+    pub(super) folder: &'a RunFolder,
+    pub(super) plan: &'a Plan,
+    pub(super) board: Option<TensorBoard>,
+    pub(super) images: Option<Prefetch>,
+    pub(super) evaluation: Option<PairDataset>,
+}
+
+impl Run<'_> {
+    fn save(&self, session: &TrainingSession, step: usize, epoch: Option<usize>) -> Result<()> {
+        let state = pollster::block_on(session.save_state())?;
+        let path = self.folder.save_state(&state, epoch)?.display().to_string();
+        self.output.event(&Event::Saved { step, path: &path });
+        Ok(())
+    }
+
+    /// Goes on where a log cannot be written, as on a full disk: the steps are worth more. The first time, it warns.
+    fn log(&mut self, written: Result<()>) -> Result<()> {
+        match written {
+            Err(error) if error.code == "target-unwritable" => {
+                if !std::mem::replace(&mut self.warned, true) {
+                    self.output.warn(&format!("{error}; the run goes on, its logs have gaps"));
+                }
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    fn evaluate(&mut self, session: &TrainingSession, step: usize) -> Result<()> {
+        let Some(pairs) = &self.evaluation else { return Ok(()) };
+        let event = EvaluationEvent::new(Some(step), pollster::block_on(session.evaluate(pairs, None))?);
+        let logged = self.folder.log_evaluation(&event);
+        self.log(logged)?;
+        let logged = self.board.as_mut().map_or(Ok(()), |board| board.evaluation(&event));
+        self.log(logged)?;
+        if !self.output.is_json() {
+            let (to_image, to_text) = (&event.text_to_image, &event.image_to_text);
+            self.output.note(&format!("step {step}: text → image {to_image}; image → text {to_text}"));
+        }
+        self.output.event(&Event::Evaluation(event));
+        Ok(())
+    }
+
+    /// Takes the images of the next step, and says how long it waited.
+    fn squares(&mut self, session: &TrainingSession) -> Result<(Option<Vec<u8>>, Duration)> {
+        self.images.as_mut().map_or(Ok((None, Duration::ZERO)), |images| images.next(session))
+    }
+
+    /// Takes steps to the last, or to a signal; returns the number of steps taken.
+    ///
+    /// # Errors
+    /// Those of the device and of the images; `target-unwritable` for the last state; after a signal `interrupted`, `terminated`, `hung-up`.
+    pub(super) fn steps(&mut self, session: &mut TrainingSession, mut step: usize) -> Result<usize> {
+        let mut speed = Speedometer::default();
+        // the step of the last state, which is not saved twice
+        let mut saved = None;
+        loop {
+            if self.interrupts.came() {
+                if saved != Some(step) {
+                    self.save(session, step, None)?;
+                }
+                let latest = self.folder.latest();
+                let advice = format!("the run is saved in {}: go on with it by --resume latest", latest.display());
+                return Err(self.interrupts.failure(format!("stopped after step {step}; {advice}")));
+            }
+            let began = Instant::now();
+            let (squares, waited) = self.squares(session)?;
+            let Some(progress) = pollster::block_on(session.step(squares.as_deref()))? else { break };
+            step = progress.step;
+            self.loss = Some(progress.loss);
+            let (seconds, waiting) = speed.add(began.elapsed(), waited);
+            let event = StepEvent::new(&progress, seconds, waiting);
+            self.show(&event);
+            let logged = self.folder.log_step(&event);
+            self.log(logged)?;
+            let logged = self.board.as_mut().map_or(Ok(()), |board| board.step(&event));
+            self.log(logged)?;
+            self.output.event(&Event::Step(event));
+            let is_last = step == progress.total_steps;
+            let epoch = self.plan.epoch_end(step);
+            let kept = epoch.filter(|epoch| self.plan.save_frequency.is_some_and(|every| epoch % every == 0));
+            if is_last || epoch.is_some() || self.plan.save_steps.is_some_and(|every| step.is_multiple_of(every)) {
+                match self.save(session, step, kept) {
+                    Ok(()) => saved = Some(step),
+                    // the state before is whole, and the next may find room; after the last step there is none
+                    Err(error) if error.code == "target-unwritable" && !is_last => {
+                        self.output.warn(&format!("{error}; the run goes on, and the state before is kept"));
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+            // after the save: what fails here loses no step
+            if epoch.is_some_and(|epoch| is_last || epoch % self.plan.val_frequency == 0) {
+                self.evaluate(session, step)?;
+            }
+        }
+        Ok(step)
+    }
+
+    fn show(&self, event: &StepEvent) {
+        self.output.progress(event.step, event.total_steps, || {
+            let waiting = if event.waiting >= 0.01 {
+                format!(", waiting {:.0} % for images", 100.0 * event.waiting)
+            } else {
+                String::new()
+            };
+            format!(
+                "{}/{}  epoch {}  loss {:.4}  {:.1} pairs/s{waiting}  {} left",
+                event.step,
+                event.total_steps,
+                event.epoch,
+                event.loss,
+                event.samples_per_second,
+                duration(event.seconds_left)
+            )
+        });
+    }
+}
