@@ -9,7 +9,7 @@ use crate::data::PairDataset;
 use crate::error::Result;
 use crate::model::{TextBatch, Towers};
 
-/// Pairs of one step. Images are requested in parts, so that only a part of them has to be in memory.
+/// Pairs of one step, of all ranks. Images are requested in parts, so that only a part of them has to be in memory, and only the rank's own.
 pub trait Batch {
     /// Number of images.
     fn images(&self) -> usize;
@@ -29,8 +29,8 @@ pub trait Batch {
     /// Those of [`TextBatch::new`].
     fn texts(&self) -> Result<TextBatch>;
 
-    /// Returns the cached features of a locked tower, `[batch, embed_dim]`; `None` for a tower that is trained.
-    fn locked(&self, _tower: Towers, _device: &Device) -> Option<Tensor<2>> {
+    /// Returns the cached features of a range of pairs of a locked tower, `[range, embed_dim]`; `None` for a tower that is trained.
+    fn locked(&self, _tower: Towers, _range: Range<usize>, _device: &Device) -> Option<Tensor<2>> {
         None
     }
 }
@@ -57,9 +57,11 @@ pub(super) struct DatasetBatch<'a> {
     pub(super) indices: &'a [usize],
     /// Index of the caption of each pair.
     pub(super) captions: &'a [usize],
-    /// 8-bit images, where the data set does not hold them: `[batch, 3, size, size]`.
+    /// 8-bit images of the own pairs, where the data set does not hold them: `[own, 3, size, size]`.
     pub(super) squares: Option<&'a [u8]>,
-    /// Features of a locked tower, filled for these pairs.
+    /// The rank's pairs, a range of the batch.
+    pub(super) own: Range<usize>,
+    /// Features of a locked tower, filled for the own pairs.
     pub(super) features: Option<&'a FeatureCache>,
 }
 
@@ -70,7 +72,10 @@ impl Batch for DatasetBatch<'_> {
 
     fn pixels(&self, range: Range<usize>, device: &Device) -> Result<Tensor<4>> {
         match self.squares {
-            Some(squares) => Ok(self.dataset.normalized(squares, range, device)),
+            Some(squares) => {
+                let held = range.start - self.own.start..range.end - self.own.start;
+                Ok(self.dataset.normalized(squares, held, device))
+            }
             None => self.dataset.images(&self.indices[range], device),
         }
     }
@@ -79,9 +84,9 @@ impl Batch for DatasetBatch<'_> {
         self.dataset.texts(self.captions)
     }
 
-    fn locked(&self, tower: Towers, device: &Device) -> Option<Tensor<2>> {
+    fn locked(&self, tower: Towers, range: Range<usize>, device: &Device) -> Option<Tensor<2>> {
         let features = self.features.filter(|features| features.tower() == tower)?;
         let rows = if tower == Towers::Text { self.captions } else { self.indices };
-        Some(features.rows(rows, device))
+        Some(features.rows(&rows[range], device))
     }
 }

@@ -1,4 +1,4 @@
-//! Loss of a batch and its gradients, of the whole batch at once or in micro-batches with the same result.
+//! Loss of a batch and its gradients, of the whole batch at once, in micro-batches or shared by several ranks, with the same result.
 
 use std::ops::Range;
 
@@ -13,6 +13,7 @@ use rand::seq::index;
 use super::batch::Batch;
 use super::checkpointing;
 use super::loss_scale::LossScale;
+use super::ranks::Ranks;
 use crate::error::{ClipError, Result};
 use crate::loss::{ContrastiveLoss, Negatives, SigmoidLoss};
 use crate::model::{Clip, ImageStages, ParamVisitor, Stages, TextBatch, Towers, visit_params};
@@ -46,23 +47,35 @@ pub(super) struct Outcome {
     pub(super) likeness: Tensor<1>,
 }
 
-/// Returns the loss of a batch and its gradients. `step`, the number of the step, seeds its draws.
-pub(super) fn gradients(model: &Clip, batch: &impl Batch, options: &LossOptions, step: usize) -> Result<Outcome> {
-    let step = Step::new(model, batch, options, step)?;
+/// Returns the loss of a batch and its gradients, of all ranks together. `step`, the number of the step, seeds its draws.
+pub(super) async fn gradients(
+    model: &Clip,
+    batch: &impl Batch,
+    options: &LossOptions,
+    step: usize,
+    ranks: &Ranks,
+) -> Result<Outcome> {
+    let step = Step::new(model, batch, options, step, ranks)?;
     match step.micro() {
-        Some(micro) => step.cached(micro),
+        Some(micro) => step.cached(micro).await,
+        None if ranks.are_several() => step.gathered().await,
         None => step.whole(),
     }
 }
 
 /// Returns the same loss, `[1]`, without gradients.
-pub(super) fn loss(model: &Clip, batch: &impl Batch, options: &LossOptions, step: usize) -> Result<Tensor<1>> {
+pub(super) async fn loss(
+    model: &Clip,
+    batch: &impl Batch,
+    options: &LossOptions,
+    step: usize,
+    ranks: &Ranks,
+) -> Result<Tensor<1>> {
     let plain = model.valid();
-    let step = Step::new(&plain, batch, options, step)?;
-    let micro = step.micro().unwrap_or(step.count);
-    let images = step.features(Towers::Image, || step.joined(micro, |part| step.images(&plain, part)))?;
-    let texts = step.features(Towers::Text, || step.joined(micro, |part| plain.encode_text(&step.texts.part(part))))?;
-    Ok(step.loss(&images, &texts, 0..step.count))
+    let step = Step::new(&plain, batch, options, step, ranks)?;
+    let [images, texts] = step.plain_features(&plain, step.micro().unwrap_or(step.own.len()))?;
+    let [images, texts] = [ranks.gather_features(images).await?, ranks.gather_features(texts).await?];
+    ranks.sum_tensor(step.loss(&images, &texts, step.own.clone())).await
 }
 
 struct Step<'a, B> {
@@ -70,13 +83,25 @@ struct Step<'a, B> {
     batch: &'a B,
     texts: TextBatch,
     negatives: Negatives,
-    count: usize,
+    /// Rows of this rank: all, if it is alone.
+    own: Range<usize>,
     options: &'a LossOptions,
     step: usize,
+    ranks: &'a Ranks,
+}
+
+/// Where the backward pass through the loss ends: at the features.
+struct AtFeatures {
+    /// `[1]`, without a graph.
+    loss: Tensor<1>,
+    /// Gradients at the features of the own rows, `[own, embed_dim]`; none of a locked tower.
+    of_images: Option<Tensor<2>>,
+    of_texts: Option<Tensor<2>>,
+    likeness: Tensor<1>,
 }
 
 impl<'a, B: Batch> Step<'a, B> {
-    fn new(model: &'a Clip, batch: &'a B, options: &'a LossOptions, step: usize) -> Result<Self> {
+    fn new(model: &'a Clip, batch: &'a B, options: &'a LossOptions, step: usize, ranks: &'a Ranks) -> Result<Self> {
         let (count, texts) = (batch.images(), batch.texts()?);
         if count != texts.len() {
             return Err(ClipError::CountMismatch {
@@ -91,26 +116,27 @@ impl<'a, B: Batch> Step<'a, B> {
         }
         let negatives =
             if options.mask_duplicates { Negatives::without_duplicates(texts.first_alike()) } else { Negatives::all() };
-        Ok(Self { model, batch, texts, negatives, count, options, step })
+        ranks.check(count)?;
+        Ok(Self { model, batch, texts, negatives, own: ranks.rows(count), options, step, ranks })
     }
 
     /// Returns the micro-batch size for GradCache; `None` for the whole batch in one pass.
     fn micro(&self) -> Option<usize> {
         match self.options.micro_batch_size {
-            Some(micro) if micro < self.count => Some(micro),
-            _ => self.options.activation_checkpointing.then_some(self.count),
+            Some(micro) if micro < self.own.len() => Some(micro),
+            _ => self.options.activation_checkpointing.then_some(self.own.len()),
         }
     }
 
     fn parts(&self, micro: usize) -> impl Iterator<Item = Range<usize>> {
-        let count = self.count;
-        (0..count).step_by(micro).map(move |from| from..count.min(from + micro))
+        let Range { start, end } = self.own;
+        (start..end).step_by(micro).map(move |from| from..end.min(from + micro))
     }
 
-    /// Encodes all pairs in micro-batches.
+    /// Encodes the own pairs in micro-batches.
     ///
     /// # Shapes
-    /// - output: `[batch, embed_dim]`
+    /// - output: `[own, embed_dim]`
     fn joined(&self, micro: usize, encode: impl Fn(Range<usize>) -> Result<Tensor<2>>) -> Result<Tensor<2>> {
         Ok(Tensor::cat(self.parts(micro).map(encode).collect::<Result<Vec<_>>>()?, 0))
     }
@@ -133,9 +159,18 @@ impl<'a, B: Batch> Step<'a, B> {
         if scale == LossScale::ONE { loss.clone() } else { loss.clone() * scale.value() }
     }
 
-    /// Returns a tower's features of the batch: the cached ones of a locked tower, or what `encode` computes.
+    /// Returns a tower's features of the own pairs: the cached ones of a locked tower, or what `encode` computes.
     fn features(&self, tower: Towers, encode: impl FnOnce() -> Result<Tensor<2>>) -> Result<Tensor<2>> {
-        self.batch.locked(tower, &self.model.device()).map_or_else(encode, Ok)
+        self.batch.locked(tower, self.own.clone(), &self.model.device()).map_or_else(encode, Ok)
+    }
+
+    /// Encodes the own pairs with a model without autodiff, in micro-batches. Cached features are without a graph, too.
+    fn plain_features(&self, plain: &Clip, micro: usize) -> Result<[Tensor<2>; 2]> {
+        let cached = |tower| self.batch.locked(tower, self.own.clone(), &plain.device());
+        let images = cached(Towers::Image).map_or_else(|| self.joined(micro, |part| self.images(plain, part)), Ok)?;
+        let encode = |part| plain.encode_text(&self.texts.part(part));
+        let texts = cached(Towers::Text).map_or_else(|| self.joined(micro, encode), Ok)?;
+        Ok([images, texts])
     }
 
     /// Returns a range of the images in stages; the same patches are dropped at each call.
@@ -169,49 +204,97 @@ impl<'a, B: Batch> Step<'a, B> {
     }
 
     fn whole(&self) -> Result<Outcome> {
-        let images = self.features(Towers::Image, || self.images(self.model, 0..self.count))?;
+        let images = self.features(Towers::Image, || self.images(self.model, self.own.clone()))?;
         let texts = self.features(Towers::Text, || self.model.encode_text(&self.texts))?;
-        let loss = self.loss(&images, &texts, 0..self.count);
+        let loss = self.loss(&images, &texts, self.own.clone());
         let gradients = GradientsParams::from_grads(self.scaled(&loss).backward(), self.model);
         Ok(Outcome { loss: loss.inner(), gradients, likeness: likeness(images.inner(), texts.inner()) })
+    }
+
+    /// The same of several ranks: the own activations stay in memory while the features are exchanged.
+    async fn gathered(&self) -> Result<Outcome> {
+        let images = self.features(Towers::Image, || self.images(self.model, self.own.clone()))?;
+        let texts = self.features(Towers::Text, || self.model.encode_text(&self.texts.part(self.own.clone())))?;
+        let mut total = GradientsAccumulator::new();
+        let plain = [images.clone().inner(), texts.clone().inner()];
+        let AtFeatures { loss, of_images, of_texts, likeness } =
+            self.at_features(plain, self.own.len(), &mut total).await?;
+        let product =
+            |features: Tensor<2>, gradient: Option<Tensor<2>>| Some((features * Tensor::from_inner(gradient?)).sum());
+        let mut sum = product(images, of_images);
+        add(&mut sum, product(texts, of_texts));
+        if let Some(sum) = sum {
+            total.accumulate(self.model, GradientsParams::from_grads(sum.backward(), self.model));
+        }
+        self.outcome(loss, total, likeness).await
+    }
+
+    /// Adds up what all ranks computed.
+    async fn outcome(
+        &self,
+        loss: Tensor<1>,
+        mut total: GradientsAccumulator<Clip>,
+        likeness: Tensor<1>,
+    ) -> Result<Outcome> {
+        let gradients = self.ranks.sum_gradients(self.model, total.grads()).await?;
+        Ok(Outcome { loss: self.ranks.sum_tensor(loss).await?, gradients, likeness })
+    }
+
+    /// Takes the gradient of the loss at the features, given those of the own pairs without a graph. Each rank computes the rows of its
+    /// own pairs, against the features of all: no rank holds the logits of the whole batch. `total` gets the temperature's gradient,
+    /// which does not pass through the towers.
+    async fn at_features(
+        &self,
+        [images, texts]: [Tensor<2>; 2],
+        micro: usize,
+        total: &mut GradientsAccumulator<Clip>,
+    ) -> Result<AtFeatures> {
+        let device = self.model.device();
+        let is_locked = |tower| self.batch.locked(tower, self.own.start..self.own.start + 1, &device).is_some();
+        let leaf = |features, locked: bool| Tensor::<2>::from_inner(features).set_require_grad(!locked);
+        let images = leaf(self.ranks.gather_features(images).await?, is_locked(Towers::Image));
+        let texts = leaf(self.ranks.gather_features(texts).await?, is_locked(Towers::Text));
+        let (mut loss, mut of_images, mut of_texts) = (None, None, None);
+        for part in self.parts(micro) {
+            // some rows at a time: the logits of a large batch take more memory than its features
+            let share = self.loss(&images, &texts, part);
+            let mut gradients = self.scaled(&share).backward();
+            add(&mut of_images, images.grad_remove(&mut gradients));
+            add(&mut of_texts, texts.grad_remove(&mut gradients));
+            total.accumulate(self.model, GradientsParams::from_grads(gradients, self.model));
+            add(&mut loss, Some(share.inner()));
+        }
+        // never empty: a batch has at least a pair a rank
+        let loss = loss.unwrap_or_else(|| Tensor::zeros([1], &device.inner()));
+        let own = async |gradient: Option<Tensor<2>>| match gradient {
+            Some(gradient) => self.ranks.scatter_gradient(gradient).await.map(Some),
+            None => Ok(None),
+        };
+        let (of_images, of_texts) = (own(of_images).await?, own(of_texts).await?);
+        Ok(AtFeatures { loss, of_images, of_texts, likeness: likeness(images.inner(), texts.inner()) })
     }
 
     /// GradCache (arXiv 2101.06983, section 3.2): encodes every micro-batch without a graph, takes the gradient of the loss at the
     /// features, then encodes every micro-batch again and continues the backward pass from there. The sum over the micro-batches is
     /// the gradient of the batch.
-    fn cached(&self, micro: usize) -> Result<Outcome> {
+    async fn cached(&self, micro: usize) -> Result<Outcome> {
         let plain = self.model.valid();
-        let leaf = |features| Tensor::from_inner(features).require_grad();
-        let images = self.features(Towers::Image, || self.joined(micro, |part| self.images(&plain, part)).map(leaf))?;
-        let texts = self.features(Towers::Text, || {
-            self.joined(micro, |part| plain.encode_text(&self.texts.part(part))).map(leaf)
-        })?;
         let mut total = GradientsAccumulator::new();
-        let (mut loss, mut of_images, mut of_texts) = (None, None, None);
+        let features = self.plain_features(&plain, micro)?;
+        let AtFeatures { loss, of_images, of_texts, likeness } = self.at_features(features, micro, &mut total).await?;
         for part in self.parts(micro) {
-            // some rows at a time: the logits of a large batch take more memory than its features
-            let share = self.loss(&images, &texts, part.clone());
-            let mut gradients = self.scaled(&share).backward();
-            add(&mut of_images, images.grad_remove(&mut gradients));
-            add(&mut of_texts, texts.grad_remove(&mut gradients));
-            // the temperature's gradient, which does not pass through the towers
-            total.accumulate(self.model, GradientsParams::from_grads(gradients, self.model));
-            add(&mut loss, Some(share.inner()));
-        }
-        for part in self.parts(micro) {
+            let rows = part.start - self.own.start..part.end - self.own.start;
             // one tower after the other, so that only one's activations are in memory
             if let Some(gradient) = &of_images {
                 let stages = self.image_stages(self.model, part.clone())?;
-                self.backward(&stages, gradient.clone().slice_dim(0, part.clone()), &plain, &mut total)?;
+                self.backward(&stages, gradient.clone().slice_dim(0, rows.clone()), &plain, &mut total)?;
             }
             if let Some(gradient) = &of_texts {
-                let texts = self.texts.part(part.clone());
-                self.backward(&texts, gradient.clone().slice_dim(0, part), &plain, &mut total)?;
+                let texts = self.texts.part(part);
+                self.backward(&texts, gradient.clone().slice_dim(0, rows), &plain, &mut total)?;
             }
         }
-        // never empty: a batch has at least two pairs
-        let loss = loss.unwrap_or_else(|| Tensor::zeros([1], &plain.device()));
-        Ok(Outcome { loss, gradients: total.grads(), likeness: likeness(images.inner(), texts.inner()) })
+        self.outcome(loss, total, likeness).await
     }
 
     /// Continues a backward pass from the gradient at some features through their tower. `plain` is the model without autodiff.

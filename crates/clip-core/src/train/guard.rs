@@ -10,6 +10,7 @@ use burn::tensor::Tensor;
 use super::batch::Batch;
 use super::gradients::{LossOptions, loss, norm};
 use super::options::{OptimizerOptions, Tuning};
+use super::ranks::Ranks;
 use super::values::trainable;
 use crate::device::read;
 use crate::error::{ClipError, Result};
@@ -40,10 +41,16 @@ pub(super) fn is_risky(lr: f64, options: &OptimizerOptions, tuning: Tuning) -> b
 ///
 /// # Errors
 /// `loss-not-finite`; those of [`loss`].
-pub(super) async fn check(model: &Clip, batch: &impl Batch, options: &LossOptions, step: usize) -> Result<()> {
-    let loss = loss(model, batch, options, step)?;
+pub(super) async fn check(
+    model: &Clip,
+    batch: &impl Batch,
+    options: &LossOptions,
+    step: usize,
+    ranks: &Ranks,
+) -> Result<()> {
+    let loss = loss(model, batch, options, step, ranks).await?;
     let weights = norm(model, &trainable(model)).unwrap_or_else(|| loss.zeros_like());
-    let values = read(Tensor::cat(vec![weights, loss], 0)).await?;
+    let values = ranks.first(read(Tensor::cat(vec![weights, loss], 0)).await?);
     match values.into_iter().zip(["finite weights", "a finite loss"]).find(|(value, _)| !value.is_finite()) {
         Some((got, what)) => Err(ClipError::LossNotFinite { what, step: step + 1, got }),
         None => Ok(()),

@@ -1,7 +1,7 @@
 //! Training: a session on one model, its runs, and the step that joins model, loss and optimiser.
 //!
 //! Each module uses only those above it: `options` (what a caller sets); `loss_scale`, `schedule`, `values`, `checkpointing`,
-//! `features`; `muon`, `tuning`, `average`, `batch`, `state`; `optimizer`, `gradients`; `guard`; `trainer` (one step); `run`
+//! `features`, `ranks`; `muon`, `tuning`, `average`, `batch`, `state`; `optimizer`, `gradients`; `guard`; `trainer` (one step); `run`
 //! (which step is next); `session` (what a caller sees).
 
 mod average;
@@ -14,6 +14,7 @@ mod loss_scale;
 mod muon;
 mod optimizer;
 mod options;
+mod ranks;
 mod run;
 mod schedule;
 mod self_test;
@@ -29,6 +30,7 @@ pub use gradients::LossOptions;
 pub use loss_scale::LossScale;
 pub use optimizer::Optimizer;
 pub use options::{AdamWOptions, Decay, MuonOptions, OptimizerOptions, RunOptions, Tuning};
+pub use ranks::{Collective, Ranks};
 pub use run::{ImageRequest, Progress, Run};
 pub use schedule::Schedule;
 pub(crate) use self_test::loss_and_gradients;

@@ -151,6 +151,11 @@ impl Run {
         self.step >= self.schedule.total
     }
 
+    /// Pairs of each batch.
+    pub(super) fn batch_size(&self) -> usize {
+        self.options.batch_size.min(self.dataset.len())
+    }
+
     /// Steps in total.
     pub fn total_steps(&self) -> usize {
         self.schedule.total
@@ -175,10 +180,10 @@ impl Run {
     }
 
     /// Takes the next step; returns `None` after the last. A step that fails can be tried again. `squares` are the images of its
-    /// [`image_request`](Self::image_request).
+    /// [`image_request`](Self::image_request), those of the trainer's rank.
     ///
     /// # Shapes
-    /// - squares: `[batch, 3, size, size]`
+    /// - squares: `[own, 3, size, size]`
     ///
     /// # Errors
     /// Those of [`Trainer::train_step`]; `shape-mismatch` for another number of images.
@@ -192,17 +197,18 @@ impl Run {
         let Some(indices) = self.remaining.last() else { return Ok(None) };
         let captions: Vec<usize> = indices.iter().map(|&pair| self.captions[pair]).collect();
         let lr = self.schedule.at(self.step);
+        let own = trainer.ranks().rows(indices.len());
         if let Some(features) = &mut self.features {
             let chunk = self.step_options.loss.micro_batch_size;
             let rows = if features.tower() == Towers::Text { &captions } else { indices };
-            features.fill(|| trainer.inference_model(), &self.dataset, rows, chunk).await?;
+            features.fill(|| trainer.inference_model(), &self.dataset, &rows[own.clone()], chunk).await?;
         }
         let squares = (!self.dataset.holds_images()).then(|| squares.unwrap_or_default());
         if let Some(squares) = squares {
-            self.dataset.check_squares(squares, indices.len())?;
+            self.dataset.check_squares(squares, own.len())?;
         }
         let features = self.features.as_ref();
-        let batch = DatasetBatch { dataset: &self.dataset, indices, captions: &captions, squares, features };
+        let batch = DatasetBatch { dataset: &self.dataset, indices, captions: &captions, squares, own, features };
         let report = trainer.train_step(&batch, lr, &self.step_options).await.map_err(|error| match error {
             // counted from the start of the run, not of the trainer
             ClipError::LossNotFinite { what, got, .. } => ClipError::LossNotFinite { what, step: self.step + 1, got },

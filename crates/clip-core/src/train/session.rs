@@ -6,6 +6,7 @@ use burn::tensor::{Device, FloatDType, Tensor};
 
 use super::gradients::LossOptions;
 use super::options::{Decay, RunOptions, Tuning};
+use super::ranks::Ranks;
 use super::run::{ImageRequest, Progress, Run};
 use super::schedule::Schedule;
 use super::state::{RunMetadata, State};
@@ -33,6 +34,7 @@ pub struct TrainingSession {
     run: Option<Run>,
     /// A run that was stopped and can be resumed.
     interrupted: Option<RunMetadata>,
+    ranks: Ranks,
 }
 
 impl TrainingSession {
@@ -59,8 +61,17 @@ impl TrainingSession {
         }
         let preprocess = Preprocess::for_model(TransformFiles::default(), config, &parsed, &mut Vec::new())?;
         let (config, tokenizer) = (parsed, Some(Arc::new(tokenizer)));
-        let mut session =
-            Self { config, tokenizer, preprocess, seed, device, trainer: None, run: None, interrupted: None };
+        let mut session = Self {
+            config,
+            tokenizer,
+            preprocess,
+            seed,
+            device,
+            trainer: None,
+            run: None,
+            interrupted: None,
+            ranks: Ranks::default(),
+        };
         if expected != 0 {
             session.init();
         }
@@ -93,7 +104,13 @@ impl TrainingSession {
             trainer: Some(trainer),
             run: None,
             interrupted: None,
+            ranks: Ranks::default(),
         })
+    }
+
+    /// Trains with other ranks from the next run on. All make the same calls, with the same pairs and options.
+    pub fn join(&mut self, ranks: Ranks) {
+        self.ranks = ranks;
     }
 
     /// Returns warnings about the configuration.
@@ -200,9 +217,11 @@ impl TrainingSession {
         &self.preprocess
     }
 
-    /// See [`Run::image_request`]; `None` without a run.
+    /// See [`Run::image_request`]; of this rank's pairs alone. `None` without a run.
     pub fn image_request(&self, ahead: usize) -> Option<ImageRequest> {
-        self.run.as_ref()?.image_request(ahead)
+        let request = self.run.as_ref()?.image_request(ahead)?;
+        let own = self.ranks.rows(request.pairs.len());
+        Some(ImageRequest { pairs: request.pairs[own].to_vec(), ..request })
     }
 
     /// Starts a run; returns its number of steps. Changes nothing on an error.
@@ -218,6 +237,7 @@ impl TrainingSession {
             let (tokenizer, renumbered) = self.tokenizer()?.cut_to(dataset.ids());
             dataset.renumber(&renumbered, tokenizer.vocab_size());
             let run = Run::new(dataset, options, self.config.embed_dim)?;
+            self.ranks.check(run.batch_size())?;
             self.config.text.vocab_size = tokenizer.vocab_size();
             self.tokenizer = Some(Arc::new(tokenizer));
             self.init();
@@ -227,11 +247,14 @@ impl TrainingSession {
             if let Some(tokenizer) = &mut tokenizer {
                 Arc::make_mut(tokenizer).remember_more(dataset.ids());
             }
-            self.run = Some(Run::new(dataset, options, self.config.embed_dim)?);
+            let run = Run::new(dataset, options, self.config.embed_dim)?;
+            self.ranks.check(run.batch_size())?;
+            self.run = Some(run);
             self.tokenizer = tokenizer;
         }
         self.interrupted = None;
         if let Some(trainer) = &mut self.trainer {
+            trainer.set_ranks(self.ranks.clone());
             trainer.set_half(options.half);
             trainer.set_options(options.optimizer(), options.tuning, options.ema_decay, options.seed)?;
         }
@@ -289,6 +312,10 @@ impl TrainingSession {
             return Err(ClipError::OtherPairs { expected: stopped.pairs_sha256.clone(), got });
         }
         let run = Run::resume(dataset, &stopped.options, self.config.embed_dim, stopped.step)?;
+        self.ranks.check(run.batch_size())?;
+        if let Some(trainer) = &mut self.trainer {
+            trainer.set_ranks(self.ranks.clone());
+        }
         let total = run.total_steps();
         self.run = Some(run);
         self.interrupted = None;

@@ -11,6 +11,7 @@ use super::guard;
 use super::loss_scale::LossScale;
 use super::optimizer::Optimizer;
 use super::options::{OptimizerOptions, Tuning};
+use super::ranks::Ranks;
 use super::state::{AverageMetadata, RunMetadata, StateMetadata};
 use super::values::{Values, read_group, replace, trainable};
 use crate::device::read;
@@ -59,13 +60,22 @@ pub struct Trainer {
     /// Scale of the loss in half precision; `None` in full.
     loss_scale: Option<LossScale>,
     step: usize,
+    ranks: Ranks,
 }
 
 impl Trainer {
     /// Starts with a model on a device with autodiff, every parameter trainable.
     pub fn new(model: Clip) -> Self {
         let optimizer = Optimizer::new(OptimizerOptions::default());
-        Self { model, tuning: Tuning::All, optimizer, average: None, loss_scale: None, step: 0 }
+        Self {
+            model,
+            tuning: Tuning::All,
+            optimizer,
+            average: None,
+            loss_scale: None,
+            step: 0,
+            ranks: Ranks::default(),
+        }
     }
 
     /// Restores a saved trainer from one with the same weights, its metadata, and the tensors that [`values`](Self::values) gave.
@@ -85,7 +95,7 @@ impl Trainer {
         let adapters = group(ADAPTER)?;
         let model = replace(model, &adapters).in_half(metadata.loss_scale.is_some());
         let (tuning, loss_scale, step) = (metadata.tuning, metadata.loss_scale, metadata.steps);
-        Ok(Self { model, tuning, optimizer, average, loss_scale, step })
+        Ok(Self { model, tuning, optimizer, average, loss_scale, step, ranks: fresh.ranks })
     }
 
     /// Returns the tensors beside the weights: moments, averages, adapters.
@@ -149,6 +159,16 @@ impl Trainer {
         self.model.device()
     }
 
+    /// The ranks that train the model together.
+    pub fn ranks(&self) -> &Ranks {
+        &self.ranks
+    }
+
+    /// Trains with other ranks from now on, whose weights are the same.
+    pub fn set_ranks(&mut self, ranks: Ranks) {
+        self.ranks = ranks;
+    }
+
     /// Changes the optimiser's settings and which parameters are trained; a change of either resets the moments. New adapters
     /// are drawn from `seed`. When averaging ends, the averaged weights become the model's.
     ///
@@ -193,7 +213,7 @@ impl Trainer {
     /// # Errors
     /// `count-mismatch`, `batch-too-small`, `device-failed`.
     pub async fn gradients(&self, batch: &impl Batch, options: &LossOptions) -> Result<(f32, GradientsParams)> {
-        let Outcome { loss, gradients, .. } = gradients(&self.model, batch, options, self.step)?;
+        let Outcome { loss, gradients, .. } = gradients(&self.model, batch, options, self.step, &self.ranks).await?;
         Ok((read(loss).await?[0], gradients))
     }
 
@@ -227,7 +247,7 @@ impl Trainer {
         let mut model = self.optimizer.step(lr, self.model.clone(), gradients, (clip / scale.value()) as f32);
         model.logit_scale = clamp_logit_scale(model.logit_scale);
         if let Some(before) = before
-            && let Err(error) = guard::check(&model, batch, &options.loss, self.step).await
+            && let Err(error) = guard::check(&model, batch, &options.loss, self.step, &self.ranks).await
         {
             self.optimizer = before;
             return Err(error);
@@ -243,12 +263,13 @@ impl Trainer {
 
     /// Returns a batch's figures and its gradients; the gradients are multiplied by the loss scale.
     async fn measure(&self, batch: &impl Batch, options: &LossOptions) -> Result<(StepReport, GradientsParams)> {
-        let Outcome { loss, gradients, likeness } = gradients(&self.model, batch, options, self.step)?;
+        let Outcome { loss, gradients, likeness } =
+            gradients(&self.model, batch, options, self.step, &self.ranks).await?;
         let unscale = options.scale.value().recip();
         let norm = norm(&self.model, &gradients).map_or_else(|| loss.zeros_like(), |norm| norm * unscale);
         // a finite loss may have gradients that are not; one read for all, as each is a round trip to the GPU
         let figures = vec![loss, self.model.logit_scale.val().inner(), norm, likeness];
-        let values = read(Tensor::cat(figures, 0)).await?;
+        let values = self.ranks.first(read(Tensor::cat(figures, 0)).await?);
         let [loss, logit_scale, gradient_norm, of_images, of_texts] = values[..] else {
             return Err(ClipError::DeviceFailed { message: format!("expected 5 numbers, got {}", values.len()) });
         };

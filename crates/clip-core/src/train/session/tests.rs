@@ -1,4 +1,5 @@
 use super::super::MuonOptions;
+use super::super::ranks::testing::on_ranks;
 use super::*;
 use crate::device::{block_on_cpu, cpu};
 use crate::model::Towers;
@@ -317,4 +318,75 @@ fn other_pairs_and_damaged_states_are_refused() {
     newer[at + format.len() - 1] = b'5';
     let error = open(&newer).to_string();
     assert!(error.contains("expected format 4, got 5"), "{error}");
+}
+
+#[test]
+fn ranks_take_the_steps_of_one_session() {
+    let variants = [
+        options(),
+        RunOptions { lock: Some(Towers::Image), ..options() },
+        RunOptions { lock: Some(Towers::Text), micro_batch_size: None, ..options() },
+        RunOptions { half: true, ema_decay: Some(0.9), ..options() },
+        RunOptions { tuning: Tuning::Lora { rank: 2, alpha: 4.0 }, lr: 0.06, ..options() },
+    ];
+    for options in variants {
+        let run = |ranks: Ranks| {
+            let mut session = session();
+            session.join(ranks);
+            session.start(pairs(&session, 0), &options).unwrap();
+            let progress = steps(&mut session, 6);
+            session.stop();
+            (progress, block_on_cpu(session.save_state()).unwrap())
+        };
+        let (expected, alone) = run(Ranks::default());
+        for size in [2, 4] {
+            let mut several = on_ranks(size, run);
+            let (got, state) = several.pop().unwrap();
+            assert!(several.iter().all(|(other, bytes)| *other == got && *bytes == state), "ranks differ");
+            for (got, expected) in got.iter().zip(&expected) {
+                let tolerance = if options.half { 1e-2 } else { 1e-3 };
+                let near = |a: f32, b: f32| (a - b).abs() <= tolerance * b.abs().max(1e-2);
+                assert!(near(got.loss, expected.loss), "{options:?}: {got:?} {expected:?}");
+                assert!(near(got.gradient_norm, expected.gradient_norm), "{options:?}: {got:?} {expected:?}");
+                assert_eq!((got.step, got.batch_size, got.lr), (expected.step, expected.batch_size, expected.lr));
+            }
+            // a state holds nothing of a rank: it goes on with any number of them
+            assert_eq!(state.len(), alone.len());
+            let mut session = TrainingSession::from_state(&state, None, &cpu()).unwrap();
+            session.resume_run(pairs(&session, 0)).unwrap();
+            assert_eq!(steps(&mut session, 1)[0].step, 7);
+        }
+    }
+}
+
+#[test]
+fn a_rank_requests_its_own_images_alone() {
+    let requests = on_ranks(2, |ranks| {
+        let mut session = session();
+        session.join(ranks);
+        let mut pairs = pairs(&session, 0);
+        pairs.release_images();
+        session.start(pairs, &options()).unwrap();
+        (0..3).map(|ahead| session.image_request(ahead).unwrap().pairs).collect::<Vec<_>>()
+    });
+    let mut session = session();
+    let mut pairs = pairs(&session, 0);
+    pairs.release_images();
+    session.start(pairs, &options()).unwrap();
+    for ahead in 0..3 {
+        let [first, second] = [&requests[0][ahead], &requests[1][ahead]];
+        assert_eq!([&first[..], &second[..]].concat(), session.image_request(ahead).unwrap().pairs);
+        assert_eq!(first.len(), 2);
+    }
+}
+
+#[test]
+fn a_run_whose_batches_the_ranks_cannot_share_is_refused() {
+    for error in on_ranks(3, |ranks| {
+        let mut session = session();
+        session.join(ranks);
+        session.start(pairs(&session, 0), &options()).unwrap_err()
+    }) {
+        assert_eq!(error.code(), "invalid-option");
+    }
 }
