@@ -373,8 +373,7 @@ fn a_rank_requests_its_own_images_alone() {
     let mut pairs = pairs(&session, 0);
     pairs.release_images();
     session.start(pairs, &options()).unwrap();
-    for ahead in 0..3 {
-        let [first, second] = [&requests[0][ahead], &requests[1][ahead]];
+    for (ahead, (first, second)) in requests[0].iter().zip(&requests[1]).enumerate() {
         assert_eq!([&first[..], &second[..]].concat(), session.image_request(ahead).unwrap().pairs);
         assert_eq!(first.len(), 2);
     }
