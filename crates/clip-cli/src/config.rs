@@ -25,6 +25,7 @@ const NAMES: &[&str] = &[
     "captionColumn",
     "separator",
     "table",
+    "images",
     "logs",
     "name",
     "resume",
@@ -38,7 +39,7 @@ const NAMES: &[&str] = &[
 ];
 
 /// Settings that are paths: in a file, relative to its folder.
-const PATHS: &[&str] = &["from", "adapter", "merges", "trainData", "valData", "logs"];
+const PATHS: &[&str] = &["from", "adapter", "merges", "trainData", "valData", "images", "logs"];
 
 /// Options of a run that the program reads; the others are the core's.
 const RUN: &[&str] = &["truncate", "badPairs"];

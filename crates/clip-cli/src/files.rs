@@ -1,7 +1,7 @@
 //! Writes files whole or not at all.
 
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::Path;
 
 use tempfile::TempDir;
@@ -11,6 +11,14 @@ use crate::exit::{Failure, Result};
 /// The folder of a path; `.` for a bare name.
 pub fn parent_of(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Opens a file that has an end: a device may have none, and a pipe is waited for.
+///
+/// # Errors
+/// Those of the disk; for anything but a regular file.
+pub fn open_regular(path: &Path) -> io::Result<File> {
+    if fs::metadata(path)?.is_file() { File::open(path) } else { Err(io::Error::other("it is no regular file")) }
 }
 
 /// What a file or folder is called until it is complete: hidden, with this ending.
@@ -52,7 +60,7 @@ pub fn make_folder(path: &Path) -> Result<()> {
 /// # Errors
 /// `target-unwritable`; what was there is then unchanged.
 pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    let unwritable = |error: std::io::Error| Failure::unwritable(path, error);
+    let unwritable = |error: io::Error| Failure::unwritable(path, error);
     let folder = parent_of(path);
     let mut builder = drafts();
     #[cfg(unix)]
@@ -69,7 +77,7 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
 /// # Errors
 /// `target-unwritable`.
 pub fn link_whole(from: &Path, to: &Path) -> Result<()> {
-    let unwritable = |error: std::io::Error| Failure::unwritable(to, error);
+    let unwritable = |error: io::Error| Failure::unwritable(to, error);
     let folder = draft_folder(to)?;
     let draft = folder.path().join("link");
     if fs::hard_link(from, &draft).is_err() {

@@ -30,6 +30,9 @@ pub(super) struct PairArgs {
     /// Path, in a folder, of the only table to read
     #[arg(long, value_name = "PATH")]
     table: Option<String>,
+    /// Folder of the images that a table names [default: the table's]
+    #[arg(long, value_name = "FOLDER")]
+    images: Option<String>,
     /// Encoding of captions without a byte order mark, as windows-1252 [default: utf-8]
     #[arg(long, value_name = "NAME")]
     encoding: Option<String>,
@@ -65,6 +68,7 @@ impl PairArgs {
             ("captionColumn", &self.caption_column),
             ("separator", &self.separator),
             ("table", &self.table),
+            ("images", &self.images),
             ("encoding", &self.encoding),
             ("captions", &self.captions),
         ] {
@@ -119,6 +123,7 @@ pub(super) fn read_options(settings: &Settings) -> Result<ReadOptions> {
         // shells pass a tab badly
         separator: separator.map(|text| text.replace("\\t", "\t")),
         table: owned("table")?,
+        images: settings.path("images")?,
     })
 }
 

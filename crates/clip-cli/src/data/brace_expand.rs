@@ -10,6 +10,8 @@ use crate::pattern::pattern;
 
 /// Limit of names: more than any data set has shards.
 const MAX_NAMES: usize = 100_000;
+/// Limit of braces inside each other: each takes some of the stack.
+const MAX_DEPTH: usize = 100;
 
 fn refuse(expected: &str, got: &str) -> Failure {
     Failure::option("shards", expected, quote(got, 200))
@@ -76,16 +78,16 @@ fn in_braces(text: &str) -> Result<Option<Vec<String>>> {
         LazyLock::new(|| pattern(r"^(-?[0-9]+|[A-Za-z])\.\.(-?[0-9]+|[A-Za-z])(?:\.\.-?([0-9]+))?$"));
     if let Some(range) = RANGE.captures(text) {
         let (from, to) = (&range[1], &range[2]);
-        let step =
-            range.get(3).and_then(|step| step.as_str().parse::<u32>().ok()).filter(|&step| step > 0).unwrap_or(1);
+        // digits alone: what cannot be parsed is larger than any range
+        let step = range.get(3).map_or(1, |step| step.as_str().parse().unwrap_or(i64::MAX)).max(1);
         let is_letter = |text: &str| text.starts_with(|c: char| c.is_ascii_alphabetic());
         if !is_letter(from) && !is_letter(to) {
-            return numbers(from, to, step.into()).map(Some);
+            return numbers(from, to, step).map(Some);
         }
         if let (true, true, Some(from), Some(to)) =
             (is_letter(from), is_letter(to), from.chars().next(), to.chars().next())
         {
-            return letters(from, to, step as usize).map(Some);
+            return letters(from, to, usize::try_from(step).unwrap_or(usize::MAX)).map(Some);
         }
     }
     let commas = outermost(text, b",")?;
@@ -133,6 +135,14 @@ pub(super) fn expand_braces(name: &str) -> Result<Vec<String>> {
     if !name.contains(['{', '}']) {
         return Ok(vec![name.into()]);
     }
+    let depth = |depth: usize, sign: char| match sign {
+        '{' => depth + 1,
+        '}' => depth.saturating_sub(1),
+        _ => depth,
+    };
+    if name.chars().scan(0, |now, sign| Some(std::mem::replace(now, depth(*now, sign)))).any(|now| now > MAX_DEPTH) {
+        return Err(refuse(&format!("at most {MAX_DEPTH} braces inside each other"), name));
+    }
     // in Windows paths both separate folders
     let is_windows = name.starts_with("\\\\") || name.get(1..3) == Some(":\\");
     let slashed = if is_windows { name.replace('\\', "/") } else { name.into() };
@@ -154,6 +164,8 @@ mod tests {
             ("{1..3}{a,b}", vec!["1a", "1b", "2a", "2b", "3a", "3b"]),
             ("{0..8..4}", vec!["0", "4", "8"]),
             ("{-1..1}", vec!["-1", "0", "1"]),
+            ("{0..10..9999999999}", vec!["0"]),
+            ("{a..z..99999999999999999999}", vec!["a"]),
             ("{x..z}", vec!["x", "y", "z"]),
             ("{train,{1..2}}.tar", vec!["train.tar", "1.tar", "2.tar"]),
             ("{a}\\{b\\}", vec!["{a}{b}"]),
@@ -162,6 +174,9 @@ mod tests {
         }
         for name in ["{1..0}", "{a", "a}", "{0..99999999}", "{b..a}"] {
             assert_eq!(expand_braces(name).unwrap_err().code, "invalid-option", "{name}");
+        }
+        for name in ["{".repeat(60_000), format!("{}{}", "{".repeat(60_000), "}".repeat(60_000))] {
+            assert!(expand_braces(&name).unwrap_err().message.contains("at most 100 braces inside each other"));
         }
     }
 }

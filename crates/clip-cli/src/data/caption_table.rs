@@ -7,8 +7,11 @@ use std::path::{Path, PathBuf};
 use unicode_normalization::UnicodeNormalization;
 
 use super::decode_text::decode_lines;
+use super::file_index::{FileIndex, image_of};
+use super::folder::list_folder;
 use super::gzip::{Gzip, MAGIC};
 use super::location::locate;
+use super::read_file::read_at_most;
 use super::sample::{Image, Sample, Sink};
 use super::sniff::content_of;
 use super::table_columns::TableColumns;
@@ -16,23 +19,22 @@ use super::table_rows::table_rows;
 use crate::exit::{Failure, Result};
 
 /// Bytes of the largest table.
-const MAX_TABLE_BYTES: u64 = 1 << 29;
+pub(super) const MAX_TABLE_BYTES: u64 = 1 << 29;
 
 /// Unpacks the file of a table, and refuses other formats by name.
 ///
 /// # Errors
 /// `invalid-dataset` for a truncated gzip file, and for a format that is known to be no table.
 fn open_table(bytes: Vec<u8>) -> Result<Vec<u8>> {
-    let too_long = || Failure::dataset(format!("expected at most {MAX_TABLE_BYTES} bytes, got more"));
     if bytes.starts_with(&MAGIC) {
         let mut unpacked = Vec::new();
         let mut reader = Gzip::new(bytes.as_slice()).take(MAX_TABLE_BYTES + 1);
         let read = reader.read_to_end(&mut unpacked);
         read.map_err(|error| Failure::dataset(format!("cannot unpack the gzip file: {error}")))?;
-        return if unpacked.len() as u64 > MAX_TABLE_BYTES { Err(too_long()) } else { Ok(unpacked) };
-    }
-    if bytes.len() as u64 > MAX_TABLE_BYTES {
-        return Err(too_long());
+        if unpacked.len() as u64 > MAX_TABLE_BYTES {
+            return Err(Failure::dataset(format!("expected at most {MAX_TABLE_BYTES} bytes, got more")));
+        }
+        return Ok(unpacked);
     }
     match content_of(&bytes) {
         None => Ok(bytes),
@@ -105,15 +107,26 @@ fn image_beside(folder: &Path, name: &str) -> Result<Image> {
     Ok(Image::File(spelled_on_disk(folder, &path.to_string_lossy())))
 }
 
-/// Reads the samples of a table on disk; image names are relative to its folder.
+/// Reads the samples of a table on disk; image names are relative to `images`, or else to its folder.
 ///
 /// # Errors
 /// `source-unreadable`, `invalid-dataset`, and those of the sink.
-pub(super) fn caption_table(path: &Path, columns: TableColumns<'_>, sink: &mut Sink<'_>) -> Result<()> {
-    let bytes = std::fs::read(path).map_err(|error| Failure::unreadable("file", path, error))?;
+pub(super) fn caption_table(
+    path: &Path,
+    columns: TableColumns<'_>,
+    images: Option<&Path>,
+    sink: &mut Sink<'_>,
+) -> Result<()> {
+    let bytes = read_at_most(path, MAX_TABLE_BYTES)?;
     let folder = path.parent().unwrap_or(Path::new(""));
     let name = path.to_string_lossy();
-    read_table(bytes, &name, columns, &mut |name| image_beside(folder, name), sink).map_err(|error| error.about(&name))
+    let files = images.map(list_folder).transpose()?;
+    let index = files.as_ref().map(FileIndex::new);
+    let mut find = |name: &str| match &index {
+        Some(index) => image_of(index.get(name, "")?),
+        None => image_beside(folder, name),
+    };
+    read_table(bytes, &name, columns, &mut find, sink).map_err(|error| error.about(&name))
 }
 
 #[cfg(test)]
@@ -133,6 +146,32 @@ mod tests {
         };
         let result = read_table(file.to_vec(), name, columns, &mut |_| Ok(Image::Bytes([].into())), &mut sink);
         result.map_or_else(|error| vec![format!("{}: {error}", error.code)], |()| out)
+    }
+
+    #[test]
+    fn a_row_that_rust_cannot_hold_spoils_no_other() {
+        let array = br#"[{"image": "a.png", "text": "cut \ud83d"}, {"image": "b.png", "text": "b", "area": 1e999}]"#;
+        let rows = ["invalid-dataset: item 1: invalid character U+D83D in the text", "b.png: b"];
+        assert_eq!(read(array, "a.json", TableColumns::default()), rows);
+        let lines = b"{\"image\": \"a.png\", \"text\": \"cut \\ud83d\"}\n{\"image\": \"b.png\", \"text\": \"b\"}";
+        assert_eq!(read(lines, "a.jsonl", TableColumns::default())[0], rows[0].replace("item", "line"));
+    }
+
+    #[test]
+    fn images_may_lie_in_another_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let images = folder.path().join("images");
+        std::fs::create_dir_all(images.join("a")).unwrap();
+        std::fs::write(images.join("a/1.png"), fixture("cases/split-metadata/test/0.png")).unwrap();
+        let table = folder.path().join("b.csv");
+        std::fs::write(&table, "image,text\na/1.png,one\na/2.png,two\n").unwrap();
+        let mut found = Vec::new();
+        let mut sink = |sample: Sample| {
+            found.push(sample.pair.map(|(image, _)| image.name()).map_err(|error| error.message));
+            Ok(())
+        };
+        caption_table(&table, TableColumns::default(), Some(&images), &mut sink).unwrap();
+        assert_eq!(found, [Ok(images.join("a/1.png").display().to_string()), Err("no image of that name".into())]);
     }
 
     #[test]

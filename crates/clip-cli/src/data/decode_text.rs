@@ -14,9 +14,9 @@ const MARKS: [(&str, &[u8]); 5] = [
     ("UTF-16LE", &[0xff, 0xfe]),
 ];
 
-/// Bytes of a line that could not be decoded stand at these code points for private use, as lone surrogates do with Python's
-/// `surrogateescape`.
-const UNDECODED: u32 = 0x10_ff00;
+/// A byte of a line that could not be decoded becomes two of the 32 noncharacters from here on, one for each half, as it becomes a lone
+/// surrogate with Python's `surrogateescape`. Unicode keeps them for such use: text that is exchanged has none.
+const UNDECODED: u32 = 0xfdd0;
 
 /// Returns an encoding by its name in the [Encoding Standard](https://encoding.spec.whatwg.org/#names-and-labels).
 ///
@@ -89,6 +89,11 @@ pub(super) fn decode_text(bytes: &[u8], encoding: Option<&str>) -> Result<String
     }
 }
 
+/// The noncharacter of half a byte; the second half counts from 16.
+fn half(number: &u32) -> Option<char> {
+    char::from_u32(UNDECODED + number)
+}
+
 /// Splits bytes after each line break.
 fn lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     bytes.split_inclusive(|&byte| byte == b'\n' || byte == b'\r')
@@ -116,18 +121,31 @@ pub(super) fn decode_lines(bytes: &[u8], encoding: Option<&str>) -> Result<Strin
         Some(text) => return Ok(text),
         None => {}
     }
-    let escape = |&byte: &u8| match byte {
-        ..0x80 => char::from(byte),
-        _ => char::from_u32(UNDECODED + u32::from(byte)).unwrap_or(char::REPLACEMENT_CHARACTER),
+    let escaped = |line: &[u8]| {
+        let mut text = String::with_capacity(2 * line.len());
+        for &byte in line {
+            match byte {
+                ..0x80 => text.push(char::from(byte)),
+                _ => text.extend([u32::from(byte >> 4), 16 + u32::from(byte & 15)].iter().filter_map(half)),
+            }
+        }
+        text
     };
-    Ok(lines(bytes).map(|line| decode_as(line, said).unwrap_or_else(|| line.iter().map(escape).collect())).collect())
+    Ok(lines(bytes).map(|line| decode_as(line, said).unwrap_or_else(|| escaped(line))).collect())
 }
 
 /// Returns a message where one of the texts of [`decode_lines`] could not be decoded.
 pub(super) fn undecoded<'a>(texts: impl IntoIterator<Item = &'a str>, encoding: Option<&str>) -> Option<String> {
-    let lost = |c: char| (UNDECODED + 0x80..UNDECODED + 0x100).contains(&u32::from(c));
+    let lost = |c: char| (UNDECODED..UNDECODED + 32).contains(&u32::from(c));
     let text = texts.into_iter().find(|text| text.contains(lost))?;
-    let bytes: Vec<u8> = text.chars().map(|c| u32::from(c) as u8).collect();
+    let mut bytes = Vec::new();
+    for c in text.chars() {
+        match u32::from(c).wrapping_sub(UNDECODED) {
+            high @ 0..16 => bytes.push((high << 4) as u8),
+            low @ 16..32 => bytes.last_mut().into_iter().for_each(|byte| *byte |= (low - 16) as u8),
+            _ => bytes.push(u32::from(c) as u8),
+        }
+    }
     let name = encoding_of(encoding).map_or("UTF-8", Encoding::name);
     Some(not_text(&bytes, name, false).message)
 }
@@ -163,6 +181,9 @@ mod tests {
         assert_eq!(rows[1], "b,thé");
         assert!(undecoded(rows[..1].iter().copied(), None).unwrap().contains("pass --encoding windows-1252"));
         assert_eq!(undecoded(rows[1..].iter().copied(), None), None);
+        // characters for private use are text
+        let private = decode_lines("a,caf\u{10ffe9}\nb,\u{e000}\n".as_bytes(), None).unwrap();
+        assert_eq!(undecoded(private.lines(), None), None);
         assert_eq!(decode_lines(b"a,caf\xe9\nb,th\xc3\xa9\n", Some("latin1")).unwrap(), "a,café\nb,thé\n");
     }
 }

@@ -72,7 +72,14 @@ fn take_batches(dataset: PairDataset, batches: &Receiver<Result<Batch>>, filling
         let dataset = &filled.dataset;
         let batch = batch?;
         read += batch.len();
-        let each = |(index, sample): (usize, Sample)| (index, sample.key.clone(), prepare(dataset, sample, filling));
+        let each = |(index, sample): (usize, Sample)| {
+            let (key, source) = (sample.key.clone(), sample.source.clone());
+            (
+                index,
+                key,
+                prepare(dataset, sample, filling).map_err(|reason| reason.about(&source.display().to_string())),
+            )
+        };
         let prepared: Vec<_> = batch.into_par_iter().map(each).collect();
         for (index, key, pair) in prepared {
             match pair {
@@ -106,7 +113,10 @@ fn take_batches(dataset: PairDataset, batches: &Receiver<Result<Batch>>, filling
     Ok(filled)
 }
 
-/// Reads all pairs of a source into an empty data set. Three batches of samples are in memory.
+/// Reads all pairs of a source into an empty data set. At most three batches of samples are in memory.
+///
+/// Every image is decoded, also where it is decoded again for each step: a state holds the digest of the pixels that the model sees,
+/// which a browser computes as well, and pairs that cannot be used are known before the first step.
 ///
 /// # Errors
 /// `source-unreadable`, `invalid-dataset`; unless bad pairs are skipped, the error of the first; `interrupted` if it was stopped.

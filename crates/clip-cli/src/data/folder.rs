@@ -1,6 +1,5 @@
 //! Lists the files of a folder.
 
-use std::fs::File;
 use std::io::Read;
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
@@ -10,6 +9,7 @@ use unicode_normalization::UnicodeNormalization;
 use walkdir::WalkDir;
 
 use super::image_format::{HEAD_BYTES, could_be_image, format_of_extension};
+use super::read_file::{open_file, read_at_most};
 use super::sniff::{Inspection, inspect};
 use crate::exit::{Failure, Result};
 
@@ -27,9 +27,9 @@ pub(super) struct FolderFile {
 
 impl FolderFile {
     /// # Errors
-    /// `source-unreadable`.
-    pub(super) fn bytes(&self) -> Result<Vec<u8>> {
-        std::fs::read(&self.location).map_err(|error| Failure::unreadable("file", &self.location, error))
+    /// `source-unreadable`; `invalid-dataset` for more than `limit` bytes.
+    pub(super) fn bytes(&self, limit: u64) -> Result<Vec<u8>> {
+        read_at_most(&self.location, limit)
     }
 
     /// Returns its first bytes, which tell the format.
@@ -72,7 +72,7 @@ pub(super) fn inspect_all(files: &[&FolderFile]) -> Vec<Inspection> {
 /// `source-unreadable`.
 pub(super) fn read_head(path: &Path) -> Result<Vec<u8>> {
     let mut head = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(HEAD_BYTES as u64).read_to_end(&mut head));
+    let read = open_file(path)?.take(HEAD_BYTES as u64).read_to_end(&mut head);
     read.map(|_| head).map_err(|error| Failure::unreadable("file", path, error))
 }
 

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::caption_table::read_table;
+use super::caption_table::{MAX_TABLE_BYTES, read_table};
 use super::file_index::{FileIndex, image_of};
 use super::folder::{FolderFile, folder_of};
 use super::sample::{Sample, Sink, head};
@@ -89,7 +89,7 @@ pub(super) fn read_tables(
             }
         };
         let mut find = |name: &str| image_of(index.get(name, beside)?);
-        read_table(table.bytes()?, &table.path, columns, &mut find, &mut each)
+        read_table(table.bytes(MAX_TABLE_BYTES)?, &table.path, columns, &mut find, &mut each)
             .map_err(|error| error.about(&table.path))?;
     }
     Ok(())

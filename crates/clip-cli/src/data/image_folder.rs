@@ -7,6 +7,7 @@ use super::file_index::FileIndex;
 use super::folder::{FolderFile, composed, folder_of, inspect_all, list_folder, split_path};
 use super::folder_tables::{NamedImages, read_tables, table_at, tables_in};
 use super::image_format::{could_be_image, format_of_extension};
+use super::read_file::MAX_FILE_BYTES;
 use super::sample::{CaptionOptions, Image, Sample, Sink, head, is_notice};
 use super::table_columns::TableColumns;
 use crate::exit::{Failure, Result};
@@ -42,7 +43,7 @@ fn shared_stems(files: &[&FolderFile]) -> HashSet<String> {
 }
 
 fn of_caption(key: &str, image: &FolderFile, caption: &FolderFile, options: CaptionOptions<'_>) -> Sample {
-    match caption.bytes() {
+    match caption.bytes(MAX_FILE_BYTES) {
         Ok(bytes) => Sample::of_text(key, Image::File(image.location.clone()), &bytes, options),
         Err(error) => Sample::bad(key, error.message),
     }
@@ -93,9 +94,16 @@ fn read_beside(
     }
     let is_orphan =
         |file: &&&FolderFile| !used.contains(&file.path) && table_for(file).is_none() && !is_notice(&file.path);
-    for left in texts.iter().filter(is_orphan) {
-        let others = files.iter().filter(|file| stem_of(file) == stem_of(left) && file.path != left.path);
-        let names: Vec<&str> = others.map(|file| file.path.as_str()).collect();
+    let orphans: Vec<&FolderFile> = texts.iter().filter(is_orphan).copied().collect();
+    let mut alike: HashMap<String, Vec<&str>> = orphans.iter().map(|file| (stem_of(file), Vec::new())).collect();
+    if !alike.is_empty() {
+        for file in files {
+            alike.get_mut(&stem_of(file)).into_iter().for_each(|paths| paths.push(&file.path));
+        }
+    }
+    for left in orphans {
+        let others = alike.get(&stem_of(left)).into_iter().flatten().filter(|path| **path != left.path);
+        let names: Vec<&str> = others.copied().collect();
         let only = if names.is_empty() { String::new() } else { format!(", only {}", head(&names.join(", "), 200)) };
         sink(Sample::bad(split_path(&left.path).0, format!("no image for the caption {}{only}", left.path)))?;
     }
@@ -191,6 +199,11 @@ mod tests {
                 "b/C ✗ no image for the caption b/C.txt",
             ]
         );
+        // captions without images are many where the images are elsewhere
+        for number in 0..20_000 {
+            std::fs::write(folder.path().join(format!("{number}.txt")), "one").unwrap();
+        }
+        assert_eq!(read(folder.path(), None).len(), 20_004);
         assert_eq!(read(&fixture_path("training"), None)[0].split(':').next(), Some("invalid-dataset"));
     }
 }

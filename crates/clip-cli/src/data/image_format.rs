@@ -90,7 +90,7 @@ fn is_bmp(head: &[u8]) -> bool {
 /// Formats that are text.
 static TEXTUAL: LazyLock<[(&str, Regex); 5]> = LazyLock::new(|| {
     [
-        ("SVG", r"(?is-u)^(<\?xml[^>]*>|<!--([^-]|-[^-]|--[^>])*-->|<!doctype\s+svg[^>]*>|\s)*<(\w+:)?svg[\s>/]"),
+        ("SVG", r"(?is-u)^(<\?xml[^>]*>|<!--([^-]|-[^-]|--+[^->])*--+>|<!doctype\s+svg[^>]*>|\s)*<(\w+:)?svg[\s>/]"),
         ("Netpbm", r"(?-u)^P[1-6]\s+(#[^\n]*\n\s*)*[0-9]+\s+(#[^\n]*\n\s*)*[0-9]+\s"),
         ("Netpbm", r"(?-u)^P7\s+(#|WIDTH|HEIGHT|DEPTH)"),
         ("PFM", r"(?-u)^P[Ff4]\n-?[0-9]+ -?[0-9]+\n"),

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::decode_text::decode_text;
+use super::read_file::{MAX_FILE_BYTES, read_at_most};
 use crate::exit::{Failure, Result};
 
 /// An encoded image.
@@ -36,12 +37,21 @@ impl Image {
     /// `source-unreadable`.
     pub fn bytes(&self) -> Result<Cow<'_, [u8]>> {
         match self {
-            Self::File(path) => std::fs::read(path).map(Cow::Owned).map_err(|e| Failure::unreadable("file", path, e)),
+            Self::File(path) => read_at_most(path, MAX_FILE_BYTES).map(Cow::Owned),
             Self::Member { bytes: Some(bytes), .. } => Ok(Cow::Borrowed(bytes)),
             Self::Member { shard, at, length, .. } => {
                 read_part(shard, *at, *length).map(Cow::Owned).map_err(|e| Failure::unreadable("file", shard, e))
             }
             Self::Bytes(bytes) => Ok(Cow::Borrowed(bytes)),
+        }
+    }
+
+    /// Where it is, for messages.
+    pub(super) fn name(&self) -> String {
+        match self {
+            Self::File(path) => path.display().to_string(),
+            Self::Member { shard, at, .. } => format!("{}, the image at byte {at}", shard.display()),
+            Self::Bytes(_) => "an image".into(),
         }
     }
 
@@ -75,6 +85,8 @@ fn read_part(path: &Path, at: u64, length: usize) -> std::io::Result<Vec<u8>> {
 pub struct Sample {
     /// Its name in the data set.
     pub key: String,
+    /// The folder or file that it comes from.
+    pub source: Arc<Path>,
     /// The image and at least one caption, or why they cannot be used.
     pub pair: Result<(Image, Vec<String>)>,
 }
@@ -132,7 +144,7 @@ impl Sample {
         if let Some(wrong) = captions.iter().find_map(|text| invalid_character(text)) {
             return Self::bad(key, format!("caption: {wrong}"));
         }
-        Self { key: key.into(), pair: Ok((image, texts)) }
+        Self::from_pair(key, Ok((image, texts)))
     }
 
     /// A sample of an image and a caption file.
@@ -147,7 +159,12 @@ impl Sample {
 
     /// A sample that cannot be used.
     pub(super) fn bad(key: &str, message: impl Into<String>) -> Self {
-        Self { key: key.into(), pair: Err(Failure::dataset(message)) }
+        Self::from_pair(key, Err(Failure::dataset(message)))
+    }
+
+    /// Of a source that [`Source::read`](super::Source::read) names.
+    fn from_pair(key: &str, pair: Result<(Image, Vec<String>)>) -> Self {
+        Self { key: key.into(), source: Arc::from(Path::new("")), pair }
     }
 }
 

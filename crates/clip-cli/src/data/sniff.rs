@@ -33,8 +33,11 @@ const SIGNATURES: &[(&str, &[&[u8]])] = &[
 static PATTERNS: LazyLock<[(&str, Regex); 4]> = LazyLock::new(|| {
     [
         ("a video", r"(?s-u)^(.{4}ftyp|RIFF.{4}AVI )"),
-        ("a web page", r"(?is-u)^\s*(<!--([^-]|-[^-]|--[^>])*-->\s*)*<(!doctype\s+html|html|head|body|title|script)\b"),
-        ("XML", r"(?i-u)^\s*<\?xml\b"),
+        (
+            "a web page",
+            r"(?is-u)^\s*(<!--([^-]|-[^-]|--+[^->])*--+>\s*)*<(!doctype\s+html|html|head|body|title|script)\b",
+        ),
+        ("XML", r"(?-u)^\s*<\?xml\b"),
         ("JSON", r#"(?-u)^\s*[{\[]\s*["{\[\]}0-9]"#),
     ]
     .map(|(what, pattern)| (what, bytes_pattern(pattern)))
@@ -43,7 +46,8 @@ static PATTERNS: LazyLock<[(&str, Regex); 4]> = LazyLock::new(|| {
 /// Whether bytes are words separated by spaces, without control characters.
 fn is_text(head: &[u8]) -> bool {
     let control = |byte: &u8| (*byte < 0x20 && !(9..=13).contains(byte)) || *byte == 0x7f;
-    !head.iter().any(control) && head.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()).nth(1).is_some()
+    let blank = |byte: &u8| matches!(byte, 9..=13 | b' ');
+    !head.iter().any(control) && head.split(blank).filter(|word| !word.is_empty()).nth(1).is_some()
 }
 
 /// Describes a file by its first bytes, or returns `None` where they do not tell.
@@ -82,4 +86,25 @@ pub(super) fn inspect(head: &[u8], extension: &str) -> Inspection {
     }
     let got = content.unwrap_or_else(|| format!("{format}, which cannot be decoded here"));
     Inspection { is_image: true, problem: Some(format!("expected an image ({DECODED_NAMES}), got {got}")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn comments_end_where_they_do_in_html() {
+        for (text, content) in [
+            ("<!-- a --><svg>", "an image in the format SVG"),
+            ("<!-- a ---><svg>", "an image in the format SVG"),
+            ("<!----><svg/>", "an image in the format SVG"),
+            ("<!-- a -- b - c --> <!-- d --><html>", "a web page"),
+            ("<!-- a ---> <p> <!-- b --><html>", "text"),
+            ("<?XML version", "text"),
+            ("<?xml version", "XML"),
+            ("two\u{b}words", "text"),
+        ] {
+            assert_eq!(content_of(text.as_bytes()).as_deref(), Some(content), "{text}");
+        }
+    }
 }

@@ -1,13 +1,14 @@
 //! Where pairs are: what a caller names, and how it is read.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::brace_expand::expand_braces;
 use super::caption_table::caption_table;
 use super::decode_text::encoding_of;
 use super::image_folder::image_folder;
 use super::location::locate;
-use super::sample::{CaptionOptions, Sink};
+use super::sample::{CaptionOptions, Sample, Sink};
 use super::table_columns::TableColumns;
 use super::webdataset::webdataset;
 use crate::exit::{Failure, Result};
@@ -54,6 +55,8 @@ pub struct ReadOptions {
     pub separator: Option<String>,
     /// Path, in a folder, of the only table to read.
     pub table: Option<String>,
+    /// Folder of the images that tables name; `None` for that of each table.
+    pub images: Option<PathBuf>,
 }
 
 impl ReadOptions {
@@ -127,10 +130,12 @@ impl Source {
         let Some(Self { options, .. }) = sources.first() else { return Ok(()) };
         let places = || sources.iter().flat_map(|source| &source.places);
         let folders = places().any(|place| matches!(place, Place::Folder(_)));
-        let tables = folders || places().any(|place| matches!(place, Place::Table(_)));
+        let alone = places().any(|place| matches!(place, Place::Table(_)));
+        let tables = folders || alone;
         let files = folders || places().any(|place| matches!(place, Place::Shard(_)));
         for (name, value, is_used, of) in [
             ("table", options.table.as_deref(), folders, "a folder"),
+            ("images", options.images.as_ref().and_then(|path| path.to_str()), alone, "a table that names them"),
             ("imageColumn", options.image_column.as_deref(), tables, "a table or folder"),
             ("captionColumn", options.caption_column.as_deref(), tables, "a table or folder"),
             ("separator", options.separator.as_deref(), tables, "a table or folder"),
@@ -172,9 +177,12 @@ impl Source {
     pub(super) fn read(&self, sink: &mut Sink<'_>) -> Result<()> {
         let (columns, captions) = (self.options.columns(), self.options.captions());
         for place in &self.places {
+            let (Place::Folder(path) | Place::Table(path) | Place::Shard(path)) = place;
+            let source: Arc<Path> = Arc::from(path.as_path());
+            let sink = &mut |sample: Sample| sink(Sample { source: source.clone(), ..sample });
             match place {
                 Place::Folder(path) => image_folder(path, self.options.table.as_deref(), columns, captions, sink)?,
-                Place::Table(path) => caption_table(path, columns, sink)?,
+                Place::Table(path) => caption_table(path, columns, self.options.images.as_deref(), sink)?,
                 Place::Shard(path) => webdataset(path, captions, sink)?,
             }
         }

@@ -7,7 +7,8 @@ use serde_json::Value;
 
 use super::csv::{CsvRows, Field};
 use super::decode_text::undecoded;
-use super::sample::{head, invalid_character, lines, trim};
+use super::json_values::{json_values, parse_value};
+use super::sample::{invalid_character, lines, trim};
 use super::table_columns::{Columns, TableColumns, find_columns, list};
 use crate::exit::{Failure, Result};
 use crate::pattern::pattern;
@@ -192,28 +193,19 @@ fn of_object(place: &str, row: &Value, columns: TableColumns<'_>) -> core::resul
     Ok(complete(place, name, &texts, columns.encoding))
 }
 
-/// Splits JSON into values: the items of one array, or one value a line.
-fn json_values(text: &str) -> Vec<(String, core::result::Result<Value, String>)> {
-    match serde_json::from_str(text) {
-        Ok(Value::Array(items)) => {
-            items.into_iter().enumerate().map(|(i, item)| (format!("item {}", i + 1), Ok(item))).collect()
-        }
-        Ok(value) => vec![("line 1".into(), Ok(value))],
-        Err(_) => {
-            let parse = |line: &str| {
-                serde_json::from_str(line).map_err(|e| format!("invalid JSON: {}", head(&e.to_string(), 200)))
-            };
-            let numbered = lines(text).enumerate().filter(|(_, line)| !trim(line).is_empty());
-            numbered.map(|(i, line)| (format!("line {}", i + 1), parse(line))).collect()
-        }
-    }
-}
-
 fn of_json(text: &str, columns: TableColumns<'_>) -> Result<Vec<TableRow>> {
     let mut failures = Vec::new();
     let mut rows = Vec::new();
-    for (place, value) in json_values(text) {
-        let row = value.and_then(|value| of_object(&place, &value, columns));
+    for (place, json) in json_values(text) {
+        let row = parse_value(json).and_then(|parsed| {
+            let mut row = of_object(&place, &parsed.value, columns)?;
+            // U+0000 stands for it
+            if parsed.surrogate.is_some() && row.captions.as_ref().err().map(String::as_str) == invalid_character("\0")
+            {
+                row.captions = row.captions.map_err(|problem| parsed.surrogate.unwrap_or(problem));
+            }
+            Ok(row)
+        });
         rows.push(row.unwrap_or_else(|problem| {
             failures.push(format!("{place}: {problem}"));
             bad(place, problem, "")

@@ -51,7 +51,10 @@ impl<R: Read> TarHeaders<R> {
     fn take_header(&mut self) -> Result<()> {
         let mut header = Header::new_old();
         header.as_mut_bytes().copy_from_slice(&self.block);
-        let size = header.entry_size()?;
+        // a blank field is none
+        let is_blank = header.as_old().size.iter().all(|byte| [b' ', 0].contains(byte));
+        let size = if is_blank { 0 } else { header.entry_size()? };
+        header.set_size(size);
         match header.entry_type() {
             EntryType::Link
             | EntryType::Symlink

@@ -1,5 +1,6 @@
 //! Groups consecutive members of a tar file by key, as the `webdataset` library does.
 
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -36,10 +37,7 @@ pub(super) fn split_name(name: &str) -> (String, String) {
 pub(super) fn is_hidden(name: &str) -> bool {
     let first = name.split('/').next().unwrap_or_default();
     let is_own = first.len() >= 4 && first.starts_with("__") && first.ends_with("__");
-    is_own
-        || name
-            .split('/')
-            .any(|part| part.starts_with("__MACOSX") || part.starts_with('.') && ![".", ".."].contains(&part))
+    is_own || name.split('/').any(|part| part == "__MACOSX" || part.starts_with('.') && ![".", ".."].contains(&part))
 }
 
 fn names_of(parts: &[&Part]) -> String {
@@ -54,12 +52,14 @@ pub(super) struct Samples<'a> {
     options: CaptionOptions<'a>,
     key: Option<String>,
     parts: Vec<Part>,
+    /// Suffixes of the parts.
+    suffixes: HashSet<String>,
     loose: Vec<Part>,
 }
 
 impl<'a> Samples<'a> {
     pub(super) fn new(shard: Arc<Path>, options: CaptionOptions<'a>) -> Self {
-        Self { shard, options, key: None, parts: Vec::new(), loose: Vec::new() }
+        Self { shard, options, key: None, parts: Vec::new(), suffixes: HashSet::new(), loose: Vec::new() }
     }
 
     /// Adds a member with a key; passes on the sample that it ends.
@@ -71,13 +71,30 @@ impl<'a> Samples<'a> {
             self.end(Some(&key), sink)?;
         }
         self.key = Some(key);
-        self.parts.extend(part);
+        if let Some(part) = part {
+            let part = self.needed(part);
+            self.parts.push(part);
+        }
         Ok(())
+    }
+
+    /// A part without bytes that no pair takes: those of names with more dots, and of a second one with the same suffix. Without
+    /// end, members of one key do not fill the memory.
+    fn needed(&mut self, mut part: Part) -> Part {
+        if part.suffix.contains('.') || !self.suffixes.insert(part.suffix.clone()) {
+            part.bytes = Vec::new();
+        }
+        part
     }
 
     /// Adds a member without a key of its own.
     pub(super) fn add_loose(&mut self, key: &str, part: Part) {
-        if self.key.as_deref() == Some(key) { self.parts.push(part) } else { self.loose.push(part) }
+        if self.key.as_deref() == Some(key) {
+            let part = self.needed(part);
+            self.parts.push(part);
+        } else {
+            self.loose.push(part);
+        }
     }
 
     /// Passes on the current sample when one with the key `next` begins, or at the end.
@@ -86,12 +103,14 @@ impl<'a> Samples<'a> {
     /// Those of the sink.
     pub(super) fn end(&mut self, next: Option<&str>, sink: &mut Sink<'_>) -> Result<()> {
         let parts = std::mem::take(&mut self.parts);
+        self.suffixes.clear();
         if let Some(key) = self.key.take() {
             self.sample(&key, parts, sink)?;
         }
         for part in std::mem::take(&mut self.loose) {
             let (key, _) = split_name(&part.name);
             if next == Some(key.as_str()) {
+                let part = self.needed(part);
                 self.parts.push(part);
             } else {
                 self.sample(&key, vec![part], sink)?;
@@ -112,8 +131,8 @@ impl<'a> Samples<'a> {
     fn sample(&self, key: &str, parts: Vec<Part>, sink: &mut Sink<'_>) -> Result<()> {
         let (mut plain, dotted): (Vec<Part>, Vec<Part>) =
             parts.into_iter().partition(|part| !part.suffix.contains('.'));
-        let is_twice =
-            plain.iter().enumerate().any(|(i, part)| plain[..i].iter().any(|other| other.suffix == part.suffix));
+        let mut suffixes = HashSet::new();
+        let is_twice = plain.iter().any(|part| !suffixes.insert(part.suffix.as_str()));
         if is_twice {
             sink(Sample::bad(key, format!("duplicate names: {}", names_of(&plain.iter().collect::<Vec<_>>()))))?;
         }
@@ -155,12 +174,14 @@ impl<'a> Samples<'a> {
     /// Passes on errors for images and captions with more than one dot in their names: their keys differ.
     fn dotted(&self, key: &str, parts: &[Part], whole: bool, sink: &mut Sink<'_>) -> Result<()> {
         let mut stems: Vec<(&str, Vec<&Part>)> = Vec::new();
+        let mut at: HashMap<&str, usize> = HashMap::new();
         for part in parts {
             let (stem, _) = split_path(&part.name);
-            match stems.iter_mut().find(|(other, _)| *other == stem) {
-                Some((_, alike)) => alike.push(part),
-                None => stems.push((stem, vec![part])),
+            let at = *at.entry(stem).or_insert(stems.len());
+            if at == stems.len() {
+                stems.push((stem, Vec::new()));
             }
+            stems[at].1.push(part);
         }
         for (stem, alike) in stems {
             let both =

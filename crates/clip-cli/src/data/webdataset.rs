@@ -1,6 +1,5 @@
 //! Reads WebDataset shards: tar files, also compressed by gzip, concatenated, or without an end marker.
 
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 use std::sync::Arc;
@@ -10,6 +9,7 @@ use tar::{Archive, Entry, EntryType};
 use super::folder::split_path;
 use super::gzip::{Gzip, MAGIC};
 use super::image_format::{HEAD_BYTES, could_be_image, format_of_extension};
+use super::read_file::{MAX_FILE_BYTES, open_file};
 use super::sample::{CaptionOptions, Sink, head};
 use super::sniff::{Inspection, content_of, inspect};
 use super::tar_headers::{BLOCK, TarHeaders, is_header};
@@ -18,8 +18,6 @@ use crate::exit::{Failure, Result};
 
 /// Bytes read at a time.
 const BUFFER: usize = 1 << 20;
-/// Bytes of the largest member that is read into memory, as of a downloaded image.
-const MAX_MEMBER_BYTES: u64 = 256 << 20;
 
 /// Checks that a file begins as a tar file does.
 fn check_start(start: &[u8]) -> Result<()> {
@@ -36,9 +34,15 @@ fn check_start(start: &[u8]) -> Result<()> {
     expected(content_of(block).unwrap_or_else(|| "unknown data".into()))
 }
 
-/// An error of the archive, which `after` the member of that name could not be read further.
+/// An error of the disk, or of the archive: it could not be read on `after` the member of that name.
 fn broken(error: &io::Error, after: &str) -> Failure {
     let message = error.to_string();
+    // kinds that readers of archives give to what they read; the disk has others
+    let of_archive =
+        [io::ErrorKind::Other, io::ErrorKind::InvalidData, io::ErrorKind::InvalidInput, io::ErrorKind::UnexpectedEof];
+    if !of_archive.contains(&error.kind()) {
+        return Failure::new("source-unreadable", format!("cannot read the file: {message}"));
+    }
     let is_cut = error.kind() == io::ErrorKind::UnexpectedEof
         || message.contains("unexpected EOF")
         || message.contains("failed to read entire block");
@@ -76,8 +80,8 @@ fn read_part<R: Read>(entry: &mut Entry<'_, R>, name: &str, suffix: &str, seekab
         return Ok(None);
     }
     let size = entry.size();
-    if size > MAX_MEMBER_BYTES {
-        return Ok(refused(format!("expected at most {MAX_MEMBER_BYTES} bytes, got {size}")));
+    if size > MAX_FILE_BYTES {
+        return Ok(refused(format!("expected at most {MAX_FILE_BYTES} bytes, got {size}")));
     }
     let mut bytes = Vec::with_capacity(size as usize);
     let mut inspection = Inspection::default();
@@ -121,7 +125,7 @@ fn read_members(reader: impl Read, seekable: bool, samples: &mut Samples<'_>, si
 
 fn read_shard(path: &Path, options: CaptionOptions<'_>, sink: &mut Sink<'_>) -> Result<()> {
     let unreadable = |error: io::Error| Failure::unreadable("file", path, error);
-    let mut file = BufReader::with_capacity(BUFFER, File::open(path).map_err(unreadable)?);
+    let mut file = BufReader::with_capacity(BUFFER, open_file(path)?);
     let start = file.fill_buf().map_err(unreadable)?;
     let mut samples = Samples::new(Arc::from(path), options);
     // the first bytes tell, not the name
@@ -246,6 +250,26 @@ mod tests {
             std::fs::write(&path, [header(kind, "x", 1 << 30), vec![0; 4 * BLOCK]].concat()).unwrap();
             let got = read(&path);
             assert!(got[0].contains("bytes of a member's metadata, got 1073741824"), "{got:?}");
+        }
+        // a blank size is that of an empty file
+        let mut blank = tar::Header::new_ustar();
+        blank.set_path("0.bin").unwrap();
+        blank.as_old_mut().size = [b' '; 12];
+        blank.set_cksum();
+        let bytes = [blank.as_bytes().to_vec(), image(EntryType::Regular), tar(&[("1.txt", b"one")])].concat();
+        std::fs::write(&path, bytes).unwrap();
+        assert_eq!(read(&path), ["1: one"]);
+    }
+
+    #[test]
+    fn errors_of_the_disk_are_not_the_archives() {
+        for (error, code) in [
+            (io::Error::from(io::ErrorKind::TimedOut), "source-unreadable"),
+            (io::Error::from(io::ErrorKind::PermissionDenied), "source-unreadable"),
+            (io::Error::other("numeric field was not a number"), "invalid-dataset"),
+            (io::ErrorKind::UnexpectedEof.into(), "invalid-dataset"),
+        ] {
+            assert_eq!(broken(&error, "1.png").code, code, "{error}");
         }
     }
 
