@@ -47,4 +47,6 @@ pub mod metadata {
     pub const TOKENIZER_CONFIG: &str = "clipwright.tokenizer_config";
     /// [`Preprocess`](crate::preprocess::Preprocess) as JSON.
     pub const PREPROCESS: &str = "clipwright.preprocess";
+    /// What a training state holds beside tensors, as JSON; in no other file.
+    pub const TRAINING: &str = "clipwright.training";
 }

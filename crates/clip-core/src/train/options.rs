@@ -90,6 +90,33 @@ impl Default for RunOptions {
     }
 }
 
+/// The options by their names outside, which those of the fields are not.
+const NAMES: [&str; 23] = [
+    "batchSize",
+    "microBatchSize",
+    "activationCheckpointing",
+    "epochs",
+    "lr",
+    "warmup",
+    "schedule",
+    "beta1",
+    "beta2",
+    "epsilon",
+    "weightDecay",
+    "muon",
+    "clipNorm",
+    "labelSmoothing",
+    "maskDuplicates",
+    "augment",
+    "patchDropout",
+    "precision",
+    "emaDecay",
+    "lastBlocks",
+    "lora",
+    "lock",
+    "seed",
+];
+
 impl RunOptions {
     /// Reads an object of options by their names in camelCase; those left out have their defaults. A number may be text,
     /// which reads back bit for bit.
@@ -112,6 +139,9 @@ impl RunOptions {
         let mut tree = json!(options);
         // one at a time, so that a refused value is named
         for (name, value) in given {
+            if !NAMES.contains(&name.as_str()) {
+                return Err(ClipError::invalid_option(&name, "an option of a run", "no option of that name"));
+            }
             let pointer = match name.as_str() {
                 "beta1" => "/adamw/beta_1".into(),
                 "beta2" => "/adamw/beta_2".into(),
@@ -131,7 +161,7 @@ impl RunOptions {
                     return Err(ClipError::invalid_option("lora", "none beside lastBlocks", "both"));
                 }
                 "lastBlocks" | "lora" => json!({ snake_case(&name): value }),
-                _ => with_snake_case_keys(&value),
+                _ => with_snake_case_keys(&name, &value)?,
             };
             options = serde_json::from_value(tree.clone()).map_err(|error| refused(&name, &value, &error))?;
         }
@@ -199,11 +229,13 @@ fn snake_case(name: &str) -> String {
     out
 }
 
-fn with_snake_case_keys(value: &Value) -> Value {
-    match value {
-        Value::Object(map) => map.iter().map(|(key, value)| (snake_case(key), value.clone())).collect(),
-        other => other.clone(),
+fn with_snake_case_keys(name: &str, value: &Value) -> Result<Value> {
+    let Value::Object(map) = value else { return Ok(value.clone()) };
+    if let Some(key) = map.keys().find(|key| key.contains('_')) {
+        let option = format!("{name}.{key}");
+        return Err(ClipError::invalid_option(&option, "an option of a run", "no option of that name"));
     }
+    Ok(map.iter().map(|(key, value)| (snake_case(key), value.clone())).collect())
 }
 
 /// A value that serde refused; its messages end with what was expected.
@@ -263,6 +295,7 @@ impl AdamWOptions {
 
 /// Settings of Muon.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct MuonOptions {
     /// Learning rate after the warm-up; it follows AdamW's schedule.
     #[serde(with = "exact")]
@@ -311,7 +344,7 @@ impl OptimizerOptions {
 
 /// Which parameters of a model are trained.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Tuning {
     /// Every parameter.
     #[default]
@@ -452,6 +485,12 @@ mod tests {
             (r#"{"augment": {"flip": "2"}}"#, "augment.flip: expected 0 ≤ flip ≤ 1, got 2".into()),
             (r#"{"augment": {}, "lock": "image"}"#, "augment: expected none beside lock".into()),
             (r#"{"zzz": 1}"#, "zzz: expected an option of a run, got no option of that name".into()),
+            (r#"{"batch_size": 4}"#, "batch_size: expected an option of a run".into()),
+            (r#"{"half": true}"#, "half: expected an option of a run".into()),
+            (r#"{"adamw": {}}"#, "adamw: expected an option of a run".into()),
+            (r#"{"muon": {"lr": 1, "weight_decay": 0}}"#, "muon.weight_decay: expected an option of a run".into()),
+            (r#"{"muon": {"lr": 1, "beta": 0}}"#, "muon: expected one of `lr`, `momentum`, `weight_decay`".into()),
+            (r#"{"lora": {"rank": 1, "alpha": 1, "r": 2}}"#, "lora: expected `rank` or `alpha`".into()),
             ("[]", "options: expected a JSON object".into()),
         ] {
             let error = RunOptions::from_json(json).unwrap_err();

@@ -12,14 +12,13 @@ use serde::{Deserialize, Serialize};
 
 use super::loss_scale::LossScale;
 use super::options::{AdamWOptions, MuonOptions, OptimizerOptions, RunOptions, Tuning};
-use crate::checkpoint::{Header, sort_header};
+use crate::checkpoint::{Header, metadata, sort_header};
 use crate::digest::Sha256;
 use crate::error::{ClipError, Result};
 use crate::exact;
 
 /// Changes whenever an earlier state could be misread.
 const FORMAT: u32 = 4;
-const STATE: &str = "clipwright.training";
 const SUM: &str = "clipwright.sha256";
 /// In the order of the sum.
 const TENSORS: [&str; 2] = ["model", "values"];
@@ -117,7 +116,7 @@ impl State {
             .zip(self.tensors())
             .map(|(name, bytes)| Ok((name, TensorView::new(Dtype::U8, vec![bytes.len()], bytes).map_err(invalid)?)))
             .collect::<Result<Vec<_>>>()?;
-        let metadata = HashMap::from([(STATE.into(), metadata), (SUM.into(), sum)]);
+        let metadata = HashMap::from([(metadata::TRAINING.into(), metadata), (SUM.into(), sum)]);
         let mut bytes = safetensors::serialize(views, Some(metadata)).map_err(invalid)?;
         sort_header(&mut bytes);
         Ok(bytes)
@@ -129,7 +128,7 @@ impl State {
     /// `invalid-checkpoint` for another kind of file, another format, or a damaged file.
     pub(super) fn from_bytes(bytes: &[u8]) -> Result<Self> {
         let header = Header::parse(bytes, bytes.len() as u64)?;
-        let text = header.metadata(STATE).ok_or_else(|| invalid("clipwright did not write this file"))?;
+        let text = header.metadata(metadata::TRAINING).ok_or_else(|| invalid("clipwright did not write this file"))?;
         let metadata: serde_json::Value = serde_json::from_str(text).map_err(invalid)?;
         let format = &metadata["format"];
         if format.as_u64() != Some(FORMAT.into()) {
