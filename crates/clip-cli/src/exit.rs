@@ -91,13 +91,25 @@ impl Failure {
         Self::new("target-unwritable", format!("cannot write {}: {error}", path.display()))
     }
 
-    /// Puts what the failure is about before its message, unless it names it already.
+    /// Puts what the failure is about before its message, unless it names it already, or a file in it.
     #[must_use]
     pub fn about(mut self, what: &str) -> Self {
-        if !self.message.contains(what) {
-            self.message = format!("{what}: {}", self.message);
+        let message = &self.message;
+        // a file may be called `a` or `row`: it is named where a name stands
+        let is_name = |at: usize| {
+            let after = &message[at + what.len()..];
+            (at == 0 || message[..at].ends_with(' ')) && after.starts_with([':', ',', '/', '\\'])
+        };
+        if !what.is_empty() && !message.match_indices(what).any(|(at, _)| is_name(at)) {
+            self.message = format!("{what}: {message}");
         }
         self
+    }
+
+    /// As [`about`](Self::about), of a file or folder.
+    #[must_use]
+    pub fn about_path(self, path: &std::path::Path) -> Self {
+        self.about(&path.display().to_string())
     }
 
     /// Exit code of the program that ends with this failure.
@@ -148,6 +160,10 @@ mod tests {
     fn a_failure_is_named_once() {
         let failure = Failure::dataset("row 2: no caption");
         assert_eq!(failure.clone().about("a.csv").about("a.csv").message, "a.csv: row 2: no caption");
+        assert_eq!(failure.clone().about("row").about("").message, "row: row 2: no caption");
+        assert_eq!(failure.clone().about("data/a.csv").about("data").message, "data/a.csv: row 2: no caption");
+        let missing = Failure::unreadable("file", std::path::Path::new("a"), "no such file").about("a");
+        assert_eq!(missing.message, "cannot read the file a: no such file");
         assert_eq!((failure.exit_code(), Failure::new("loss-not-finite", "").exit_code()), (5, 9));
     }
 }

@@ -61,6 +61,49 @@ fn a_converted_checkpoint_is_equal_and_complete() {
     assert_eq!(clipwright(&["--json", "info", &bf16]).events()[0]["dtypes"].as_object().unwrap().len(), 1);
 }
 
+#[cfg(unix)]
+#[test]
+fn links_and_modules_are_read_as_the_package_reads_them() {
+    let folder = Folder::new();
+    // a link to a folder is no second model, one to a file is a file
+    let run = folder.path("runs/run-3");
+    std::fs::create_dir_all(&run).unwrap();
+    for file in names(fixture(MODEL)) {
+        std::os::unix::fs::symlink(fixture(&format!("{MODEL}/{file}")), format!("{run}/{file}")).unwrap();
+    }
+    std::os::unix::fs::symlink(&run, folder.path("runs/latest")).unwrap();
+    clipwright(&["info", &folder.path("runs")]).expect(0);
+    // modules.json lists models, and no adapters
+    let (model, adapter) = (fixture("models/clip-quickgelu-p8/hf"), folder.path("adapter"));
+    std::fs::create_dir(&adapter).unwrap();
+    for file in names(fixture("models/clip-quickgelu-p8/peft")) {
+        std::fs::copy(fixture(&format!("models/clip-quickgelu-p8/peft/{file}")), format!("{adapter}/{file}")).unwrap();
+    }
+    folder
+        .file("adapter/modules.json", r#"[{"path": "0_CLIPModel", "type": "sentence_transformers.models.CLIPModel"}]"#);
+    clipwright(&["convert", &model, &folder.path("merged.safetensors"), "--adapter", &adapter]).expect(0);
+    // devices and pipes hold no checkpoint
+    std::os::unix::fs::symlink("/dev/zero", folder.path("config.json")).unwrap();
+    std::fs::copy(fixture(&format!("{MODEL}/model.safetensors")), folder.path("model.safetensors")).unwrap();
+    let refused = clipwright(&["info", folder.0.path().to_str().unwrap()]).expect(6);
+    assert!(refused.stderr.contains("no regular file"), "{}", refused.stderr);
+}
+
+#[test]
+fn errors_name_the_checkpoint_that_they_are_of() {
+    let folder = Folder::new();
+    for file in names(fixture(MODEL)) {
+        std::fs::copy(fixture(&format!("{MODEL}/{file}")), folder.path(&file)).unwrap();
+    }
+    folder.file("config.json", "{");
+    let ran = clipwright(&["info", folder.0.path().to_str().unwrap()]).expect(3);
+    assert!(
+        ran.stderr.contains(&format!("{}: config.json: invalid JSON", folder.0.path().display())),
+        "{}",
+        ran.stderr
+    );
+}
+
 #[test]
 fn a_foreign_tokenizer_goes_along() {
     let folder = Folder::new();

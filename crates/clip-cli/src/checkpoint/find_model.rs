@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::folder::Folder;
-use super::text::{invalid_content, parse_json};
+use super::sentence_transformers::clip_folder;
 use crate::exit::{Failure, Result};
 
 /// Folders that a message names.
@@ -11,6 +11,24 @@ const MAX_NAMED: usize = 8;
 
 /// Weights of an adapter, which are no model.
 pub(super) const ADAPTER: &str = "adapter_model.safetensors";
+
+/// What is looked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// A model.
+    Model,
+    /// An adapter.
+    Adapter,
+}
+
+impl Wanted {
+    fn is(self, name: &str) -> bool {
+        match self {
+            Self::Model => is_weights(name),
+            Self::Adapter => name == ADAPTER,
+        }
+    }
+}
 
 /// Whether a file holds the weights of a model, or the index of its shards.
 pub(super) fn is_weights(name: &str) -> bool {
@@ -28,15 +46,18 @@ fn is_model_file(name: &str) -> bool {
 ///
 /// # Errors
 /// `invalid-source` naming the subfolders if several hold one; `invalid-config` for another `modules.json`.
-pub(super) fn find_model(folder: Folder, is_wanted: fn(&str) -> bool) -> Result<Folder> {
+pub(super) fn find_model(folder: Folder, wanted: Wanted) -> Result<Folder> {
     if folder.only.is_some() {
         return Ok(folder);
     }
-    if let Some(modules) = folder.text("modules.json")? {
+    // an adapter is no module
+    if wanted == Wanted::Model
+        && let Some(modules) = folder.text("modules.json")?
+    {
         return Ok(folder.subfolder(&clip_folder(&modules)?));
     }
     // a folder on disk was named by its path, so its subfolders are not searched where it holds a model itself
-    if folder.list().iter().any(|name| is_wanted(name)) {
+    if folder.list().iter().any(|name| wanted.is(name)) {
         return Ok(folder);
     }
     let paths = folder.tree();
@@ -45,7 +66,7 @@ pub(super) fn find_model(folder: Folder, is_wanted: fn(&str) -> bool) -> Result<
         let found: BTreeSet<String> = split.filter(|(_, name)| is(name)).map(|(folder, _)| folder.to_owned()).collect();
         found.into_iter().collect()
     };
-    let mut folders = folders_with(&is_wanted);
+    let mut folders = folders_with(&|name| wanted.is(name));
     if folders.len() > 1 {
         let more = folders.len().saturating_sub(MAX_NAMED);
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
@@ -57,38 +78,4 @@ pub(super) fn find_model(folder: Folder, is_wanted: fn(&str) -> bool) -> Result<
     // no weights: the folder of the other files, so that the error lists what it lacks
     folders.extend(folders_with(&is_model_file));
     Ok(folder.subfolder(folders.first().map_or("", String::as_str)))
-}
-
-/// Returns the subfolder of the CLIP that a `modules.json` of sentence-transformers lists, "" for the folder itself.
-fn clip_folder(modules: &str) -> Result<String> {
-    let value = parse_json("modules.json", modules)?;
-    let typed: Vec<(String, &serde_json::Value)> = value
-        .as_array()
-        .into_iter()
-        .flatten()
-        .map(|module| {
-            let full = module["type"].as_str().unwrap_or_default();
-            (full.rsplit('.').next().unwrap_or_default().to_owned(), &module["path"])
-        })
-        .collect();
-    let of_type = |wanted: &str| typed.iter().position(|(kind, _)| kind == wanted);
-    let clip = of_type("CLIPModel").or_else(|| of_type("Transformer"));
-    // embeddings have length one anyway
-    let others = typed.iter().enumerate().filter(|(at, (kind, _))| Some(*at) != clip && kind != "Normalize").count();
-    let Some((_, path)) = clip.filter(|_| others == 0).map(|at| &typed[at]) else {
-        let kinds: Vec<&str> = typed.iter().map(|(kind, _)| kind.as_str()).collect();
-        let got = if kinds.is_empty() { "none".into() } else { kinds.join(", ") };
-        let problem = format!("expected a CLIPModel alone, got {got}: other modules are not supported");
-        return Err(invalid_content("modules.json", problem));
-    };
-    let is_plain = |part: &str| {
-        !part.is_empty()
-            && !part.starts_with('.')
-            && part.chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c))
-    };
-    match path {
-        serde_json::Value::Null => Ok(String::new()),
-        serde_json::Value::String(path) if path.is_empty() || path.split('/').all(is_plain) => Ok(path.clone()),
-        other => Err(invalid_content("modules.json", format!("expected the path of a subfolder, got {other}"))),
-    }
 }

@@ -6,11 +6,14 @@ use std::path::{Path, PathBuf};
 
 use walkdir::WalkDir;
 
-use super::text::read_text;
+use super::text::{invalid_content, read_text};
 use crate::exit::{Failure, Result};
+use crate::files::{open_regular, parent_of};
 
 /// How deep subfolders are listed: the Hub's cache has models in `snapshots/<commit>`.
 const DEPTH: usize = 3;
+/// Bytes of the largest small file: the largest published tokenizer.json has 40 MB.
+const MAX_TEXT_BYTES: u64 = 1 << 29;
 
 /// A folder on disk, or one file of it: then the files beside it belong to the same model.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,7 +41,7 @@ impl Folder {
             return Ok(Self { path: path.into(), only: None });
         }
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
-        Ok(Self { path: path.parent().unwrap_or(Path::new("")).into(), only: name })
+        Ok(Self { path: parent_of(path).into(), only: name })
     }
 
     /// Its name in messages.
@@ -58,18 +61,18 @@ impl Folder {
         entries.into_iter().filter_map(|entry| Some(entry.ok()?.file_name().to_string_lossy().into_owned())).collect()
     }
 
-    /// Paths of all files, subfolders included.
+    /// Paths of all files, subfolders included. Links to files are listed, those to folders are not followed.
     pub(super) fn tree(&self) -> Vec<String> {
         let is_listed = |entry: &walkdir::DirEntry| {
             let name = entry.file_name().to_string_lossy();
             entry.depth() == 0 || !entry.file_type().is_dir() || !(name.starts_with('.') || name == "node_modules")
         };
-        let entries = WalkDir::new(&self.path).max_depth(DEPTH + 1).follow_links(true).sort_by_file_name();
+        let entries = WalkDir::new(&self.path).max_depth(DEPTH + 1).sort_by_file_name();
         let files = entries.into_iter().filter_entry(is_listed).filter_map(|entry| entry.ok());
         let relative = |entry: walkdir::DirEntry| {
             let below = entry.path().strip_prefix(&self.path).ok()?;
             let parts: Vec<_> = below.components().map(|part| part.as_os_str().to_string_lossy()).collect();
-            entry.file_type().is_file().then(|| parts.join("/"))
+            (!entry.file_type().is_dir()).then(|| parts.join("/"))
         };
         files.filter_map(relative).collect()
     }
@@ -79,10 +82,15 @@ impl Folder {
     /// # Errors
     /// `source-unreadable`, and those of [`read_text`].
     pub(super) fn text(&self, name: &str) -> Result<Option<String>> {
-        match std::fs::read(self.path.join(name)) {
-            Ok(bytes) => read_text(name, &bytes).map(Some),
+        let path = self.path.join(name);
+        let mut bytes = Vec::new();
+        match open_regular(&path).and_then(|file| file.take(MAX_TEXT_BYTES + 1).read_to_end(&mut bytes)) {
+            Ok(_) if bytes.len() as u64 > MAX_TEXT_BYTES => {
+                Err(invalid_content(name, format!("expected at most {MAX_TEXT_BYTES} bytes, got more")))
+            }
+            Ok(_) => read_text(name, &bytes).map(Some),
             Err(error) if is_missing(&error) => Ok(None),
-            Err(error) => Err(Failure::unreadable("file", &self.path.join(name), error)),
+            Err(error) => Err(Failure::unreadable("file", &path, error)),
         }
     }
 
@@ -93,7 +101,9 @@ impl Folder {
     pub(super) fn file(&self, name: &str) -> Result<Option<WeightsFile>> {
         let path = self.path.join(name);
         match std::fs::metadata(&path) {
-            Ok(found) if found.is_file() => Ok(Some(WeightsFile { name: name.into(), path, size: found.len() })),
+            Ok(found) if found.is_file() => {
+                Ok(Some(WeightsFile { name: name.into(), path, offset: 0, size: found.len() }))
+            }
             Ok(_) => Ok(None),
             Err(error) if is_missing(&error) => Ok(None),
             Err(error) => Err(Failure::unreadable("file", &path, error)),
@@ -101,16 +111,23 @@ impl Folder {
     }
 }
 
-/// A safetensors file.
+/// A safetensors file, or the part of a file that is one.
 #[derive(Debug, Clone)]
 pub(super) struct WeightsFile {
     pub(super) name: String,
     path: PathBuf,
+    /// Its first byte in the file.
+    offset: u64,
     /// Length in bytes.
     pub(super) size: u64,
 }
 
 impl WeightsFile {
+    /// The part `[begin, end)`.
+    pub(super) fn part(&self, begin: u64, end: u64) -> Self {
+        Self { offset: self.offset + begin, size: end.saturating_sub(begin), ..self.clone() }
+    }
+
     /// Reads the bytes `[begin, end)` in pieces of at most `most` bytes.
     ///
     /// # Errors
@@ -124,7 +141,7 @@ impl WeightsFile {
     ) -> Result<()> {
         let unreadable = |error: std::io::Error| Failure::unreadable("file", &self.path, error);
         let mut file = File::open(&self.path).map_err(unreadable)?;
-        file.seek(SeekFrom::Start(begin)).map_err(unreadable)?;
+        file.seek(SeekFrom::Start(self.offset + begin)).map_err(unreadable)?;
         let mut buffer = vec![0; most.min((end - begin) as usize)];
         let mut left = end - begin;
         while left > 0 {

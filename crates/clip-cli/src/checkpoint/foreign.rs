@@ -1,4 +1,5 @@
-//! A tokenizer that is not CLIP's byte-pair encoding (SentencePiece, Gemma): its files, which an export carries on.
+//! A tokenizer that is not CLIP's byte-pair encoding (SentencePiece, Gemma): its files, which an export carries on. It is not built: parts
+//! that contradict each other show where it is used.
 
 use clip_core::export::NamedFile;
 use clip_core::model_loader::ModelLoader;
@@ -6,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::side_files::SideFiles;
 use super::text::{invalid_content, parse_json};
+use super::tokenizer_config::check_config;
 use crate::exit::Result;
 
 /// Key of OpenCLIP's text cleaning in an exported `tokenizer_config.json`. It is clipwright's own: transformers has no such key.
@@ -18,6 +20,8 @@ pub struct ForeignTokenizer {
     pub files: Vec<NamedFile>,
     /// Its class or the type of its model.
     pub kind: String,
+    /// Warnings for the user.
+    pub warnings: Vec<String>,
 }
 
 fn object(json: Option<&str>, file: &str) -> Result<Map<String, Value>> {
@@ -32,6 +36,7 @@ impl ForeignTokenizer {
     pub(super) fn new(files: SideFiles, loader: &ModelLoader) -> Result<Self> {
         let mut config = object(files.tokenizer_config.as_deref(), "tokenizer_config.json")?;
         config.extend(object(Some(&loader.tokenizer_overrides()), "tokenizer_kwargs")?);
+        let warnings = check_config(&config, loader.config().text.context_length)?;
         let cleaning = loader.cleaning().name();
         if cleaning != "none" {
             config.insert(CLEANING_KEY.into(), cleaning.into());
@@ -48,6 +53,6 @@ impl ForeignTokenizer {
             ("added_tokens.json", files.added_tokens),
         ];
         let files = texts.into_iter().filter_map(|(name, text)| Some((name.to_owned(), text?.into_bytes()))).collect();
-        Ok(Self { files, kind })
+        Ok(Self { files, kind, warnings })
     }
 }

@@ -1,14 +1,19 @@
 //! Checkpoints on disk: a folder or a file of Hugging Face's, OpenCLIP's or clipwright's own. What a browser loads from an address
 //! (`workers/loading/`), this loads from a path, by the same rules.
 
+mod clip_tokenizer;
 mod find_model;
 mod folder;
 mod foreign;
 mod merges;
+mod sentence_transformers;
 mod side_files;
+mod signatures;
 mod text;
+mod tokenizer_config;
 mod weights;
 
+use std::io::Read;
 use std::path::Path;
 
 use clip_core::bundle::Bundle;
@@ -17,11 +22,12 @@ use clip_core::device::Device;
 use clip_core::model_loader::ModelLoader;
 use clip_core::tokenizer::Reference;
 
-use self::find_model::{ADAPTER, find_model, is_weights};
+use self::find_model::{ADAPTER, Wanted, find_model};
 use self::folder::{Folder, WeightsFile};
 use self::side_files::SideFiles;
 use self::weights::{missing_file, open_weights, read_header};
 use crate::exit::{Failure, Result};
+use crate::files::open_regular;
 
 pub use self::foreign::ForeignTokenizer;
 pub use self::merges::published_merges;
@@ -47,6 +53,8 @@ pub struct Checkpoint {
     /// A tokenizer that is not CLIP's.
     pub foreign: Option<ForeignTokenizer>,
     files: Vec<WeightsFile>,
+    /// Its path in messages.
+    label: String,
 }
 
 /// A loaded checkpoint.
@@ -66,24 +74,54 @@ impl Checkpoint {
     /// `source-unreadable`, `invalid-source`, `invalid-config`, `invalid-tokenizer`, `invalid-checkpoint`, `missing-tensor`,
     /// `extra-tensor`, `missing-tower`, `shape-mismatch`.
     pub fn open(path: &Path, options: OpenOptions, device: &Device) -> Result<Self> {
-        let folder = find_model(Folder::open(path)?, is_weights)?;
+        let folder = find_model(Folder::open(path)?, Wanted::Model).map_err(|error| error.about_path(path))?;
+        let label = folder.label();
+        Self::read(&folder, options, device).map_err(|error| error.about(&label))
+    }
+
+    fn read(folder: &Folder, options: OpenOptions, device: &Device) -> Result<Self> {
         let towers = options.load.towers;
-        let (files, headers, side) = match &folder.only {
-            None => {
-                let side = SideFiles::read(&folder, towers)?;
-                let files = open_weights(&folder, side.config.as_deref())?;
-                let headers = files.iter().map(read_header).collect::<Result<Vec<_>>>()?;
-                (files, headers, side)
-            }
-            Some(only) => {
-                let file = folder.file(only)?.ok_or_else(|| missing_file(&folder, only))?;
-                let header = read_header(&file)?;
-                // a file that clipwright wrote is complete; the files beside it may be another model's
-                let is_complete = header.metadata(metadata::CONFIG).is_some();
-                let side = if is_complete { SideFiles::default() } else { SideFiles::read(&folder, towers)? };
-                (vec![file], vec![header], side)
-            }
+        let Some(only) = &folder.only else {
+            let side = SideFiles::read(folder, towers)?;
+            let files = open_weights(folder, side.config.as_deref())?;
+            let headers = files.iter().map(read_header).collect::<Result<Vec<_>>>()?;
+            return Self::new(folder.label(), (files, headers, side), options, device);
         };
+        let file = folder.file(only)?.ok_or_else(|| missing_file(folder, only))?;
+        let header = read_header(&file)?;
+        // a file that clipwright wrote is complete; the files beside it may be another model's
+        let is_complete = header.metadata(metadata::CONFIG).is_some();
+        let side = if is_complete { SideFiles::default() } else { SideFiles::read(folder, towers)? };
+        Self::new(folder.label(), (vec![file], vec![header], side), options, device)
+    }
+
+    /// Opens the model in a training state, and returns what the state says of its run, as JSON.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_in_state(path: &Path, device: &Device) -> Result<(Self, String)> {
+        let read = || -> Result<(Self, String)> {
+            let invalid = |problem: &str| Failure::new("invalid-checkpoint", problem);
+            let folder = Folder::open(path)?;
+            let file = folder.only.as_ref().map(|only| folder.file(only)).transpose()?.flatten();
+            let file = file.ok_or_else(|| invalid("expected the file of a training state, got a folder"))?;
+            let header = read_header(&file)?;
+            let run = header.metadata(metadata::TRAINING).ok_or_else(|| invalid("expected a training state"))?;
+            let model = header.tensor("model").ok_or_else(|| invalid("the state holds no model"))?;
+            let (begin, end) = header.bytes_of(model);
+            let model = file.part(begin, end);
+            let parts = (vec![model.clone()], vec![read_header(&model)?], SideFiles::default());
+            Ok((Self::new(folder.label(), parts, OpenOptions::default(), device)?, run.to_owned()))
+        };
+        read().map_err(|error| error.about_path(path))
+    }
+
+    fn new(
+        label: String,
+        (files, headers, side): (Vec<WeightsFile>, Vec<Header>, SideFiles),
+        options: OpenOptions,
+        device: &Device,
+    ) -> Result<Self> {
         let is_foreign = side.is_foreign();
         let core = side.for_core(is_foreign, options.reference);
         let mut loader = ModelLoader::new(&headers, &core, options.load, device)?;
@@ -91,7 +129,7 @@ impl Checkpoint {
             loader.set_merges(&published_merges()?)?;
         }
         let foreign = is_foreign.then(|| ForeignTokenizer::new(side, &loader)).transpose()?;
-        Ok(Self { loader, headers, foreign, files })
+        Ok(Self { loader, headers, foreign, files, label })
     }
 
     /// Bytes of the weights that the model needs.
@@ -103,7 +141,12 @@ impl Checkpoint {
     ///
     /// # Errors
     /// `source-unreadable`, `invalid-checkpoint`, `out-of-memory`.
-    pub fn load(mut self, progress: &dyn Fn(u64)) -> Result<Loaded> {
+    pub fn load(self, progress: &dyn Fn(u64)) -> Result<Loaded> {
+        let label = self.label.clone();
+        self.load_weights(progress).map_err(|error| error.about(&label))
+    }
+
+    fn load_weights(mut self, progress: &dyn Fn(u64)) -> Result<Loaded> {
         let ranges: Vec<(usize, u64, u64)> =
             self.loader.weights.byte_ranges().iter().map(|range| (range.file, range.begin, range.end)).collect();
         let mut loaded = 0;
@@ -116,7 +159,8 @@ impl Checkpoint {
                 Ok(())
             })?;
         }
-        let (bundle, warnings) = self.loader.finish()?;
+        let (bundle, mut warnings) = self.loader.finish()?;
+        warnings.extend(self.foreign.iter().flat_map(|foreign| foreign.warnings.clone()));
         Ok(Loaded { bundle, foreign: self.foreign, warnings })
     }
 }
@@ -126,13 +170,16 @@ impl Checkpoint {
 /// # Errors
 /// `source-unreadable`, `invalid-source`, `invalid-checkpoint`.
 pub fn open_adapter(path: &Path) -> Result<Adapter> {
-    let folder = find_model(Folder::open(path)?, |name| name == ADAPTER)?;
-    let name = folder.only.clone().unwrap_or_else(|| ADAPTER.into());
-    let config = folder.text("adapter_config.json")?.ok_or_else(|| missing_file(&folder, "adapter_config.json"))?;
-    let file = folder.file(&name)?.ok_or_else(|| missing_file(&folder, &name))?;
-    let weights = file.bytes(0, file.size)?;
-    text::check_safetensors(&name, &weights)?;
-    Ok(Adapter { weights, config })
+    let read = || -> Result<Adapter> {
+        let folder = find_model(Folder::open(path)?, Wanted::Adapter)?;
+        let name = folder.only.clone().unwrap_or_else(|| ADAPTER.into());
+        let config = folder.text("adapter_config.json")?.ok_or_else(|| missing_file(&folder, "adapter_config.json"))?;
+        let file = folder.file(&name)?.ok_or_else(|| missing_file(&folder, &name))?;
+        let weights = file.bytes(0, file.size)?;
+        text::check_safetensors(&name, &weights)?;
+        Ok(Adapter { weights, config })
+    };
+    read().map_err(|error| error.about_path(path))
 }
 
 /// Whether a file is a training state.
@@ -143,12 +190,7 @@ pub fn is_state(path: &Path) -> Result<bool> {
     let folder = Folder::open(path)?;
     let Some(only) = &folder.only else { return Ok(false) };
     let Some(file) = folder.file(only)? else { return Ok(false) };
-    Ok(read_header(&file).is_ok_and(|header| run_of(&header).is_some()))
-}
-
-/// The run of a training state, as JSON; `None` for any other file. The key is that of clip-core's `train/state.rs`.
-pub fn run_of(header: &Header) -> Option<&str> {
-    header.metadata("clipwright.training")
+    Ok(read_header(&file).is_ok_and(|header| header.metadata(metadata::TRAINING).is_some()))
 }
 
 /// Reads a whole file.
@@ -156,5 +198,7 @@ pub fn run_of(header: &Header) -> Option<&str> {
 /// # Errors
 /// `source-unreadable`.
 pub fn read_file(path: &Path) -> Result<Vec<u8>> {
-    std::fs::read(path).map_err(|error| Failure::unreadable("file", path, error))
+    let mut bytes = Vec::new();
+    let read = open_regular(path).and_then(|mut file| file.read_to_end(&mut bytes));
+    read.map(|_| bytes).map_err(|error| Failure::unreadable("file", path, error))
 }

@@ -5,6 +5,7 @@ use clip_core::preprocess::TransformFiles;
 use clip_core::tokenizer::{Reference, TokenizerFiles};
 use serde_json::Value;
 
+use super::clip_tokenizer::is_clip_tokenizer;
 use super::folder::Folder;
 use crate::exit::Result;
 
@@ -121,35 +122,5 @@ impl SideFiles {
         let config =
             if has_open_clip_tokenizer(self.config.as_deref()) { None } else { self.tokenizer_config.as_deref() };
         self.tokenizer.as_ref().is_some_and(|json| !is_clip_tokenizer(json, config))
-    }
-}
-
-/// Types of the steps of a normalizer or a pre-tokenizer: one step or a sequence.
-fn types_of<'a>(steps: &'a Value, list: &str) -> Vec<&'a str> {
-    let each = match &steps[list] {
-        Value::Array(steps) => steps.iter().collect(),
-        _ if steps.is_object() => vec![steps],
-        _ => Vec::new(),
-    };
-    each.into_iter().map(|step| step["type"].as_str().unwrap_or_default()).collect()
-}
-
-/// Whether a `tokenizer.json` is CLIP's. If `tokenizer_config.json` names another class than `CLIPTokenizer`, the file's steps must be
-/// CLIP's, because other classes apply them. `true` for invalid JSON: the core's error names the position.
-fn is_clip_tokenizer(json: &str, config: Option<&str>) -> bool {
-    let Ok(file) = serde_json::from_str::<Value>(json) else { return true };
-    if !file["model"].is_object() {
-        return true;
-    }
-    if file["model"]["end_of_word_suffix"] != "</w>" {
-        return false;
-    }
-    let config: Value = config.and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
-    match config["tokenizer_class"].as_str() {
-        None | Some("CLIPTokenizer" | "CLIPTokenizerFast") => true,
-        Some(_) => {
-            types_of(&file["normalizer"], "normalizers") == ["NFC", "Replace", "Lowercase"]
-                && types_of(&file["pre_tokenizer"], "pretokenizers") == ["Split", "ByteLevel"]
-        }
     }
 }

@@ -123,7 +123,7 @@ fn encode(
     };
     classes.bad.iter().cloned().try_for_each(refuse)?;
     let square = |(path, _): &(PathBuf, usize)| -> Result<Vec<u8>> {
-        decode_square(&bundle.preprocess, &Image::File(path.clone())).map_err(|e| e.about(&path.display().to_string()))
+        decode_square(&bundle.preprocess, &Image::File(path.clone())).map_err(|e| e.about_path(path))
     };
     let mut labelled = Labelled::default();
     for (at, chunk) in classes.images.chunks(CHUNK).enumerate() {

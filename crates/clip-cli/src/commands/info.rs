@@ -9,8 +9,8 @@ use clip_core::model::Towers;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::checkpoint::{Checkpoint, OpenOptions, is_state, read_file, run_of};
-use crate::exit::{Failure, Result};
+use crate::checkpoint::{Checkpoint, OpenOptions, is_state};
+use crate::exit::Result;
 use crate::output::{Output, count, size};
 
 /// Arguments of `info`.
@@ -97,27 +97,20 @@ fn describe(checkpoint: &Checkpoint) -> Info {
             reference: own.map(|tokenizer| tokenizer.reference().name()),
         },
         preprocess: json(&loader.preprocess().to_json()),
-        warnings: loader.warnings().to_vec(),
+        warnings: loader
+            .warnings()
+            .iter()
+            .chain(foreign.iter().flat_map(|foreign| &foreign.warnings))
+            .cloned()
+            .collect(),
         run: None,
     }
 }
 
 /// Describes the model inside a training state, and its run.
 fn describe_state(path: &std::path::Path) -> Result<Info> {
-    let bytes = read_file(path)?;
-    let header = Header::parse(&bytes, bytes.len() as u64)?;
-    let run = run_of(&header).map(json);
-    let missing = || Failure::new("invalid-checkpoint", format!("{}: the state holds no model", path.display()));
-    let model = header.tensor("model").ok_or_else(missing)?;
-    let (begin, end) = header.bytes_of(model);
-    let draft = tempfile::Builder::new()
-        .suffix(".safetensors")
-        .tempfile()
-        .map_err(|e| Failure::unwritable(&std::env::temp_dir(), e))?;
-    std::fs::write(draft.path(), &bytes[begin as usize..end as usize])
-        .map_err(|e| Failure::unwritable(draft.path(), e))?;
-    let checkpoint = Checkpoint::open(draft.path(), OpenOptions::default(), &cpu())?;
-    Ok(Info { run, ..describe(&checkpoint) })
+    let (checkpoint, run) = Checkpoint::open_in_state(path, &cpu())?;
+    Ok(Info { run: Some(json(&run)), ..describe(&checkpoint) })
 }
 
 /// Fields of JSON as one line, without those that hold others.

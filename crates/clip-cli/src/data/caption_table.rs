@@ -1,50 +1,18 @@
 //! Reads tables with the name of an image and its caption in each row: CSV, TSV and JSON lines, also compressed by gzip.
 
 use std::collections::HashMap;
-use std::io::Read;
-use std::path::{Path, PathBuf};
-
-use unicode_normalization::UnicodeNormalization;
+use std::path::Path;
 
 use super::decode_text::decode_lines;
 use super::file_index::{FileIndex, image_of};
 use super::folder::list_folder;
-use super::gzip::{Gzip, MAGIC};
-use super::location::locate;
 use super::read_file::read_at_most;
 use super::sample::{Image, Sample, Sink};
-use super::sniff::content_of;
 use super::table_columns::TableColumns;
+use super::table_file::{MAX_TABLE_BYTES, open_table};
+use super::table_images::image_beside;
 use super::table_rows::table_rows;
-use crate::exit::{Failure, Result};
-
-/// Bytes of the largest table.
-pub(super) const MAX_TABLE_BYTES: u64 = 1 << 29;
-
-/// Unpacks the file of a table, and refuses other formats by name.
-///
-/// # Errors
-/// `invalid-dataset` for a truncated gzip file, and for a format that is known to be no table.
-fn open_table(bytes: Vec<u8>) -> Result<Vec<u8>> {
-    if bytes.starts_with(&MAGIC) {
-        let mut unpacked = Vec::new();
-        let mut reader = Gzip::new(bytes.as_slice()).take(MAX_TABLE_BYTES + 1);
-        let read = reader.read_to_end(&mut unpacked);
-        read.map_err(|error| Failure::dataset(format!("cannot unpack the gzip file: {error}")))?;
-        if unpacked.len() as u64 > MAX_TABLE_BYTES {
-            return Err(Failure::dataset(format!("expected at most {MAX_TABLE_BYTES} bytes, got more")));
-        }
-        return Ok(unpacked);
-    }
-    match content_of(&bytes) {
-        None => Ok(bytes),
-        Some(content) if ["text", "JSON", "an empty file"].contains(&content.as_str()) => Ok(bytes),
-        Some(content) => {
-            let hint = if content == "a zip archive" { " (an Excel workbook? save it as CSV)" } else { "" };
-            Err(Failure::dataset(format!("expected a table as csv, tsv or JSON lines, got {content}{hint}")))
-        }
-    }
-}
+use crate::exit::Result;
 
 /// Reads the samples of a table file. Rows of the same image become one sample with several captions.
 ///
@@ -90,21 +58,6 @@ pub(super) fn read_table(
         })?;
     }
     Ok(())
-}
-
-/// Returns the spelling of a path that exists on disk: with `/` for `\`, in NFC or NFD, since tables may come from another platform.
-fn spelled_on_disk(folder: &Path, name: &str) -> PathBuf {
-    let slashed = name.replace('\\', "/");
-    let spellings = [name.to_owned(), slashed.clone(), slashed.nfc().collect(), slashed.nfd().collect()];
-    let found = spellings.iter().map(|spelling| folder.join(spelling)).find(|path| path.exists());
-    found.unwrap_or_else(|| folder.join(name))
-}
-
-/// Finds an image that a table names, beside the table.
-fn image_beside(folder: &Path, name: &str) -> Result<Image> {
-    let advice = "an address, which is not downloaded: download the images first, as img2dataset does";
-    let path = locate(name).ok_or_else(|| Failure::dataset(advice))?;
-    Ok(Image::File(spelled_on_disk(folder, &path.to_string_lossy())))
 }
 
 /// Reads the samples of a table on disk; image names are relative to `images`, or else to its folder.

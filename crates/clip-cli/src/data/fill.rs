@@ -74,11 +74,7 @@ fn take_batches(dataset: PairDataset, batches: &Receiver<Result<Batch>>, filling
         read += batch.len();
         let each = |(index, sample): (usize, Sample)| {
             let (key, source) = (sample.key.clone(), sample.source.clone());
-            (
-                index,
-                key,
-                prepare(dataset, sample, filling).map_err(|reason| reason.about(&source.display().to_string())),
-            )
+            (index, key, prepare(dataset, sample, filling).map_err(|reason| reason.about_path(&source)))
         };
         let prepared: Vec<_> = batch.into_par_iter().map(each).collect();
         for (index, key, pair) in prepared {

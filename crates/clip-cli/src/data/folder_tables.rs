@@ -5,11 +5,12 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::caption_table::{MAX_TABLE_BYTES, read_table};
+use super::caption_table::read_table;
 use super::file_index::{FileIndex, image_of};
 use super::folder::{FolderFile, folder_of};
 use super::sample::{Sample, Sink, head};
 use super::table_columns::TableColumns;
+use super::table_file::MAX_TABLE_BYTES;
 use crate::exit::{Failure, Result};
 use crate::pattern::pattern;
 

@@ -25,6 +25,8 @@ mod sample;
 mod sniff;
 mod source;
 mod table_columns;
+mod table_file;
+mod table_images;
 mod table_rows;
 mod tar_headers;
 mod tar_samples;

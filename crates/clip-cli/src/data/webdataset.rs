@@ -146,7 +146,7 @@ fn read_shard(path: &Path, options: CaptionOptions<'_>, sink: &mut Sink<'_>) -> 
 /// # Errors
 /// `source-unreadable`; `invalid-dataset` for a file that is no tar file or is truncated; those of the sink.
 pub(super) fn webdataset(path: &Path, options: CaptionOptions<'_>, sink: &mut Sink<'_>) -> Result<()> {
-    read_shard(path, options, sink).map_err(|error| error.about(&path.display().to_string()))
+    read_shard(path, options, sink).map_err(|error| error.about_path(path))
 }
 
 #[cfg(test)]

@@ -83,7 +83,7 @@ pub(super) fn begin(settings: &Settings, folder: &RunFolder, device: &Device, ou
         return Ok(Begun { session: new_session(settings, device, output)?, options, resumed: None });
     };
     let session = TrainingSession::from_state(&read_file(&path)?, None, device)
-        .map_err(|error| Failure::from(error).about(&path.display().to_string()))?;
+        .map_err(|error| Failure::from(error).about_path(&path))?;
     let Some((&options, step)) = session.interrupted() else {
         let message = format!("{}: its run has ended: begin another from it by --from", path.display());
         return Err(Failure::new("no-run", message));

@@ -81,7 +81,7 @@ pub(super) fn new_session(settings: &Settings, device: &Device, output: &Output)
                 }
             }
             TrainingSession::from_state(&read_file(&path)?, None, device)
-                .map_err(|error| Failure::from(error).about(&path.display().to_string()))
+                .map_err(|error| Failure::from(error).about_path(&path))
         }
         (Some(path), None) => from_checkpoint(settings, &path, device, output),
         (None, Some(config)) => fresh(settings, &config, device),
