@@ -8,10 +8,11 @@
  * - `wasm/`: the modules
  */
 
-import { cpSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { rolldown } from "rolldown";
+import { isStandIn, joinGlue } from "./glue.mjs";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const DIST = join(ROOT, "dist");
@@ -34,52 +35,45 @@ const NODE_CLASSES = Object.fromEntries(
   }).flatMap(([module, names]) => names.map((name) => [name, [module, name]])),
 );
 
-/** Leaves out what starts a module that is already there as bytes: workers start theirs by `default`. */
-const WITHOUT_INIT_SYNC = {
-  name: "without-init-sync",
-  transform: (code) => code.replace("export { initSync, ", "export { "),
-};
-
 /**
- * Minifies the glue of each module by itself and puts it in front of the worker. What is the same in all modules then has the same
- * names, and gzip finds it: a fifth less than with one scope for all (docs/decisions/0028).
+ * Joins the glue of a worker's modules, and puts it in front of the worker: only then is it known which those are. A module that is not
+ * built has its own, which says so.
  */
-function glueInFront() {
-  const glue = new Map();
+function glueInFront(minify) {
+  const glue = {};
   return {
     plugin: {
       name: "glue-in-front",
-      async transform(code) {
-        let changed = code;
-        for (const [statement, local, module] of code.matchAll(
-          /import \* as (\w+) from "\.\.\/wasm\/([\w-]+)\.js";/g,
-        )) {
-          const name = `glue_${module.replaceAll("-", "_")}`;
-          const build = await rolldown({ input: join(WASM, `${module}.js`), plugins: [WITHOUT_INIT_SYNC] });
-          const [file] = (await build.generate({ format: "iife", name, exports: "named", minify: true })).output;
-          await build.close();
-          glue.set(name, file.code);
-          changed = changed.replace(statement, `const ${local} = ${name};`);
-        }
-        return changed === code ? undefined : changed;
+      transform(code) {
+        return code.replaceAll(/import \* as (\w+) from "\.\.\/wasm\/([\w-]+)\.js";/g, (statement, local, module) => {
+          const text = readFileSync(join(WASM, `${module}.js`), "utf8");
+          if (isStandIn(text)) return statement;
+          glue[module] = text;
+          return `const ${local} = glue();`;
+        });
       },
     },
-    code: () =>
-      [...glue.keys()]
-        .sort()
-        .map((name) => glue.get(name))
-        .join(""),
+    async code() {
+      if (Object.keys(glue).length === 0) return "";
+      const input = "glue";
+      const joined = `export default ${await joinGlue(glue)};`;
+      const source = { name: "joined", resolveId: (id) => id, load: () => joined };
+      const build = await rolldown({ input, plugins: [source] });
+      const { output } = await build.generate({ format: "iife", name: input, minify });
+      await build.close();
+      return output[0].code;
+    },
   };
 }
 
 /** Bundles entries, by the names of their files in dist/; returns the files that it wrote. Several entries share chunks, one has none. */
 async function bundle(entries, { node = false, format = "es", extension = ".js" } = {}) {
-  const glue = glueInFront();
+  const glue = glueInFront(!node);
   const build = await rolldown({
     input: Object.fromEntries(Object.entries(entries).map(([file, entry]) => [file, join(ROOT, entry)])),
     platform: node ? "node" : "browser",
     external: node ? OPTIONAL : [],
-    plugins: node ? [] : [glue.plugin],
+    plugins: [glue.plugin],
     resolve: { extensionAlias: { ".js": [".ts", ".js"] } },
     tsconfig: false,
     transform: { target: "es2022", inject: node ? NODE_CLASSES : {} },

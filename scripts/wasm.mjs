@@ -19,6 +19,7 @@ import {
 } from "node:fs";
 import { isAbsolute, join, relative } from "node:path";
 import { pathToFileURL } from "node:url";
+import { conflictOf, standInFor } from "./glue.mjs";
 import { fail, mustRun, ROOT, runAside, say, timed } from "./jobs.mjs";
 import {
   bindgenSources,
@@ -56,11 +57,12 @@ export const MODULES = {
   ...Object.fromEntries([...coresWith("encode"), ...coresWith("train", "train")]),
   tokenizers: { crate: "tokenizers-wasm", features: [] },
 };
-// a worker has one glue for either SIMD: docs/decisions/0033
-for (const work of ["encode", "train"]) {
-  MODULES[`${work}-cpu-relaxed`].glue = `${work}-cpu`;
-  MODULES[`${work}-cpu-threads-plain`].glue = `${work}-cpu-threads`;
-}
+
+/** Modules whose glue is joined in a worker's file. */
+const TOGETHER = ["encode-", "train-", "-threads"].map((part) =>
+  Object.keys(MODULES).filter((name) => name.includes(part) || (name === "tokenizers" && !part.endsWith("threads"))),
+);
+
 /** Path of a module. */
 export const moduleFile = (name) => join(GLUE, `${name}_bg.wasm`);
 
@@ -101,7 +103,7 @@ function withOwnLibrary({ threads, release }) {
 
 /** All that decides how a module is built, besides its sources. */
 function recipeFor(name, release) {
-  const { crate, features: own, glue } = MODULES[name];
+  const { crate, features: own } = MODULES[name];
   // tests compare the kernels with their references: published modules do without the code
   const features = [...own, ...(own.includes("train") && !release ? ["conformance"] : [])];
   const threads = features.includes("threads");
@@ -117,7 +119,6 @@ function recipeFor(name, release) {
     folders: [...(release ? ["dist"] : []), ...(threads ? ["threads"] : [])],
     bindgen: ["--target", "web", "--omit-default-module-path"],
     bindgenSources: bindgenSources(),
-    ...(glue && { glue }),
     passes,
     names: !release,
     // wasm-pack insists on rustup's library, which has no atomics
@@ -278,7 +279,7 @@ async function cargoBuild(args, options) {
 }
 
 /** Compiles a module into a folder, and returns its sources. Published ones are built by wasm-pack, as far as it can. */
-async function compile(name, { crate, profile, cargo, env: flags, folders, wasmPack, glue = name }, folder) {
+async function compile(name, { crate, profile, cargo, env: flags, folders, wasmPack }, folder) {
   const targetDir = join(process.env.CARGO_TARGET_DIR, ...folders);
   const options = {
     env: { ...process.env, ...flags, CARGO_TARGET_DIR: targetDir },
@@ -294,7 +295,7 @@ async function compile(name, { crate, profile, cargo, env: flags, folders, wasmP
     // its cargo finds all compiled
     await Promise.all([setUpWasmPack(), setUpBindgen()]);
     const pack = ["--mode", "no-install", "--profile", profile, "--target", "web", "--no-pack", "--out-dir", folder];
-    await mustRun("wasm-pack", ["build", `crates/${crate}`, ...pack, "--out-name", glue, "--", ...cargo], options);
+    await mustRun("wasm-pack", ["build", `crates/${crate}`, ...pack, "--out-name", name, "--", ...cargo], options);
   }
   // the next module takes its place
   else cpSync(`${built}.wasm`, join(folder, `${name}.wasm`));
@@ -302,15 +303,13 @@ async function compile(name, { crate, profile, cargo, env: flags, folders, wasmP
 }
 
 /** Makes the glue of a compiled module, and optimises it. */
-async function finish(name, { bindgen, glue = name, passes, names, wasmPack }, folder) {
+async function finish(name, { bindgen, passes, names, wasmPack }, folder) {
   const module = join(folder, `${name}_bg.wasm`);
   if (!wasmPack) {
     await setUpBindgen();
-    await mustRun("wasm-bindgen", [join(folder, `${name}.wasm`), ...bindgen, "--out-dir", folder, "--out-name", glue]);
+    await mustRun("wasm-bindgen", [join(folder, `${name}.wasm`), ...bindgen, "--out-dir", folder, "--out-name", name]);
     rmSync(join(folder, `${name}.wasm`));
   }
-  // a module imports from the file that its glue is called
-  for (const [i, file] of files(glue).entries()) renameSync(join(folder, file), join(folder, files(name)[i]));
   await setUpPackages();
   if (passes.length > 0) await mustRun("npx", ["wasm-opt", "-g", ...passes, module, "-o", module]);
   if (!names) writeFileSync(module, withoutNames(readFileSync(module)));
@@ -347,35 +346,29 @@ export async function buildModules(names, { release = false } = {}) {
     finishing.push(finished());
   }
   await Promise.all(finishing);
-  checkGlue(names);
+  await checkGlue(names);
 }
 
-/** Fails if modules that share their glue were built with different ones. Removes one that was built before, from other sources. */
-function checkGlue(names) {
-  for (const [name, { glue }] of Object.entries(MODULES)) {
-    if (!glue || !isThere(name) || !isThere(glue)) continue;
-    // a comment has the number of a function, which may differ
-    const glueOf = (module) => readFileSync(join(GLUE, `${module}.js`), "utf8").replaceAll(/shim_idx: \d+/g, "");
-    const [own, shared] = [name, glue].map(glueOf);
-    if (own === shared) continue;
-    const older = [name, glue].filter((module) => !names.includes(module));
-    if (older.length === 0) fail(`the glue of ${name} is not that of ${glue}, which workers use for both`);
-    for (const file of older.flatMap(files)) rmSync(join(GLUE, file));
+const glueFile = (name) => join(GLUE, `${name}.js`);
+
+/** Fails if modules whose glue is joined do not agree. Removes those that were built before, from other sources. */
+async function checkGlue(names) {
+  for (const modules of TOGETHER) {
+    for (;;) {
+      const there = modules.filter(isThere);
+      const conflict = await conflictOf(Object.fromEntries(there.map((name) => [name, readFileSync(glueFile(name), "utf8")])));
+      if (!conflict) break;
+      const older = conflict.modules.filter((module) => !names.includes(module));
+      if (older.length === 0) fail(conflict.message);
+      for (const file of older.flatMap(files)) rmSync(join(GLUE, file));
+    }
   }
 }
 
 /** Names of the modules that are not built. */
 export const unbuilt = () => Object.keys(MODULES).filter((name) => !isThere(name));
 
-/** Stands in for the glue of modules that are not built, so that the rest can be: it says so if it is used, unless another has it. */
+/** Stands in for the glue of modules that are not built, so that the rest can be: it says so if it is used. */
 export function standIn() {
-  for (const name of unbuilt()) {
-    const sharing = Object.keys(MODULES).find((other) => MODULES[other].glue === name && isThere(other));
-    if (sharing) {
-      cpSync(join(GLUE, `${sharing}.js`), join(GLUE, `${name}.js`));
-      continue;
-    }
-    const message = JSON.stringify(`the Wasm module ${name} is not built: run npm run build`);
-    writeFileSync(join(GLUE, `${name}.js`), `export default () => { throw new Error(${message}); };\n`);
-  }
+  for (const name of unbuilt()) writeFileSync(glueFile(name), standInFor(name));
 }

@@ -8,8 +8,8 @@ const locked = holdLivenessLock((name) => self.postMessage(name));
 
 self.addEventListener(
   "message",
-  async ({ data: { work, module, memory } }: MessageEvent<ThreadStart>) => {
-    const { default: init, Threads } = THREADED_GLUE[work];
+  async ({ data: { name, module, memory } }: MessageEvent<ThreadStart>) => {
+    const { default: init, Threads } = THREADED_GLUE[name];
     await Promise.all([locked, init({ module_or_path: module, memory })]);
     self.postMessage(READY);
     try {

@@ -1,10 +1,10 @@
 /** The threads of the CPU modules: workers that share one memory, which browsers allow on cross-origin isolated pages only. */
 
-import type { Work } from "../protocol/load.js";
+import type { ThreadedModule } from "./threaded-glue.js";
 
 /** Message to a thread (`entries/thread.ts`): the module to instantiate, and the memory to share. */
 export interface ThreadStart {
-  work: Work;
+  name: ThreadedModule;
   module: WebAssembly.Module;
   memory: WebAssembly.Memory;
 }

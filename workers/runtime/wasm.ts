@@ -123,14 +123,15 @@ const threaded = <W extends Work>(
 ): Promise<Core<W>> =>
   once(target, async () => {
     const { glue, url } = modules[target];
+    const name = `${modules.work}-${target}` as const;
     const workers = await startThreads(start);
     try {
-      const source = await binary(packagedUrl("wasmUrl", `${modules.work}-${target}_bg.wasm`, url));
+      const source = await binary(packagedUrl("wasmUrl", `${name}_bg.wasm`, url));
       const module = await (source instanceof URL
         ? WebAssembly.compileStreaming(fetch(source))
         : WebAssembly.compile(source));
       const { memory } = await glue.default({ module_or_path: module });
-      const threads = await joinThreads(workers, glue.Threads, { work: modules.work, module, memory });
+      const threads = await joinThreads(workers, glue.Threads, { name, module, memory });
       return { wasm: glue, memory, threads };
     } catch (error) {
       for (const worker of workers) worker.terminate();

@@ -1,5 +1,6 @@
 //! Short names for what a module and its glue call each other's functions. Those of wasm-bindgen, such as
-//! `__wbg_getRandomValues_8b6f1f663e6f188d`, hold hashes, which gzip cannot shrink: docs/decisions/0035.
+//! `__wbg_getRandomValues_8b6f1f663e6f188d`, hold hashes, which gzip cannot shrink: docs/decisions/0035. What has one name in two
+//! modules does the same, so that they can share their glue: docs/decisions/0038.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
@@ -24,6 +25,7 @@ impl ShortNames {
     /// Renames the functions that a module imports from its glue, and those that it exports for closures. Not a memory that threads
     /// share, nor exports whose names are ours.
     pub(crate) fn give(output: &mut Output) -> Self {
+        let glue = output.js().to_owned();
         let module = output.wasm_mut();
         let mut others = HashSet::new();
         let mut long = Vec::new();
@@ -40,7 +42,7 @@ impl ShortNames {
         for export in module.exports.iter() {
             sort(&export.name, export.name.starts_with("wasm_bindgen_"));
         }
-        let short = Self::new(long, &others);
+        let short = Self::new(long, &others, &glue);
         for name in module.imports.iter_mut().map(|import| &mut import.name) {
             short.shorten(name);
         }
@@ -50,10 +52,11 @@ impl ShortNames {
         short
     }
 
-    /// A short name is the beginning of the long one's hash, so that modules have the same name for the same function. Without one a
-    /// function keeps its name.
-    fn new(long: Vec<String>, others: &HashSet<String>) -> Self {
-        let hashes: BTreeMap<_, _> = long.into_iter().map(|name| (letters(hash(&name)), name)).collect();
+    /// A short name is the beginning of the hash of the long one and its text in the glue. Modules then have the same name for the same
+    /// function, and only for it: wasm-bindgen numbers its casts in each module anew. Without a short name a function keeps its own.
+    fn new(long: Vec<String>, others: &HashSet<String>, glue: &str) -> Self {
+        let hashes: BTreeMap<_, _> =
+            long.into_iter().map(|name| (letters(hash(&(name.clone() + &text_of(&name, glue)))), name)).collect();
         let is_free =
             |short: &str| hashes.keys().filter(|hash| hash.starts_with(short)).count() == 1 && !others.contains(short);
         let short =
@@ -108,6 +111,23 @@ impl ShortNames {
     }
 }
 
+/// Text of an imported function in the glue, without comments, which number functions; empty for what is not imported.
+fn text_of(name: &str, glue: &str) -> String {
+    let begins = format!("{name}: ");
+    let lines = glue.lines().map(str::trim_start).skip_while(|line| !line.starts_with(&begins));
+    let mut text = String::new();
+    let mut open = 0;
+    for line in lines.filter(|line| !line.starts_with("//")) {
+        text.push_str(line);
+        open += line.matches('{').count();
+        open = open.saturating_sub(line.matches('}').count());
+        if open == 0 {
+            break;
+        }
+    }
+    text
+}
+
 /// FNV-1a.
 fn hash(name: &str) -> u64 {
     name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
@@ -132,7 +152,7 @@ mod tests {
 
     fn named(long: &[&str], others: &[&str]) -> BTreeMap<String, String> {
         let owned = |names: &[&str]| names.iter().copied().map(String::from).collect::<Vec<_>>();
-        ShortNames::new(owned(long), &owned(others).into_iter().collect()).0
+        ShortNames::new(owned(long), &owned(others).into_iter().collect(), "").0
     }
 
     #[test]
@@ -141,6 +161,23 @@ mod tests {
         let beside = named(&[CLOSURE, ERROR, "__wbg_device_new"], &[]);
         assert_eq!(alone[ERROR], beside[ERROR]);
         assert_eq!(alone[ERROR].len(), SHORT);
+    }
+
+    #[test]
+    fn a_function_of_another_text_has_another_name() {
+        let cast = |comment: &str, text: &str| {
+            let glue = format!(
+                "const import0 = {{\n{ERROR}: function(a) {{\n  // {comment}\n  {{ return {text}; }}\n  }},\n  other: 1"
+            );
+            ShortNames::new(vec![ERROR.into()], &HashSet::new(), &glue).0[ERROR].clone()
+        };
+        let name = cast("shim_idx: 71", "a");
+        assert_eq!(cast("shim_idx: 83", "a"), name);
+        assert_ne!(cast("shim_idx: 71", "Error(a)"), name);
+        assert_eq!(
+            text_of("other", "name: function() {\n}, \nother: function() { call(); },\nlast: 1"),
+            "other: function() { call(); },"
+        );
     }
 
     #[test]
