@@ -49,13 +49,13 @@ function glueInFront(minify) {
           const text = readFileSync(join(WASM, `${module}.js`), "utf8");
           if (isStandIn(text)) return statement;
           glue[module] = text;
-          return `const ${local} = glue();`;
+          return `const ${local} = joinedGlue();`;
         });
       },
     },
     async code() {
       if (Object.keys(glue).length === 0) return "";
-      const input = "glue";
+      const input = "joinedGlue";
       const joined = `export default ${await joinGlue(glue)};`;
       const source = { name: "joined", resolveId: (id) => id, load: () => joined };
       const build = await rolldown({ input, plugins: [source] });

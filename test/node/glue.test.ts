@@ -34,10 +34,10 @@ describe("the joined glue", () => {
   });
 
   it("gives a memory that threads share to modules with threads alone", async () => {
-    const glue = await run("encode-cpu", "encode-cpu-threads", "train-cpu-threads");
+    const glue = await run("encode-cpu", "encode-cpu-threads-plain", "train-cpu-threads-plain");
     const { memory } = await glue().default(wasm("encode-cpu"));
     expect(memory.buffer).toBeInstanceOf(ArrayBuffer);
-    for (const module of ["encode-cpu-threads", "train-cpu-threads"]) {
+    for (const module of ["encode-cpu-threads-plain", "train-cpu-threads-plain"]) {
       const shared = await glue().default(wasm(module));
       expect(shared.memory.buffer, module).toBeInstanceOf(SharedArrayBuffer);
     }
