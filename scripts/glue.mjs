@@ -17,6 +17,22 @@ class GlueConflict extends Error {
   }
 }
 
+/** How the glue makes an instance of a module, in any of the ways that it ever had. */
+const STARTS = ["initSync", "__wbg_init_promise", "__wbg_init", "__wbg_init_once"];
+/** How workers do: once, or again where it failed. */
+const START = `let instantiated;
+const instantiate = async ({ module_or_path, memory }) => {
+  const source = await (module_or_path instanceof URL ? fetch(module_or_path) : module_or_path);
+  const { instance, module } = await __wbg_load(source, ${IMPORTS}(memory));
+  return ${RESET}(instance, module);
+};
+const init = (options) =>
+  (instantiated ??= instantiate(options).catch((error) => { instantiated = undefined; throw error; }));`;
+
+/** Function of the glue that describes a value for Rust's `{:?}`, with the contents of objects. Ours come from WebGPU's errors. */
+const DESCRIBE = "debugString";
+const SHORT_DESCRIBE = `function ${DESCRIBE}(value) { try { return String(value); } catch { return typeof value; } }`;
+
 const withoutComments = (code) => code.replaceAll(/^\s*\/\/.*\n/gm, "").replaceAll(/\/\*\*.*?\*\//gs, "");
 
 /** Takes the glue of one module apart. */
@@ -30,14 +46,22 @@ function parse(module, code, parseAst) {
     if (!node) continue;
     if (node.id?.name === IMPORTS) {
       const [table, answer] = node.body.body;
-      for (const property of table.declarations[0].init.properties) glue.imports.set(text(property.key), text(property));
+      for (const property of table.declarations[0].init.properties)
+        glue.imports.set(text(property.key), text(property));
       glue.from = text(answer.argument.properties.at(-1).key);
       continue;
     }
-    // a statement belongs to the first variable that it names
-    const name =
-      node.id?.name ?? node.declarations?.[0].id.name ?? `about ${/\b(?!if|Symbol|dispose)[\w]{3,}/.exec(text(node))}`;
-    glue.declarations.set(name, { text: text(node), isClass: node.type === "ClassDeclaration" });
+    // workers call `free`
+    if (node.type === "IfStatement" && text(node.test) === "Symbol.dispose") continue;
+    // a statement belongs to the variable before it that it is about
+    const subject = () =>
+      text(node)
+        .match(/\w+/g)
+        .find((word) => glue.declarations.has(word));
+    const name = node.id?.name ?? node.declarations?.[0].id.name ?? `about ${subject()}`;
+    if (STARTS.includes(name)) continue;
+    const own = name === DESCRIBE ? SHORT_DESCRIBE : text(node);
+    glue.declarations.set(name, { text: own, isClass: node.type === "ClassDeclaration" });
     if (exported) glue.classes.push(name);
   }
   return glue;
@@ -57,7 +81,9 @@ export async function joinGlue(code) {
   // a build may have just installed it
   const { parseAst } = await import("rolldown/parseAst");
   const parts = Object.entries(code).map(([module, text]) => parse(module, text, parseAst));
-  const [threaded, single] = [true, false].map((shares) => parts.filter(({ imports }) => imports.has("memory") === shares));
+  const [threaded, single] = [true, false].map((shares) =>
+    parts.filter(({ imports }) => imports.has("memory") === shares),
+  );
   const declarations = new Map();
   const imports = new Map();
   for (const { module, declarations: own, imports: taken } of [...threaded, ...single]) {
@@ -87,7 +113,8 @@ function ${IMPORTS}(memory) {
   const imports = { ${texts(imports).join(",\n")} };
   return { __proto__: null, ${parts.map(({ from }) => `${from}: imports`).join(", ")} };
 }
-return { ${[...classes].join(", ")}, default: __wbg_init };
+${START}
+return { ${[...classes].join(", ")}, default: init };
 }`;
 }
 

@@ -356,7 +356,9 @@ async function checkGlue(names) {
   for (const modules of TOGETHER) {
     for (;;) {
       const there = modules.filter(isThere);
-      const conflict = await conflictOf(Object.fromEntries(there.map((name) => [name, readFileSync(glueFile(name), "utf8")])));
+      const conflict = await conflictOf(
+        Object.fromEntries(there.map((name) => [name, readFileSync(glueFile(name), "utf8")])),
+      );
       if (!conflict) break;
       const older = conflict.modules.filter((module) => !names.includes(module));
       if (older.length === 0) fail(conflict.message);

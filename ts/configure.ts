@@ -41,9 +41,12 @@ const files = (names: RegExp, example: string): RuleFor<FileAddresses> => ({
 });
 
 const CONFIGURE = {
-  workerUrl: files(/^(encode|train|images|thread)(\.node)?\.js$/, "encode.js"),
-  wasmUrl: files(/^((encode|train)-(cpu(-[a-z-]+)?|webgpu)|tokenizers)_bg\.wasm$/, "encode-cpu_bg.wasm"),
-  assetsUrl: files(/^clip-merges\.txt\.gz$/, "clip-merges.txt.gz"),
+  workerUrl: /* @__PURE__ */ files(/^(encode|train|images|thread)(\.node)?\.js$/, "encode.js"),
+  wasmUrl: /* @__PURE__ */ files(
+    /^((encode|train)-(cpu(-[a-z-]+)?|webgpu)|tokenizers)_bg\.wasm$/,
+    "encode-cpu_bg.wasm",
+  ),
+  assetsUrl: /* @__PURE__ */ files(/^clip-merges\.txt\.gz$/, "clip-merges.txt.gz"),
 } satisfies Schema<Addresses>;
 
 function toWire(name: string, files: FileAddresses): WireFiles {

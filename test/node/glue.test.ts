@@ -15,7 +15,8 @@ interface Glue {
 }
 
 /** Runs the joined glue of modules, as a worker does. */
-const run = async (...modules: string[]) => new Function(`return ${await joinGlue(gluesOf(...modules))}`)() as () => Glue;
+const run = async (...modules: string[]) =>
+  new Function(`return ${await joinGlue(gluesOf(...modules))}`)() as () => Glue;
 
 const wasm = (module: string) => ({ module_or_path: readFileSync(new URL(`${module}_bg.wasm`, folder)) });
 
