@@ -115,7 +115,8 @@ function recipeFor(name, release) {
     crate,
     profile: release ? "dist" : "release",
     cargo: ["--locked", `--features=${features}`, ...library.options],
-    env: library.env,
+    // as the target has it: said, so that Rust's own library is compiled for it, too
+    env: { ...library.env, CARGO_PROFILE_RELEASE_PANIC: "abort" },
     folders: [...(release ? ["dist"] : []), ...(threads ? ["threads"] : [])],
     bindgen: ["--target", "web", "--omit-default-module-path"],
     bindgenSources: bindgenSources(),

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
+use strsim::levenshtein;
 
 use crate::exit::{Failure, Result};
 
@@ -60,24 +61,8 @@ pub struct Settings {
 /// The known name that differs least, if it is near.
 fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
     let plain = |text: &str| text.to_lowercase().replace(['-', '_'], "");
-    known.iter().copied().find(|other| plain(other) == plain(name)).or_else(|| {
-        let near = |other: &&str| edits(&plain(other), &plain(name)) <= 2;
-        known.iter().copied().find(near)
-    })
-}
-
-/// Levenshtein's distance.
-fn edits(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, y) in b.iter().enumerate() {
-            let next = (row[j + 1] + 1).min(row[j] + 1).min(diagonal + usize::from(x != *y));
-            diagonal = std::mem::replace(&mut row[j + 1], next);
-        }
-    }
-    row[b.len()]
+    let edits = |other: &str| levenshtein(&plain(other), &plain(name));
+    known.iter().copied().min_by_key(|other| edits(other)).filter(|other| edits(other) <= 2)
 }
 
 fn unknown(file: &str, name: &str) -> Failure {
@@ -217,7 +202,8 @@ impl Settings {
         self.values.get("fit").and_then(Value::as_object).into_iter().flatten()
     }
 
-    /// Options of the run that the core reads, as JSON. Numbers are text, which keeps every bit.
+    /// Options of the run that the core reads, as JSON. Numbers are text, which keeps every bit. The seed of the weights is the run's, too,
+    /// unless that has its own.
     ///
     /// # Errors
     /// `invalid-option` for options of `fit` in TypeScript that are set elsewhere here.
@@ -228,6 +214,9 @@ impl Settings {
                 return Err(Failure::option(name, &format!("nothing: use {instead}"), value));
             }
             options.insert(name.clone(), numbers_as_text(value));
+        }
+        if let Some(seed) = self.values.get("seed") {
+            options.entry("seed").or_insert_with(|| numbers_as_text(seed));
         }
         Ok(options)
     }
@@ -284,8 +273,10 @@ mod tests {
         let flags = serde_json::json!({"fit": {"batchSize": "8", "muon": {"momentum": "0.9"}}, "workers": "2"});
         let settings = Settings::parse(text, "run.toml").unwrap().with(flags.as_object().unwrap().clone());
         let options = Value::from(settings.run_options().unwrap());
-        let expected = serde_json::json!({"batchSize": "8", "lr": "0.0003333333333333333", "muon": {"lr": "0.02", "momentum": "0.9"}});
+        let expected = serde_json::json!({"seed": "3", "batchSize": "8", "lr": "0.0003333333333333333", "muon": {"lr": "0.02", "momentum": "0.9"}});
         assert_eq!(options, expected);
+        let own = Settings::parse("seed = 3\n[fit]\nseed = 4", "run.toml").unwrap();
+        assert_eq!(own.run_options().unwrap()["seed"], "4");
         assert_eq!((settings.number("workers").unwrap(), settings.number("seed").unwrap()), (Some(2), Some(3)));
         assert!(settings.truncate().unwrap() && !settings.skips_bad_pairs().unwrap());
         assert_eq!(settings.config().unwrap(), "{\"embedDim\":8}");

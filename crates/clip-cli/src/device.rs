@@ -76,7 +76,7 @@ pub fn open(choice: DeviceChoice, threads: Option<usize>) -> Result<OpenDevice> 
     let threads = rayon::current_num_threads();
     let on_cpu = |reason: String| OpenDevice { kind: "cpu", reason, threads, device: cpu() };
     if choice == DeviceChoice::Cpu {
-        return Ok(on_cpu("asked for".into()));
+        return Ok(on_cpu("as requested".into()));
     }
     match (pollster::block_on(gpu(choice)), choice) {
         (Ok((device, reason)), _) => Ok(OpenDevice { kind: "webgpu", reason, threads, device }),

@@ -44,7 +44,10 @@ pub enum Event<'a> {
     },
     /// Something that a user should know.
     Warning {
-        /// What.
+        /// Name of the warning, which is that of the package's.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        code: Option<&'a str>,
+        /// What is wrong, and what to do.
         message: &'a str,
     },
     /// A training step.

@@ -10,6 +10,7 @@ pub mod device;
 pub mod events;
 pub mod exit;
 pub mod files;
+mod flags;
 pub mod interrupt;
 pub mod output;
 mod pattern;
@@ -29,24 +30,34 @@ use crate::output::Output;
 const USAGE: u8 = 2;
 
 /// Says what is wrong with the arguments. Flags of OpenCLIP that are not taken are refused with what to do instead.
-fn refuse_arguments(error: &clap::Error) -> u8 {
+fn refuse_arguments(error: &clap::Error, json: bool) -> u8 {
+    if !error.use_stderr() {
+        // help and version: nothing can be done where they cannot be written
+        drop(error.print());
+        return 0;
+    }
     let unknown = match error.get(ContextKind::InvalidArg) {
         Some(ContextValue::String(flag)) if error.kind() == ErrorKind::UnknownArgument => Some(flag),
         _ => None,
     };
-    match unknown.and_then(|flag| refused::advice(flag)) {
+    let advice = unknown.and_then(|flag| refused::advice(flag));
+    if json {
+        let message = advice.clone().unwrap_or_else(|| error.render().to_string().trim().to_owned());
+        Output::new(true).event(&Event::Error { code: "invalid-option", message: &message, exit_code: USAGE });
+    }
+    match advice {
         Some(advice) => Output::new(false).note(&format!("error: {advice}")),
-        // nothing can be done where it cannot be written
         None => drop(error.print()),
     }
-    if error.use_stderr() { USAGE } else { 0 }
+    USAGE
 }
 
 /// Runs the program with its arguments; returns its exit code.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
-    let cli = match Cli::try_parse_from(arguments) {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,
-        Err(error) => return refuse_arguments(&error),
+        Err(error) => return refuse_arguments(&error, arguments.iter().any(|argument| argument == "--json")),
     };
     let output = Output::new(cli.json);
     let result = match cli.command {
@@ -65,6 +76,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         }
     };
     let Err(failure) = result.and_then(|()| output.check_written()) else { return 0 };
+    let failure = flags::name_flag(failure, &Cli::command());
     let exit_code = failure.exit_code();
     output.event(&Event::Error { code: failure.code, message: &failure.message, exit_code });
     output.note(&format!("✗ {} ({})", failure.message, failure.code));

@@ -42,7 +42,7 @@ impl Output {
         self.json
     }
 
-    /// Writes a line to stdout. Whoever closed a pipe, as `head` does, wants no more.
+    /// Writes a line to stdout. A pipe that its reader closed, as `head` does, is no error.
     fn stdout(&self, line: &str) {
         let mut out = std::io::stdout().lock();
         match writeln!(out, "{line}").and_then(|()| out.flush()) {
@@ -88,20 +88,26 @@ impl Output {
     pub fn result(&self, text: &str) {
         if !self.json {
             self.clear();
-            self.stdout(text);
+            self.stdout(&printable(text));
         }
     }
 
     /// Writes a line for people to stderr.
     pub fn note(&self, text: &str) {
         self.clear();
-        Self::stderr(&format!("{text}\n"));
+        Self::stderr(&format!("{}\n", printable(text)));
     }
 
     /// Warns, in both forms.
     pub fn warn(&self, message: &str) {
-        self.event(&Event::Warning { message });
+        self.event(&Event::Warning { code: None, message });
         self.note(&format!("warning: {message}"));
+    }
+
+    /// Warns of something that has a name, in both forms.
+    pub fn warn_of(&self, code: &str, message: &str) {
+        self.event(&Event::Warning { code: Some(code), message });
+        self.note(&format!("warning: {message} ({code})"));
     }
 
     /// Removes the line of progress.
@@ -117,7 +123,7 @@ impl Output {
         let mut shown = self.shown();
         let wait = if self.terminal { REDRAW } else { REPEAT };
         let is_due = match shown.0 {
-            // what is soon done needs no progress
+            // the first time it waits: short work shows none
             None => {
                 shown.0 = Some(Instant::now());
                 false
@@ -127,7 +133,7 @@ impl Output {
         if self.json || !is_due {
             return;
         }
-        let text = text();
+        let text = printable(&text());
         if self.terminal {
             let columns =
                 terminal_size::terminal_size_of(std::io::stderr()).map_or(COLUMNS, |(width, _)| width.0.into());
@@ -139,6 +145,12 @@ impl Output {
         }
         shown.0 = Some(Instant::now());
     }
+}
+
+/// Text without control characters but line breaks: names of files and members may hold a terminal's commands.
+fn printable(text: &str) -> String {
+    let control = |c: char| c.is_control() && c != '\n';
+    text.chars().map(|c| if control(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
 /// A bar of 24 characters.
@@ -189,6 +201,7 @@ mod tests {
         );
         assert_eq!((size(999), size(1_234_567)), ("999 bytes".into(), "1.2 MB".into()));
         assert_eq!((count(7), count(1234567)), ("7".into(), "1,234,567".into()));
+        assert_eq!(printable("a\x1b[2J\u{9b}b\nc"), "a\u{fffd}[2J\u{fffd}b\nc");
         assert_eq!(bar(1, 2), format!("{}{}", "█".repeat(12), "░".repeat(12)));
     }
 }

@@ -10,8 +10,8 @@ const REFUSED: &[(&str, &str)] = &[
     ("--dataset-resampled", "each epoch takes every pair once: leave it out"),
     ("--train-data-upsampling-factors", "name a source several times in --train-data, separated by ::"),
     ("--aug-cfg", "use --augment, --augment-scale and --augment-flip"),
-    ("--local-loss", "it shares the loss among processes, and there is one: leave it out"),
-    ("--gather-with-grad", "it joins several processes, and there is one: leave it out"),
+    ("--local-loss", "only with several processes: leave it out"),
+    ("--gather-with-grad", "only with several processes: leave it out"),
     ("--dist-url", "one process trains: leave it out"),
     ("--dist-backend", "one process trains: leave it out"),
     ("--horovod", "one process trains: leave it out"),
@@ -24,7 +24,33 @@ const REFUSED: &[(&str, &str)] = &[
     ("--force-quick-gelu", "name the model with -quickgelu, as ViT-B-32-quickgelu"),
     ("--force-image-size", "set vision.imageSize in the config file"),
     ("--force-context-length", "set text.contextLength in the config file"),
-    ("--siglip", "set objective = \"sigmoid\" in the config file"),
+    (
+        "--siglip",
+        "set objective = \"sigmoid\" in [config] of the config file, which then has the model's shape in place of --model",
+    ),
+    ("--loss-dist-impl", "only with several processes: leave it out"),
+    ("--no-set-device-rank", "only with several processes: leave it out"),
+    ("--force-custom-text", "weights of both forms are read, and --export says which are written: leave it out"),
+    (
+        "--image-mean",
+        "fresh models have CLIP's; that of a checkpoint is read: set image_mean in its preprocessor_config.json",
+    ),
+    (
+        "--image-std",
+        "fresh models have CLIP's; that of a checkpoint is read: set image_std in its preprocessor_config.json",
+    ),
+    (
+        "--image-interpolation",
+        "fresh models have bicubic; that of a checkpoint is read from its preprocessor_config.json",
+    ),
+    ("--image-resize-mode", "fresh models crop the shortest edge; that of a checkpoint is read from its files"),
+    ("--momentum", "AdamW has --beta1 and --beta2, Muon --muon-momentum"),
+    ("--opt-kwargs", "AdamW has --beta1, --beta2, --epsilon and --weight-decay"),
+    ("--lock-text-freeze-layer-norm", "--lock text freezes the whole tower: leave it out"),
+    ("--use-bnb-linear", "training in 8 bits is not supported"),
+    ("--cache-dir", "nothing is downloaded: leave it out"),
+    ("--log-local", "one process logs: leave it out"),
+    ("--log-every-n-steps", "steps.csv has every step: leave it out"),
     ("--opt", "AdamW trains; --muon-lr has Muon train the blocks' matrices"),
     ("--skip-scheduler", "use --schedule constant --warmup 0"),
     ("--lr-cooldown-end", "use --schedule linear, or continue by --from with another schedule"),
@@ -46,6 +72,8 @@ const REFUSED: &[(&str, &str)] = &[
     ("--distill-pretrained", "distillation is not supported"),
     ("--coca-caption-loss-weight", "CoCa is not supported"),
     ("--coca-contrastive-loss-weight", "CoCa is not supported"),
+    ("--remote-sync-frequency", "copy the folder of --logs by a program of its own, such as rclone"),
+    ("--remote-sync-protocol", "copy the folder of --logs by a program of its own, such as rclone"),
     ("--remote-sync", "copy the folder of --logs by a program of its own, such as rclone"),
     ("--copy-codebase", "leave it out"),
     ("--debug", "use --json to see every step"),
@@ -56,4 +84,18 @@ pub fn advice(flag: &str) -> Option<String> {
     let name = flag.split('=').next().unwrap_or(flag);
     let (name, instead) = REFUSED.iter().find(|(refused, _)| *refused == name)?;
     Some(format!("{name} is a flag of OpenCLIP that clipwright does not have: {instead}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_flag_has_advice_once() {
+        for (i, (flag, _)) in REFUSED.iter().enumerate() {
+            assert!(flag.starts_with("--") && REFUSED[..i].iter().all(|(other, _)| other != flag), "{flag}");
+        }
+        assert!(advice("--cache-dir=/tmp").unwrap().contains("nothing is downloaded"));
+        assert_eq!(advice("--batchsize"), None);
+    }
 }

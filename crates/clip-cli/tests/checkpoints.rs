@@ -161,6 +161,30 @@ fn nothing_is_lost_and_nothing_is_half_written() {
     assert_eq!(names(folder.0.path()), ["out"]);
 }
 
+#[cfg(unix)]
+#[test]
+fn a_stopped_conversion_leaves_nothing() {
+    let folder = Folder::new();
+    let out = folder.path("out");
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_clipwright"))
+        .args(["convert", &fixture(MODEL), &out])
+        .stderr(std::process::Stdio::null())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut drafts = 0;
+    while child.try_wait().unwrap().is_none() {
+        if names(folder.0.path()).iter().any(|name| name.ends_with(".draft")) {
+            drafts += 1;
+            std::process::Command::new("kill").args(["-s", "INT", &child.id().to_string()]).status().unwrap();
+            break;
+        }
+    }
+    let code = child.wait().unwrap().code();
+    assert!(names(folder.0.path()).iter().all(|name| !name.ends_with(".draft")), "{code:?} {drafts}");
+    assert!(code == Some(130) && !std::path::Path::new(&out).exists() || code == Some(0), "{code:?}");
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn a_result_that_cannot_be_written_is_an_error() {

@@ -177,7 +177,8 @@ fn another_runs_settings_or_pairs_are_refused() {
         assert!(ran.stderr.contains(expected), "{}", ran.stderr);
         ran.of("error")[0]["code"].as_str().unwrap().to_owned()
     };
-    assert_eq!(refused(&["--lr", "0.5"], 10, "lr: the run to resume has another value"), "other-settings");
+    assert_eq!(refused(&["--lr", "0.5"], 10, "lr: the run to resume has 0.001, got 0.5"), "other-settings");
+    assert_eq!(refused(&["--seed", "9"], 10, "seed: the run to resume has 1, got 9"), "other-settings");
     let other = emoji.folder.file("other.toml", TINY.replace("embedDim = 16", "embedDim = 32"));
     assert_eq!(refused(&["--model", "ViT-B-32"], 2, "none beside [config]"), "invalid-option");
     let ran = clipwright(&flags(&other, &emoji.data, &emoji.logs, &["--resume", &latest, "--epochs", "1"])).expect(10);
@@ -192,6 +193,9 @@ fn wrong_input_has_its_own_exit_code_and_leaves_no_run() {
     let emoji = Emoji::new();
     let cut = emoji.folder.file("cut.tar", &std::fs::read(&emoji.data).unwrap()[..100_000]);
     let unknown = emoji.folder.file("unknown.toml", "batch = 3");
+    let internal = emoji.folder.file("internal.toml", TINY.replace("batchSize", "batch_size"));
+    // before the pairs are read: at the end of the run it would be too late
+    let sigmoid = emoji.folder.file("sigmoid.toml", TINY.replace("[config]", "[config]\nobjective = \"sigmoid\""));
     let train = |config: &str, data: &str, more: &[&str]| clipwright(&flags(config, data, &emoji.logs, more));
     for (ran, code, expected) in [
         (train(&emoji.config, "no-{00..02}.tar", &[]), 6, "no-00.tar"),
@@ -199,7 +203,16 @@ fn wrong_input_has_its_own_exit_code_and_leaves_no_run() {
         (train(&unknown, &emoji.data, &[]), 3, "unknown setting batch"),
         (train(&emoji.folder.path("none.toml"), &emoji.data, &[]), 6, "none.toml"),
         (train(&emoji.config, &emoji.data, &["--batch-size", "1"]), 5, "batch too small"),
-        (train(&emoji.config, &emoji.data, &["--lr", "fast"]), 2, "invalid option lr"),
+        (train(&emoji.config, &emoji.data, &["--lr", "fast"]), 2, "invalid option lr (--lr)"),
+        (
+            train(&emoji.config, &emoji.data, &["--val-frequency", "0"]),
+            2,
+            "invalid option valFrequency (--val-frequency)",
+        ),
+        (train(&emoji.config, &emoji.data, &["--images", "x"]), 2, "none without a table that names them"),
+        (train(&emoji.config, &emoji.data, &["--cache-dir", "x"]), 2, "nothing is downloaded"),
+        (train(&internal, &emoji.data, &[]), 2, "batch_size"),
+        (train(&sigmoid, &emoji.data, &[]), 2, "open_clip for this model"),
         (train(&emoji.config, &emoji.data, &["--precision", "bf16"]), 2, "OpenCLIP's amp"),
         (train(&emoji.config, &emoji.data, &["--torchcompile"]), 2, "leave it out"),
         (train(&emoji.config, &emoji.data, &["--batchsize", "1"]), 2, "--batch-size"),
@@ -210,11 +223,38 @@ fn wrong_input_has_its_own_exit_code_and_leaves_no_run() {
     ] {
         let ran = ran.expect(code);
         assert!(ran.stderr.contains(expected), "{expected}: {}", ran.stderr);
+        // wrong usage, too
+        assert_eq!(ran.of("error").len(), 1, "{}", ran.stdout);
         assert!(!std::path::Path::new(&emoji.logs).exists(), "{expected}");
     }
     // a run that diverged is kept as it was at its last save
     let ran = emoji.train(&["--lr", "1e30", "--warmup", "0"]).expect(9);
     assert!(ran.stderr.contains("not finite"), "{}", ran.stderr);
+}
+
+#[test]
+fn pairs_of_a_shard_and_names_of_its_members_are_told_safely() {
+    let emoji = Emoji::new();
+    let shard = emoji.folder.path("b.tar");
+    let mut builder = tar::Builder::new(std::fs::File::create(&shard).unwrap());
+    let mut header = tar::Header::new_gnu();
+    header.set_size(3);
+    header.set_cksum();
+    builder.append_data(&mut header, "a\u{1b}[2J.txt", &b"one"[..]).unwrap();
+    builder.finish().unwrap();
+    let both = format!("{}::{shard}", emoji.data);
+    let stopped = clipwright(&flags(&emoji.config, &both, &emoji.logs, &[])).expect(5);
+    assert!(stopped.stderr.contains("b.tar: caption without an image"), "{}", stopped.stderr);
+    assert!(stopped.stderr.contains("a\u{fffd}[2J") && !stopped.stderr.contains('\u{1b}'), "{:?}", stopped.stderr);
+}
+
+#[test]
+fn a_run_whose_embeddings_are_alike_says_so() {
+    let emoji = Emoji::new();
+    let more = ["--lr", "1e-30", "--warmup", "0", "--epochs", "18"];
+    let ran = emoji.train(&more).expect(0);
+    let codes: Vec<String> = ran.of("warning").iter().map(|event| event["code"].to_string()).collect();
+    assert!(codes.contains(&"\"embeddings-alike\"".to_owned()), "{codes:?} {}", ran.stderr);
 }
 
 #[test]

@@ -1,19 +1,24 @@
 //! `clipwright convert`: writes a checkpoint in another layout, and reads it back before it counts.
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use clip_core::bundle::Bundle;
 use clip_core::checkpoint::{Header, LoadOptions, Precision};
+use clip_core::config::ClipConfig;
 use clip_core::device::cpu;
 use clip_core::export::NamedFile;
 use serde_json::Value;
+use tempfile::TempDir;
 
 use crate::checkpoint::{Checkpoint, ForeignTokenizer, Loaded, OpenOptions, open_adapter};
 use crate::events::Event;
 use crate::exit::{Failure, Result};
 use crate::files::{draft_folder, make_folder, write_whole};
+use crate::interrupt::Interrupts;
 use crate::output::{Output, size};
 
 /// Arguments of `convert`.
@@ -124,61 +129,73 @@ fn transform(bundle: &Bundle) -> Value {
     transform
 }
 
-/// Reads a written model back, and compares it with the one in memory.
-fn check_written(bundle: &Bundle, path: &Path, layout: &str, weights: &[u8]) -> Result<()> {
-    let differs = |what: &str| {
-        let message = format!("{}: read back, {what} differs: please report it", path.display());
-        Failure::new("unexpected", message)
-    };
-    let again = load(path, None)?.bundle;
-    if again.config != bundle.config {
-        return Err(differs("the config"));
-    }
-    if transform(&again) != transform(bundle) {
-        return Err(differs("the transform"));
-    }
-    let texts = |bundle: &Bundle| bundle.tokenizer.as_ref().map(|tokenizer| tokenizer.merges());
-    if texts(&again) != texts(bundle) {
-        return Err(differs("the tokenizer"));
-    }
-    let saved = pollster::block_on(again.save(layout))?;
-    let (before, after) = (Header::parse(weights, weights.len() as u64)?, Header::parse(&saved, saved.len() as u64)?);
-    for name in before.names() {
-        let values = |header: &Header, bytes: &'_ [u8]| -> Option<Vec<u8>> {
-            let (begin, end) = header.bytes_of(header.tensor(name)?);
-            Some(bytes[begin as usize..end as usize].to_vec())
-        };
-        if values(&before, weights) != values(&after, &saved) {
-            return Err(differs(name));
-        }
-    }
-    Ok(())
+/// What a written checkpoint shall hold. Of the weights it keeps hashes alone: one copy of them is in memory beside the model.
+struct Content {
+    config: ClipConfig,
+    transform: Value,
+    merges: Option<String>,
+    tensors: BTreeMap<String, u64>,
 }
 
-/// The files of a folder. A tokenizer that is not CLIP's goes along as it is.
-fn folder_files(bundle: &Bundle, foreign: Option<&ForeignTokenizer>, layout: &str) -> Result<Vec<NamedFile>> {
+impl Content {
+    /// `weights` are the model's, as a safetensors file.
+    fn new(bundle: &Bundle, weights: &[u8]) -> Result<Self> {
+        let header = Header::parse(weights, weights.len() as u64)?;
+        let hash = |name: &str| -> Option<(String, u64)> {
+            let (begin, end) = header.bytes_of(header.tensor(name)?);
+            let mut hasher = DefaultHasher::new();
+            weights[begin as usize..end as usize].hash(&mut hasher);
+            Some((name.to_owned(), hasher.finish()))
+        };
+        Ok(Self {
+            config: bundle.config.clone(),
+            transform: transform(bundle),
+            merges: bundle.tokenizer.as_ref().map(|tokenizer| tokenizer.merges()),
+            tensors: header.names().filter_map(hash).collect(),
+        })
+    }
+
+    /// Reads a written model back, and compares it with what it shall hold.
+    fn check(&self, path: &Path, layout: &str) -> Result<()> {
+        let bundle = load(path, None)?.bundle;
+        let again = Self::new(&bundle, &pollster::block_on(bundle.save(layout))?)?;
+        let what = if self.config != again.config {
+            "the config"
+        } else if self.transform != again.transform {
+            "the transform"
+        } else if self.merges != again.merges {
+            "the tokenizer"
+        } else if let Some((name, _)) = self.tensors.iter().find(|(name, hash)| again.tensors.get(*name) != Some(hash))
+        {
+            name
+        } else {
+            return Ok(());
+        };
+        let message = format!("{}: read back, {what} differs: please report it", path.display());
+        Err(Failure::new("unexpected", message))
+    }
+}
+
+/// The files to write, the weights among them. A tokenizer that is not CLIP's goes along as it is.
+fn files_of(bundle: &Bundle, foreign: Option<&ForeignTokenizer>, layout: &str, one: bool) -> Result<Vec<NamedFile>> {
+    if one {
+        return Ok(vec![("model.safetensors".into(), pollster::block_on(bundle.save(layout))?)]);
+    }
     let mut files = pollster::block_on(bundle.export_files(layout))?;
     files.extend(foreign.into_iter().flat_map(|foreign| foreign.files.clone()));
     Ok(files)
 }
 
-fn write_folder(bundle: &Bundle, files: &[NamedFile], target: &Path, layout: &str) -> Result<()> {
+/// Moves a draft to its place.
+fn replace(made: &Path, target: &Path, draft: TempDir) -> Result<()> {
     let unwritable = |error: std::io::Error| Failure::unwritable(target, error);
-    let draft = draft_folder(target)?;
-    let folder = draft.path().join("checkpoint");
-    make_folder(&folder)?;
-    for (name, bytes) in files {
-        write_whole(&folder.join(name), bytes)?;
-    }
-    let weights = files.iter().find(|(name, _)| name.ends_with(".safetensors")).map_or(&[][..], |(_, bytes)| bytes);
-    check_written(bundle, &folder, layout, weights)?;
-    // the old folder is moved into the draft, and deleted with it
+    // the old folder is moved into the draft, and deleted with it; an old file is replaced by the renaming
     let replaced = draft.path().join("replaced");
-    let replaces = target.exists();
+    let replaces = target.is_dir();
     if replaces {
         fs::rename(target, &replaced).map_err(unwritable)?;
     }
-    let Err(error) = fs::rename(&folder, target) else { return Ok(()) };
+    let Err(error) = fs::rename(made, target) else { return Ok(()) };
     if replaces && fs::rename(&replaced, target).is_err() {
         let kept = draft.keep().join("replaced");
         let message = format!("{error}; what was there is in {}: move it back", kept.display());
@@ -187,39 +204,51 @@ fn write_folder(bundle: &Bundle, files: &[NamedFile], target: &Path, layout: &st
     Err(unwritable(error))
 }
 
-fn write_file(bundle: &Bundle, bytes: &[u8], target: &Path, layout: &str) -> Result<()> {
-    let unwritable = |error: std::io::Error| Failure::unwritable(target, error);
+/// Writes the files beside the target, reads them back, and moves them to their place.
+fn write(files: Vec<NamedFile>, content: &Content, target: &Path, layout: &str, interrupts: &Interrupts) -> Result<()> {
+    let proceed = || match interrupts.came() {
+        true => Err(interrupts.failure("stopped; nothing was written")),
+        false => Ok(()),
+    };
     let draft = draft_folder(target)?;
-    let file = draft.path().join("model.safetensors");
-    write_whole(&file, bytes)?;
-    check_written(bundle, &file, layout, bytes)?;
-    fs::rename(&file, target).map_err(unwritable)
+    let folder = draft.path().join("checkpoint");
+    make_folder(&folder)?;
+    let only = is_file_name(target).then(|| files.first().map(|(name, _)| folder.join(name))).flatten();
+    for (name, bytes) in files {
+        proceed()?;
+        write_whole(&folder.join(name), &bytes)?;
+    }
+    let made = only.unwrap_or(folder);
+    content.check(&made, layout)?;
+    proceed()?;
+    replace(&made, target, draft)
 }
 
 /// Runs the command.
 ///
 /// # Errors
-/// Those of [`Checkpoint::open`]; `target-unwritable`; `invalid-option` for a model that the layout cannot describe.
+/// Those of [`Checkpoint::open`]; `target-unwritable`; `invalid-option` for a model that the layout cannot describe; `interrupted` and
+/// `terminated` after a signal.
 pub fn run(arguments: &ConvertArgs, output: &Output) -> Result<()> {
     let (target, layout) = (&arguments.output, arguments.layout.name());
     check_target(target, arguments.force)?;
+    let interrupts = Interrupts::listen()?;
     let Loaded { mut bundle, foreign, warnings } = load(&arguments.input, Some(output))?;
     warnings.iter().for_each(|warning| output.warn(warning));
     if let Some(adapter) = &arguments.adapter {
         bundle.merge(&open_adapter(adapter)?)?;
     }
-    let bytes = if is_file_name(target) {
-        if foreign.is_some() {
-            output.warn("the file does not hold the tokenizer, which is not CLIP's: convert to a folder to keep it");
-        }
-        let bytes = pollster::block_on(bundle.save(layout))?;
-        write_file(&bundle, &bytes, target, layout)?;
-        bytes.len()
-    } else {
-        let files = folder_files(&bundle, foreign.as_ref(), layout)?;
-        write_folder(&bundle, &files, target, layout)?;
-        files.iter().map(|(_, bytes)| bytes.len()).sum()
-    };
+    let is_file = is_file_name(target);
+    if is_file && foreign.is_some() {
+        output.warn("the file does not hold the tokenizer, which is not CLIP's: convert to a folder to keep it");
+    }
+    let files = files_of(&bundle, foreign.as_ref(), layout, is_file)?;
+    let weights = files.iter().find(|(name, _)| name.ends_with(".safetensors")).map_or(&[][..], |(_, bytes)| bytes);
+    let content = Content::new(&bundle, weights)?;
+    // the files hold the model now
+    drop(bundle);
+    let bytes = files.iter().map(|(_, bytes)| bytes.len()).sum();
+    write(files, &content, target, layout, &interrupts)?;
     let path = target.display().to_string();
     output.event(&Event::Converted { path: &path, layout, bytes });
     output.result(&format!("{path}: {} as {layout}, weights as f32; read back, it is equal", size(bytes as u64)));

@@ -14,7 +14,7 @@ const MAX_NAMES: usize = 100_000;
 const MAX_DEPTH: usize = 100;
 
 fn refuse(expected: &str, got: &str) -> Failure {
-    Failure::option("shards", expected, quote(got, 200))
+    Failure::new("invalid-option", format!("invalid braces in a path: expected {expected}, got {}", quote(got, 200)))
 }
 
 fn unbalanced(text: &str) -> Failure {

@@ -2,6 +2,7 @@
 
 mod arguments;
 mod combinations;
+mod monitor;
 mod plan;
 mod results;
 mod resume;
@@ -15,8 +16,9 @@ mod tensorboard;
 use clip_core::data::PairDataset;
 
 use self::combinations::check_combinations;
+use self::monitor::TrainingMonitor;
 use self::plan::Plan;
-use self::results::write_results;
+use self::results::{check_layout, write_results};
 use self::resume::{Begun, begin};
 use self::run_folder::RunFolder;
 use self::sources::{Sources, Started};
@@ -89,6 +91,8 @@ pub fn run(arguments: &TrainArgs, output: &Output) -> Result<()> {
     let interrupts = Interrupts::listen()?;
     let opened = open_device(&settings, output)?;
     let mut begun = begin(&settings, &folder, &opened.device, output)?;
+    check_layout(begun.session.config(), &plan.layout)?;
+    begun.session.warnings().iter().for_each(|warning| output.warn(warning));
     let started = sources.start(&mut begun, &settings, opened.threads, (output, &interrupts))?;
     // until the run ends
     let _lock = folder.lock()?;
@@ -100,7 +104,7 @@ pub fn run(arguments: &TrainArgs, output: &Output) -> Result<()> {
     let step = begun.resumed.unwrap_or(0);
     plan.per_epoch = (started.total_steps / begun.options.epochs).max(1);
     let board = plan.tensorboard.then(|| TensorBoard::begin(&folder.board(), step)).transpose()?;
-    let Started { images, evaluation, .. } = started;
+    let Started { images, evaluation, captions, .. } = started;
     let mut run = Run {
         loss: None,
         warned: false,
@@ -108,6 +112,7 @@ pub fn run(arguments: &TrainArgs, output: &Output) -> Result<()> {
         interrupts: &interrupts,
         folder: &folder,
         plan: &plan,
+        monitor: TrainingMonitor::new(captions),
         board,
         images,
         evaluation,

@@ -2,12 +2,25 @@
 
 use std::path::{Path, PathBuf};
 
+use clip_core::config::ClipConfig;
 use clip_core::train::{RunOptions, TrainingSession, Tuning};
 
 use super::run_folder::RunFolder;
-use crate::exit::Result;
+use crate::exit::{Failure, Result};
 use crate::files::{make_folder, write_whole};
 use crate::output::Output;
+
+/// Checks that a layout can describe a model: before hours of work, not after.
+///
+/// # Errors
+/// `invalid-option`.
+pub(super) fn check_layout(config: &ClipConfig, layout: &str) -> Result<()> {
+    if layout == "hf" {
+        let refused = |error| Failure::option("export", "open_clip for this model", format!("hf: {error}"));
+        config.to_hf_json().map_err(refused)?;
+    }
+    Ok(())
+}
 
 /// Writes the adapters in PEFT's files.
 fn write_adapter(session: &TrainingSession, folder: &Path) -> Result<()> {

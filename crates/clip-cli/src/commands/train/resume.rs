@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clip_core::config::ClipConfig;
 use clip_core::device::Device;
 use clip_core::train::{RunOptions, TrainingSession};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::run_folder::RunFolder;
 use super::start::{given_config, new_session};
@@ -44,12 +44,51 @@ fn differs(setting: &str, run: impl core::fmt::Display, got: impl core::fmt::Dis
     Failure::new("other-settings", format!("{setting}: the run to resume has {run}, got {got}: {advice}"))
 }
 
+/// `weight_decay` as `weightDecay`.
+fn camel_case(name: &str) -> String {
+    let mut words = name.split('_');
+    let first = words.next().unwrap_or_default().to_owned();
+    words.fold(first, |name, word| name + &word[..1].to_uppercase() + &word[1..])
+}
+
+/// A table that was given, over that of the run: a part of it says nothing of the rest.
+fn over_own(run: &Value, given: &Value) -> Value {
+    let (Value::Object(own), Value::Object(given)) = (run, given) else { return given.clone() };
+    let mut whole: Map<String, Value> = own.iter().map(|(name, value)| (camel_case(name), value.clone())).collect();
+    whole.extend(given.clone());
+    whole.into()
+}
+
+/// The first value in which two differ: its path, and both values.
+fn difference(path: &str, run: &Value, given: &Value) -> Option<(String, Value, Value)> {
+    match (run, given) {
+        _ if run == given => None,
+        (Value::Object(run), Value::Object(given)) if run.keys().eq(given.keys()) => run
+            .iter()
+            .find_map(|(name, value)| difference(&format!("{path}.{}", camel_case(name)), value, &given[name])),
+        _ => Some((path.to_owned(), run.clone(), given.clone())),
+    }
+}
+
 /// Checks that settings that were given are those of the run: it goes on as it began.
 fn check_options(run: &RunOptions, given: &Map<String, Value>) -> Result<()> {
+    let own = json!(run);
     for (name, value) in given {
-        let one = Value::from(Map::from_iter([(name.clone(), value.clone())])).to_string();
-        if run.with_json(&one)? != *run {
-            return Err(differs(name, "another value", value));
+        let one = Map::from_iter([(name.clone(), over_own(&own[name], value))]);
+        let other = json!(run.with_json(&Value::from(one).to_string())?);
+        if let Some((path, run, got)) = difference("", &own, &other) {
+            // of a table, the value in it; of the others, what was given
+            let table = value.is_object().then(|| path.strip_prefix(&format!(".{name}."))).flatten();
+            let plain = |value: &Value| match value {
+                Value::Null => "none".to_owned(),
+                Value::String(text) => text.clone(),
+                other => other.to_string(),
+            };
+            return Err(match table {
+                Some(leaf) => differs(&format!("{name}.{leaf}"), plain(&run), plain(&got)),
+                None if name == "precision" => differs(name, if run == true { "f16" } else { "f32" }, plain(value)),
+                None => differs(name, plain(&run), plain(value)),
+            });
         }
     }
     Ok(())
@@ -91,4 +130,34 @@ pub(super) fn begin(settings: &Settings, folder: &RunFolder, device: &Device, ou
     check_options(&options, &given)?;
     check_config(&session, given_config(settings)?)?;
     Ok(Begun { session, options, resumed: Some(step) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_differs_from_the_run_is_named() {
+        let json = r#"{"lr": "0.0003333333333333333", "muon": {"lr": "0.02", "momentum": "0.9"}, "precision": "f16", "lastBlocks": 2}"#;
+        let run = RunOptions::from_json(json).unwrap();
+        let check = |given: Value| check_options(&run, given.as_object().unwrap());
+        for given in [
+            json!({"muon": {"lr": "0.02"}}),
+            json!({"muon": {"momentum": "0.9"}, "lr": "0.0003333333333333333"}),
+            json!({"precision": "f16", "seed": "0", "lastBlocks": "2"}),
+        ] {
+            check(given).unwrap();
+        }
+        for (given, expected) in [
+            (json!({"lr": "0.5"}), "lr: the run to resume has 0.0003333333333333333, got 0.5"),
+            (json!({"muon": {"weightDecay": "0"}}), "muon.weightDecay: the run to resume has 0.1, got 0"),
+            (json!({"precision": "f32"}), "precision: the run to resume has f16, got f32"),
+            (json!({"seed": "4"}), "seed: the run to resume has 0, got 4"),
+            (json!({"clipNorm": "1"}), "clipNorm: the run to resume has none, got 1"),
+            (json!({"lora": {"rank": 1, "alpha": 1}}), "lora: the run to resume has {\"last_blocks\":2}, got "),
+        ] {
+            let error = check(given).unwrap_err();
+            assert!(error.code == "other-settings" && error.message.starts_with(expected), "{error}");
+        }
+    }
 }

@@ -5,6 +5,7 @@ use clip_core::model::Towers;
 use clip_core::preprocess::Augmenter;
 use clip_core::train::{RunOptions, TrainingSession};
 
+use super::monitor::Captions;
 use super::resume::Begun;
 use crate::commands::pairs::{read_options, read_pairs};
 use crate::config::Settings;
@@ -32,6 +33,8 @@ pub(super) struct Started {
     pub(super) total_steps: usize,
     /// The images, where the data set does not hold them.
     pub(super) images: Option<Prefetch>,
+    /// Their captions, unless equal ones are masked.
+    pub(super) captions: Captions,
     /// Pairs to evaluate on.
     pub(super) evaluation: Option<PairDataset>,
 }
@@ -91,6 +94,7 @@ impl Sources {
         let Filled { dataset, images, .. } =
             read_pairs(dataset, session.tokenizer()?, &self.train, settings, Some(memory), io)?;
         let (pairs, holds_images) = (dataset.len(), dataset.holds_images());
+        let captions = if options.mask_duplicates { Captions::default() } else { Captions::count(&dataset) };
         let total_steps = match resumed {
             Some(_) => session.resume_run(dataset)?,
             None => session.start(dataset, options)?,
@@ -103,6 +107,6 @@ impl Sources {
             None => None,
         };
         let images = (!holds_images).then(|| prefetch(images, session, options, settings, threads)).transpose()?;
-        Ok(Started { pairs, total_steps, images, evaluation })
+        Ok(Started { pairs, total_steps, images, captions, evaluation })
     }
 }

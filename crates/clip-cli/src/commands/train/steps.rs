@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use clip_core::data::PairDataset;
 use clip_core::train::TrainingSession;
 
+use super::monitor::TrainingMonitor;
 use super::plan::Plan;
 use super::run_folder::RunFolder;
 use super::speedometer::Speedometer;
@@ -25,6 +26,7 @@ pub(super) struct Run<'a> {
     pub(super) interrupts: &'a Interrupts,
     pub(super) folder: &'a RunFolder,
     pub(super) plan: &'a Plan,
+    pub(super) monitor: TrainingMonitor,
     pub(super) board: Option<TensorBoard>,
     pub(super) images: Option<Prefetch>,
     pub(super) evaluation: Option<PairDataset>,
@@ -77,7 +79,7 @@ impl Run<'_> {
     /// Those of the device and of the images; `target-unwritable` for the last state; after a signal `interrupted`, `terminated`, `hung-up`.
     pub(super) fn steps(&mut self, session: &mut TrainingSession, mut step: usize) -> Result<usize> {
         let mut speed = Speedometer::default();
-        // the step of the last state, which is not saved twice
+        // the step of the last saved state
         let mut saved = None;
         loop {
             if self.interrupts.came() {
@@ -96,6 +98,9 @@ impl Run<'_> {
             let (seconds, waiting) = speed.add(began.elapsed(), waited);
             let event = StepEvent::new(&progress, seconds, waiting);
             self.show(&event);
+            for (code, message) in self.monitor.look(&event) {
+                self.output.warn_of(code, &message);
+            }
             let logged = self.folder.log_step(&event);
             self.log(logged)?;
             let logged = self.board.as_mut().map_or(Ok(()), |board| board.step(&event));
