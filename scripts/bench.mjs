@@ -60,7 +60,7 @@ async function trainingStep() {
   installPeers();
   const python = process.env.PYTHON ?? "python3";
   // in a target folder of its own, because the tests have other flags
-  const cargo = ["--release", "--locked", "-p", "clip-core", "--example", "training_step"];
+  const cargo = ["--release", "--locked", "-p", "clipwright-core", "--example", "training_step"];
   const nativeBuild = ["--target-dir", join(CACHE, "target-native")];
   say("building the native program (the first time 5 minutes)");
   run("cargo", ["build", ...cargo, ...nativeBuild]);
@@ -301,7 +301,7 @@ async function nativeGpu([file]) {
     file = join(mkdtempSync(join(tmpdir(), "clipwright-gpu-")), "gpu.json");
     say("building the native program (the first time 15 minutes)");
     const target = join(CACHE, "target-native");
-    const cargo = ["-p", "clip-core", "--features", "webgpu", "--example", "gpu", "--target-dir", target];
+    const cargo = ["-p", "clipwright-core", "--features", "webgpu", "--example", "gpu", "--target-dir", target];
     run("cargo", ["build", "--release", "--locked", ...cargo]);
     const program = join(target, "release", "examples", "gpu");
     run(process.env.PYTHON ?? "python3", ["benchmarks/gpu.py", program, file], {

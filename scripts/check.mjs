@@ -28,11 +28,11 @@ const TABLES = new Set(["crates/clip-core/src/tokenizer/ftfy_tables.rs"]);
 const NOT_THE_WEBS = ["wasm-bindgen", "wasm-bindgen-futures", "js-sys", "web-sys", "clap", "tokio"];
 const FORBIDDEN = {
   // Burn's operations are the core's
-  "clip-cli": ["burn", "clip-kernels", "wasm-bindgen", "tokio"],
-  "clip-kernels": [...NOT_THE_WEBS, "serde", "safetensors"],
-  "clip-core": NOT_THE_WEBS,
+  "clip-cli": ["burn", "clipwright-kernels", "wasm-bindgen", "tokio"],
+  "clipwright-kernels": [...NOT_THE_WEBS, "serde", "safetensors"],
+  "clipwright-core": NOT_THE_WEBS,
   "clip-wasm": ["burn", "tokenizers"],
-  "clip-module": ["burn", "clip-core", "tokenizers"],
+  "clip-module": ["burn", "clipwright-core", "tokenizers"],
 };
 
 function checkLayers() {

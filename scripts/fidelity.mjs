@@ -59,7 +59,7 @@ async function openModels() {
 
 function native(name, gpu) {
   const out = join(folder, "answers.safetensors");
-  const build = ["run", "--release", "--locked", "--quiet", "--package", "clip-core", "--example", "fidelity"];
+  const build = ["run", "--release", "--locked", "--quiet", "--package", "clipwright-core", "--example", "fidelity"];
   const args = [
     ...build,
     ...(gpu ? ["--features", "webgpu"] : []),

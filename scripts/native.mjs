@@ -10,9 +10,9 @@ import "./setup.mjs";
  * default and which would be compiled besides.
  */
 export const NATIVE_CRATES = [
-  ...["clip-kernels", "clip-core", "clip-cli"].flatMap((name) => ["--package", name]),
+  ...["clipwright-kernels", "clipwright-core", "clip-cli"].flatMap((name) => ["--package", name]),
   "--no-default-features",
-  "--features=clip-core/train,clip-core/threads",
+  "--features=clipwright-core/train,clipwright-core/threads",
 ];
 
 /** Builds the native program together with the Rust tests, unless it is built, and returns its path. */

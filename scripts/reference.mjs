@@ -18,7 +18,7 @@ const TYPEDOC = join(ROOT, "scripts", "reference");
 /** The features of other builds, so that Burn is not compiled again: those of the Rust tests, and those of clippy for Wasm. */
 const CRATES = {
   native: NATIVE_CRATES,
-  wasm: ["clip-module", "clip-wasm", "clip-core", "clip-kernels"]
+  wasm: ["clip-module", "clip-wasm", "clipwright-core", "clipwright-kernels"]
     .flatMap((crate) => ["--package", crate])
     .concat("--all-features", "--release", "--target", WASM_TARGET),
 };

@@ -7,12 +7,12 @@ use std::fs;
 use std::io::Read;
 use std::path::Path;
 
-use clip_core::bundle::Bundle;
-use clip_core::checkpoint::{Header, LoadOptions};
-use clip_core::device::{Device, cpu};
-use clip_core::model_loader::{ModelLoader, SideFiles};
-use clip_core::preprocess::TransformFiles;
-use clip_core::preprocess::decode;
+use clipwright_core::bundle::Bundle;
+use clipwright_core::checkpoint::{Header, LoadOptions};
+use clipwright_core::device::{Device, cpu};
+use clipwright_core::model_loader::{ModelLoader, SideFiles};
+use clipwright_core::preprocess::TransformFiles;
+use clipwright_core::preprocess::decode;
 use safetensors::tensor::{Dtype, TensorView, serialize_to_file};
 
 const MERGES: &[u8] = include_bytes!("../../../assets/clip-merges.txt.gz");
@@ -48,7 +48,7 @@ async fn device(name: Option<&str>) -> Device {
     match name {
         None => cpu(),
         #[cfg(feature = "webgpu")]
-        Some("webgpu") => clip_core::device::webgpu().await.unwrap(),
+        Some("webgpu") => clipwright_core::device::webgpu().await.unwrap(),
         Some(other) => panic!("unknown device {other}: pass webgpu, with the feature webgpu, or nothing for the CPU"),
     }
 }

@@ -8,10 +8,10 @@ use std::time::Instant;
 
 use burn::module::Param;
 use burn::tensor::{FloatDType, Tensor, TensorData};
-use clip_core::config::ClipConfig;
-use clip_core::device::{Device, read, webgpu};
-use clip_core::model::{ParamMapper, TextBatch, map_params};
-use clip_core::train::{StepOptions, Trainer};
+use clipwright_core::config::ClipConfig;
+use clipwright_core::device::{Device, read, webgpu};
+use clipwright_core::model::{ParamMapper, TextBatch, map_params};
+use clipwright_core::train::{StepOptions, Trainer};
 use pollster::block_on;
 
 const B_32: &str = r#"{"embedDim": 512,

@@ -5,10 +5,10 @@
 use std::time::Instant;
 
 use burn::tensor::{Tensor, TensorData};
-use clip_core::config::ClipConfig;
-use clip_core::device::{block_on_cpu, cpu};
-use clip_core::model::TextBatch;
-use clip_core::train::{StepOptions, Trainer};
+use clipwright_core::config::ClipConfig;
+use clipwright_core::device::{block_on_cpu, cpu};
+use clipwright_core::model::TextBatch;
+use clipwright_core::train::{StepOptions, Trainer};
 
 const MODEL: &str = r#"{"embedDim": 128,
     "vision": {"imageSize": 32, "patchSize": 8, "width": 128, "layers": 4, "heads": 4},

@@ -94,6 +94,17 @@ impl ModelLoader {
         Ok(loader)
     }
 
+    /// Loads a model whose weights are one safetensors file in memory. Returns it, and warnings for the user.
+    ///
+    /// # Errors
+    /// Those of [`Header::parse`], [`Self::new`] and [`Self::finish`].
+    pub fn load(weights: &[u8], files: &SideFiles<'_>, device: &Device) -> Result<(Bundle, Vec<String>)> {
+        let header = Header::parse(weights, weights.len() as u64)?;
+        let mut loader = Self::new(&[header], files, LoadOptions::default(), device)?;
+        loader.weights.push_from(weights)?;
+        loader.finish()
+    }
+
     /// Config of the model.
     pub fn config(&self) -> &ClipConfig {
         &self.config
