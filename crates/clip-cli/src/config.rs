@@ -9,6 +9,7 @@ use crate::exit::{Failure, Result};
 
 /// Settings outside of the tables `config` and `fit`.
 const NAMES: &[&str] = &[
+    "preset",
     "model",
     "from",
     "adapter",
@@ -19,6 +20,9 @@ const NAMES: &[&str] = &[
     "merges",
     "trainData",
     "valData",
+    "classify",
+    "classNames",
+    "templates",
     "datasetType",
     "encoding",
     "captions",
@@ -40,7 +44,8 @@ const NAMES: &[&str] = &[
 ];
 
 /// Settings that are paths: in a file, relative to its folder.
-const PATHS: &[&str] = &["from", "adapter", "merges", "trainData", "valData", "images", "logs"];
+const PATHS: &[&str] =
+    &["from", "adapter", "merges", "trainData", "valData", "images", "classify", "classNames", "logs"];
 
 /// Options of a run that the program reads; the others are the core's.
 const RUN: &[&str] = &["truncate", "badPairs"];
@@ -146,6 +151,12 @@ impl Settings {
     pub fn with(mut self, flags: Map<String, Value>) -> Self {
         join(&mut self.values, flags);
         self
+    }
+
+    /// Puts other settings over these.
+    #[must_use]
+    pub fn with_settings(self, over: Self) -> Self {
+        self.with(over.values)
     }
 
     /// A setting that is text.

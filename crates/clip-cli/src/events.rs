@@ -55,18 +55,7 @@ pub enum Event<'a> {
     /// The model was evaluated.
     Evaluation(EvaluationEvent),
     /// Images were classified.
-    ZeroShot {
-        /// Share of images whose class has the highest score.
-        top1: f64,
-        /// Share of images whose class is among the five highest.
-        top5: f64,
-        /// Number of images.
-        images: usize,
-        /// Number of classes.
-        classes: usize,
-        /// Number of templates.
-        templates: usize,
-    },
+    ZeroShot(ZeroShotEvent),
     /// A source was embedded, now or before.
     Embedded {
         /// Its name, with which its files begin.
@@ -178,6 +167,31 @@ impl StepEvent {
             seconds_left: (progress.total_steps - progress.step) as f64 * seconds,
             waiting,
         }
+    }
+}
+
+/// Accuracy of zero-shot classification.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ZeroShotEvent {
+    /// Steps of the run before it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub step: Option<usize>,
+    /// Share of images whose class has the highest score.
+    pub top1: f64,
+    /// Share of images whose class is among the five highest.
+    pub top5: f64,
+    /// Number of images.
+    pub images: usize,
+    /// Number of classes.
+    pub classes: usize,
+    /// Number of templates.
+    pub templates: usize,
+}
+
+impl core::fmt::Display for ZeroShotEvent {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "top-1 {:.1} %, top-5 {:.1} %", 100.0 * self.top1, 100.0 * self.top5)
     }
 }
 

@@ -2,9 +2,8 @@
 
 /// A flag, and what to do instead.
 const REFUSED: &[(&str, &str)] = &[
-    ("--imagenet-val", "zero-shot evaluation during training is not there yet: evaluate on pairs by --val-data"),
-    ("--imagenet-v2", "zero-shot evaluation during training is not there yet: evaluate on pairs by --val-data"),
-    ("--zeroshot-frequency", "zero-shot evaluation during training is not there yet: evaluate on pairs by --val-data"),
+    ("--imagenet-v2", "use --classify, which takes one folder"),
+    ("--zeroshot-frequency", "use --val-frequency, which is that of retrieval, too"),
     ("--train-num-samples", "all pairs of the shards are read: leave it out"),
     ("--val-num-samples", "all pairs of the shards are read: leave it out"),
     ("--dataset-resampled", "each epoch takes every pair once: leave it out"),

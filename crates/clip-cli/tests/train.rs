@@ -194,6 +194,7 @@ fn wrong_input_has_its_own_exit_code_and_leaves_no_run() {
     let cut = emoji.folder.file("cut.tar", &std::fs::read(&emoji.data).unwrap()[..100_000]);
     let unknown = emoji.folder.file("unknown.toml", "batch = 3");
     let internal = emoji.folder.file("internal.toml", TINY.replace("batchSize", "batch_size"));
+    let shapeless = emoji.folder.file("shapeless.toml", "[config]\nembedDim = 16\n");
     // before the pairs are read: at the end of the run it would be too late
     let sigmoid = emoji.folder.file("sigmoid.toml", TINY.replace("[config]", "[config]\nobjective = \"sigmoid\""));
     let train = |config: &str, data: &str, more: &[&str]| clipwright(&flags(config, data, &emoji.logs, more));
@@ -211,7 +212,11 @@ fn wrong_input_has_its_own_exit_code_and_leaves_no_run() {
         ),
         (train(&emoji.config, &emoji.data, &["--images", "x"]), 2, "none without a table that names them"),
         (train(&emoji.config, &emoji.data, &["--cache-dir", "x"]), 2, "nothing is downloaded"),
-        (train(&internal, &emoji.data, &[]), 2, "batch_size"),
+        (train(&internal, &emoji.data, &[]), 2, "internal.toml: invalid option batch_size"),
+        (train(&shapeless, &emoji.data, &[]), 3, "shapeless.toml: invalid config"),
+        (train(&emoji.config, &emoji.data, &["--templates", "openai"]), 2, "name them by --classify"),
+        (train(&emoji.config, &emoji.data, &["--classify", "no-folder"]), 6, "no-folder"),
+        (train(&emoji.config, &emoji.data, &["--preset", "vit-h-14"]), 2, "vit-l-14"),
         (train(&sigmoid, &emoji.data, &[]), 2, "open_clip for this model"),
         (train(&emoji.config, &emoji.data, &["--precision", "bf16"]), 2, "OpenCLIP's amp"),
         (train(&emoji.config, &emoji.data, &["--torchcompile"]), 2, "leave it out"),
@@ -255,6 +260,32 @@ fn a_run_whose_embeddings_are_alike_says_so() {
     let ran = emoji.train(&more).expect(0);
     let codes: Vec<String> = ran.of("warning").iter().map(|event| event["code"].to_string()).collect();
     assert!(codes.contains(&"\"embeddings-alike\"".to_owned()), "{codes:?} {}", ran.stderr);
+}
+
+#[test]
+fn a_run_classifies_images_and_reads_a_preset() {
+    let emoji = Emoji::new();
+    for (class, image) in [("red_ball", "train/0.png"), ("sea", "test/0.png")] {
+        let to = emoji.folder.path(&format!("images/{class}"));
+        std::fs::create_dir_all(&to).unwrap();
+        std::fs::copy(fixture(&format!("cases/split-metadata/{image}")), format!("{to}/0.png")).unwrap();
+    }
+    let images = emoji.folder.path("images");
+    // what the file says goes over the preset
+    let more = ["--preset", "vit-b-32", "--imagenet-val", &images, "--templates", "simple", "--val-frequency", "2"];
+    let ran = emoji.train(&[&more[..], &["--report-to", "tensorboard"]].concat()).expect(0);
+    let found = ran.of("zeroShot");
+    assert_eq!((found.len(), &found[0]["step"], &found[0]["images"]), (1, &12.into(), &2.into()));
+    assert_eq!((&found[0]["templates"], &found[0]["top5"]), (&7.into(), &1.0.into()));
+    let row = std::fs::read_to_string(emoji.folder.path("logs/run/evaluations.csv")).unwrap();
+    let row: Vec<&str> = row.lines().nth(1).unwrap().split(',').collect();
+    assert_eq!((row.len(), row[0], row[1], row[10]), (11, "12", "", "1"));
+    let settings = std::fs::read_to_string(emoji.folder.path("logs/run/settings.json")).unwrap();
+    assert!(settings.contains("\"warmup\": 2000") && settings.contains("\"batchSize\": 64"), "{settings}");
+    assert_eq!(ran.of("step")[0]["lr"], 5e-4 / 2000.0);
+    // and is that of the run that goes on
+    let on = emoji.train(&[&more[..4], &["--resume", "latest"]].concat()).expect(0);
+    assert_eq!(on.losses().len(), 0);
 }
 
 #[test]

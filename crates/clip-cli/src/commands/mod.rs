@@ -8,6 +8,7 @@ pub mod info;
 mod model_args;
 mod pairs;
 pub mod train;
+mod zero_shot;
 
 use clap::{Parser, Subcommand};
 use clap_complete::Shell;

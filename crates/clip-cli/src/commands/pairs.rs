@@ -107,10 +107,12 @@ pub(super) fn read_options(settings: &Settings) -> Result<ReadOptions> {
         Some(other) => return Err(Failure::option("captions", "whole or lines", other)),
     };
     let separator = owned("separator")?;
-    if let Some(wrong) = separator.as_ref().filter(|text| text.is_empty() || text.contains(['"', '\r', '\n'])) {
+    if let Some(wrong) =
+        separator.as_ref().filter(|text| !(1..=100).contains(&text.chars().count()) || text.contains(['"', '\r', '\n']))
+    {
         return Err(Failure::option(
             "separator",
-            "1 or more characters without quotes and line breaks",
+            "1 to 100 characters without quotes and line breaks",
             format!("{wrong:?}"),
         ));
     }

@@ -52,7 +52,7 @@ impl<R: Read> TarHeaders<R> {
         let mut header = Header::new_old();
         header.as_mut_bytes().copy_from_slice(&self.block);
         // a blank field is none
-        let is_blank = header.as_old().size.iter().all(|byte| [b' ', 0].contains(byte));
+        let is_blank = header.as_old().size.iter().take_while(|byte| **byte != 0).all(|byte| *byte == b' ');
         let size = if is_blank { 0 } else { header.entry_size()? };
         header.set_size(size);
         match header.entry_type() {

@@ -1,10 +1,13 @@
 //! Flags of `clipwright train`: the options of the package, and OpenCLIP's names for them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
+use clip_core::config::ClipConfig;
+use clip_core::train::RunOptions;
 use serde_json::{Map, Value};
 
+use super::preset::preset;
 use crate::commands::pairs::{PairArgs, set, text};
 use crate::config::Settings;
 use crate::exit::{Failure, Result};
@@ -28,6 +31,9 @@ pub struct TrainArgs {
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Model")]
 struct ModelArgs {
+    /// Shape and options of CLIP's own training, under all that is given: vit-b-32, vit-b-16 or vit-l-14
+    #[arg(long, value_name = "NAME")]
+    preset: Option<String>,
     /// Shape of a published model, with fresh weights: ViT-B-32, ViT-B-16 or ViT-L-14, or as ViT-B-32-quickgelu
     #[arg(long, value_name = "NAME")]
     model: Option<String>,
@@ -54,6 +60,15 @@ struct DataArgs {
     /// Pairs to evaluate retrieval on
     #[arg(long, value_name = "PATHS")]
     val_data: Vec<String>,
+    /// Folder of images to classify, a subfolder a class
+    #[arg(long, alias = "imagenet-val", value_name = "FOLDER")]
+    classify: Option<String>,
+    /// Names of the classes, one a line, in the order of the subfolders [default: the subfolders' names]
+    #[arg(long, value_name = "FILE")]
+    class_names: Option<String>,
+    /// openai (80 templates), simple (7), or a caption with {} in place of the label [default: openai]
+    #[arg(long, value_name = "TEMPLATE")]
+    templates: Vec<String>,
     #[command(flatten)]
     pairs: PairArgs,
     /// Threads that decode and crop images beside the step [default: one a core, at most 4]
@@ -292,6 +307,9 @@ impl TrainArgs {
             ("tokenizer", &model.tokenizer),
             ("merges", &model.merges),
             ("seed", &self.fit.seed),
+            ("preset", &model.preset),
+            ("classify", &data.classify),
+            ("classNames", &data.class_names),
             ("workers", &data.workers),
             ("imageMemory", &data.image_memory),
             ("logs", &run.logs),
@@ -310,10 +328,31 @@ impl TrainArgs {
         let list = |paths: &[String]| (!paths.is_empty()).then(|| Value::from(paths.to_vec()));
         set(&mut flags, "trainData", list(&data.train_data));
         set(&mut flags, "valData", list(&data.val_data));
+        set(&mut flags, "templates", list(&data.templates));
         let mut fit = self.fit.settings()?;
         data.pairs.set(&mut flags, &mut fit);
         set(&mut flags, "fit", (!fit.is_empty()).then_some(fit));
-        Ok(file.with(flags))
+        let settings = file.clone().with(flags);
+        if let Some(path) = &self.config {
+            blame(path, &file, &settings)?;
+        }
+        match settings.text("preset")? {
+            Some(name) => Ok(preset(name, &settings)?.with_settings(settings)),
+            None => Ok(settings),
+        }
+    }
+}
+
+/// Checks the shape and the options that a file has, so that their errors name it; other flags may complete or replace them.
+fn blame(path: &Path, file: &Settings, settings: &Settings) -> Result<()> {
+    let config = file.config().map_or(Ok(()), |json| ClipConfig::from_json(&json).map(drop));
+    config.map_err(|error| Failure::from(error).about_path(path))?;
+    let options = |settings: &Settings| -> Result<()> {
+        Ok(RunOptions::from_json(&Value::from(settings.run_options()?).to_string()).map(drop)?)
+    };
+    match (options(file), options(settings)) {
+        (Err(of_file), Err(error)) if of_file == error => Err(error.about_path(path)),
+        _ => Ok(()),
     }
 }
 

@@ -28,14 +28,16 @@ pub(super) fn check_combinations(settings: &Settings) -> Result<()> {
     if let Some(path) = settings.text("merges")?.filter(|_| from.is_some()) {
         return refuse("merges", "none beside --from: a checkpoint has its own", path);
     }
-    if let Some(epochs) =
-        settings.number("valFrequency")?.filter(|_| settings.texts("valData").is_ok_and(|paths| paths.is_empty()))
-    {
-        return refuse(
-            "valFrequency",
-            "none without pairs to evaluate on: name them by --val-data",
-            &epochs.to_string(),
-        );
+    let classifies = settings.text("classify")?.is_some();
+    let evaluates = classifies || !settings.texts("valData")?.is_empty();
+    if let Some(epochs) = settings.number("valFrequency")?.filter(|_| !evaluates) {
+        let expected = "none without something to evaluate on: name it by --val-data or --classify";
+        return refuse("valFrequency", expected, &epochs.to_string());
+    }
+    let names = settings.text("classNames")?.map(|path| ("classNames", path.to_owned()));
+    let templates = settings.texts("templates")?.into_iter().next().map(|first| ("templates", first));
+    if let Some((name, value)) = names.or(templates).filter(|_| !classifies) {
+        return refuse(name, "none without images to classify: name them by --classify", &value);
     }
     for name in ["workers", "threads"] {
         if settings.number(name)? == Some(0) {
@@ -60,6 +62,8 @@ mod tests {
             (json!({"adapter": "a"}), "invalid-option"),
             (json!({"from": "a", "merges": "b"}), "invalid-option"),
             (json!({"valFrequency": "2"}), "invalid-option"),
+            (json!({"classNames": "a.txt"}), "invalid-option"),
+            (json!({"templates": ["openai"]}), "invalid-option"),
             (json!({"workers": "0"}), "invalid-option"),
             (json!({"resume": "a.clip", "from": "b"}), "other-settings"),
             (json!({"resume": "a.clip", "tokenizer": "hf"}), "other-settings"),
@@ -69,6 +73,7 @@ mod tests {
         for flags in [
             json!({"from": "a", "adapter": "b"}),
             json!({"resume": "latest", "from": "a"}),
+            json!({"classify": "a", "classNames": "b", "templates": "simple", "valFrequency": 2}),
             json!({"valData": "a.csv", "valFrequency": 2, "merges": "b"}),
         ] {
             assert!(check(flags.clone()).is_ok(), "{flags}");

@@ -4,6 +4,7 @@ mod arguments;
 mod combinations;
 mod monitor;
 mod plan;
+mod preset;
 mod results;
 mod resume;
 mod run_folder;
@@ -84,7 +85,7 @@ fn announce(begun: &Begun, started: &Started, device: &OpenDevice, folder: &RunF
 pub fn run(arguments: &TrainArgs, output: &Output) -> Result<()> {
     let settings = arguments.settings()?;
     let mut plan = Plan::read(&settings)?;
-    let sources = Sources::open(&settings)?;
+    let mut sources = Sources::open(&settings)?;
     check_combinations(&settings)?;
     let logs = settings.path("logs")?.unwrap_or_else(|| "logs".into());
     let folder = RunFolder::new(&logs, settings.text("name")?.unwrap_or("run"))?;
@@ -116,6 +117,7 @@ pub fn run(arguments: &TrainArgs, output: &Output) -> Result<()> {
         board,
         images,
         evaluation,
+        zero_shot: sources.zero_shot.take(),
     };
     let step = run.steps(&mut begun.session, step)?;
     let path = write_results(&begun.session, &begun.options, &folder, &plan.layout, output)?.display().to_string();

@@ -1,9 +1,9 @@
-//! When a run saves and evaluates, and what it leaves.
+//! When a run saves and evaluates, and how.
 
 use crate::config::Settings;
 use crate::exit::{Failure, Result};
 
-/// When what happens, in steps and epochs, and what is written at the end.
+/// When what happens, in steps and epochs, and how.
 pub(super) struct Plan {
     /// Steps of an epoch; 1 until the pairs are counted.
     pub(super) per_epoch: usize,
@@ -12,6 +12,10 @@ pub(super) struct Plan {
     pub(super) val_frequency: usize,
     /// Layout of the model that is written at the end.
     pub(super) layout: String,
+    /// Whether captions longer than the context are cut.
+    pub(super) truncate: bool,
+    /// Whether pairs and images that cannot be used are skipped.
+    pub(super) skip: bool,
     /// Whether event files of TensorBoard are written.
     pub(super) tensorboard: bool,
 }
@@ -43,6 +47,8 @@ impl Plan {
             save_frequency: every("saveFrequency")?,
             val_frequency: every("valFrequency")?.unwrap_or(1),
             layout: layout.into(),
+            truncate: settings.truncate()?,
+            skip: settings.skips_bad_pairs()?,
             tensorboard,
         })
     }

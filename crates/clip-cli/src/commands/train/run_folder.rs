@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use crate::events::{EvaluationEvent, StepEvent};
+use crate::events::{EvaluationEvent, RecallEvent, StepEvent, ZeroShotEvent};
 use crate::exit::{Failure, Result};
 use crate::files::{is_draft, link_whole, make_folder, write_whole};
 
@@ -12,7 +12,7 @@ use crate::files::{is_draft, link_whole, make_folder, write_whole};
 const STEPS: &str =
     "step,epoch,loss,lr,logitScale,gradientNorm,imageLikeness,textLikeness,batchSize,samplesPerSecond,waiting";
 /// Columns of `evaluations.csv`.
-const EVALUATIONS: &str = "step,imageToTextR1,imageToTextR5,imageToTextR10,imageToTextMedianRank,textToImageR1,textToImageR5,textToImageR10,textToImageMedianRank";
+const EVALUATIONS: &str = "step,imageToTextR1,imageToTextR5,imageToTextR10,imageToTextMedianRank,textToImageR1,textToImageR5,textToImageR10,textToImageMedianRank,zeroShotTop1,zeroShotTop5";
 
 /// The folder of a run.
 #[derive(Debug, Clone)]
@@ -165,14 +165,21 @@ impl RunFolder {
         self.append("steps.csv", &row)
     }
 
-    /// Logs an evaluation.
+    /// Logs an evaluation: of retrieval, of zero-shot classification, or both.
     ///
     /// # Errors
     /// `target-unwritable`.
-    pub(super) fn log_evaluation(&self, event: &EvaluationEvent) -> Result<()> {
-        let sides = [&event.image_to_text, &event.text_to_image];
-        let figures = sides.map(|side| format!("{},{},{},{}", side.r1, side.r5, side.r10, side.median_rank));
-        self.append("evaluations.csv", &format!("{},{}", event.step.unwrap_or(0), figures.join(",")))
+    pub(super) fn log_evaluation(
+        &self,
+        step: usize,
+        retrieval: Option<&EvaluationEvent>,
+        zero_shot: Option<&ZeroShotEvent>,
+    ) -> Result<()> {
+        let sides = retrieval.map(|event| [&event.image_to_text, &event.text_to_image]);
+        let of_side = |side: &RecallEvent| format!("{},{},{},{}", side.r1, side.r5, side.r10, side.median_rank);
+        let retrieval = sides.map_or(",".repeat(7), |sides| sides.map(of_side).join(","));
+        let zero_shot = zero_shot.map_or(",".into(), |event| format!("{},{}", event.top1, event.top5));
+        self.append("evaluations.csv", &format!("{step},{retrieval},{zero_shot}"))
     }
 
     /// Saves a state as the latest, and under the number of an epoch that shall be kept.

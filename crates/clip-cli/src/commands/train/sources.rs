@@ -1,5 +1,7 @@
 //! The pairs of a run: found, read, and handed to its session.
 
+use std::path::PathBuf;
+
 use clip_core::data::PairDataset;
 use clip_core::model::Towers;
 use clip_core::preprocess::Augmenter;
@@ -8,6 +10,7 @@ use clip_core::train::{RunOptions, TrainingSession};
 use super::monitor::Captions;
 use super::resume::Begun;
 use crate::commands::pairs::{read_options, read_pairs};
+use crate::commands::zero_shot::ZeroShot;
 use crate::config::Settings;
 use crate::data::{Crop, Filled, Image, Prefetch, Source};
 use crate::exit::Result;
@@ -24,6 +27,8 @@ const IMAGE_MEMORY: u64 = 8000;
 pub(super) struct Sources {
     train: Source,
     evaluation: Option<Source>,
+    /// Labelled images to classify.
+    pub(super) zero_shot: Option<ZeroShot>,
 }
 
 /// A run whose pairs were read.
@@ -73,8 +78,15 @@ impl Sources {
             paths if paths.is_empty() => None,
             paths => Some(Source::open(&paths, read_options(settings)?)?),
         };
+        let templates = match settings.texts("templates")? {
+            given if given.is_empty() => vec!["openai".into()],
+            given => given,
+        };
+        let names = settings.path("classNames")?;
+        let open = |folder: PathBuf| ZeroShot::open(&folder, names.as_deref(), &templates);
+        let zero_shot = settings.path("classify")?.map(open).transpose()?;
         Source::check_used(&[&train].into_iter().chain(&evaluation).collect::<Vec<_>>())?;
-        Ok(Self { train, evaluation })
+        Ok(Self { train, evaluation, zero_shot })
     }
 
     /// Reads all pairs, and starts the run, or goes on with it.

@@ -10,8 +10,9 @@ use super::plan::Plan;
 use super::run_folder::RunFolder;
 use super::speedometer::Speedometer;
 use super::tensorboard::TensorBoard;
+use crate::commands::zero_shot::{Treatment, ZeroShot};
 use crate::data::Prefetch;
-use crate::events::{EvaluationEvent, Event, StepEvent};
+use crate::events::{EvaluationEvent, Event, StepEvent, ZeroShotEvent};
 use crate::exit::Result;
 use crate::interrupt::Interrupts;
 use crate::output::{Output, duration};
@@ -30,6 +31,7 @@ pub(super) struct Run<'a> {
     pub(super) board: Option<TensorBoard>,
     pub(super) images: Option<Prefetch>,
     pub(super) evaluation: Option<PairDataset>,
+    pub(super) zero_shot: Option<ZeroShot>,
 }
 
 impl Run<'_> {
@@ -53,18 +55,46 @@ impl Run<'_> {
         }
     }
 
-    fn evaluate(&mut self, session: &TrainingSession, step: usize) -> Result<()> {
-        let Some(pairs) = &self.evaluation else { return Ok(()) };
-        let event = EvaluationEvent::new(Some(step), pollster::block_on(session.evaluate(pairs, None))?);
-        let logged = self.folder.log_evaluation(&event);
-        self.log(logged)?;
-        let logged = self.board.as_mut().map_or(Ok(()), |board| board.evaluation(&event));
-        self.log(logged)?;
-        if !self.output.is_json() {
-            let (to_image, to_text) = (&event.text_to_image, &event.image_to_text);
-            self.output.note(&format!("step {step}: text → image {to_image}; image → text {to_text}"));
+    fn retrieve(&self, session: &TrainingSession, step: usize) -> Result<Option<EvaluationEvent>> {
+        let evaluate = |pairs| pollster::block_on(session.evaluate(pairs, None));
+        Ok(self.evaluation.as_ref().map(evaluate).transpose()?.map(|found| EvaluationEvent::new(Some(step), found)))
+    }
+
+    fn classify(&self, session: &TrainingSession, step: usize) -> Result<Option<ZeroShotEvent>> {
+        let Some(zero_shot) = &self.zero_shot else { return Ok(None) };
+        let Plan { truncate, skip, .. } = *self.plan;
+        let how = Treatment { truncate, skip, output: self.output, interrupts: self.interrupts };
+        match zero_shot.classify(&session.bundle()?, Some(step), how) {
+            // the run is saved, and says so before its next step
+            Err(_stopped) if self.interrupts.came() => Ok(None),
+            found => found.map(Some),
         }
-        self.output.event(&Event::Evaluation(event));
+    }
+
+    fn evaluate(&mut self, session: &TrainingSession, step: usize) -> Result<()> {
+        let (retrieval, zero_shot) = (self.retrieve(session, step)?, self.classify(session, step)?);
+        if retrieval.is_none() && zero_shot.is_none() {
+            return Ok(());
+        }
+        let logged = self.folder.log_evaluation(step, retrieval.as_ref(), zero_shot.as_ref());
+        self.log(logged)?;
+        if let Some(event) = retrieval {
+            let logged = self.board.as_mut().map_or(Ok(()), |board| board.evaluation(&event));
+            self.log(logged)?;
+            if !self.output.is_json() {
+                let (to_image, to_text) = (&event.text_to_image, &event.image_to_text);
+                self.output.note(&format!("step {step}: text → image {to_image}; image → text {to_text}"));
+            }
+            self.output.event(&Event::Evaluation(event));
+        }
+        if let Some(event) = zero_shot {
+            let logged = self.board.as_mut().map_or(Ok(()), |board| board.zero_shot(&event));
+            self.log(logged)?;
+            if !self.output.is_json() {
+                self.output.note(&format!("step {step}: zero-shot {event}"));
+            }
+            self.output.event(&Event::ZeroShot(event));
+        }
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::events::{EvaluationEvent, StepEvent};
+use crate::events::{EvaluationEvent, StepEvent, ZeroShotEvent};
 use crate::exit::{Failure, Result};
 use crate::files::make_folder;
 
@@ -108,6 +108,15 @@ impl TensorBoard {
             ("train/waiting", step.waiting),
         ];
         self.write(&event(step.step, 0x2a, &summary(&scalars)))
+    }
+
+    /// Adds a zero-shot classification.
+    ///
+    /// # Errors
+    /// `target-unwritable`.
+    pub(super) fn zero_shot(&mut self, zero_shot: &ZeroShotEvent) -> Result<()> {
+        let scalars = [("val/zeroShotTop1", zero_shot.top1), ("val/zeroShotTop5", zero_shot.top5)];
+        self.write(&event(zero_shot.step.unwrap_or(0), 0x2a, &summary(&scalars)))
     }
 
     /// Adds an evaluation.
