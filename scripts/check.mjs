@@ -12,7 +12,7 @@ import { NATIVE_CRATES } from "./native.mjs";
 import { checkRustdoc, checkTypeDoc } from "./reference.mjs";
 import { setUpLints, toolEnvironment, WASM_TARGET } from "./setup.mjs";
 import { checkFiles, checkSize, withPackage } from "./sizes.mjs";
-import { MODULES, moduleFile } from "./wasm.mjs";
+import { MODULES, moduleFile, WASM_PROFILE } from "./wasm.mjs";
 
 /** Prefix of cargo's lines, which may come beside those of the tests. */
 const LANE = "rust     |";
@@ -113,7 +113,10 @@ export async function checkRust() {
   const crates = new Set(Object.values(MODULES).map(({ crate }) => crate));
   await timed("clippy, Wasm", async () => {
     for (const options of [...[...crates].map((crate) => [crate, "--all-features"]), ["clip-module"]])
-      await clippy(["--package", ...options, "--release", "--target", WASM_TARGET]);
+      await clippy(["--package", ...options, "--release", "--target", WASM_TARGET], {
+        ...process.env,
+        ...WASM_PROFILE,
+      });
   });
   await timed("reference of the crates", () => checkRustdoc(LANE));
 }

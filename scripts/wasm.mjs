@@ -71,6 +71,9 @@ export const moduleFile = (name) => join(GLUE, `${name}_bg.wasm`);
  */
 const RELEASE_FLAGS = ["-Z", "unstable-options", "-C", "panic=immediate-abort"];
 
+/** What Wasm has otherwise than the native program's release: it aborts on a panic, as its target does, and so does Rust's own library. */
+export const WASM_PROFILE = { CARGO_PROFILE_RELEASE_PANIC: "abort" };
+
 /** Symbols that wasm-bindgen needs for thread-local variables. */
 const THREAD_SYMBOLS = ["__wasm_init_tls", "__tls_size", "__tls_align", "__tls_base"];
 const THREAD_FLAGS = ["--shared-memory", "--import-memory", "--max-memory=4294967296"]
@@ -115,8 +118,7 @@ function recipeFor(name, release) {
     crate,
     profile: release ? "dist" : "release",
     cargo: ["--locked", `--features=${features}`, ...library.options],
-    // as the target has it: said, so that Rust's own library is compiled for it, too
-    env: { ...library.env, CARGO_PROFILE_RELEASE_PANIC: "abort" },
+    env: { ...library.env, ...WASM_PROFILE },
     folders: [...(release ? ["dist"] : []), ...(threads ? ["threads"] : [])],
     bindgen: ["--target", "web", "--omit-default-module-path"],
     bindgenSources: bindgenSources(),

@@ -136,11 +136,13 @@ pub(super) fn decode_lines(bytes: &[u8], encoding: Option<&str>) -> Result<Strin
 
 /// Returns a message where one of the texts of [`decode_lines`] could not be decoded.
 pub(super) fn undecoded<'a>(texts: impl IntoIterator<Item = &'a str>, encoding: Option<&str>) -> Option<String> {
-    let lost = |c: char| (UNDECODED..UNDECODED + 32).contains(&u32::from(c));
-    let text = texts.into_iter().find(|text| text.contains(lost))?;
+    let half = |c: char| u32::from(c).wrapping_sub(UNDECODED);
+    // of bytes from 0x80 on; one alone is of the text itself
+    let is_lost = |(high, low): (char, char)| (8..16).contains(&half(high)) && (16..32).contains(&half(low));
+    let text = texts.into_iter().find(|text| text.chars().zip(text.chars().skip(1)).any(is_lost))?;
     let mut bytes = Vec::new();
     for c in text.chars() {
-        match u32::from(c).wrapping_sub(UNDECODED) {
+        match half(c) {
             high @ 0..16 => bytes.push((high << 4) as u8),
             low @ 16..32 => bytes.last_mut().into_iter().for_each(|byte| *byte |= (low - 16) as u8),
             _ => bytes.push(u32::from(c) as u8),
@@ -182,7 +184,7 @@ mod tests {
         assert!(undecoded(rows[..1].iter().copied(), None).unwrap().contains("pass --encoding windows-1252"));
         assert_eq!(undecoded(rows[1..].iter().copied(), None), None);
         // characters for private use are text
-        let private = decode_lines("a,caf\u{10ffe9}\nb,\u{e000}\n".as_bytes(), None).unwrap();
+        let private = decode_lines("a,caf\u{10ffe9}\nb,\u{e000} \u{fdd8}\n".as_bytes(), None).unwrap();
         assert_eq!(undecoded(private.lines(), None), None);
         assert_eq!(decode_lines(b"a,caf\xe9\nb,th\xc3\xa9\n", Some("latin1")).unwrap(), "a,café\nb,thé\n");
     }

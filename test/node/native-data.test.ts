@@ -1,0 +1,165 @@
+/** The native program reads data sets as the package does: the same pairs in the same order, and the same ones refused. */
+
+import { execFile } from "node:child_process";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { captionTable, type ImageTextPair, imageFolder, webDataset } from "clipwright";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { nativeProgram } from "../../scripts/native.mjs";
+
+const fixture = (path: string) => fileURLToPath(new URL(`../fixtures/${path}`, import.meta.url));
+const folder = mkdtempSync(join(tmpdir(), "clipwright-native-data-"));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+let program = "";
+beforeAll(async () => {
+  program = await nativeProgram();
+}, 3_600_000);
+
+/** A pair: its name, its captions where they are compared, and the code of its error. */
+interface Read {
+  key: string;
+  captions?: string[];
+  code?: string;
+}
+
+/** Codes of images that only the native program opens here. */
+const OF_IMAGES = ["source-unreadable", "undecodable-image", "image-too-small", "image-too-large"];
+
+async function readByPackage(pairs: AsyncIterable<ImageTextPair>): Promise<Read[]> {
+  const read: Read[] = [];
+  try {
+    for await (const { key = "", text, moreTexts = [], error } of pairs) {
+      read.push(error ? { key, code: error.code } : { key, captions: [text, ...moreTexts] });
+    }
+  } catch (error) {
+    read.push({ key: "", code: (error as { code: string }).code });
+  }
+  return read;
+}
+
+/** Reads JSON lines; none if there is no such file. */
+function lines(file: string): Record<string, unknown>[] {
+  const text = existsSync(join(folder, file)) ? readFileSync(join(folder, file), "utf8") : "";
+  return text
+    .split("\n")
+    .filter((line) => line !== "")
+    .map((line) => JSON.parse(line));
+}
+
+let outputs = 0;
+async function readNatively(data: string, flags: string[]): Promise<Read[]> {
+  const out = `out-${outputs++}`;
+  const model = fixture("models/clip-gelu-p16-eos/hf");
+  const args = ["--json", "embed", model, "--data", data, "--out", join(folder, out), "--device", "cpu", ...flags];
+  const { stdout } = await promisify(execFile)(program, args).catch((error: { stdout: string }) => error);
+  const events = stdout.trim().split("\n");
+  const failed = events.map((line) => JSON.parse(line)).find(({ type }) => type === "error");
+  const name = (end: string) => readdirSync(join(folder, out)).find((file) => file.endsWith(end)) ?? "none";
+  const rows = lines(join(out, name("0.jsonl")));
+  const skipped = lines(join(out, name(".skipped.jsonl")));
+  const read: Read[] = [];
+  for (let i = 0; i < rows.length + skipped.length; i++) {
+    const bad = skipped.find(({ index }) => index === i);
+    const { key, captions, code } = (bad ??
+      rows[i - skipped.filter(({ index }) => (index as number) < i).length]) as never;
+    read.push(bad ? { key, code } : { key, captions });
+  }
+  return failed ? [...read, { key: "", code: failed.code }] : read;
+}
+
+async function compare(pairs: AsyncIterable<ImageTextPair>, data: string, ...flags: string[]) {
+  const expected = await readByPackage(pairs);
+  const got = await readNatively(data, flags);
+  // an image that cannot be decoded is found here by the native program alone
+  const opened = got.map((pair, i) => (OF_IMAGES.includes(pair.code ?? "") && !expected[i]?.code ? expected[i] : pair));
+  expect(opened).toEqual(expected);
+  return expected;
+}
+
+/** Writes files; returns their folder. */
+function made(name: string, files: Record<string, string | Uint8Array>): string {
+  const own = join(folder, name);
+  for (const [path, content] of Object.entries(files)) {
+    mkdirSync(join(own, path, ".."), { recursive: true });
+    writeFileSync(join(own, path), content);
+  }
+  return own;
+}
+
+const png = readFileSync(fixture("cases/split-metadata/test/0.png"));
+const images = Object.fromEntries(Array.from({ length: 8 }, (_, i) => [`p${i}.png`, png]));
+
+test.for(readdirSync(fixture("cases/caption-tables")).filter((name) => /\.[ct]sv$/.test(name)))(
+  "the table %s",
+  async (name) => {
+    const own = made(`tables-${name}`, images);
+    cpSync(fixture(`cases/caption-tables/${name}`), join(own, name));
+    const table = join(own, name);
+    expect((await compare(captionTable(table), table)).length).toBeGreaterThan(0);
+    await compare(captionTable(table, { encoding: "latin1" }), table, "--encoding", "latin1");
+  },
+);
+
+test.for([
+  ["surrogate.json", '[{"image": "p0.png", "text": "cut \\ud83d"}, {"image": "p1.png", "text": "b \\ud83d\\ude00"}]'],
+  ["numbers.json", '[{"image": "p0.png", "text": "a", "area": 1e999}, {"image": "p1.png", "text": 1e999}]'],
+  ["lines.jsonl", '{"image": "p0.png", "text": "\\udfff"}\n{"image": "p1.png", "text": ["a", "b"]}\n{"image"\n\n[]'],
+  ["private.csv", "image,text\np0.png,a \u{10ffe9}\np1.png,b \ufdd0\n"],
+  ["missing.csv", 'image;text\np0.png;NA\np1.png;"NA"\np2.png;\np9.png;none of that name\np3.png;"open'],
+  ["twice.tsv", "image\ttext\np0.png\ta\np0.png\tb\np1.png\tc\td\n"],
+  ["columns.csv", "picture,words\np0.png,a\n"],
+  ["page.csv", "<!-- a ---> <!doctype html>"],
+])("the table %s", async ([name, text]) => {
+  const table = join(made(`own-${name}`, { ...images, [name as string]: text as string }), name as string);
+  expect((await compare(captionTable(table), table)).length).toBeGreaterThan(0);
+});
+
+test("a table whose images are elsewhere", async () => {
+  const elsewhere = made("elsewhere", { "a/0.png": png, "a/1.png": "no image" });
+  const table = join(made("alone", { "t.csv": "image,text\na/0.png,a\na\\0.png,b\na/1.png,c\nA/0.png,d\n" }), "t.csv");
+  await compare(captionTable(table, { images: elsewhere }), table, "--images", elsewhere);
+});
+
+test.for([
+  ...readdirSync(fixture("cases/webdataset")).filter((name) => name.includes(".tar")),
+  ...readdirSync(fixture("cases/webdataset/formats")).map((name) => `formats/${name}`),
+])("the shard %s", async (name) => {
+  const shard = fixture(`cases/webdataset/${name}`);
+  expect((await compare(webDataset(shard), shard)).length).toBeGreaterThan(0);
+});
+
+test.for(["caption-encodings", "cut-pictures", "picture-extensions", "split-metadata", "unicode-names"])(
+  "the folder %s",
+  async (name) => {
+    const own = fixture(`cases/${name}`);
+    await compare(imageFolder(own), own);
+    await compare(imageFolder(own, { captions: "lines" }), own, "--captions", "lines");
+  },
+);
+
+test("a folder of odd names", async () => {
+  const own = made("odd", {
+    "a.png": png,
+    "a.txt": "one\ntwo",
+    "b/c.png": png,
+    "b/C.txt": "other",
+    "d.jpg": png,
+    "d.jpg.txt": "four",
+    "README.txt": "about",
+    "e.svg": "<!-- a ---><svg>",
+    "e.txt": "five",
+    f: "<?XML ",
+    "f.txt": "six",
+    "__MACOSX/g.png": png,
+    "__MACOSX-2/g.png": png,
+    ".hidden.png": png,
+    "h.txt": "alone",
+    "é.png": png,
+    "e\u0301.txt": "composed",
+  });
+  await compare(imageFolder(own), own);
+});
