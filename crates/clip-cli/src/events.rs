@@ -75,6 +75,8 @@ pub enum Event<'a> {
         skipped: usize,
         /// Share of the time in which the device computed.
         busy: f64,
+        /// The time, from when the model was loaded.
+        seconds: f64,
     },
     /// A file was saved.
     Saved {

@@ -197,9 +197,10 @@ pub fn run(arguments: &EmbedArgs, output: &Output) -> Result<()> {
         output.event(&Event::Embedded { source: name, embedded: counts.embedded, skipped: counts.skipped });
         total = total.plus(counts);
     }
-    let busy = embedding.busy.as_secs_f64() / began.elapsed().as_secs_f64().max(f64::MIN_POSITIVE);
+    let seconds = began.elapsed().as_secs_f64();
+    let busy = embedding.busy.as_secs_f64() / seconds.max(f64::MIN_POSITIVE);
     let path = arguments.out.display().to_string();
-    output.event(&Event::EmbedDone { path: &path, embedded: total.embedded, skipped: total.skipped, busy });
+    output.event(&Event::EmbedDone { path: &path, embedded: total.embedded, skipped: total.skipped, busy, seconds });
     let skipped = if total.skipped > 0 { format!(", {} skipped", count(total.skipped as u64)) } else { String::new() };
     let busy = format!("the device was busy {:.0} % of the time", 100.0 * busy);
     output.result(&format!("{path}: {} embeddings{skipped}; {busy}", count(total.embedded as u64)));

@@ -1,0 +1,1 @@
+"""Spreads `clipwright embed` over the nodes of a Ray cluster, and writes its embeddings as Parquet."""
