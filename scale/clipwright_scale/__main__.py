@@ -1,9 +1,11 @@
 """`python -m clipwright_scale MODEL --data SHARDS --out FOLDER`: `clipwright embed` on the nodes of a Ray cluster."""
 
 import argparse
+import contextlib
 import json
 import logging
 import os
+import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +14,7 @@ from typing import Any
 import ray
 
 from clipwright_scale.driver import Driver, Plan, Summary, check_cluster, check_settings
-from clipwright_scale.exit import DONE, SOME_FAILED, Refused
+from clipwright_scale.exit import DONE, NO_DEVICE, SOME_FAILED, Refused
 from clipwright_scale.program import Job
 from clipwright_scale.shards import find_shards
 
@@ -43,20 +45,27 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--out", required=True, type=Path, help="folder of the embeddings, which all nodes see")
     parser.add_argument("--parquet", action="store_true", help="write Parquet beside the NumPy files")
     parser.add_argument("--address", help="of a running cluster [default: $RAY_ADDRESS, else this machine alone]")
-    parser.add_argument("--program", default="clipwright", help="path of clipwright on the nodes [default: on the PATH]")
+    parser.add_argument(
+        "--program", default="clipwright", help="path of clipwright on the nodes [default: on the PATH]"
+    )
     parser.add_argument("--cpus-per-shard", type=positive(int), default=1, metavar="N", help="threads too [default: 1]")
     parser.add_argument("--gpus-per-shard", type=float, default=0, metavar="N", help="[default: 0]")
-    parser.add_argument("--shards-per-task", type=positive(int), default=1, metavar="N", help="for one load of the model")
+    parser.add_argument(
+        "--shards-per-task", type=positive(int), default=1, metavar="N", help="for one load of the model"
+    )
     parser.add_argument("--attempts", type=positive(int), default=3, metavar="N", help="at a shard [default: 3]")
     parser.add_argument("--timeout", type=positive(float), metavar="SECONDS", help="for one shard [default: none]")
     parser.add_argument("--json", action="store_true", help="write events to stdout, each a line of JSON")
     return parser
 
 
+EVENTS = sys.stdout
+
+
 def tell(event: dict[str, Any], as_json: bool) -> None:
     """Writes an event: JSON to stdout, sentences to stderr."""
     if as_json:
-        print(json.dumps(event), flush=True)
+        print(json.dumps(event), flush=True, file=EVENTS)
     match event:
         case {"type": "shard", "state": "done"}:
             print(f"{event['name']}: {event['embedded']} embedded", file=sys.stderr)
@@ -71,15 +80,27 @@ def tell(event: dict[str, Any], as_json: bool) -> None:
             print(f"error: {event['message']}", file=sys.stderr)
 
 
+def check_address(address: str) -> None:
+    """Refuses an address where nothing listens: Ray would try for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not port.isdecimal():
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except OSError as error:
+        raise Refused(NO_DEVICE, f"no Ray cluster at {address}: {error}") from error
+
+
 def connect(address: str | None) -> None:
     """Joins a cluster, or starts one on this machine."""
     # a driver that is watched by nobody sends no statistics
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     address = address or os.environ.get("RAY_ADDRESS") or "local"
+    check_address(address)
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False)
     except (ConnectionError, RuntimeError, ValueError) as error:
-        raise Refused(8, f"no Ray cluster at {address}: {error}") from error
+        raise Refused(NO_DEVICE, f"no Ray cluster at {address}: {error}") from error
 
 
 def run(options: argparse.Namespace, flags: Sequence[str]) -> Summary:
@@ -116,5 +137,12 @@ def main(argv: Sequence[str]) -> int:
     return SOME_FAILED if summary.failed else DONE
 
 
+def entry() -> int:
+    """Runs the command line of this process."""
+    # Ray prints there what its nodes say
+    with contextlib.redirect_stdout(sys.stderr):
+        return main(sys.argv[1:])
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(entry())

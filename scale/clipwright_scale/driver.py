@@ -84,6 +84,7 @@ class Driver:
     """One run."""
 
     def __init__(self, job: Job, plan: Plan, report: Report) -> None:
+        """`report` is called with each event."""
         self.job = job
         self.plan = plan
         self.report = report
@@ -105,7 +106,7 @@ class Driver:
         left = []
         for shard in shards:
             counts = counts_of(self.job.out, shard.name)
-            if counts is None or self.job.parquet and not has_parquet(self.job.out, shard.name, counts):
+            if counts is None or (self.job.parquet and not has_parquet(self.job.out, shard.name, counts)):
                 left.append(shard)
         return left
 

@@ -19,5 +19,6 @@ class Refused(Exception):
     """Ends the run."""
 
     def __init__(self, exit_code: int, message: str) -> None:
+        """With the exit code of the driver."""
         super().__init__(message)
         self.exit_code = exit_code

@@ -33,7 +33,8 @@ def part_table(out: Path, part: str) -> pa.Table:
 
 def write_whole(table: pa.Table, path: Path) -> None:
     """Writes a table under a temporary name, to the disk, and renames it."""
-    descriptor, draft = tempfile.mkstemp(prefix=".", suffix=".draft", dir=path.parent)
+    descriptor, name = tempfile.mkstemp(prefix=".", suffix=".draft", dir=path.parent)
+    draft = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as file:
             pq.write_table(table, file, compression="zstd")
@@ -42,10 +43,10 @@ def write_whole(table: pa.Table, path: Path) -> None:
         # what mkstemp makes is its owner's alone
         mask = os.umask(0)
         os.umask(mask)
-        os.chmod(draft, 0o666 & ~mask)
-        os.replace(draft, path)
+        draft.chmod(0o666 & ~mask)
+        draft.replace(path)
     except BaseException:
-        os.unlink(draft)
+        draft.unlink()
         raise
 
 

@@ -68,13 +68,18 @@ def with_its_parent(command: list[str]) -> list[str]:
     return [setpriv, "--pdeathsig", "KILL", "--", *command] if setpriv else command
 
 
+def problem_in(stderr: str) -> str:
+    """The line that says what is wrong: usage and signals come without an event."""
+    lines = [line for line in stderr.strip().split("\n") if line]
+    return next((line for line in lines if line.startswith("error")), lines[-1] if lines else "")
+
+
 def outcome_of(returncode: int, stdout: str, stderr: str, out: Path) -> Outcome:
     """What the events of a program say."""
     # as shells count those that a signal ended
     outcome = Outcome(128 - returncode if returncode < 0 else returncode)
     if outcome.exit_code != 0:
-        last = stderr.strip().splitlines()[-1:] or [f"clipwright ended with exit code {outcome.exit_code}"]
-        outcome.message = last[0]
+        outcome.message = problem_in(stderr) or f"clipwright ended with exit code {outcome.exit_code}"
     for event in events_of(stdout):
         match event["type"]:
             case "embedded":
@@ -104,7 +109,11 @@ def embed(job: Job, shards: Sequence[Shard]) -> Outcome:
     timeout = job.timeout and job.timeout * len(shards)
     try:
         ran = subprocess.run(
-            with_its_parent(job.command(shards)), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout
+            with_its_parent(job.command(shards)),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
         )
         outcome = outcome_of(ran.returncode, ran.stdout, ran.stderr, job.out)
     except subprocess.TimeoutExpired as error:
