@@ -5,6 +5,7 @@
 
 import { build } from "./build.mjs";
 import { checkQuickly, checkRust } from "./check.mjs";
+import { testRay } from "./scale-python.mjs";
 import { setUpChromium } from "./setup.mjs";
 import { conclude, testPackage, testRust } from "./test.mjs";
 
@@ -14,4 +15,6 @@ const rust = testRust().then(checkRust);
 await build();
 await checkQuickly();
 await Promise.all([rust, testPackage({ chromium: await chromium })]);
+// alone: it kills processes at moments that depend on the speed
+await testRay();
 conclude(began);

@@ -14,6 +14,12 @@ import { setUpChromium, setUpRust, setUpVulkan, toolEnvironment } from "./setup.
 
 const total = { passed: 0, failed: 0 };
 
+/** Counts results of other runners. */
+export function count({ passed = 0, failed = 0 }) {
+  total.passed += passed;
+  total.failed += failed;
+}
+
 /** Runs cargo's tests of some packages and counts the results. */
 async function cargoTest(packages, env = process.env) {
   const { status, output } = await runAside("cargo", ["test", "--locked", ...packages], {

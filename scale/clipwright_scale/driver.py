@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import ray
-from ray.exceptions import RayError
+from ray.exceptions import RayError, RayTaskError
 
-from clipwright_scale.exit import ENDS_THE_RUN, ENDS_THE_SHARD, NO_DEVICE, Refused
+from clipwright_scale.exit import ENDS_THE_RUN, ENDS_THE_SHARD, NO_DEVICE, SOME_FAILED, Refused
 from clipwright_scale.parquet import has_parquet
 from clipwright_scale.program import Job, Outcome, embed
 from clipwright_scale.shards import Counts, Shard, counts_of
@@ -144,6 +144,8 @@ class Driver:
         shards = self.running.pop(ref)
         try:
             outcome: Outcome = ray.get(ref)
+        except RayTaskError as error:
+            outcome = Outcome(SOME_FAILED, f"a bug in the driver: {error.cause!r}")
         except RayError as error:
             outcome = Outcome(LOST, f"its process or its node was lost: {type(error).__name__}")
         self.process_seconds += outcome.seconds

@@ -1,0 +1,79 @@
+/**
+ * `npm run test:scale`: the tests of scale/, with Pythons of their own: the driver on Ray. `-- torch`: the hand-over to PyTorch, for which
+ * it installs 6 GB. `-- kills`: 10,000 images with ten kills.
+ */
+
+import { copyFileSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { fail, mustRun, ROOT, runAside, timed } from "./jobs.mjs";
+import { nativeProgram } from "./native.mjs";
+import { setUpPython } from "./python.mjs";
+import { setUpRust } from "./setup.mjs";
+import { conclude, count } from "./test.mjs";
+
+const SCALE = join(ROOT, "scale");
+
+/** Runs `work` with a copy of the native program, which a build beside the tests does not replace. */
+async function withProgram(work) {
+  const folder = mkdtempSync(join(tmpdir(), "clipwright-scale-"));
+  const program = join(folder, "clipwright");
+  copyFileSync(await nativeProgram(), program);
+  await work(program);
+  rmSync(folder, { recursive: true, force: true });
+}
+
+/** Runs pytest on a folder of scale/ and counts the results. */
+async function pytest(python, folder, program) {
+  const env = { ...process.env, CLIPWRIGHT: program, PYTHONDONTWRITEBYTECODE: "1" };
+  const args = ["-m", "pytest", "-p", "no:cacheprovider", "--durations=5", "-rP", folder];
+  const { status, output } = await runAside(python, args, { cwd: SCALE, prefix: "python   |", env });
+  const [passed = 0, failed = 0] = ["passed", "failed|error"].map((word) =>
+    [...output.matchAll(new RegExp(`(\\d+) (?:${word})s?\\b`, "g"))].map(([, number]) => Number(number)).at(-1),
+  );
+  count({ passed, failed: status !== 0 && failed === 0 ? 1 : failed });
+}
+
+/** Lints scale/, and embeds on two Ray nodes of this machine. */
+export async function testRay() {
+  await setUpRust();
+  const python = await setUpPython(join(SCALE, "requirements.txt"));
+  await timed("lints of Python", async () => {
+    await mustRun(python, ["-m", "ruff", "check", SCALE], { orElse: "run ruff check --fix scale" });
+    await mustRun(python, ["-m", "ruff", "format", "--check", SCALE], { orElse: "run ruff format scale" });
+  });
+  await withProgram((program) => timed("tests on two Ray nodes", () => pytest(python, "tests", program)));
+}
+
+/** Trains in OpenCLIP what was trained here, and here what was trained there: gigabytes of packages. */
+async function testTorch() {
+  await setUpRust();
+  const python = await setUpPython(join(SCALE, "requirements-torch.txt"));
+  await withProgram((program) => timed("the hand-over to PyTorch", () => pytest(python, "tests_torch", program)));
+}
+
+/** Embeds 10,000 images with ten kills. */
+async function killTenTimes() {
+  await setUpRust();
+  const python = await setUpPython(join(SCALE, "requirements.txt"));
+  const script = join(SCALE, "tests", "kill_ten_times.py");
+  await withProgram((program) =>
+    timed("10,000 images, ten kills", () => mustRun(python, [script, program], { prefix: "python   |" })),
+  );
+  count({ passed: 1 });
+}
+
+const PARTS = { ray: testRay, torch: testTorch, kills: killTenTimes };
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const began = performance.now();
+  const [part = "ray", ...rest] = process.argv.slice(2);
+  if (!(part in PARTS) || rest.length > 0) {
+    fail(
+      `unknown option ${process.argv.slice(2).join(" ")}: npm run test:scale takes ${Object.keys(PARTS).join(", ")}`,
+    );
+  }
+  await PARTS[part]();
+  conclude(began);
+}
