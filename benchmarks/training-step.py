@@ -1,6 +1,6 @@
-"""One training step of the emoji model in PyTorch on one thread: prints a JSON line of milliseconds per repeat.
+"""Training steps of a CLIP model in PyTorch: prints a JSON line of milliseconds per repeat.
 
-    python benchmarks/training-step.py --repeats 5
+    python benchmarks/training-step.py --model ViT-B-32 --batch 64 --threads 2 --repeats 5
 """
 
 import argparse
@@ -12,13 +12,20 @@ from torch import nn
 from torch.nn import functional as F
 
 parser = argparse.ArgumentParser()
+parser.add_argument("--model", choices=["emoji", "ViT-B-32"], default="emoji")
+parser.add_argument("--batch", type=int, default=256)
 parser.add_argument("--repeats", type=int, default=5)
 parser.add_argument("--threads", type=int, default=1)
 arguments = parser.parse_args()
 torch.set_num_threads(arguments.threads)
 torch.manual_seed(0)
 
-WIDTH, LAYERS, HEADS, CONTEXT, VOCAB, BATCH, PATCH, SIZE = 128, 4, 4, 16, 3909, 256, 8, 32
+# those of crates/clip-core/examples/training_step.rs: image and text tower as (width, layers, heads)
+if arguments.model == "emoji":
+    EMBED, IMAGE, TEXT, CONTEXT, VOCAB, PATCH, SIZE = 128, (128, 4, 4), (128, 4, 4), 16, 3909, 8, 32
+else:
+    EMBED, IMAGE, TEXT, CONTEXT, VOCAB, PATCH, SIZE = 512, (768, 12, 12), (512, 12, 8), 77, 49408, 32, 224
+BATCH = arguments.batch
 
 
 class QuickGELU(nn.Module):
@@ -27,11 +34,12 @@ class QuickGELU(nn.Module):
 
 
 class Block(nn.Module):
-    def __init__(self):
+    def __init__(self, width, heads):
         super().__init__()
-        self.ln_1, self.ln_2 = nn.LayerNorm(WIDTH), nn.LayerNorm(WIDTH)
-        self.attn = nn.MultiheadAttention(WIDTH, HEADS, batch_first=True)
-        self.mlp = nn.Sequential(nn.Linear(WIDTH, 4 * WIDTH), QuickGELU(), nn.Linear(4 * WIDTH, WIDTH))
+        self.ln_1, self.ln_2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.attn = nn.MultiheadAttention(width, heads, batch_first=True)
+        gelu = QuickGELU() if arguments.model == "emoji" else nn.GELU()
+        self.mlp = nn.Sequential(nn.Linear(width, 4 * width), gelu, nn.Linear(4 * width, width))
 
     def forward(self, x, mask):
         y = self.ln_1(x)
@@ -42,16 +50,17 @@ class Block(nn.Module):
 class Clip(nn.Module):
     def __init__(self):
         super().__init__()
-        self.conv1 = nn.Conv2d(3, WIDTH, PATCH, PATCH, bias=False)
-        self.class_embedding = nn.Parameter(torch.randn(WIDTH) * WIDTH**-0.5)
-        self.positions = nn.Parameter(torch.randn((SIZE // PATCH) ** 2 + 1, WIDTH) * WIDTH**-0.5)
-        self.ln_pre, self.ln_post, self.ln_final = (nn.LayerNorm(WIDTH) for _ in range(3))
-        self.visual = nn.ModuleList(Block() for _ in range(LAYERS))
-        self.text = nn.ModuleList(Block() for _ in range(LAYERS))
-        self.proj = nn.Parameter(torch.randn(WIDTH, WIDTH) * WIDTH**-0.5)
-        self.text_projection = nn.Parameter(torch.randn(WIDTH, WIDTH) * WIDTH**-0.5)
-        self.tokens = nn.Embedding(VOCAB, WIDTH)
-        self.text_positions = nn.Parameter(torch.randn(CONTEXT, WIDTH) * 0.01)
+        (width, layers, heads), (text_width, text_layers, text_heads) = IMAGE, TEXT
+        self.conv1 = nn.Conv2d(3, width, PATCH, PATCH, bias=False)
+        self.class_embedding = nn.Parameter(torch.randn(width) * width**-0.5)
+        self.positions = nn.Parameter(torch.randn((SIZE // PATCH) ** 2 + 1, width) * width**-0.5)
+        self.ln_pre, self.ln_post, self.ln_final = nn.LayerNorm(width), nn.LayerNorm(width), nn.LayerNorm(text_width)
+        self.visual = nn.ModuleList(Block(width, heads) for _ in range(layers))
+        self.text = nn.ModuleList(Block(text_width, text_heads) for _ in range(text_layers))
+        self.proj = nn.Parameter(torch.randn(width, EMBED) * width**-0.5)
+        self.text_projection = nn.Parameter(torch.randn(text_width, EMBED) * text_width**-0.5)
+        self.tokens = nn.Embedding(VOCAB, text_width)
+        self.text_positions = nn.Parameter(torch.randn(CONTEXT, text_width) * 0.01)
         self.logit_scale = nn.Parameter(torch.tensor(2.6593))
         self.register_buffer("mask", torch.full((CONTEXT, CONTEXT), float("-inf")).triu_(1))
 
@@ -94,8 +103,7 @@ def step():
         model.logit_scale.clamp_(0, 4.6052)
 
 
-for _ in range(2):
-    step()
+step()
 times = []
 for _ in range(arguments.repeats):
     start = time.perf_counter()

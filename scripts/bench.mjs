@@ -45,6 +45,31 @@ function lastLine(command, args, orElse) {
   return JSON.parse(stdout.trim().split("\n").at(-1));
 }
 
+/**
+ * Builds the native steps and returns how to measure them and PyTorch's: milliseconds of steps of a model, with so many threads. In
+ * a target folder of their own, because the tests have other flags.
+ */
+function nativeSteps() {
+  const target = ["--target-dir", join(CACHE, "target-native")];
+  const cargo = ["--release", "--locked", "-p", "clipwright-core", "--features", "threads", "--example", "training_step"];
+  say("building the native program (the first time 5 minutes)");
+  run("cargo", ["build", ...cargo, ...target]);
+  const program = join(CACHE, "target-native", "release", "examples", "training_step");
+  return {
+    ours: (model, batch, threads, repeats) =>
+      lastLine(program, [model, batch, threads, repeats].map(String), "the native half failed"),
+    torch: (model, batch, threads, repeats) =>
+      lastLine(
+        process.env.PYTHON ?? "python3",
+        [
+          "benchmarks/training-step.py",
+          ...Object.entries({ model, batch, threads, repeats }).flatMap(([name, value]) => [`--${name}`, `${value}`]),
+        ],
+        "PyTorch is needed: pip install torch, or PYTHON=… to name an interpreter that has it",
+      ),
+  };
+}
+
 /** Measures a step in Chromium, on WebGPU or on threads, in a page of its own. */
 async function stepsInPage(device, repeats) {
   const { page, version, close } = await openPage("benchmarks/page.html", { isolated: true });
@@ -58,25 +83,14 @@ async function stepsInPage(device, repeats) {
 
 async function trainingStep() {
   installPeers();
-  const python = process.env.PYTHON ?? "python3";
-  // in a target folder of its own, because the tests have other flags
-  const cargo = ["--release", "--locked", "-p", "clipwright-core", "--example", "training_step"];
-  const nativeBuild = ["--target-dir", join(CACHE, "target-native")];
-  say("building the native program (the first time 5 minutes)");
-  run("cargo", ["build", ...cargo, ...nativeBuild]);
+  const steps = nativeSteps();
+  const torch = (threads) => steps.torch("emoji", 256, threads, REPEATS);
   const repeats = String(REPEATS);
-  const torch = (threads) =>
-    lastLine(
-      python,
-      ["benchmarks/training-step.py", "--repeats", repeats, "--threads", String(threads)],
-      "PyTorch is needed: pip install torch, or PYTHON=… to name an interpreter that has it",
-    );
-  const program = ["run", "--quiet", ...cargo, ...nativeBuild, "--", repeats];
   const result = { ours: [], native: [], theirs: [], tfjs: [], oursThreads: [], theirsThreads: [] };
   for (let round = 1; round <= ROUNDS; round++) {
     say(`round ${round} of ${ROUNDS}`);
     result.ours.push(...lastLine("node", ["benchmarks/training-step.mjs", repeats], "our half failed").ms);
-    result.native.push(...lastLine("cargo", program, "the native half failed").ms);
+    result.native.push(...steps.ours("emoji", 256, 1, REPEATS).ms);
     const peer = torch(1);
     result.theirs.push(...peer.ms);
     result.torch = peer.torch;
@@ -108,6 +122,35 @@ async function trainingStep() {
       `${threads} threads: ${share(oursThreads, theirsThreads)}`,
   );
   await save("training-step", result);
+}
+
+/** Measures steps by turns with PyTorch, on one thread and on as many as there are cores. */
+async function nativeTraining() {
+  const { ours, torch } = nativeSteps();
+  const models = [
+    { model: "emoji", batch: 256, repeats: REPEATS },
+    { model: "ViT-B-32", batch: 64, repeats: 1 },
+  ].filter(({ model }) => CHOICES.length === 0 || CHOICES.includes(model));
+  if (models.length === 0) fail(`expected emoji or ViT-B-32, got ${CHOICES.join(", ")}`);
+  for (const { model, batch, repeats } of models) {
+    const rows = [...new Set([1, cpus().length])].map((threads) => ({ threads, ours: [], theirs: [] }));
+    let version;
+    for (let round = 1; round <= ROUNDS; round++) {
+      for (const row of rows) {
+        row.ours.push(...ours(model, batch, row.threads, repeats).ms);
+        const peer = torch(model, batch, row.threads, repeats);
+        row.theirs.push(...peer.ms);
+        version = peer.torch;
+      }
+    }
+    say(`a training step of ${model}, batch ${batch}, against PyTorch ${version}: ms (min, median, max)`);
+    const spread = (ms) => [Math.min(...ms), median(ms), Math.max(...ms)].map((n) => n.toFixed(0).padStart(8)).join("");
+    for (const { threads, ours, theirs } of rows) {
+      const share = (median(ours) / median(theirs)).toFixed(2);
+      console.log(`  ${threads} threads${spread(ours)}${spread(theirs)}   ${share} of its time`);
+    }
+    await save(`native-step-${model.toLowerCase()}`, { model, batch, torch: version, rows });
+  }
 }
 
 async function memory() {
@@ -377,12 +420,13 @@ const benchmarks = {
   load,
   download,
   "training-step": trainingStep,
+  "native-step": nativeTraining,
   memory,
   "large-batches": largeBatches,
   augmented,
   gpu,
 };
 if (!benchmarks[name]) fail(`expected one of ${Object.keys(benchmarks).join(", ")}, got ${name ?? "nothing"}`);
-if (name !== "gpu") await build({ release: RELEASE });
+if (!["gpu", "native-step"].includes(name)) await build({ release: RELEASE });
 await benchmarks[name]();
 process.exit(0);

@@ -117,6 +117,25 @@ function trainingStep() {
   ];
 }
 
+/** Section of `bench:native`. */
+function nativeSteps(names) {
+  if (names.length === 0) return [];
+  const results = names.map(read);
+  const rows = results.flatMap(({ model, batch, rows }) =>
+    rows.map(({ threads, ours, theirs }) => [
+      `${model}, batch ${batch}, ${threads === 1 ? "one thread" : `${threads} threads`}`,
+      spread(ours),
+      spread(theirs),
+      `**${(median(ours) / median(theirs)).toFixed(2)} ×**`,
+    ]),
+  );
+  return [
+    "## A training step of the native program",
+    `Forward, backward, AdamW, and ours the gradients' norm; captions of full length. \`npm run bench:native\`. ${where(results[0])}`,
+    table(["ms: min, median, max", "clipwright", "PyTorch", "share of PyTorch's time"], rows),
+  ];
+}
+
 /** Section of `bench:gpu`. */
 function onGpu() {
   const result = read("gpu");
@@ -255,6 +274,7 @@ export async function writePerformance() {
         ]
       : []),
     ...trainingStep(),
+    ...nativeSteps(named("native-step-")),
     ...onGpu(),
     ...webOnGpu(),
     ...download(),

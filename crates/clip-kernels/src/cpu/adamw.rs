@@ -1,10 +1,14 @@
 //! One step of AdamW.
 
+use burn::backend::Flex;
 use burn::backend::flex::FlexTensor;
-use burn::backend::{Flex, TensorMetadata};
 
-use super::{tensor_from, with_values};
+use super::parallel::split_three;
+use super::with_values;
 use crate::ops::adamw::{AdamWRates, FusedAdamW};
+
+/// Time of one value, in multiply-adds.
+const WORK: usize = 8;
 
 impl FusedAdamW for Flex {
     fn fused_adamw(
@@ -14,24 +18,31 @@ impl FusedAdamW for Flex {
         second: FlexTensor,
         rates: AdamWRates,
     ) -> (FlexTensor, FlexTensor, FlexTensor) {
-        let new = with_values(&value, |x| {
-            with_values(&gradient, |g| with_values(&first, |m| with_values(&second, |v| step(x, g, m, v, rates))))
+        // in place of the moments and the gradient, unless other tensors share them
+        let [mut new, mut first, mut second] = [gradient, first, second].map(contiguous);
+        with_values(&value, |values| {
+            let out = [new.storage_mut(), first.storage_mut(), second.storage_mut()];
+            split_three(WORK * values.len(), out, 16, |at, [new, first, second]| {
+                step(&values[at..], new, first, second, rates);
+            });
         });
-        new.map(|new| tensor_from(new, value.shape())).into()
+        (new, first, second)
     }
 }
 
-/// Value and both moments after the step, from slices of one length.
-fn step(values: &[f32], gradients: &[f32], first: &[f32], second: &[f32], rates: AdamWRates) -> [Vec<f32>; 3] {
+/// The same tensor, copied unless its values are all that its storage holds, in row-major order.
+fn contiguous(tensor: FlexTensor) -> FlexTensor {
+    tensor.to_contiguous()
+}
+
+/// Replaces a slice of the gradient by the new values, and both moments by those after the step.
+#[cfg_attr(not(target_arch = "wasm32"), multiversion::multiversion(targets = "simd"))]
+fn step(values: &[f32], new: &mut [f32], first: &mut [f32], second: &mut [f32], rates: AdamWRates) {
     let AdamWRates { gradient_scale: scale, step_size, bias_correction_2_sqrt, epsilon, decay_factor, .. } = rates;
-    let blend = |moment: f32, beta: f32, value: f32, rest: f32| moment * beta + value * rest;
-    let (beta, rest) = (rates.beta_1, rates.one_minus_beta_1);
-    let first: Vec<f32> = first.iter().zip(gradients).map(|(&m, &g)| blend(m, beta, g * scale, rest)).collect();
-    let (beta, rest) = (rates.beta_2, rates.one_minus_beta_2);
-    let square = |g: f32| g * scale * (g * scale);
-    let second: Vec<f32> = second.iter().zip(gradients).map(|(&v, &g)| blend(v, beta, square(g), rest)).collect();
-    let moments = first.iter().zip(&second);
-    let update = |(&m, &v): (&f32, &f32)| m * step_size / (v.sqrt() / bias_correction_2_sqrt + epsilon);
-    let values = values.iter().zip(moments).map(|(&x, moments)| x * decay_factor - update(moments)).collect();
-    [values, first, second]
+    for (((x, new), m), v) in values.iter().zip(new).zip(first).zip(second) {
+        let g = *new * scale;
+        *m = *m * rates.beta_1 + g * rates.one_minus_beta_1;
+        *v = *v * rates.beta_2 + g * g * rates.one_minus_beta_2;
+        *new = x * decay_factor - *m * step_size / (v.sqrt() / bias_correction_2_sqrt + epsilon);
+    }
 }

@@ -5,9 +5,9 @@ use burn::backend::Flex;
 use burn::backend::TensorMetadata;
 use burn::backend::flex::FlexTensor;
 
-use super::gemm::{AnyRows, Rows, gemm_nt_into, transpose_into};
+use super::gemm::{Rows, gemm_nt_into, transpose_into};
 use super::parallel::{split, split_mut};
-use super::simd::{add, exp, max, reduce};
+use super::simd::{add, exp, max, reduce, sum};
 use super::{tensor_from, with_values};
 use crate::ops::attention::{FusedAttention, FusedAttentionBackward};
 
@@ -97,14 +97,33 @@ fn probabilities(query: Rows<'_>, key: Rows<'_>, first: usize, shape: Shape, out
     let stride = shape.stride();
     let count = out.len() / stride;
     let seen = shape.seen(first + count - 1);
-    gemm_nt_into(query.slice(first, count), AnyRows::F32(key.slice(0, seen)), None, out, stride);
+    gemm_nt_into(query.slice(first, count), key.slice(0, seen), out, stride);
     let padded = seen.next_multiple_of(4);
-    for (i, row) in out.chunks_exact_mut(stride).enumerate() {
+    softmax_rows(out, first, padded, shape);
+    padded
+}
+
+/// Turns the scores of the queries `first..` into probabilities.
+#[cfg_attr(not(target_arch = "wasm32"), multiversion::multiversion(targets = "simd"))]
+fn softmax_rows(scores: &mut [f32], first: usize, padded: usize, shape: Shape) {
+    for (i, row) in scores.chunks_exact_mut(shape.stride()).enumerate() {
         let (visible, masked) = row[..padded].split_at_mut(shape.seen(first + i));
         softmax(visible, shape.scale());
         masked.fill(0.0);
     }
-    padded
+}
+
+/// Gradient of the softmax, from that of the probabilities, in place: ds = p (dp - Σ p dp).
+#[cfg_attr(not(target_arch = "wasm32"), multiversion::multiversion(targets = "simd"))]
+fn softmax_backward(probabilities: &[f32], gradients: &mut [f32], shape: Shape) {
+    let rows = gradients.chunks_exact_mut(shape.stride()).zip(probabilities.chunks_exact(shape.stride()));
+    for (dp, p) in rows {
+        let (dp, p) = (&mut dp[..shape.stride()], &p[..shape.stride()]);
+        let mean = sum(p.len(), |i| p[i] * dp[i]);
+        for (dp, p) in dp.iter_mut().zip(p) {
+            *dp = p * (*dp - mean) * shape.scale();
+        }
+    }
 }
 
 /// # Shapes
@@ -143,7 +162,7 @@ fn forward_heads(qkv: &[f32], shape: Shape, first: usize, count: usize) -> Vec<f
             let seen = probabilities(q, k, first, shape, block);
             let values = Rows::new(&values, stride, head_dim, seen);
             let out = &mut out[first * head_dim..];
-            gemm_nt_into(Rows::new(block, stride, count, seen), AnyRows::F32(values), None, out, head_dim);
+            gemm_nt_into(Rows::new(block, stride, count, seen), values, out, head_dim);
         }
     }
     out
@@ -177,14 +196,8 @@ fn backward_items(qkv: &[f32], grad: &[f32], shape: Shape, dqkv: &mut [f32]) {
                 let rows = first * stride..length.min(first + BLOCK) * stride;
                 probabilities(q, k, first, shape, &mut p[rows]); // keys beyond a block's last query stay zero
             }
-            gemm_nt_into(grad, AnyRows::F32(v), None, &mut ds, stride);
-            // gradient of the softmax: ds = p (dp - Σ p dp)
-            for (dp, p) in ds.chunks_exact_mut(stride).zip(p.chunks_exact(stride)) {
-                let mean: f32 = p.iter().zip(dp.iter()).map(|(p, dp)| p * dp).sum();
-                for (dp, p) in dp.iter_mut().zip(p) {
-                    *dp = p * (*dp - mean) * shape.scale();
-                }
-            }
+            gemm_nt_into(grad, v, &mut ds, stride);
+            softmax_backward(&p, &mut ds, shape);
             let square = |values| Rows::new(values, stride, length, stride);
             transpose_into(q, &mut queries, stride);
             transpose_into(k, &mut keys, stride);
@@ -195,7 +208,7 @@ fn backward_items(qkv: &[f32], grad: &[f32], shape: Shape, dqkv: &mut [f32]) {
             for (part, (left, right)) in products.into_iter().enumerate() {
                 let right = Rows::new(right, stride, shape.head_dim, stride);
                 let out = &mut ditem[shape.offset(part, head)..];
-                gemm_nt_into(square(left), AnyRows::F32(right), None, out, 3 * width);
+                gemm_nt_into(square(left), right, out, 3 * width);
             }
         }
     }

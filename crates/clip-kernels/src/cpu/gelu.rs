@@ -59,41 +59,47 @@ fn erf(x: f32) -> (f32, f32) {
 }
 
 #[inline(always)]
-fn forward_by(x: &[f32], f: impl Fn(f32) -> (f32, f32) + Sync + Send) -> Vec<f32> {
-    let mut out = vec![0.0; x.len()];
-    split_mut(WORK * x.len(), &mut out, 1, 4, |first, out| {
-        for (y, &x) in out.iter_mut().zip(&x[first..]) {
-            *y = x * f(x).0;
-        }
-    });
-    out
+fn values(x: &[f32], out: &mut [f32], f: impl Fn(f32) -> (f32, f32)) {
+    for (y, &x) in out.iter_mut().zip(x) {
+        *y = x * f(x).0;
+    }
 }
 
 #[inline(always)]
-fn backward_by(x: &[f32], grad: &[f32], f: impl Fn(f32) -> (f32, f32) + Sync + Send) -> Vec<f32> {
-    let mut out = vec![0.0; x.len()];
-    split_mut(WORK * x.len(), &mut out, 1, 4, |first, out| {
-        for ((dx, &x), &grad) in out.iter_mut().zip(&x[first..]).zip(&grad[first..]) {
-            let (g, dg) = f(x);
-            *dx = grad * (g + x * dg);
-        }
-    });
-    out
+fn slopes(x: &[f32], grad: &[f32], out: &mut [f32], f: impl Fn(f32) -> (f32, f32)) {
+    for ((dx, &x), &grad) in out.iter_mut().zip(x).zip(grad) {
+        let (g, dg) = f(x);
+        *dx = grad * (g + x * dg);
+    }
+}
+
+#[cfg_attr(not(target_arch = "wasm32"), multiversion::multiversion(targets = "simd"))]
+fn forward_piece(x: &[f32], out: &mut [f32], gelu: Gelu) {
+    match gelu {
+        Gelu::Quick => values(x, out, quick),
+        Gelu::Erf => values(x, out, erf),
+        Gelu::Tanh => values(x, out, tanh),
+    }
+}
+
+#[cfg_attr(not(target_arch = "wasm32"), multiversion::multiversion(targets = "simd"))]
+fn backward_piece(x: &[f32], grad: &[f32], out: &mut [f32], gelu: Gelu) {
+    match gelu {
+        Gelu::Quick => slopes(x, grad, out, quick),
+        Gelu::Erf => slopes(x, grad, out, erf),
+        Gelu::Tanh => slopes(x, grad, out, tanh),
+    }
 }
 
 pub(super) fn forward(x: &[f32], gelu: Gelu) -> Vec<f32> {
-    match gelu {
-        Gelu::Quick => forward_by(x, quick),
-        Gelu::Erf => forward_by(x, erf),
-        Gelu::Tanh => forward_by(x, tanh),
-    }
+    let mut out = vec![0.0; x.len()];
+    split_mut(WORK * x.len(), &mut out, 1, 4, |first, out| forward_piece(&x[first..], out, gelu));
+    out
 }
 
 /// Gradient of x.
 pub(super) fn backward(x: &[f32], grad: &[f32], gelu: Gelu) -> Vec<f32> {
-    match gelu {
-        Gelu::Quick => backward_by(x, grad, quick),
-        Gelu::Erf => backward_by(x, grad, erf),
-        Gelu::Tanh => backward_by(x, grad, tanh),
-    }
+    let mut out = vec![0.0; x.len()];
+    split_mut(WORK * x.len(), &mut out, 1, 4, |first, out| backward_piece(&x[first..], &grad[first..], out, gelu));
+    out
 }

@@ -4,11 +4,16 @@
 //! Two loads of a and four of b feed eight multiply-adds: on x86-64 as V8 compiles it that reaches nine tenths of the speed without
 //! loads. Larger tiles spill there: 2 × 4 beats 3 × 3, 3 × 4 and 4 × 4.
 
+#[cfg(not(target_arch = "wasm32"))]
+pub(super) mod native;
+
 use core::array::from_fn;
 use core::hint::black_box;
 
 use burn::tensor::f16;
 
+#[cfg(not(target_arch = "wasm32"))]
+use super::OWN_GEMM;
 use super::simd::{F32x4, add, array, horizontal_sums, load, mul_add, splat, transpose as transpose4};
 
 /// Values that are prefetched together: 128 KB, an eighth of a core's L2 cache.
@@ -102,9 +107,13 @@ pub(super) fn gemm_nt(a: Rows<'_>, b: AnyRows<'_>, bias: Option<&[f32]>, out: &m
     }
 }
 
-/// [`gemm_nt`] into rows `stride` apart in one slice.
-pub(super) fn gemm_nt_into(a: Rows<'_>, b: AnyRows<'_>, bias: Option<&[f32]>, out: &mut [f32], stride: usize) {
-    gemm_nt(a, b, bias, &mut out.chunks_mut(stride).take(a.count).collect::<Vec<_>>());
+/// `a bᵀ` into rows `stride` apart in one slice.
+pub(super) fn gemm_nt_into(a: Rows<'_>, b: Rows<'_>, out: &mut [f32], stride: usize) {
+    #[cfg(not(target_arch = "wasm32"))]
+    if !OWN_GEMM {
+        return native::gemm_nt_into(a, b, out, stride);
+    }
+    gemm_nt(a, AnyRows::F32(b), None, &mut out.chunks_mut(stride).take(a.count).collect::<Vec<_>>());
 }
 
 /// `N` rows from `first` on; f16 rows are widened into `wide`.
@@ -253,7 +262,7 @@ mod tests {
         let (a, b): (Vec<f32>, Vec<f32>) = ((0..m * len).map(value).collect(), (0..n * len).map(value).collect());
         let mut out = vec![0.0; m * n];
         let (a, b) = (Rows::new(&a, len, m, len), Rows::new(&b, len, n, len));
-        gemm_nt_into(a, AnyRows::F32(b), None, &mut out, n);
+        gemm_nt(a, AnyRows::F32(b), None, &mut out.chunks_mut(n).collect::<Vec<_>>());
         for (i, &got) in out.iter().enumerate() {
             let expected: f32 = a.row(i / n).iter().zip(b.row(i % n)).map(|(a, b)| a * b).sum();
             assert_eq!(got, expected, "{i}");

@@ -138,6 +138,7 @@ pub(super) fn gemm_nt(
 /// Dot products of a tile, each as four partial sums.
 ///
 /// The inner loop: a plain function that only returns its result, so that everything stays in registers.
+#[cfg_attr(not(target_arch = "wasm32"), multiversion::multiversion(targets = "simd"))]
 #[inline(never)]
 fn products(a: &[Steps<ROWS>], b: &[Steps<COLUMNS>]) -> [[I32x4; COLUMNS]; ROWS] {
     let mut sums = [[zero(); COLUMNS]; ROWS];

@@ -3,6 +3,7 @@
 use burn::backend::flex::FlexTensor;
 use burn::backend::{Flex, TensorMetadata};
 
+use super::parallel::split;
 use super::{tensor_from, with_values};
 use crate::ops::grad_norm::FusedGradNorm;
 
@@ -20,18 +21,24 @@ impl FusedGradNorm for Flex {
 
 /// The sums, with the squares of x added to the first.
 fn add(sums: &[f32], x: &[f32]) -> Vec<f32> {
-    let part = |x: &[f32]| {
-        let mut lanes = [0f32; LANES];
-        let (whole, rest) = x.as_chunks::<LANES>();
-        for values in whole {
-            lanes.iter_mut().zip(values).for_each(|(sum, x)| *sum += x * x);
-        }
-        lanes.iter().chain(&[rest.iter().map(|x| x * x).sum()]).map(|&sum| f64::from(sum)).sum::<f64>()
-    };
-    let total: f64 = x.chunks(PART).map(part).sum();
+    let parts = split(x.len(), x.len().div_ceil(PART), 1, |first, count| {
+        x[first * PART..x.len().min((first + count) * PART)].chunks(PART).map(sum_of_squares).collect::<Vec<_>>()
+    });
+    let total: f64 = parts.iter().flatten().sum();
     let mut sums = sums.to_vec();
     if let Some(first) = sums.first_mut() {
         *first = (f64::from(*first) + total) as f32;
     }
     sums
+}
+
+/// Sum of the squares of at most [`PART`] values.
+#[cfg_attr(not(target_arch = "wasm32"), multiversion::multiversion(targets = "simd"))]
+fn sum_of_squares(x: &[f32]) -> f64 {
+    let mut lanes = [0f32; LANES];
+    let (whole, rest) = x.as_chunks::<LANES>();
+    for values in whole {
+        lanes.iter_mut().zip(values).for_each(|(sum, x)| *sum += x * x);
+    }
+    lanes.iter().chain(&[rest.iter().map(|x| x * x).sum()]).map(|&sum| f64::from(sum)).sum()
 }

@@ -3,12 +3,10 @@
 use burn::backend::flex::FlexTensor;
 use burn::backend::{Flex, TensorMetadata};
 
-use super::parallel::split_mut;
+use super::parallel::{GROUP, split_mut, total};
+use super::simd::sum;
 use super::{tensor_from, with_values};
 use crate::ops::layer_norm::{FusedLayerNorm, FusedLayerNormBackward};
-
-/// Independent partial sums, which vectorize.
-const LANES: usize = 8;
 
 impl FusedLayerNorm for Flex {
     fn fused_layer_norm(x: FlexTensor, weight: FlexTensor, bias: FlexTensor, eps: f32) -> FlexTensor {
@@ -26,24 +24,11 @@ impl FusedLayerNormBackward for Flex {
         grad: FlexTensor,
         eps: f32,
     ) -> (FlexTensor, FlexTensor, FlexTensor) {
-        let (dx, dweight, dbias) = with_values(&x, |x| {
+        let [dx, dweight, dbias] = with_values(&x, |x| {
             with_values(&weight, |weight| with_values(&grad, |grad| backward(x, weight, grad, eps)))
         });
         (tensor_from(dx, x.shape()), tensor_from(dweight, weight.shape()), tensor_from(dbias, weight.shape()))
     }
-}
-
-/// Sum of `term` over the positions of a row.
-#[inline(always)]
-fn sum(width: usize, term: impl Fn(usize) -> f32) -> f32 {
-    let mut lanes = [0.0; LANES];
-    let whole = width / LANES * LANES;
-    for i in (0..whole).step_by(LANES) {
-        for (lane, total) in lanes.iter_mut().enumerate() {
-            *total += term(i + lane);
-        }
-    }
-    lanes.iter().sum::<f32>() + (whole..width).map(term).sum::<f32>()
 }
 
 /// Mean and 1 / standard deviation.
@@ -58,24 +43,47 @@ fn moments(row: &[f32], eps: f32) -> (f32, f32) {
 pub(super) fn forward(x: &[f32], weight: &[f32], bias: &[f32], eps: f32) -> Vec<f32> {
     let width = weight.len();
     let mut out = vec![0.0; x.len()];
-    split_mut(4 * x.len(), &mut out, width, 1, |first, out| {
-        for (row, out) in x[first * width..].chunks_exact(width).zip(out.chunks_exact_mut(width)) {
-            let (mean, scale) = moments(row, eps);
-            for (((y, x), w), b) in out.iter_mut().zip(row).zip(weight).zip(bias) {
-                *y = (x - mean) * scale * w + b;
-            }
-        }
-    });
+    split_mut(4 * x.len(), &mut out, width, 1, |first, out| forward_rows(&x[first * width..], weight, bias, eps, out));
     out
 }
 
-/// Gradients of x, weight and bias. With x̂ the normalized row and g = grad · weight, dx = (g - mean(g) - x̂ mean(g x̂)) / deviation.
-fn backward(x: &[f32], weight: &[f32], grad: &[f32], eps: f32) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
+#[cfg_attr(not(target_arch = "wasm32"), multiversion::multiversion(targets = "simd"))]
+fn forward_rows(x: &[f32], weight: &[f32], bias: &[f32], eps: f32, out: &mut [f32]) {
     let width = weight.len();
-    let mut dx = Vec::with_capacity(x.len());
-    let (mut dweight, mut dbias) = (vec![0.0; width], vec![0.0; width]);
+    for (row, out) in x.chunks_exact(width).zip(out.chunks_exact_mut(width)) {
+        let (mean, scale) = moments(row, eps);
+        for (((y, x), w), b) in out.iter_mut().zip(row).zip(weight).zip(bias) {
+            *y = (x - mean) * scale * w + b;
+        }
+    }
+}
+
+/// Gradients of x, weight and bias.
+pub(super) fn backward(x: &[f32], weight: &[f32], grad: &[f32], eps: f32) -> [Vec<f32>; 3] {
+    let width = weight.len();
+    let mut dx = vec![0.0; x.len()];
+    let parts = split_mut(8 * x.len(), &mut dx, width, GROUP, |first, dx| {
+        let mut sums = vec![0.0; dx.len().div_ceil(GROUP * width) * 2 * width];
+        for (group, (dx, sums)) in dx.chunks_mut(GROUP * width).zip(sums.chunks_exact_mut(2 * width)).enumerate() {
+            let from = (first + group * GROUP) * width;
+            backward_rows(&x[from..], weight, &grad[from..], eps, dx, sums);
+        }
+        sums
+    });
+    let mut dweight = total(&parts, 2 * width);
+    let dbias = dweight.split_off(width);
+    [dx, dweight, dbias]
+}
+
+/// Gradient of x for some rows; adds those of weight and bias to `sums`. With x̂ the normalized row and g = grad · weight,
+/// dx = (g - mean(g) - x̂ mean(g x̂)) / deviation.
+#[cfg_attr(not(target_arch = "wasm32"), multiversion::multiversion(targets = "simd"))]
+fn backward_rows(x: &[f32], weight: &[f32], grad: &[f32], eps: f32, dx: &mut [f32], sums: &mut [f32]) {
+    let width = weight.len();
+    let (dweight, dbias) = sums.split_at_mut(width);
     let mut normal = vec![0.0; width];
-    for (row, grad) in x.chunks_exact(width).zip(grad.chunks_exact(width)) {
+    let rows = x.chunks_exact(width).zip(grad.chunks_exact(width));
+    for ((row, grad), dx) in rows.zip(dx.chunks_exact_mut(width)) {
         let (mean, scale) = moments(row, eps);
         for (normal, x) in normal.iter_mut().zip(row) {
             *normal = (x - mean) * scale;
@@ -89,8 +97,8 @@ fn backward(x: &[f32], weight: &[f32], grad: &[f32], eps: f32) -> (Vec<f32>, Vec
         let normal = &normal[..width];
         let mean_g = sum(width, |i| grad[i] * weight[i]) / width as f32;
         let mean_gn = sum(width, |i| grad[i] * weight[i] * normal[i]) / width as f32;
-        let terms = grad.iter().zip(weight).zip(normal);
-        dx.extend(terms.map(|((g, w), n)| (g * w - mean_g - n * mean_gn) * scale));
+        for (((dx, g), w), n) in dx.iter_mut().zip(grad).zip(weight).zip(normal) {
+            *dx = (g * w - mean_g - n * mean_gn) * scale;
+        }
     }
-    (dx, dweight, dbias)
 }

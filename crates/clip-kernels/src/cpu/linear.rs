@@ -1,5 +1,5 @@
-//! Linear layer and its gradients, each one product of rows. An operand in the other layout is transposed first: little work for the
-//! rows of a batch. For a single image the weights have the right layout already, `[out, in]`.
+//! Linear layer and its gradients, each one product. In Wasm it is one of rows: an operand in the other layout is transposed first,
+//! little work for the rows of a batch. For a single image the weights have the right layout already, `[out, in]`.
 
 use std::borrow::Cow;
 
@@ -9,8 +9,9 @@ use burn::tensor::{DType, f16};
 
 use super::gemm::{AnyRows, f16_to_f32};
 use super::gemm_int8::{self, Activations, Weights};
-use super::matmul::{Matrix, SplitBy, one_unit_stride, product, share_out};
-use super::tensor_from;
+use super::matmul::{Matrix, SplitBy, one_unit_stride, product, product_of_rows, share_out};
+use super::parallel::sum_of_groups;
+use super::{OWN_GEMM, tensor_from, with_values};
 use crate::ops::linear::{FusedLinear, FusedLinearBackward, FusedLinearInt8};
 
 impl FusedLinear for Flex {
@@ -28,30 +29,38 @@ impl FusedLinearInt8 for Flex {
 impl FusedLinearBackward for Flex {
     fn fused_linear_backward_x(weight: FlexTensor, grad: FlexTensor) -> FlexTensor {
         let (weight, grad) = (one_unit_stride(weight), one_unit_stride(grad));
-        product_tensor(&Matrix::of(&grad).contiguous_rows(), Matrix::of(&weight), None)
+        product_tensor(Matrix::of(&grad), Matrix::of(&weight), None)
     }
 
     fn fused_linear_backward_weight(x: FlexTensor, grad: FlexTensor) -> FlexTensor {
         let (x, grad) = (one_unit_stride(x), one_unit_stride(grad));
-        product_tensor(&Matrix::of(&x).t().contiguous_rows(), Matrix::of(&grad).t(), None)
+        product_tensor(Matrix::of(&x).t(), Matrix::of(&grad).t(), None)
     }
 
     fn fused_linear_backward_bias(grad: FlexTensor) -> FlexTensor {
-        let (columns, grad) = (grad.shape()[1], grad.to_contiguous());
-        let mut sums = vec![0.0; columns];
-        for row in grad.storage::<f32>().chunks_exact(columns) {
-            for (sum, x) in sums.iter_mut().zip(row) {
-                *sum += x;
-            }
-        }
-        tensor_from(sums, [columns])
+        let columns = grad.shape()[1];
+        tensor_from(with_values(&grad, |grad| sum_of_rows(grad, columns)), [columns])
     }
 }
 
-/// `a bᵀ + bias`; a has contiguous rows.
-fn product_tensor(a: &Matrix<'_, f32>, b: Matrix<'_, f32>, bias: Option<&[f32]>) -> FlexTensor {
-    let b = b.contiguous_rows();
-    tensor_from(product(a, AnyRows::F32(b.rows()), bias), [a.dims[0], b.dims[0]])
+/// `a bᵀ + bias`.
+fn product_tensor(a: Matrix<'_, f32>, b: Matrix<'_, f32>, bias: Option<&[f32]>) -> FlexTensor {
+    let dims = [a.dims[0], b.dims[0]];
+    tensor_from(product(a, b, bias), dims)
+}
+
+/// Sum of rows of `columns` values.
+fn sum_of_rows(values: &[f32], columns: usize) -> Vec<f32> {
+    sum_of_groups(values.len(), values.len() / columns.max(1), columns, |rows, sums| {
+        add_rows(&values[rows.start * columns..rows.end * columns], sums);
+    })
+}
+
+#[cfg_attr(not(target_arch = "wasm32"), multiversion::multiversion(targets = "simd"))]
+fn add_rows(rows: &[f32], sums: &mut [f32]) {
+    for row in rows.chunks_exact(sums.len()) {
+        sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
+    }
 }
 
 /// # Shapes
@@ -59,16 +68,17 @@ fn product_tensor(a: &Matrix<'_, f32>, b: Matrix<'_, f32>, bias: Option<&[f32]>)
 /// - output: `[n, out]`
 pub(super) fn forward(x: FlexTensor, weight: FlexTensor, bias: FlexTensor) -> FlexTensor {
     let (x, weight, bias) = (one_unit_stride(x), one_unit_stride(weight), bias.to_contiguous());
-    let (x, bias) = (Matrix::of(&x).contiguous_rows(), bias.as_slice());
+    let (x, bias) = (Matrix::of(&x), bias.as_slice());
     if weight.dtype() != DType::F16 {
-        return product_tensor(&x, Matrix::of(&weight).t(), bias);
+        return product_tensor(x, Matrix::of(&weight).t(), bias);
     }
     let columns = Matrix::<f16>::new(&weight, weight.storage()).t(); // [out, in]
-    if columns.has_contiguous_rows() {
-        return tensor_from(product(&x, AnyRows::F16(columns.rows()), bias), [x.dims[0], columns.dims[0]]);
+    if OWN_GEMM && columns.has_contiguous_rows() {
+        let dims = [x.dims[0], columns.dims[0]];
+        return tensor_from(product_of_rows(&x.contiguous_rows(), AnyRows::F16(columns.rows()), bias), dims);
     }
     let values = Cow::Owned(columns.values.iter().map(|&half| f16_to_f32(half)).collect());
-    product_tensor(&x, Matrix { values, dims: columns.dims, strides: columns.strides }, bias)
+    product_tensor(x, Matrix { values, dims: columns.dims, strides: columns.strides }, bias)
 }
 
 /// # Shapes

@@ -7,6 +7,8 @@ use burn::backend::flex::FlexTensor;
 use burn::backend::ops::FloatTensorOps;
 use burn::backend::{Flex, TensorMetadata};
 
+#[cfg(not(target_arch = "wasm32"))]
+use super::gemm::native;
 use super::gemm::{AnyRows, Rows, gemm_nt, transpose};
 use super::parallel::{split_columns, split_mut};
 use super::{OWN_GEMM, tensor_from};
@@ -26,9 +28,7 @@ fn matmul(a: FlexTensor, b: FlexTensor) -> FlexTensor {
     let batch = a.shape()[0].max(b.shape()[0]);
     let (a, b) = (one_unit_stride(a), one_unit_stride(b));
     let of = |tensor, i| Matrix::<f32>::in_batch(tensor, if tensor.shape()[0] == 1 { 0 } else { i });
-    let products = (0..batch).flat_map(|i| {
-        product(&of(&a, i).contiguous_rows(), AnyRows::F32(of(&b, i).t().contiguous_rows().rows()), None)
-    });
+    let products = (0..batch).flat_map(|i| product(of(&a, i), of(&b, i).t(), None));
     tensor_from(products.collect(), [batch, m, n])
 }
 
@@ -115,10 +115,12 @@ pub(super) fn share_out(
 ) -> Vec<f32> {
     let (work, mut out) = (rows * columns * len, vec![0.0; rows * columns]);
     match split_by {
-        SplitBy::Rows => split_mut(work, &mut out, columns, 2, |first, out| {
-            let mut parts: Vec<&mut [f32]> = out.chunks_exact_mut(columns).collect();
-            f(first..first + parts.len(), 0..columns, &mut parts);
-        }),
+        SplitBy::Rows => {
+            split_mut(work, &mut out, columns, 2, |first, out| {
+                let mut parts: Vec<&mut [f32]> = out.chunks_exact_mut(columns).collect();
+                f(first..first + parts.len(), 0..columns, &mut parts);
+            });
+        }
         SplitBy::Columns => split_columns(work, &mut out, columns, 4, |first, parts| {
             let count = parts.first().map_or(0, |part| part.len());
             f(0..rows, first..first + count, parts);
@@ -128,7 +130,16 @@ pub(super) fn share_out(
 }
 
 /// `a bᵀ + bias`, row-major.
-pub(super) fn product(a: &Matrix<'_, f32>, b: AnyRows<'_>, bias: Option<&[f32]>) -> Vec<f32> {
+pub(super) fn product(a: Matrix<'_, f32>, b: Matrix<'_, f32>, bias: Option<&[f32]>) -> Vec<f32> {
+    #[cfg(not(target_arch = "wasm32"))]
+    if !OWN_GEMM {
+        return native::product(&a, &b, bias);
+    }
+    product_of_rows(&a.contiguous_rows(), AnyRows::F32(b.contiguous_rows().rows()), bias)
+}
+
+/// `a bᵀ + bias`, row-major; a has contiguous rows.
+pub(super) fn product_of_rows(a: &Matrix<'_, f32>, b: AnyRows<'_>, bias: Option<&[f32]>) -> Vec<f32> {
     let [rows, len] = a.dims;
     let a = a.rows();
     let split_by = if rows >= MIN_ROWS_TO_SPLIT { SplitBy::Rows } else { SplitBy::Columns };

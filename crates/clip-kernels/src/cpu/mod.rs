@@ -19,7 +19,7 @@ mod simd;
 use burn::backend::flex::FlexTensor;
 use burn::tensor::{Shape, TensorData};
 
-/// Whether f32 products use [`gemm`], which is written for Wasm's SIMD. Natively Burn's uses AVX.
+/// Whether f32 products use [`gemm`], which is written for Wasm's SIMD. Natively [`gemm::native`] has wider vectors.
 pub(crate) const OWN_GEMM: bool = cfg!(target_arch = "wasm32");
 
 /// Calls `f` with a tensor's values in row-major order; copies them only if the tensor is not contiguous.

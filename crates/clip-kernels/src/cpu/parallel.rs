@@ -3,6 +3,7 @@
 //!
 //! The calling thread works too. Each thread takes the next piece when it finishes one, so that a thread that wakes late takes fewer.
 
+use std::ops::Range;
 #[cfg(feature = "threads")]
 use std::sync::{
     Mutex, PoisonError,
@@ -84,17 +85,62 @@ pub(super) fn split<R: Send>(
 }
 
 /// Splits `out` into pieces of whole units of `unit` values, `grain` units or a multiple of it each, and calls `f` with the index of
-/// each piece's first unit and the piece.
-pub(super) fn split_mut(
+/// each piece's first unit and the piece. Returns the results in order.
+pub(super) fn split_mut<T: Send, R: Send>(
     work: usize,
-    out: &mut [f32],
+    out: &mut [T],
     unit: usize,
     grain: usize,
-    f: impl Fn(usize, &mut [f32]) + Sync + Send,
-) {
+    f: impl Fn(usize, &mut [T]) -> R + Sync + Send,
+) -> Vec<R> {
     let count = out.len().div_ceil(unit.max(1));
     let length = count.div_ceil(pieces(work, count)).next_multiple_of(grain).max(1);
-    each(out.chunks_mut((length * unit).max(1)).enumerate().collect(), |(i, out)| f(i * length, out));
+    let parts = out.chunks_mut((length * unit).max(1));
+    let mut results: Vec<Option<R>> = (0..parts.len()).map(|_| None).collect();
+    each(parts.zip(&mut results).enumerate().collect(), |(i, (out, result))| *result = Some(f(i * length, out)));
+    results.into_iter().flatten().collect()
+}
+
+/// Items whose sum one thread adds up: the same on any number of threads, so that rounding does not depend on it.
+pub(super) const GROUP: usize = 64;
+
+/// Sum over `count` items of `width` values each. `f` adds a range of items, at most [`GROUP`], to sums that begin at zero.
+pub(super) fn sum_of_groups(
+    work: usize,
+    count: usize,
+    width: usize,
+    f: impl Fn(Range<usize>, &mut [f32]) + Sync + Send,
+) -> Vec<f32> {
+    let parts = split(work, count.div_ceil(GROUP), 1, |first, groups| {
+        let mut sums = vec![0.0; groups * width];
+        for (group, sums) in sums.chunks_exact_mut(width.max(1)).enumerate() {
+            let from = (first + group) * GROUP;
+            f(from..count.min(from + GROUP), sums);
+        }
+        sums
+    });
+    total(&parts, width)
+}
+
+/// Sum of the groups' sums, `width` values each, in their order.
+pub(super) fn total(parts: &[Vec<f32>], width: usize) -> Vec<f32> {
+    let mut total = vec![0.0; width];
+    for sums in parts.iter().flat_map(|part| part.chunks_exact(width.max(1))) {
+        total.iter_mut().zip(sums).for_each(|(total, sum)| *total += sum);
+    }
+    total
+}
+
+/// Calls `f` with pieces of equal places of three slices of one length and with the first place of each.
+pub(super) fn split_three(
+    work: usize,
+    [a, b, c]: [&mut [f32]; 3],
+    grain: usize,
+    f: impl Fn(usize, [&mut [f32]; 3]) + Sync + Send,
+) {
+    let length = a.len().div_ceil(pieces(work, a.len())).next_multiple_of(grain).max(1);
+    let parts = a.chunks_mut(length).zip(b.chunks_mut(length)).zip(c.chunks_mut(length));
+    each(parts.enumerate().collect(), |(i, ((a, b), c))| f(i * length, [a, b, c]));
 }
 
 /// Splits the columns of `out` into strips of a multiple of `grain` and calls `f` with each strip's first column and its part of every

@@ -22,7 +22,7 @@ fn has_kernel(x: &Tensor<3>, weight: &Tensor<2>) -> bool {
     if is_quantized(weight) {
         x.dtype() == DType::F32 && (on_cpu(x) || vec4_aligned(&[out]) && batch * length < MAX_ROWS)
     } else if on_cpu(x) {
-        OWN_GEMM && x.dtype() == DType::F32
+        x.dtype() == DType::F32
     } else {
         vec4_aligned(&[width, out]) && batch * length < MAX_ROWS
     }

@@ -122,3 +122,17 @@ pub(in crate::cpu) fn reduce(
     let lanes = fours.iter().fold(splat(start), |total, four| wide(total, load(four)));
     array(lanes).into_iter().chain(rest.iter().copied()).fold(start, single)
 }
+
+/// Sum of `term` over the positions of a row, as independent partial sums, which vectorize.
+#[inline(always)]
+pub(in crate::cpu) fn sum(width: usize, term: impl Fn(usize) -> f32) -> f32 {
+    const LANES: usize = 8;
+    let mut lanes = [0.0; LANES];
+    let whole = width / LANES * LANES;
+    for i in (0..whole).step_by(LANES) {
+        for (lane, total) in lanes.iter_mut().enumerate() {
+            *total += term(i + lane);
+        }
+    }
+    lanes.iter().sum::<f32>() + (whole..width).map(term).sum::<f32>()
+}

@@ -6,4 +6,4 @@ mod lanes;
 
 pub(super) use exp::exp;
 pub(super) use ints::{I16x8, I32x4, dequantize, dot, horizontal_sums as horizontal_int_sums, quantize, widen, zero};
-pub(super) use lanes::{F32x4, add, array, horizontal_sums, load, max, mul_add, reduce, splat, transpose};
+pub(super) use lanes::{F32x4, add, array, horizontal_sums, load, max, mul_add, reduce, splat, sum, transpose};
