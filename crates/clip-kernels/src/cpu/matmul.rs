@@ -148,3 +148,47 @@ pub(super) fn product_of_rows(a: &Matrix<'_, f32>, b: AnyRows<'_>, bias: Option<
         gemm_nt(a, b, bias.map(|bias| &bias[columns.start..]), out);
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::f16;
+
+    use super::*;
+    use crate::conformance::{CPU_TOLERANCE, assert_close};
+
+    fn matrix(dims: [usize; 2], transposed: bool) -> Matrix<'static, f32> {
+        let values = (0..dims[0] * dims[1]).map(|i| f16::from_f32((i * 7919 % 2003) as f32 / 500.0 - 2.0).to_f32());
+        let strides = if transposed { [1, dims[0]] } else { [dims[1], 1] };
+        Matrix { values: values.collect(), dims, strides }
+    }
+
+    /// Each value as its definition says.
+    fn expected(a: &Matrix<'_, f32>, b: &Matrix<'_, f32>, bias: &[f32]) -> Vec<f32> {
+        let at = |x: &Matrix<'_, f32>, i: usize, k: usize| x.values[i * x.strides[0] + k * x.strides[1]];
+        let value = |i: usize, j: usize| bias[j] + (0..a.dims[1]).map(|k| at(a, i, k) * at(b, j, k)).sum::<f32>();
+        (0..a.dims[0]).flat_map(|i| (0..b.dims[0]).map(move |j| (i, j))).map(|(i, j)| value(i, j)).collect()
+    }
+
+    #[test]
+    fn products_of_wasm_and_native_builds_are_the_same() {
+        for [m, n, k] in [[1, 1, 1], [3, 7, 5], [17, 12, 64], [50, 130, 33], [300, 21, 40], [2, 3, 0]] {
+            for (a_transposed, b_transposed) in [(false, false), (true, false), (false, true), (true, true)] {
+                let (a, b) = (|| matrix([m, k], a_transposed), || matrix([n, k], b_transposed));
+                let bias: Vec<f32> = (0..n).map(|i| i as f32 * 0.1).collect();
+                let name = format!("{m} {n} {k} {a_transposed} {b_transposed}");
+                let expected = expected(&a(), &b(), &bias);
+                assert_close(&name, &product(a(), b(), Some(&bias)), &expected, CPU_TOLERANCE);
+                let (a, b) = (a().contiguous_rows(), b().contiguous_rows());
+                assert_close(
+                    &name,
+                    &product_of_rows(&a, AnyRows::F32(b.rows()), Some(&bias)),
+                    &expected,
+                    CPU_TOLERANCE,
+                );
+                let halves: Vec<f16> = b.values.iter().map(|&x| f16::from_f32(x)).collect();
+                let halves = AnyRows::F16(Rows::new(&halves, b.strides[0], n, k));
+                assert_close(&name, &product_of_rows(&a, halves, Some(&bias)), &expected, CPU_TOLERANCE);
+            }
+        }
+    }
+}

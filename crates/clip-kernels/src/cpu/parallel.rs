@@ -174,7 +174,22 @@ mod tests {
     use super::super::{attention, gelu, layer_norm, linear};
     use super::*;
     use crate::dtype::quantize;
+    use crate::ops::adamw::{AdamWRates, FusedAdamW};
     use crate::ops::gelu::Gelu;
+    use crate::ops::grad_norm::FusedGradNorm;
+    use crate::ops::linear::FusedLinearBackward;
+
+    const RATES: AdamWRates = AdamWRates {
+        gradient_scale: 0.5,
+        beta_1: 0.9,
+        one_minus_beta_1: 0.1,
+        beta_2: 0.98,
+        one_minus_beta_2: 0.02,
+        step_size: 1e-2,
+        bias_correction_2_sqrt: 0.25,
+        epsilon: 1e-6,
+        decay_factor: 0.999,
+    };
 
     fn values(count: usize) -> Vec<f32> {
         (0..count).map(|i| (i * 7919 % 2003) as f32 / 500.0 - 2.0).collect()
@@ -199,6 +214,10 @@ mod tests {
         };
         let shape = attention::Shape::new(&[5, 77, 3 * 128], 2, true);
         let (qkv, x) = (values(5 * 77 * 3 * 128), values(1100 * 384));
+        let [value, gradient, first] = [(); 3].map(|()| matrix(1100, 384));
+        let squares = FlexTensor::from_data(TensorData::new(x.iter().map(|x| x * x).collect::<Vec<_>>(), [1100, 384]));
+        let (value, first, second) = Flex::fused_adamw(value, gradient, first, squares, RATES);
+        let step = [value, first, second].map(|tensor| tensor.storage::<f32>().to_vec());
         vec![
             linear(7),
             linear(301),
@@ -207,6 +226,11 @@ mod tests {
             attention::forward(&qkv, shape),
             attention::backward(&qkv, &values(5 * 77 * 128), shape),
             layer_norm::forward(&x, &values(384), &values(384), 1e-5),
+            layer_norm::backward(&x, &values(384), &values(1100 * 384), 1e-5).concat(),
+            Flex::fused_linear_backward_weight(matrix(1100, 260), matrix(1100, 390)).storage().to_vec(),
+            Flex::fused_linear_backward_bias(matrix(1100, 384)).storage().to_vec(),
+            Flex::fused_add_sum_of_squares(matrix(1, 1), matrix(1100, 384)).storage().to_vec(),
+            step.concat(),
             gelu::forward(&x, Gelu::Quick),
             gelu::backward(&x, &values(1100 * 384), Gelu::Erf),
         ]
