@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
+import { gzipSync } from "node:zlib";
 import { captionTable, type ImageTextPair, imageFolder, webDataset } from "clipwright";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { nativeProgram } from "../../scripts/native.mjs";
@@ -162,4 +163,91 @@ test("a folder of odd names", async () => {
     "e\u0301.txt": "composed",
   });
   await compare(imageFolder(own), own);
+});
+
+/** A member of a tar file; `size` is what its header says, where that is not the length of its body. */
+interface Member {
+  name: string;
+  body?: Uint8Array | string;
+  type?: string;
+  size?: string;
+}
+
+const octal = (number: number, length: number) => `${number.toString(8).padStart(length - 1, "0")}\0`;
+
+function member({ name, body = "", type = "0", size }: Member): Buffer {
+  const header = Buffer.alloc(512);
+  header.write(name, 0);
+  header.write(octal(0o644, 8), 100);
+  const bytes = Buffer.from(body as Uint8Array);
+  header.write(size ?? octal(bytes.length, 12), 124);
+  header.write(" ".repeat(8), 148);
+  header.write(type, 156);
+  header.write("ustar\x0000", 257, "latin1");
+  const sum = header.reduce((sum, byte) => sum + byte, 0);
+  header.write(octal(sum, 7), 148);
+  return Buffer.concat([header, bytes, Buffer.alloc(-bytes.length & 511)]);
+}
+
+/** A pair, without the end of an archive. */
+const pair = (key: string, before: Member[] = []) =>
+  Buffer.concat(
+    [...before, { name: `${key}.png`, body: png }, { name: `${key}.txt`, body: `text of ${key}` }].map(member),
+  );
+const END = Buffer.alloc(1024);
+
+test.for<[string, Uint8Array]>([
+  [
+    "links with sizes",
+    pair("a", [
+      { name: "b.bin", type: "1", size: octal(5000, 12) },
+      { name: "c.png", type: "2" },
+    ]),
+  ],
+  ["folders with sizes", pair("a", [{ name: "b/", type: "5", size: octal(5000, 12) }])],
+  [
+    "sparse files",
+    Buffer.concat([member({ name: "a.png", body: png, type: "S" }), member({ name: "a.txt", body: "a" })]),
+  ],
+  [
+    "unknown types",
+    Buffer.concat([member({ name: "a.png", body: png, type: "Z" }), member({ name: "a.txt", body: "a" })]),
+  ],
+  [
+    "blank sizes",
+    pair("a", [
+      { name: "b.bin", size: " ".repeat(12) },
+      { name: "c.bin", size: "\0".repeat(12) },
+    ]),
+  ],
+  [
+    "hidden members",
+    Buffer.concat(["__MACOSX/a", "__MACOSX-2/a", ".a/a", "__index__/a", "b/__c__/a"].map((key) => pair(key))),
+  ],
+  ["joined archives", Buffer.concat([pair("a"), END, pair("b"), END])],
+  ["the same names", Buffer.concat([pair("a"), pair("a"), pair("b")])],
+  [
+    "dots and images",
+    pair("a", [
+      { name: "a.depth.png", body: png },
+      { name: "a.jpg", body: png },
+      { name: "b.c.png", body: png },
+    ]),
+  ],
+  ["a cut body", pair("a").subarray(0, 700)],
+  ["a cut header", Buffer.concat([pair("a"), Buffer.from("b.png")])],
+  ["no header", Buffer.concat([pair("a"), Buffer.alloc(512, "x")])],
+  ["nothing", Buffer.alloc(0)],
+  ["padded gzip", Buffer.concat([gzipSync(Buffer.concat([pair("a"), END])), Buffer.alloc(512)])],
+  ["two of gzip", Buffer.concat([gzipSync(pair("a")), gzipSync(pair("b"))])],
+  ["cut gzip", gzipSync(pair("a")).subarray(0, 60)],
+])("a shard of %s", async ([name, bytes]) => {
+  const file = `${name.replaceAll(" ", "-")}.tar`;
+  const shard = join(made(`shard-${file}`, { [file]: bytes }), file);
+  expect((await compare(webDataset(shard), shard)).length).toBeGreaterThan(0);
+});
+
+test("a shard without members", async () => {
+  const shard = join(made("empty", { "empty.tar": END }), "empty.tar");
+  expect(await compare(webDataset(shard), shard)).toEqual([]);
 });

@@ -17,8 +17,8 @@ pub(super) fn is_header(block: &[u8]) -> bool {
     header.cksum().is_ok_and(|cksum| cksum == sum)
 }
 
-/// Passes on a tar file with other headers for some members: links, devices and folders have no bytes, whatever their size says, and a
-/// sparse file is its stored bytes. All stays where it is.
+/// Passes on a tar file with other headers for some members: links, devices and folders have no bytes, whatever their size says, and
+/// all other types are files, a sparse one its stored bytes. All stays where it is.
 pub(super) struct TarHeaders<R> {
     file: R,
     /// Bytes left of a member.
@@ -62,14 +62,15 @@ impl<R: Read> TarHeaders<R> {
             | EntryType::Block
             | EntryType::Directory
             | EntryType::Fifo => header.set_size(0),
-            EntryType::GNUSparse => header.set_entry_type(EntryType::Regular),
             EntryType::GNULongName | EntryType::GNULongLink | EntryType::XHeader | EntryType::XGlobalHeader
                 if size > MAX_METADATA_BYTES =>
             {
                 let message = format!("expected at most {MAX_METADATA_BYTES} bytes of a member's metadata, got {size}");
                 return Err(Error::new(ErrorKind::InvalidData, message));
             }
-            _ => {}
+            EntryType::GNULongName | EntryType::GNULongLink | EntryType::XHeader | EntryType::XGlobalHeader => {}
+            // sparse files and unknown types, too
+            _ => header.set_entry_type(EntryType::Regular),
         }
         header.set_cksum();
         self.left = header.entry_size()?.next_multiple_of(BLOCK as u64);

@@ -243,8 +243,10 @@ mod tests {
         let linked = [image(EntryType::Regular), header(EntryType::Link, "0.bin", 5000), text.clone()].concat();
         std::fs::write(&path, linked).unwrap();
         assert_eq!(read(&path), ["1: one"]);
-        std::fs::write(&path, [image(EntryType::GNUSparse), text].concat()).unwrap();
-        assert_eq!(read(&path), ["1: one"]);
+        for kind in [EntryType::GNUSparse, EntryType::new(b'Z')] {
+            std::fs::write(&path, [image(kind), text.clone()].concat()).unwrap();
+            assert_eq!(read(&path), ["1: one"]);
+        }
         // a name that would fill the memory
         for kind in [EntryType::GNULongName, EntryType::XHeader] {
             std::fs::write(&path, [header(kind, "x", 1 << 30), vec![0; 4 * BLOCK]].concat()).unwrap();
