@@ -51,7 +51,16 @@ function lastLine(command, args, orElse) {
  */
 function nativeSteps() {
   const target = ["--target-dir", join(CACHE, "target-native")];
-  const cargo = ["--release", "--locked", "-p", "clipwright-core", "--features", "threads", "--example", "training_step"];
+  const cargo = [
+    "--release",
+    "--locked",
+    "-p",
+    "clipwright-core",
+    "--features",
+    "threads",
+    "--example",
+    "training_step",
+  ];
   say("building the native program (the first time 5 minutes)");
   run("cargo", ["build", ...cargo, ...target]);
   const program = join(CACHE, "target-native", "release", "examples", "training_step");
