@@ -1,66 +1,68 @@
-//! Hugging Face's tokenizers in a separate Wasm module, which is fetched only for checkpoints whose tokenizer is not CLIP's.
+//! Bindings of clip-tokenizers: a separate Wasm module, which is fetched only for checkpoints whose tokenizer is not CLIP's.
 
-use tokenizers::{AddedToken, Tokenizer, TruncationDirection, TruncationParams};
+use clip_tokenizers::{Error, ForeignTokenizer, OpenClipOptions, TokenizerFiles};
 use wasm_bindgen::prelude::*;
 
-fn to_js(error: tokenizers::Error) -> JsValue {
-    js_sys::Error::new(&error.to_string()).into()
+fn to_js(error: Error) -> JsValue {
+    let value = js_sys::Error::new(&error.to_string());
+    value.set_name("ClipError");
+    // setting a property of a fresh object cannot fail
+    let _ = js_sys::Reflect::set(&value, &"code".into(), &error.code().into());
+    value.into()
 }
 
-/// A tokenizer from a `tokenizer.json` with any model, normalizer and pre-tokenizer.
+/// A tokenizer that was read from files.
 #[wasm_bindgen]
-pub struct FileTokenizer(Tokenizer);
+pub struct FileTokenizer(ForeignTokenizer);
 
 #[wasm_bindgen]
 impl FileTokenizer {
-    /// Reads a `tokenizer.json`, without its padding and truncation: the caller applies the model's context length.
+    /// Reads the texts of `tokenizer.json`, `tokenizer_config.json`, `special_tokens_map.json` and `added_tokens.json`. `cleaning` and
+    /// `overrides` are the tokenizer's options in an OpenCLIP config.
     #[wasm_bindgen(constructor)]
-    pub fn new(json: &str) -> Result<Self, JsValue> {
-        let mut tokenizer: Tokenizer = json.parse().map_err(to_js)?;
-        tokenizer.with_padding(None).with_truncation(None).map_err(to_js)?;
-        Ok(Self(tokenizer))
+    pub fn new(
+        tokenizer: &str,
+        tokenizer_config: Option<String>,
+        special_tokens: Option<String>,
+        added_tokens: Option<String>,
+        cleaning: &str,
+        overrides: &str,
+    ) -> Result<Self, JsValue> {
+        let files = TokenizerFiles {
+            tokenizer,
+            tokenizer_config: tokenizer_config.as_deref(),
+            special_tokens: special_tokens.as_deref(),
+            added_tokens: added_tokens.as_deref(),
+        };
+        let options = OpenClipOptions { cleaning, tokenizer_overrides: overrides };
+        ForeignTokenizer::read(&files, &options).map(Self).map_err(to_js)
     }
 
-    /// Adds tokens that the file lacks: a JSON array of objects, as in `tokenizer_config.json`.
-    #[wasm_bindgen(js_name = addTokens)]
-    pub fn add_tokens(&mut self, json: &str) -> Result<(), JsValue> {
-        let tokens: Vec<AddedToken> = serde_json::from_str(json).map_err(|e| to_js(e.into()))?;
-        for token in tokens {
-            // one by one, so that ids follow this order
-            if token.special {
-                self.0.add_special_tokens([token]).map_err(to_js)?;
-            } else {
-                self.0.add_tokens([token]).map_err(to_js)?;
-            }
-        }
-        Ok(())
+    /// How texts are to be cleaned, by the name that the core's `cleanText` takes.
+    #[wasm_bindgen(getter)]
+    pub fn cleaning(&self) -> String {
+        self.0.cleaning().into()
     }
 
-    /// Sets `split_special_tokens`: whether special tokens spelled out in a text are encoded as text.
-    #[wasm_bindgen(js_name = splitSpecial)]
-    pub fn split_special(&mut self, split: bool) {
-        self.0.set_encode_special_tokens(split);
+    /// The `tokenizer_config.json` of an export.
+    #[wasm_bindgen(getter)]
+    pub fn config(&self) -> String {
+        self.0.config_json().into()
     }
 
-    /// Encodes a text truncated to `length` ids, including special tokens: at its end, or with `left` at its start.
-    #[wasm_bindgen(js_name = encodeCut)]
-    pub fn encode_cut(&mut self, text: &str, length: usize, left: bool) -> Result<Vec<u32>, JsValue> {
-        let direction = if left { TruncationDirection::Left } else { TruncationDirection::Right };
-        let cut = TruncationParams { max_length: length, direction, ..TruncationParams::default() };
-        self.0.with_truncation(Some(cut)).map_err(to_js)?;
-        let ids = self.encode(text);
-        self.0.with_truncation(None).map_err(to_js)?;
-        ids
+    /// Warnings for the user, for a model of this context length.
+    pub fn warnings(&self, context_length: usize) -> Vec<String> {
+        self.0.warnings(context_length)
     }
 
-    /// Encodes a text with the special tokens that the file puts around it.
-    pub fn encode(&self, text: &str) -> Result<Vec<u32>, JsValue> {
-        Ok(self.0.encode_fast(text, true).map_err(to_js)?.get_ids().to_vec())
-    }
-
-    /// Id of a token, including added ones.
-    #[wasm_bindgen(js_name = tokenToId)]
-    pub fn token_to_id(&self, token: &str) -> Option<u32> {
-        self.0.token_to_id(token)
+    /// Encodes a text and pads it to the context length; `cleaned` is the same text cleaned.
+    pub fn tokenize(
+        &self,
+        text: &str,
+        cleaned: &str,
+        context_length: usize,
+        truncate: bool,
+    ) -> Result<Vec<i32>, JsValue> {
+        self.0.tokenize(text, cleaned, context_length, truncate).map_err(to_js)
     }
 }

@@ -14,7 +14,7 @@ use crate::digest::Sha256;
 use crate::error::{ClipError, Result};
 use crate::model::TextBatch;
 use crate::preprocess::{Augmenter, Preprocess, RgbImage};
-use crate::tokenizer::Tokenizer;
+use crate::tokenizer::{Tokenize, Tokenizer};
 
 /// Pairs in memory: `4 * context_length + 8` bytes a caption and, where it holds its images, `3 * size²` an image.
 pub struct PairDataset {
@@ -102,25 +102,26 @@ impl PairDataset {
     /// Converts an image and its captions to what the data set holds of them: on several threads for several pairs.
     ///
     /// # Errors
-    /// `image-too-small`, `empty-batch` without captions, `caption-too-long` (unless `truncate`).
+    /// `image-too-small`, `empty-batch` without captions, `caption-too-long` (unless `truncate`); those of the tokenizer.
     pub fn prepare(
         &self,
         image: &RgbImage,
         captions: &[String],
-        tokenizer: &Tokenizer,
+        tokenizer: &(impl Tokenize + ?Sized),
         truncate: bool,
     ) -> Result<PreparedPair> {
         Preprocess::check(image)?;
         if captions.is_empty() {
             return Err(ClipError::EmptyBatch { what: "caption".into() });
         }
-        let ids = tokenizer.tokenize(captions.iter().map(String::as_str), self.text.context_length, truncate)?;
-        let identities = captions.iter().map(|caption| {
+        let (mut ids, mut identities) = (Vec::new(), Vec::new());
+        for caption in captions {
+            ids.extend(tokenizer.tokenize(caption, self.text.context_length, truncate)?);
             let mut hasher = DefaultHasher::new();
-            tokenizer.encode(caption).hash(&mut hasher);
-            hasher.finish()
-        });
-        Ok(PreparedPair { square: self.preprocess.square(image), ids, identities: identities.collect() })
+            tokenizer.encode(caption)?.hash(&mut hasher);
+            identities.push(hasher.finish());
+        }
+        Ok(PreparedPair { square: self.preprocess.square(image), ids, identities })
     }
 
     /// Adds a pair that [`prepare`](Self::prepare) returned.

@@ -17,6 +17,7 @@ mod open_clip;
 mod pattern;
 mod reference;
 mod seen;
+mod tokenize;
 mod words;
 
 pub use bpe::Bpe;
@@ -29,6 +30,7 @@ pub(crate) use hf::{quoted, read as read_files};
 pub(crate) use hf_options::HfOptions;
 pub(crate) use open_clip::OpenClipTokenizer;
 pub use reference::Reference;
+pub use tokenize::Tokenize;
 
 use added::{AddedToken, AddedTokens, Piece};
 
