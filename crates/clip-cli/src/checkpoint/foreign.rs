@@ -1,58 +1,99 @@
-//! A tokenizer that is not CLIP's byte-pair encoding (SentencePiece, Gemma): its files, which an export carries on. It is not built: parts
-//! that contradict each other show where it is used.
+//! A tokenizer that is not CLIP's byte-pair encoding (SentencePiece, Gemma): read by clip-tokenizers, with clip-core's cleaning of texts.
 
+use std::path::Path;
+
+use clip_core::ClipError;
 use clip_core::export::NamedFile;
 use clip_core::model_loader::ModelLoader;
-use serde_json::{Map, Value};
+use clip_core::tokenizer::{Cleaning, Tokenize};
+use clip_tokenizers::{Error, OpenClipOptions, TokenizerFiles};
 
+use super::folder::Folder;
 use super::side_files::SideFiles;
-use super::text::{invalid_content, parse_json};
-use super::tokenizer_config::check_config;
 use crate::exit::Result;
 
-/// Key of OpenCLIP's text cleaning in an exported `tokenizer_config.json`. It is clipwright's own: transformers has no such key.
-const CLEANING_KEY: &str = "clipwright_clean";
-
-/// The files of a tokenizer that the core does not read.
-#[derive(Debug, Clone)]
+/// A tokenizer that the core does not read.
 pub struct ForeignTokenizer {
+    inner: clip_tokenizers::ForeignTokenizer,
+    cleaning: Cleaning,
     /// Its files, as an export has them.
     pub files: Vec<NamedFile>,
-    /// Its class or the type of its model.
-    pub kind: String,
-    /// Warnings for the user.
-    pub warnings: Vec<String>,
 }
 
-fn object(json: Option<&str>, file: &str) -> Result<Map<String, Value>> {
-    match json.map(|json| parse_json(file, json)).transpose()? {
-        None => Ok(Map::new()),
-        Some(Value::Object(map)) => Ok(map),
-        Some(_) => Err(invalid_content(file, "expected an object")),
+/// The core's error: with the same code, and the same message.
+fn to_core(error: Error) -> ClipError {
+    match error {
+        Error::Invalid(problem) => ClipError::InvalidTokenizer { message: format!("tokenizer.json: {problem}") },
+        Error::CaptionTooLong { expected, got, text } => {
+            ClipError::CaptionTooLong { expected, got, text: text.chars().take(80).collect() }
+        }
     }
 }
 
 impl ForeignTokenizer {
+    /// Reads the tokenizer of a checkpoint.
+    ///
+    /// # Errors
+    /// `invalid-tokenizer`.
     pub(super) fn new(files: SideFiles, loader: &ModelLoader) -> Result<Self> {
-        let mut config = object(files.tokenizer_config.as_deref(), "tokenizer_config.json")?;
-        config.extend(object(Some(&loader.tokenizer_overrides()), "tokenizer_kwargs")?);
-        let warnings = check_config(&config, loader.config().text.context_length)?;
-        let cleaning = loader.cleaning().name();
-        if cleaning != "none" {
-            config.insert(CLEANING_KEY.into(), cleaning.into());
+        let (cleaning, overrides) = (loader.cleaning().name(), loader.tokenizer_overrides());
+        Self::read(files, &OpenClipOptions { cleaning, tokenizer_overrides: &overrides })
+    }
+
+    /// Reads the tokenizer in the folder of a run, to which a state belongs; `None` without one. A state holds CLIP's tokenizer alone.
+    ///
+    /// # Errors
+    /// `source-unreadable`, `invalid-tokenizer`.
+    pub fn of_run(state: &Path) -> Result<Option<Self>> {
+        // <run>/checkpoints/latest.clip, or a copy of it beside the tokenizer
+        for folder in state.ancestors().skip(1).take(2) {
+            let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+            let files = SideFiles::of_tokenizer(&Folder::open(folder)?)?;
+            if files.is_foreign() {
+                let options = OpenClipOptions { cleaning: "none", tokenizer_overrides: "{}" };
+                return Self::read(files, &options).map(Some).map_err(|error| error.about_path(folder));
+            }
         }
+        Ok(None)
+    }
+
+    fn read(files: SideFiles, options: &OpenClipOptions<'_>) -> Result<Self> {
         let tokenizer = files.tokenizer.unwrap_or_default();
-        let model = parse_json("tokenizer.json", &tokenizer)?["model"]["type"].as_str().map(str::to_owned);
-        let class = config.get("tokenizer_class").and_then(Value::as_str).map(str::to_owned);
-        let kind = class.or(model).unwrap_or_else(|| "unknown".into());
-        let config = format!("{:#}\n", Value::from(config));
-        let texts = [
+        let texts = TokenizerFiles {
+            tokenizer: &tokenizer,
+            tokenizer_config: files.tokenizer_config.as_deref(),
+            special_tokens: files.special_tokens.as_deref(),
+            added_tokens: files.added_tokens.as_deref(),
+        };
+        let inner = clip_tokenizers::ForeignTokenizer::read(&texts, options).map_err(to_core)?;
+        let cleaning = Cleaning::from_name(inner.cleaning())?;
+        let exported = [
+            ("tokenizer_config.json", Some(inner.config_json().to_owned())),
             ("tokenizer.json", Some(tokenizer)),
-            ("tokenizer_config.json", Some(config)),
             ("special_tokens_map.json", files.special_tokens),
             ("added_tokens.json", files.added_tokens),
         ];
-        let files = texts.into_iter().filter_map(|(name, text)| Some((name.to_owned(), text?.into_bytes()))).collect();
-        Ok(Self { files, kind, warnings })
+        let exported = exported.into_iter().filter_map(|(name, text)| Some((name.to_owned(), text?.into_bytes())));
+        Ok(Self { cleaning, files: exported.collect(), inner })
+    }
+
+    /// Its class or the type of its model.
+    pub fn kind(&self) -> &str {
+        self.inner.kind()
+    }
+
+    /// Warnings for the user, for a model of this context length.
+    pub fn warnings(&self, context_length: usize) -> Vec<String> {
+        self.inner.warnings(context_length)
+    }
+}
+
+impl Tokenize for ForeignTokenizer {
+    fn encode(&self, text: &str) -> clip_core::Result<Vec<i32>> {
+        self.inner.encode(&self.cleaning.apply(text)).map_err(to_core)
+    }
+
+    fn tokenize(&self, text: &str, context_length: usize, truncate: bool) -> clip_core::Result<Vec<i32>> {
+        self.inner.tokenize(text, &self.cleaning.apply(text), context_length, truncate).map_err(to_core)
     }
 }

@@ -10,7 +10,6 @@ mod sentence_transformers;
 mod side_files;
 mod signatures;
 mod text;
-mod tokenizer_config;
 mod weights;
 
 use std::io::Read;
@@ -20,7 +19,7 @@ use clip_core::bundle::Bundle;
 use clip_core::checkpoint::{Adapter, Header, LoadOptions, metadata};
 use clip_core::device::Device;
 use clip_core::model_loader::ModelLoader;
-use clip_core::tokenizer::Reference;
+use clip_core::tokenizer::{Reference, Tokenize, Tokenizer};
 
 use self::find_model::{ADAPTER, Wanted, find_model};
 use self::folder::{Folder, WeightsFile};
@@ -65,6 +64,60 @@ pub struct Loaded {
     pub foreign: Option<ForeignTokenizer>,
     /// Warnings for the user.
     pub warnings: Vec<String>,
+}
+
+impl Loaded {
+    /// What tokenizes captions: CLIP's tokenizer, or another one of the checkpoint.
+    ///
+    /// # Errors
+    /// `invalid-tokenizer` without one.
+    pub fn tokenizer(&self) -> Result<&dyn Tokenize> {
+        captions_tokenizer(self.foreign.as_ref(), self.bundle.tokenizer.as_deref())
+    }
+
+    /// Tokenizes captions.
+    ///
+    /// # Errors
+    /// Those of [`tokenizer`](Self::tokenizer); `caption-too-long` unless `truncate`.
+    pub fn tokenize<'a>(&self, texts: impl IntoIterator<Item = &'a str>, truncate: bool) -> Result<Vec<i32>> {
+        tokenize(&self.bundle, self.foreign.as_ref(), texts, truncate)
+    }
+}
+
+/// Tokenizes captions for a model; `foreign` is its tokenizer where it is not CLIP's.
+///
+/// # Errors
+/// Those of [`captions_tokenizer`]; `caption-too-long` unless `truncate`.
+pub fn tokenize<'a>(
+    bundle: &Bundle,
+    foreign: Option<&ForeignTokenizer>,
+    texts: impl IntoIterator<Item = &'a str>,
+    truncate: bool,
+) -> Result<Vec<i32>> {
+    let tokenizer = captions_tokenizer(foreign, bundle.tokenizer.as_deref())?;
+    let mut ids = Vec::new();
+    for text in texts {
+        ids.extend(tokenizer.tokenize(text, bundle.config.text.context_length, truncate)?);
+    }
+    Ok(ids)
+}
+
+/// What tokenizes the captions of a model.
+///
+/// # Errors
+/// `invalid-tokenizer` without a tokenizer.
+pub fn captions_tokenizer<'a>(
+    foreign: Option<&'a ForeignTokenizer>,
+    own: Option<&'a Tokenizer>,
+) -> Result<&'a dyn Tokenize> {
+    if let Some(foreign) = foreign {
+        return Ok(foreign);
+    }
+    let own = own.map(|own| own as &dyn Tokenize);
+    own.ok_or_else(|| {
+        let advice = "put tokenizer.json and tokenizer_config.json beside the weights";
+        Failure::new("invalid-tokenizer", format!("the checkpoint came without a tokenizer: {advice}"))
+    })
 }
 
 impl Checkpoint {
@@ -160,7 +213,8 @@ impl Checkpoint {
             })?;
         }
         let (bundle, mut warnings) = self.loader.finish()?;
-        warnings.extend(self.foreign.iter().flat_map(|foreign| foreign.warnings.clone()));
+        let context_length = bundle.config.text.context_length;
+        warnings.extend(self.foreign.iter().flat_map(|foreign| foreign.warnings(context_length)));
         Ok(Loaded { bundle, foreign: self.foreign, warnings })
     }
 }

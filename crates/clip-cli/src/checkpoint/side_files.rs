@@ -66,6 +66,16 @@ impl SideFiles {
         Ok(files)
     }
 
+    /// Reads the tokenizer's files alone.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub(super) fn of_tokenizer(folder: &Folder) -> Result<Self> {
+        let mut files = Self::default();
+        files.read_tokenizer(folder)?;
+        Ok(files)
+    }
+
     /// Reads the transform: the caller's own, or the publisher's. OpenCLIP's is in its config: files beside it are not its own.
     fn read_transform(&mut self, folder: &Folder) -> Result<()> {
         self.preprocess = folder.text(OWN_TRANSFORM)?;

@@ -2,14 +2,14 @@
 
 use std::path::PathBuf;
 
-use clip_core::bundle::Bundle;
 use clip_core::data::PairDataset;
 use clip_core::eval::evaluate;
 use clip_core::model::Towers;
 
 use super::model_args::ModelArgs;
 use super::pairs::{PairArgs, read_options, read_pairs};
-use super::zero_shot::{Treatment, ZeroShot, no_tokenizer};
+use super::zero_shot::{Treatment, ZeroShot};
+use crate::checkpoint::Loaded;
 use crate::data::Source;
 use crate::events::{EvaluationEvent, Event};
 use crate::exit::{Failure, Result};
@@ -40,9 +40,9 @@ pub struct EvalArgs {
     pairs: PairArgs,
 }
 
-fn retrieve(arguments: &EvalArgs, bundle: &Bundle, output: &Output, interrupts: &Interrupts) -> Result<()> {
+fn retrieve(arguments: &EvalArgs, loaded: &Loaded, output: &Output, interrupts: &Interrupts) -> Result<()> {
     let settings = arguments.pairs.settings();
-    let tokenizer = bundle.tokenizer.as_deref().ok_or_else(no_tokenizer)?;
+    let (bundle, tokenizer) = (&loaded.bundle, loaded.tokenizer()?);
     let source = Source::open(&arguments.val_data, read_options(&settings)?)?;
     let others = match arguments.distractors.as_slice() {
         [] => None,
@@ -68,13 +68,13 @@ fn retrieve(arguments: &EvalArgs, bundle: &Bundle, output: &Output, interrupts: 
 fn classify(
     zero_shot: &ZeroShot,
     arguments: &EvalArgs,
-    bundle: &Bundle,
+    loaded: &Loaded,
     output: &Output,
     interrupts: &Interrupts,
 ) -> Result<()> {
     let settings = arguments.pairs.settings();
     let (truncate, skip) = (settings.truncate()?, settings.skips_bad_pairs()?);
-    let event = zero_shot.classify(bundle, None, Treatment { truncate, skip, output, interrupts })?;
+    let event = zero_shot.classify(&loaded.bundle, loaded.foreign.as_ref(), Treatment { truncate, skip, output, interrupts })?;
     let (images, names) = (count(event.images as u64), count(event.classes as u64));
     output.result(&format!("{images} images of {names} classes, {} templates", event.templates));
     output.result(&format!("zero-shot     {event}"));
@@ -94,9 +94,9 @@ pub fn run(arguments: &EvalArgs, output: &Output) -> Result<()> {
     let open = |path| ZeroShot::open(path, arguments.class_names.as_deref(), &arguments.templates);
     let zero_shot = arguments.classify.as_deref().map(open).transpose()?;
     let interrupts = Interrupts::listen()?;
-    let (bundle, _) = arguments.model.load(Towers::Both, output)?;
+    let (loaded, _) = arguments.model.load(Towers::Both, output)?;
     if !arguments.val_data.is_empty() {
-        retrieve(arguments, &bundle, output, &interrupts)?;
+        retrieve(arguments, &loaded, output, &interrupts)?;
     }
-    zero_shot.map_or(Ok(()), |zero_shot| classify(&zero_shot, arguments, &bundle, output, &interrupts))
+    zero_shot.map_or(Ok(()), |zero_shot| classify(&zero_shot, arguments, &loaded, output, &interrupts))
 }

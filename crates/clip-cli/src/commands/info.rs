@@ -76,10 +76,13 @@ fn describe(checkpoint: &Checkpoint) -> Info {
     let parameters = ranges.iter().map(ByteRange::values).sum();
     let own = loader.tokenizer();
     let kind = match (foreign, own) {
-        (Some(foreign), _) => foreign.kind.clone(),
+        (Some(foreign), _) => foreign.kind().into(),
         (None, Some(_)) => "CLIP".into(),
         (None, None) => "none".into(),
     };
+    let context_length = loader.config().text.context_length;
+    let mut warnings = loader.warnings().to_vec();
+    warnings.extend(foreign.iter().flat_map(|foreign| foreign.warnings(context_length)));
     Info {
         config: json(&loader.config().to_json()),
         towers: match loader.towers() {
@@ -97,12 +100,7 @@ fn describe(checkpoint: &Checkpoint) -> Info {
             reference: own.map(|tokenizer| tokenizer.reference().name()),
         },
         preprocess: json(&loader.preprocess().to_json()),
-        warnings: loader
-            .warnings()
-            .iter()
-            .chain(foreign.iter().flat_map(|foreign| &foreign.warnings))
-            .cloned()
-            .collect(),
+        warnings,
         run: None,
     }
 }

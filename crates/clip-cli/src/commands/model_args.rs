@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use clip_core::bundle::Bundle;
 use clip_core::checkpoint::{LoadOptions, Precision};
 use clip_core::model::Towers;
 
@@ -50,13 +49,13 @@ impl ModelArgs {
     ///
     /// # Errors
     /// Those of [`device::open`] and [`Checkpoint::open`]; `invalid-option`.
-    pub(super) fn load(&self, towers: Towers, output: &Output) -> Result<(Bundle, usize)> {
+    pub(super) fn load(&self, towers: Towers, output: &Output) -> Result<(Loaded, usize)> {
         let opened = self.device.open()?;
         output.note(&opened.note());
         let load = LoadOptions { precision: Precision::from_name(&self.dtype)?, towers, ..LoadOptions::default() };
         let checkpoint = Checkpoint::open(&self.model, OpenOptions { load, reference: None }, &opened.device)?;
-        let Loaded { bundle, warnings, .. } = checkpoint.load(&|_| {})?;
-        warnings.iter().for_each(|warning| output.warn(warning));
-        Ok((bundle, opened.threads))
+        let loaded = checkpoint.load(&|_| {})?;
+        loaded.warnings.iter().for_each(|warning| output.warn(warning));
+        Ok((loaded, opened.threads))
     }
 }

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use clip_core::data::PairDataset;
-use clip_core::tokenizer::Tokenizer;
+use clip_core::tokenizer::Tokenize;
 use serde_json::{Map, Value};
 
 use crate::config::Settings;
@@ -135,7 +135,7 @@ pub(super) fn read_options(settings: &Settings) -> Result<ReadOptions> {
 /// Those of [`fill`]; `interrupted` and `terminated` after a signal.
 pub(super) fn read_pairs(
     dataset: PairDataset,
-    tokenizer: &Tokenizer,
+    tokenizer: &dyn Tokenize,
     source: &Source,
     settings: &Settings,
     memory: Option<usize>,

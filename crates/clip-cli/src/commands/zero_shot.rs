@@ -8,6 +8,7 @@ use clip_core::bundle::Bundle;
 use clip_core::eval::accuracy;
 use rayon::prelude::*;
 
+use crate::checkpoint::{ForeignTokenizer, tokenize};
 use crate::data::{Classes, Image, decode_square, read_classes};
 use crate::events::ZeroShotEvent;
 use crate::exit::{Failure, Result};
@@ -39,11 +40,6 @@ fn templates(given: &[String]) -> Result<Vec<String>> {
         }
     }
     Ok(found)
-}
-
-/// The error for a checkpoint without a tokenizer that encodes captions here.
-pub(super) fn no_tokenizer() -> Failure {
-    Failure::new("invalid-tokenizer", "the checkpoint has no tokenizer of CLIP's: captions cannot be encoded yet")
 }
 
 /// Embeddings of images, and the class of each.
@@ -125,24 +121,26 @@ impl ZeroShot {
         Ok(Self { templates: templates(given)?, classes: read_classes(folder, names)? })
     }
 
-    /// Classifies all images, after `step` steps of a run.
+    /// Classifies all images; `foreign` is the model's tokenizer where it is not CLIP's.
     ///
     /// # Errors
     /// Those of the images and of the captions; `interrupted` and the like after a signal.
-    pub(super) fn classify(&self, bundle: &Bundle, step: Option<usize>, how: Treatment<'_>) -> Result<ZeroShotEvent> {
+    pub(super) fn classify(
+        &self,
+        bundle: &Bundle,
+        foreign: Option<&ForeignTokenizer>,
+        how: Treatment<'_>,
+    ) -> Result<ZeroShotEvent> {
         let Self { classes, templates } = self;
         let named = |name: &String| templates.iter().map(|template| template.replace("{}", name)).collect::<Vec<_>>();
         let captions: Vec<String> = classes.names.iter().flat_map(named).collect();
-        if bundle.tokenizer.is_none() {
-            return Err(no_tokenizer());
-        }
-        let ids = bundle.tokenize(captions.iter().map(String::as_str), how.truncate)?;
+        let ids = tokenize(bundle, foreign, captions.iter().map(String::as_str), how.truncate)?;
         let labels = pollster::block_on(bundle.encode_labels(&ids, templates.len()))?;
         let Labelled { embeddings, classes: indices } = encode(classes, bundle, how.skip, how.output, how.interrupts)?;
         let scores = pollster::block_on(bundle.logits_per_image(&embeddings, &labels))?;
         let found = accuracy(&scores, classes.names.len(), &indices)?;
         Ok(ZeroShotEvent {
-            step,
+            step: None,
             top1: found.top_1,
             top5: found.top_5,
             images: indices.len(),

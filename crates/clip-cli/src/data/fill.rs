@@ -5,7 +5,7 @@ use std::thread;
 
 use clip_core::data::{PairDataset, PreparedPair};
 use clip_core::preprocess::decode;
-use clip_core::tokenizer::Tokenizer;
+use clip_core::tokenizer::Tokenize;
 use rayon::prelude::*;
 
 use super::batches::{Batch, send_batches};
@@ -17,7 +17,7 @@ use crate::exit::{Failure, Result};
 #[derive(Clone, Copy)]
 pub struct Filling<'a> {
     /// The model's tokenizer.
-    pub tokenizer: &'a Tokenizer,
+    pub tokenizer: &'a dyn Tokenize,
     /// Whether captions longer than the context are cut.
     pub truncate: bool,
     /// Whether pairs that cannot be used are skipped; else the first ends the reading.

@@ -6,7 +6,6 @@ mod out_folder;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use clip_core::bundle::Bundle;
 use clip_core::model::Towers;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use serde_json::json;
@@ -14,6 +13,7 @@ use serde_json::json;
 use self::out_folder::{Counts, OutFolder, Part};
 use super::model_args::ModelArgs;
 use super::pairs::{PairArgs, read_options};
+use crate::checkpoint::Loaded;
 use crate::data::{DecodedSample, Skipped, Source, decoded};
 use crate::events::Event;
 use crate::exit::{Failure, Result};
@@ -49,7 +49,7 @@ pub struct EmbedArgs {
 
 /// What all sources share.
 struct Embedding<'a> {
-    bundle: &'a Bundle,
+    model: &'a Loaded,
     folder: &'a OutFolder,
     pool: &'a ThreadPool,
     part_size: usize,
@@ -66,19 +66,18 @@ struct Embedding<'a> {
 impl Embedding<'_> {
     /// Embeds samples, in one batch.
     fn add(&mut self, samples: Vec<DecodedSample>, part: &mut Part) -> Result<()> {
-        let mut squares = Vec::new();
-        let first = part.rows.len();
+        let (mut squares, mut ids) = (Vec::new(), Vec::new());
         for DecodedSample { index, key, pair } in samples {
             // a caption that is too long spoils its own sample alone
-            let fits = |(square, captions): (Vec<u8>, Vec<String>)| -> Result<(Vec<u8>, Vec<String>)> {
-                if self.texts {
-                    self.bundle.tokenize(captions.iter().take(1).map(String::as_str), self.truncate)?;
-                }
-                Ok((square, captions))
+            let with_ids = |(square, captions): (Vec<u8>, Vec<String>)| {
+                let first = captions.first().filter(|_| self.texts).map(String::as_str);
+                let ids = first.map(|caption| self.model.tokenize([caption], self.truncate)).transpose()?;
+                Ok((square, captions, ids.unwrap_or_default()))
             };
-            match pair.and_then(fits) {
-                Ok((square, captions)) => {
+            match pair.and_then(with_ids) {
+                Ok((square, captions, of_caption)) => {
                     squares.extend(square);
+                    ids.extend(of_caption);
                     part.rows.push((key, captions));
                 }
                 Err(reason) if self.stops => return Err(reason.about(&key)),
@@ -89,11 +88,9 @@ impl Embedding<'_> {
             return Ok(());
         }
         let began = Instant::now();
-        part.images.extend(pollster::block_on(self.bundle.encode_squares(&squares))?);
+        part.images.extend(pollster::block_on(self.model.bundle.encode_squares(&squares))?);
         if let Some(texts) = &mut part.texts {
-            let captions = part.rows[first..].iter().map(|(_, captions)| captions[0].as_str());
-            let ids = self.bundle.tokenize(captions, self.truncate)?;
-            texts.extend(pollster::block_on(self.bundle.encode_ids(&ids))?);
+            texts.extend(pollster::block_on(self.model.bundle.encode_ids(&ids))?);
         }
         self.busy += began.elapsed();
         Ok(())
@@ -118,7 +115,7 @@ impl Embedding<'_> {
         }
         let (size, start) = (self.part_size, first * self.part_size);
         let (mut number, mut part) = (first, self.new_part());
-        let preprocess = self.bundle.preprocess.clone();
+        let preprocess = self.model.bundle.preprocess.clone();
         let (pool, total) = (self.pool, counts.embedded);
         decoded(source, &preprocess, pool, &|index| index >= start, |batch| {
             if self.interrupts.came() {
@@ -166,7 +163,8 @@ pub fn run(arguments: &EmbedArgs, output: &Output) -> Result<()> {
     let sources = source.by_name()?;
     let interrupts = Interrupts::listen()?;
     let towers = if arguments.texts { Towers::Both } else { Towers::Image };
-    let (bundle, threads) = arguments.model.load(towers, output)?;
+    let (model, threads) = arguments.model.load(towers, output)?;
+    let bundle = &model.bundle;
     let manifest = json!({
         "model": arguments.model.model.display().to_string(),
         "config": bundle.config.to_json(),
@@ -179,7 +177,7 @@ pub fn run(arguments: &EmbedArgs, output: &Output) -> Result<()> {
     let pool = ThreadPoolBuilder::new().num_threads(workers).build();
     let pool = pool.map_err(|error| Failure::new("unexpected", format!("cannot start threads: {error}")))?;
     let mut embedding = Embedding {
-        bundle: &bundle,
+        model: &model,
         folder: &folder,
         pool: &pool,
         part_size: arguments.part_size,

@@ -101,6 +101,9 @@ pub fn run(arguments: &TrainArgs, output: &Output) -> Result<()> {
         Some(step) => folder.resume(step, &settings.to_json())?,
         None => folder.create(&settings.to_json())?,
     }
+    if let Some(foreign) = &begun.foreign {
+        folder.write_tokenizer(&foreign.files)?;
+    }
     announce(&begun, &started, &opened, &folder, output);
     let step = begun.resumed.unwrap_or(0);
     plan.per_epoch = (started.total_steps / begun.options.epochs).max(1);
@@ -118,6 +121,7 @@ pub fn run(arguments: &TrainArgs, output: &Output) -> Result<()> {
         images,
         evaluation,
         zero_shot: sources.zero_shot.take(),
+        foreign: begun.foreign.as_ref(),
     };
     let step = run.steps(&mut begun.session, step)?;
     let path = write_results(&begun.session, &begun.options, &folder, &plan.layout, output)?.display().to_string();

@@ -4,12 +4,13 @@ use std::path::PathBuf;
 
 use clip_core::config::ClipConfig;
 use clip_core::device::Device;
+use clip_core::tokenizer::Tokenize;
 use clip_core::train::{RunOptions, TrainingSession};
 use serde_json::{Map, Value, json};
 
 use super::run_folder::RunFolder;
-use super::start::{given_config, new_session};
-use crate::checkpoint::read_file;
+use super::start::{given_config, new_session, of_state};
+use crate::checkpoint::{ForeignTokenizer, captions_tokenizer};
 use crate::config::Settings;
 use crate::exit::{Failure, Result};
 use crate::output::Output;
@@ -17,10 +18,23 @@ use crate::output::Output;
 /// A session whose run can begin.
 pub(super) struct Begun {
     pub(super) session: TrainingSession,
+    /// A tokenizer that is not CLIP's.
+    pub(super) foreign: Option<ForeignTokenizer>,
     /// Options of its run.
     pub(super) options: RunOptions,
     /// Steps that were taken before, if a run goes on.
     pub(super) resumed: Option<usize>,
+}
+
+impl Begun {
+    /// What tokenizes the captions.
+    ///
+    /// # Errors
+    /// `invalid-tokenizer` without a tokenizer.
+    pub(super) fn tokenizer(&self) -> Result<&dyn Tokenize> {
+        let own = self.session.tokenizer().ok().map(|own| own.as_ref());
+        captions_tokenizer(self.foreign.as_ref(), own)
+    }
 }
 
 /// The state to go on from.
@@ -119,17 +133,17 @@ pub(super) fn begin(settings: &Settings, folder: &RunFolder, device: &Device, ou
     }
     let Some(path) = state else {
         let options = RunOptions::from_json(&Value::from(given).to_string())?;
-        return Ok(Begun { session: new_session(settings, device, output)?, options, resumed: None });
+        let (session, foreign) = new_session(settings, device, output)?;
+        return Ok(Begun { session, foreign, options, resumed: None });
     };
-    let session = TrainingSession::from_state(&read_file(&path)?, None, device)
-        .map_err(|error| Failure::from(error).about_path(&path))?;
+    let (session, foreign) = of_state(&path, device)?;
     let Some((&options, step)) = session.interrupted() else {
         let message = format!("{}: its run has ended: begin another from it by --from", path.display());
         return Err(Failure::new("no-run", message));
     };
     check_options(&options, &given)?;
     check_config(&session, given_config(settings)?)?;
-    Ok(Begun { session, options, resumed: Some(step) })
+    Ok(Begun { session, foreign, options, resumed: Some(step) })
 }
 
 #[cfg(test)]

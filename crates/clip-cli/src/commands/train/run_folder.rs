@@ -4,6 +4,8 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use clip_core::export::NamedFile;
+
 use crate::events::{EvaluationEvent, RecallEvent, StepEvent, ZeroShotEvent};
 use crate::exit::{Failure, Result};
 use crate::files::{is_draft, link_whole, make_folder, write_whole};
@@ -126,6 +128,14 @@ impl RunFolder {
             self.write(name, &kept)?;
         }
         Ok(())
+    }
+
+    /// Writes the tokenizer of a model whose states and safetensors cannot hold it.
+    ///
+    /// # Errors
+    /// `target-unwritable`.
+    pub(super) fn write_tokenizer(&self, files: &[NamedFile]) -> Result<()> {
+        files.iter().try_for_each(|(name, bytes)| write_whole(&self.path.join(name), bytes))
     }
 
     /// Removes what a killed process was writing. What cannot be removed does no harm.

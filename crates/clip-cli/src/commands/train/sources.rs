@@ -95,30 +95,33 @@ impl Sources {
     /// Those of the pairs; `other-pairs` and `count-mismatch` where a run goes on; `interrupted` after a signal.
     pub(super) fn start(
         &self,
-        Begun { session, options, resumed }: &mut Begun,
+        begun: &mut Begun,
         settings: &Settings,
         threads: usize,
         io: (&Output, &Interrupts),
     ) -> Result<Started> {
+        let Begun { session, options, resumed, .. } = &*begun;
         let dataset = if resumed.is_some() { session.interrupted_dataset()? } else { session.run_dataset(options)? };
         // the features of a locked tower are computed of images in memory, once
         let memory = if options.lock == Some(Towers::Image) { usize::MAX } else { image_memory(settings)? };
         let Filled { dataset, images, .. } =
-            read_pairs(dataset, session.tokenizer()?, &self.train, settings, Some(memory), io)?;
+            read_pairs(dataset, begun.tokenizer()?, &self.train, settings, Some(memory), io)?;
         let (pairs, holds_images) = (dataset.len(), dataset.holds_images());
         let captions = if options.mask_duplicates { Captions::default() } else { Captions::count(&dataset) };
-        let total_steps = match resumed {
-            Some(_) => session.resume_run(dataset)?,
-            None => session.start(dataset, options)?,
+        let total_steps = match begun.resumed {
+            Some(_) => begun.session.resume_run(dataset)?,
+            None => begun.session.start(dataset, &begun.options)?,
         };
+        let session = &begun.session;
         // after the vocabulary is known
         let evaluation = match &self.evaluation {
             Some(source) => {
-                Some(read_pairs(session.new_dataset(), session.tokenizer()?, source, settings, None, io)?.dataset)
+                Some(read_pairs(session.new_dataset(), begun.tokenizer()?, source, settings, None, io)?.dataset)
             }
             None => None,
         };
-        let images = (!holds_images).then(|| prefetch(images, session, options, settings, threads)).transpose()?;
+        let images =
+            (!holds_images).then(|| prefetch(images, session, &begun.options, settings, threads)).transpose()?;
         Ok(Started { pairs, total_steps, images, captions, evaluation })
     }
 }

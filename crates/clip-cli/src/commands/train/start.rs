@@ -1,14 +1,21 @@
 //! Makes the session of a new run: fresh weights, a checkpoint's, or those of another run's state.
 
+use std::path::Path;
+
 use clip_core::config::ClipConfig;
 use clip_core::device::Device;
 use clip_core::tokenizer::{Reference, Tokenizer};
 use clip_core::train::TrainingSession;
 
-use crate::checkpoint::{Checkpoint, OpenOptions, is_state, open_adapter, published_merges, read_file};
+use crate::checkpoint::{
+    Checkpoint, ForeignTokenizer, OpenOptions, is_state, open_adapter, published_merges, read_file,
+};
 use crate::config::Settings;
 use crate::exit::{Failure, Result};
 use crate::output::{Output, size};
+
+/// A session, and its tokenizer if that is not CLIP's.
+type Start = (TrainingSession, Option<ForeignTokenizer>);
 
 /// The shape that `config` or `model` gives, as JSON; `None` if neither is given.
 ///
@@ -36,22 +43,9 @@ fn fresh(settings: &Settings, config: &str, device: &Device) -> Result<TrainingS
     Ok(TrainingSession::create(config, tokenizer, settings.number("seed")?.unwrap_or(0), device)?)
 }
 
-fn from_checkpoint(
-    settings: &Settings,
-    path: &std::path::Path,
-    device: &Device,
-    output: &Output,
-) -> Result<TrainingSession> {
+fn from_checkpoint(settings: &Settings, path: &Path, device: &Device, output: &Output) -> Result<Start> {
     let reference = settings.text("tokenizer")?.map(Reference::from_name).transpose()?;
     let checkpoint = Checkpoint::open(path, OpenOptions { reference, ..OpenOptions::default() }, device)?;
-    if let Some(foreign) = &checkpoint.foreign {
-        let message = format!(
-            "{}: its tokenizer is a {}: captions cannot be trained on with it yet",
-            path.display(),
-            foreign.kind
-        );
-        return Err(Failure::new("invalid-tokenizer", message));
-    }
     let total = checkpoint.bytes();
     let mut loaded = checkpoint.load(&|bytes| {
         output.progress(bytes as usize, total as usize, || format!("reading {} of {}", size(bytes), size(total)));
@@ -60,14 +54,25 @@ fn from_checkpoint(
     if let Some(adapter) = settings.path("adapter")? {
         loaded.bundle.merge(&open_adapter(&adapter)?)?;
     }
-    Ok(TrainingSession::from_bundle(loaded.bundle)?)
+    Ok((TrainingSession::from_bundle(loaded.bundle)?, loaded.foreign))
+}
+
+/// Reads the session of a state, whose tokenizer may be beside it.
+///
+/// # Errors
+/// `source-unreadable`, `invalid-checkpoint`, `invalid-tokenizer`.
+pub(super) fn of_state(path: &Path, device: &Device) -> Result<Start> {
+    let session = TrainingSession::from_state(&read_file(path)?, None, device)
+        .map_err(|error| Failure::from(error).about_path(path))?;
+    let foreign = if session.tokenizer().is_ok() { None } else { ForeignTokenizer::of_run(path)? };
+    Ok((session, foreign))
 }
 
 /// Makes the session of a new run.
 ///
 /// # Errors
 /// `invalid-config`, `invalid-option`, and those of [`Checkpoint::open`].
-pub(super) fn new_session(settings: &Settings, device: &Device, output: &Output) -> Result<TrainingSession> {
+pub(super) fn new_session(settings: &Settings, device: &Device, output: &Output) -> Result<Start> {
     let config = given_config(settings)?;
     match (settings.path("from")?, config) {
         (Some(_), Some(_)) => {
@@ -80,11 +85,10 @@ pub(super) fn new_session(settings: &Settings, device: &Device, output: &Output)
                     return Err(Failure::option(name, "none beside --from with a training state", value));
                 }
             }
-            TrainingSession::from_state(&read_file(&path)?, None, device)
-                .map_err(|error| Failure::from(error).about_path(&path))
+            of_state(&path, device)
         }
         (Some(path), None) => from_checkpoint(settings, &path, device, output),
-        (None, Some(config)) => fresh(settings, &config, device),
+        (None, Some(config)) => Ok((fresh(settings, &config, device)?, None)),
         (None, None) => {
             let message =
                 "no model: name one by --model, a checkpoint by --from, or its shape by [config] in a --config file";

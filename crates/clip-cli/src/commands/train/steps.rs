@@ -10,6 +10,7 @@ use super::plan::Plan;
 use super::run_folder::RunFolder;
 use super::speedometer::Speedometer;
 use super::tensorboard::TensorBoard;
+use crate::checkpoint::ForeignTokenizer;
 use crate::commands::zero_shot::{Treatment, ZeroShot};
 use crate::data::Prefetch;
 use crate::events::{EvaluationEvent, Event, StepEvent, ZeroShotEvent};
@@ -32,6 +33,8 @@ pub(super) struct Run<'a> {
     pub(super) images: Option<Prefetch>,
     pub(super) evaluation: Option<PairDataset>,
     pub(super) zero_shot: Option<ZeroShot>,
+    /// A tokenizer that is not CLIP's.
+    pub(super) foreign: Option<&'a ForeignTokenizer>,
 }
 
 impl Run<'_> {
@@ -64,10 +67,10 @@ impl Run<'_> {
         let Some(zero_shot) = &self.zero_shot else { return Ok(None) };
         let Plan { truncate, skip, .. } = *self.plan;
         let how = Treatment { truncate, skip, output: self.output, interrupts: self.interrupts };
-        match zero_shot.classify(&session.bundle()?, Some(step), how) {
+        match zero_shot.classify(&session.bundle()?, self.foreign, how) {
             // the run is saved, and says so before its next step
             Err(_stopped) if self.interrupts.came() => Ok(None),
-            found => found.map(Some),
+            found => Ok(Some(ZeroShotEvent { step: Some(step), ..found? })),
         }
     }
 
