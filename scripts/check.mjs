@@ -28,11 +28,14 @@ const TABLES = new Set(["crates/clip-core/src/tokenizer/ftfy_tables.rs"]);
 const NOT_THE_WEBS = ["wasm-bindgen", "wasm-bindgen-futures", "js-sys", "web-sys", "clap", "tokio"];
 const FORBIDDEN = {
   // Burn's operations are the core's
-  "clip-cli": ["burn", "clipwright-kernels", "wasm-bindgen", "tokio"],
+  "clip-cli": ["burn", "clipwright-kernels", "tokenizers", "wasm-bindgen", "tokio"],
   "clipwright-kernels": [...NOT_THE_WEBS, "serde", "safetensors"],
-  "clipwright-core": NOT_THE_WEBS,
-  "clip-wasm": ["burn", "tokenizers"],
-  "clip-module": ["burn", "clipwright-core", "tokenizers"],
+  // stays small, also for those who use it as a crate
+  "clipwright-core": [...NOT_THE_WEBS, "tokenizers", "clip-tokenizers"],
+  "clip-tokenizers": [...NOT_THE_WEBS, "burn", "clipwright-core"],
+  "clip-wasm": ["burn", "tokenizers", "clip-tokenizers"],
+  "clip-module": ["burn", "clipwright-core", "tokenizers", "clip-tokenizers"],
+  "tokenizers-wasm": ["burn", "clipwright-core", "tokenizers"],
 };
 
 function checkLayers() {

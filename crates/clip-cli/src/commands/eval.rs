@@ -74,7 +74,11 @@ fn classify(
 ) -> Result<()> {
     let settings = arguments.pairs.settings();
     let (truncate, skip) = (settings.truncate()?, settings.skips_bad_pairs()?);
-    let event = zero_shot.classify(&loaded.bundle, loaded.foreign.as_ref(), Treatment { truncate, skip, output, interrupts })?;
+    let event = zero_shot.classify(
+        &loaded.bundle,
+        loaded.foreign.as_ref(),
+        Treatment { truncate, skip, output, interrupts },
+    )?;
     let (images, names) = (count(event.images as u64), count(event.classes as u64));
     output.result(&format!("{images} images of {names} classes, {} templates", event.templates));
     output.result(&format!("zero-shot     {event}"));
