@@ -1,5 +1,7 @@
 //! Checkpoints whose tokenizer is not CLIP's: embedded, evaluated, converted and trained on as in the package.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod common;
 
 use std::path::Path;

@@ -16,7 +16,7 @@ pub(crate) enum Json {
     Bool(bool),
     Number(serde_json::Number),
     String(String),
-    Array(Vec<Json>),
+    Array(Vec<Self>),
     Object(Object),
 }
 
