@@ -28,6 +28,8 @@ pub enum Event<'a> {
         device: &'a OpenDevice,
         /// The folder of the run.
         folder: &'a str,
+        /// Processes that train together.
+        ranks: usize,
     },
     /// A pair is left out.
     Skipped {

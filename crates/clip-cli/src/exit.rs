@@ -59,9 +59,16 @@ pub const EXIT_CODES: &[(u8, &str, &[&str])] = &[
     ),
     (9, "training that diverged", &["loss-not-finite"]),
     (10, "settings that differ from those of the run to resume", &["other-settings"]),
+    (
+        11,
+        "processes that cannot train together: no MPI, or other settings, pairs or weights",
+        &["no-mpi", "other-ranks"],
+    ),
+    (12, "a process of the run was lost; its last saved state is whole", &["rank-lost"]),
     (101, "a bug in the program: please report it", &[]),
     (129, "stopped as its terminal was closed; a run under way was saved", &["hung-up"]),
     (130, "stopped by Ctrl-C; a run under way was saved", &["interrupted"]),
+    (138, "stopped by SIGUSR1; a run under way was saved", &["asked-to-stop"]),
     (143, "stopped by SIGTERM; a run under way was saved", &["terminated"]),
 ];
 

@@ -1,10 +1,10 @@
-//! Ctrl-C, SIGTERM and SIGHUP, as of a closed terminal: the first one is noted, and the program ends itself in order; the second ends it at once.
+//! Ctrl-C, SIGTERM, SIGUSR1 and SIGHUP, as of a closed terminal: the first one is noted, and the program ends itself in order; the second ends it at once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 #[cfg(unix)]
-use signal_hook::consts::SIGHUP;
+use signal_hook::consts::{SIGHUP, SIGUSR1};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
@@ -16,6 +16,9 @@ const SIGNALS: &[(i32, &str)] = &[
     (SIGTERM, "terminated"),
     #[cfg(unix)]
     (SIGHUP, "hung-up"),
+    // what mpirun passes on to its processes, and SLURM can send before a job's time is over
+    #[cfg(unix)]
+    (SIGUSR1, "asked-to-stop"),
 ];
 
 /// The signals that ask a program to end.
@@ -44,12 +47,24 @@ impl Interrupts {
 
     /// Whether a signal came.
     pub fn came(&self) -> bool {
-        self.signal.load(Ordering::Relaxed) != 0
+        self.signal() != 0
+    }
+
+    /// The signal that came; 0 for none.
+    pub fn signal(&self) -> usize {
+        self.signal.load(Ordering::Relaxed)
+    }
+
+    /// Notes a signal that came to another process of the run; 0 for none.
+    pub fn note(&self, signal: usize) {
+        if signal != 0 {
+            self.signal.store(signal, Ordering::Relaxed);
+        }
     }
 
     /// The failure that a program ends with after the signal.
     pub fn failure(&self, message: impl Into<String>) -> Failure {
-        let came = self.signal.load(Ordering::Relaxed);
+        let came = self.signal();
         let code =
             SIGNALS.iter().find(|&&(number, _)| number as usize == came).map_or("interrupted", |&(_, code)| code);
         Failure::new(code, message)

@@ -14,6 +14,7 @@ mod flags;
 pub mod interrupt;
 pub mod output;
 mod pattern;
+pub mod ranks;
 pub mod refused;
 
 use std::ffi::OsString;
@@ -23,7 +24,6 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, Parser};
 
 use crate::commands::{Cli, Command};
-use crate::events::Event;
 use crate::output::Output;
 
 /// Exit code of wrong usage, which is clap's.
@@ -77,8 +77,6 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     };
     let Err(failure) = result.and_then(|()| output.check_written()) else { return 0 };
     let failure = flags::name_flag(failure, &Cli::command());
-    let exit_code = failure.exit_code();
-    output.event(&Event::Error { code: failure.code, message: &failure.message, exit_code });
-    output.note(&format!("✗ {} ({})", failure.message, failure.code));
-    exit_code
+    output.failure(&failure);
+    failure.exit_code()
 }

@@ -1,6 +1,7 @@
 //! What a user sees: a line of progress on a terminal, plain lines elsewhere, or events as JSON. Results go to stdout, all else to stderr.
 
 use std::io::{IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -20,6 +21,8 @@ const REPEAT: Duration = Duration::from_secs(30);
 pub struct Output {
     json: bool,
     terminal: bool,
+    /// Whether nothing is written, as another process of the run writes the same.
+    muted: AtomicBool,
     /// When progress was last shown or first asked for, and whether the cursor is in its line.
     shown: Mutex<(Option<Instant>, bool)>,
     /// Why the first line was lost that stdout did not take.
@@ -32,9 +35,22 @@ impl Output {
         Self {
             json,
             terminal: !json && std::io::stderr().is_terminal(),
+            muted: AtomicBool::new(false),
             shown: Mutex::new((None, false)),
             lost: Mutex::new(None),
         }
+    }
+
+    /// Writes nothing from now on, or all again.
+    pub fn mute(&self, muted: bool) {
+        self.muted.store(muted, Ordering::Relaxed);
+    }
+
+    /// Writes a failure that ends the program, in both forms.
+    pub fn failure(&self, failure: &Failure) {
+        let &Failure { code, ref message } = failure;
+        self.event(&Event::Error { code, message, exit_code: failure.exit_code() });
+        self.note(&format!("✗ {message} ({code})"));
     }
 
     /// Whether events are written as JSON.
@@ -44,6 +60,9 @@ impl Output {
 
     /// Writes a line to stdout. A pipe that its reader closed, as `head` does, is no error.
     fn stdout(&self, line: &str) {
+        if self.muted.load(Ordering::Relaxed) {
+            return;
+        }
         let mut out = std::io::stdout().lock();
         match writeln!(out, "{line}").and_then(|()| out.flush()) {
             Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
@@ -63,7 +82,10 @@ impl Output {
         lost.as_ref().map_or(Ok(()), |error| Err(failure(error)))
     }
 
-    fn stderr(text: &str) {
+    fn stderr(&self, text: &str) {
+        if self.muted.load(Ordering::Relaxed) {
+            return;
+        }
         let _ = std::io::stderr().lock().write_all(text.as_bytes());
     }
 
@@ -95,7 +117,7 @@ impl Output {
     /// Writes a line for people to stderr.
     pub fn note(&self, text: &str) {
         self.clear();
-        Self::stderr(&format!("{}\n", printable(text)));
+        self.stderr(&format!("{}\n", printable(text)));
     }
 
     /// Warns, in both forms.
@@ -114,7 +136,7 @@ impl Output {
     pub fn clear(&self) {
         let mut shown = self.shown();
         if std::mem::take(&mut shown.1) {
-            Self::stderr("\r\x1b[K");
+            self.stderr("\r\x1b[K");
         }
     }
 
@@ -138,10 +160,10 @@ impl Output {
             let columns =
                 terminal_size::terminal_size_of(std::io::stderr()).map_or(COLUMNS, |(width, _)| width.0.into());
             let line: String = format!("{} {text}", bar(done, total)).chars().take(columns.saturating_sub(1)).collect();
-            Self::stderr(&format!("\r\x1b[K{line}"));
+            self.stderr(&format!("\r\x1b[K{line}"));
             shown.1 = true;
         } else {
-            Self::stderr(&format!("{text}\n"));
+            self.stderr(&format!("{text}\n"));
         }
         shown.0 = Some(Instant::now());
     }

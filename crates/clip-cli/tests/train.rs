@@ -412,3 +412,14 @@ fn steps_and_encoding_are_measured() {
     assert!(encoding.of("bench")[0].get("step").is_none());
     clipwright(&["bench", "--model", "ViT-H-14"]).expect(2);
 }
+
+#[cfg(not(feature = "mpi"))]
+#[test]
+fn one_of_several_processes_needs_mpi() {
+    let emoji = Emoji::new();
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_clipwright"));
+    command.args(flags(&emoji.config, &emoji.data, &emoji.logs, &[])).env("OMPI_COMM_WORLD_SIZE", "2");
+    let ran = common::finished(command).expect(11);
+    assert!(ran.stderr.contains("build it with --features mpi"), "{}", ran.stderr);
+    assert_eq!(ran.of("error")[0]["code"], "no-mpi");
+}

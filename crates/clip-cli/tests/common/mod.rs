@@ -62,14 +62,33 @@ impl Ran {
 }
 
 fn command(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_clipwright"));
+    piped(Command::new(env!("CARGO_BIN_EXE_clipwright")), arguments)
+}
+
+/// The program on several ranks, by `mpirun`; a set of arguments for each group of them.
+pub fn mpirun(groups: &[(usize, &[&str])]) -> Command {
+    let mut command = Command::new("mpirun");
+    command.arg("--oversubscribe");
+    for (at, (ranks, arguments)) in groups.iter().enumerate() {
+        command.args((at > 0).then_some(":")).args(["-n", &ranks.to_string(), env!("CARGO_BIN_EXE_clipwright")]);
+        command.args(*arguments);
+    }
+    piped(command, &[])
+}
+
+fn piped(mut command: Command, arguments: &[&str]) -> Command {
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
 
 /// Runs the program to its end.
 pub fn clipwright(arguments: &[&str]) -> Ran {
-    let output = command(arguments).output().unwrap();
+    finished(command(arguments))
+}
+
+/// Runs a command to its end.
+pub fn finished(mut command: impl std::borrow::BorrowMut<Command>) -> Ran {
+    let output = command.borrow_mut().output().unwrap();
     Ran {
         code: output.status.code().unwrap_or(-1),
         stdout: String::from_utf8(output.stdout).unwrap(),
@@ -78,8 +97,13 @@ pub fn clipwright(arguments: &[&str]) -> Ran {
 }
 
 /// Starts the program; `at` is called with each line of stdout.
-pub fn watched(arguments: &[&str], mut at: impl FnMut(&mut Child, &str)) -> Ran {
-    let mut child = command(arguments).spawn().unwrap();
+pub fn watched(arguments: &[&str], at: impl FnMut(&mut Child, &str)) -> Ran {
+    watching(command(arguments), at)
+}
+
+/// Starts a command; `at` is called with each line of stdout.
+pub fn watching(mut command: Command, mut at: impl FnMut(&mut Child, &str)) -> Ran {
+    let mut child = command.spawn().unwrap();
     let stdout = BufReader::new(child.stdout.take().unwrap());
     let mut read = String::new();
     for line in stdout.lines() {

@@ -14,7 +14,9 @@ mod start;
 mod steps;
 mod tensorboard;
 
+use clap::CommandFactory;
 use clip_core::data::PairDataset;
+use clip_core::digest::Sha256;
 
 use self::combinations::check_combinations;
 use self::monitor::TrainingMonitor;
@@ -25,12 +27,15 @@ use self::run_folder::RunFolder;
 use self::sources::{Sources, Started};
 use self::steps::Run;
 use self::tensorboard::TensorBoard;
+use crate::commands::Cli;
 use crate::config::Settings;
 use crate::device::{self, DeviceChoice, OpenDevice};
 use crate::events::Event;
 use crate::exit::Result;
+use crate::flags::name_flag;
 use crate::interrupt::Interrupts;
 use crate::output::{Output, count};
+use crate::ranks::Processes;
 
 pub use self::arguments::TrainArgs;
 
@@ -59,7 +64,7 @@ fn open_device(settings: &Settings, output: &Output) -> Result<OpenDevice> {
 }
 
 /// Says what begins.
-fn announce(begun: &Begun, started: &Started, device: &OpenDevice, folder: &RunFolder, output: &Output) {
+fn announce(begun: &Begun, started: &Started, device: &OpenDevice, folder: &RunFolder, ranks: usize, output: &Output) {
     let &Started { pairs, total_steps, ref evaluation, .. } = started;
     output.event(&Event::Start {
         version: env!("CARGO_PKG_VERSION"),
@@ -70,19 +75,48 @@ fn announce(begun: &Begun, started: &Started, device: &OpenDevice, folder: &RunF
         vocab_size: begun.session.config().text.vocab_size,
         device,
         folder: &folder.display(),
+        ranks,
     });
     if !output.is_json() {
         let from = begun.resumed.map_or(String::new(), |step| format!(", from step {step} on"));
+        let together = if ranks > 1 { format!(", {ranks} processes") } else { String::new() };
         let (pairs, steps) = (count(pairs as u64), count(total_steps as u64));
-        output.note(&format!("{pairs} pairs, {steps} steps{from}; {}", folder.display()));
+        output.note(&format!("{pairs} pairs, {steps} steps{from}{together}; {}", folder.display()));
     }
+}
+
+/// Checks that all processes are about to take the same steps.
+fn check_same(processes: &Processes, begun: &Begun, started: &Started) -> Result<()> {
+    if processes.ranks.size() == 1 {
+        return Ok(());
+    }
+    let session = &begun.session;
+    let mut state = Sha256::default();
+    state.update(&pollster::block_on(session.save_state())?);
+    processes.check_same(&[
+        ("the program's version", env!("CARGO_PKG_VERSION").into()),
+        ("the options of the run", serde_json::to_string(&begun.options).unwrap_or_default()),
+        ("the model's shape", session.config().to_json()),
+        ("the step to go on from", begun.resumed.map_or("none".into(), |step| step.to_string())),
+        ("the number of pairs", started.pairs.to_string()),
+        ("the SHA-256 of the pairs", started.pairs_sha256.clone()),
+        ("the SHA-256 of the weights", state.finish()),
+    ])
 }
 
 /// Runs the command.
 ///
 /// # Errors
-/// Those of its files, its pairs, its model and its device; `interrupted`, `terminated` and `hung-up` after a signal.
+/// Those of its files, its pairs, its model and its device; `interrupted`, `terminated`, `hung-up` and `asked-to-stop` after a signal;
+/// `no-mpi` and `other-ranks` where a launcher started several processes that cannot train together.
 pub fn run(arguments: &TrainArgs, output: &Output) -> Result<()> {
+    let processes = Processes::join(output)?;
+    // it may be said here already
+    let result = train(arguments, &processes, output).map_err(|error| name_flag(error, &Cli::command()));
+    processes.leave(result, output)
+}
+
+fn train(arguments: &TrainArgs, processes: &Processes, output: &Output) -> Result<()> {
     let settings = arguments.settings()?;
     let mut plan = Plan::read(&settings)?;
     let mut sources = Sources::open(&settings)?;
@@ -94,26 +128,31 @@ pub fn run(arguments: &TrainArgs, output: &Output) -> Result<()> {
     let mut begun = begin(&settings, &folder, &opened.device, output)?;
     check_layout(begun.session.config(), &plan.layout)?;
     begun.session.warnings().iter().for_each(|warning| output.warn(warning));
-    let started = sources.start(&mut begun, &settings, opened.threads, (output, &interrupts))?;
+    begun.session.join(processes.ranks.clone());
+    let is_first = processes.is_first();
+    let started = sources.start(&mut begun, &settings, opened.threads, is_first, (output, &interrupts))?;
+    check_same(processes, &begun, &started)?;
+    let step = begun.resumed.unwrap_or(0);
     // until the run ends
-    let _lock = folder.lock()?;
+    let _lock = is_first.then(|| folder.lock()).transpose()?;
     match begun.resumed {
+        _ if !is_first => {}
         Some(step) => folder.resume(step, &settings.to_json())?,
         None => folder.create(&settings.to_json())?,
     }
-    if let Some(foreign) = &begun.foreign {
+    if let Some(foreign) = begun.foreign.as_ref().filter(|_| is_first) {
         folder.write_tokenizer(&foreign.files)?;
     }
-    announce(&begun, &started, &opened, &folder, output);
-    let step = begun.resumed.unwrap_or(0);
+    announce(&begun, &started, &opened, &folder, processes.ranks.size(), output);
     plan.per_epoch = (started.total_steps / begun.options.epochs).max(1);
-    let board = plan.tensorboard.then(|| TensorBoard::begin(&folder.board(), step)).transpose()?;
+    let board = (is_first && plan.tensorboard).then(|| TensorBoard::begin(&folder.board(), step)).transpose()?;
     let Started { images, evaluation, captions, .. } = started;
     let mut run = Run {
         loss: None,
         warned: false,
         output,
         interrupts: &interrupts,
+        processes,
         folder: &folder,
         plan: &plan,
         monitor: TrainingMonitor::new(captions),
@@ -124,6 +163,9 @@ pub fn run(arguments: &TrainArgs, output: &Output) -> Result<()> {
         foreign: begun.foreign.as_ref(),
     };
     let step = run.steps(&mut begun.session, step)?;
+    if !is_first {
+        return Ok(());
+    }
     let path = write_results(&begun.session, &begun.options, &folder, &plan.layout, output)?.display().to_string();
     output.event(&Event::Done { step, path: &path });
     let loss = run.loss.map_or(String::new(), |loss| format!(" to a loss of {loss:.4}"));

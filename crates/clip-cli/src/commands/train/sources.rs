@@ -35,6 +35,7 @@ pub(super) struct Sources {
 pub(super) struct Started {
     /// Number of its pairs.
     pub(super) pairs: usize,
+    pub(super) pairs_sha256: String,
     pub(super) total_steps: usize,
     /// The images, where the data set does not hold them.
     pub(super) images: Option<Prefetch>,
@@ -89,7 +90,7 @@ impl Sources {
         Ok(Self { train, evaluation, zero_shot })
     }
 
-    /// Reads all pairs, and starts the run, or goes on with it.
+    /// Reads all pairs, and starts the run, or goes on with it. Those to evaluate on are the first rank's.
     ///
     /// # Errors
     /// Those of the pairs; `other-pairs` and `count-mismatch` where a run goes on; `interrupted` after a signal.
@@ -98,6 +99,7 @@ impl Sources {
         begun: &mut Begun,
         settings: &Settings,
         threads: usize,
+        is_first: bool,
         io: (&Output, &Interrupts),
     ) -> Result<Started> {
         let Begun { session, options, resumed, .. } = &*begun;
@@ -106,7 +108,7 @@ impl Sources {
         let memory = if options.lock == Some(Towers::Image) { usize::MAX } else { image_memory(settings)? };
         let Filled { dataset, images, .. } =
             read_pairs(dataset, begun.tokenizer()?, &self.train, settings, Some(memory), io)?;
-        let (pairs, holds_images) = (dataset.len(), dataset.holds_images());
+        let (pairs, holds_images, pairs_sha256) = (dataset.len(), dataset.holds_images(), dataset.sha256());
         let captions = if options.mask_duplicates { Captions::default() } else { Captions::count(&dataset) };
         let total_steps = match begun.resumed {
             Some(_) => begun.session.resume_run(dataset)?,
@@ -115,13 +117,13 @@ impl Sources {
         let session = &begun.session;
         // after the vocabulary is known
         let evaluation = match &self.evaluation {
-            Some(source) => {
+            Some(source) if is_first => {
                 Some(read_pairs(session.new_dataset(), begun.tokenizer()?, source, settings, None, io)?.dataset)
             }
-            None => None,
+            _ => None,
         };
         let images =
             (!holds_images).then(|| prefetch(images, session, &begun.options, settings, threads)).transpose()?;
-        Ok(Started { pairs, total_steps, images, captions, evaluation })
+        Ok(Started { pairs, pairs_sha256, total_steps, images, captions, evaluation })
     }
 }

@@ -17,6 +17,7 @@ use crate::events::{EvaluationEvent, Event, StepEvent, ZeroShotEvent};
 use crate::exit::Result;
 use crate::interrupt::Interrupts;
 use crate::output::{Output, duration};
+use crate::ranks::Processes;
 
 /// What a run needs beside its session.
 pub(super) struct Run<'a> {
@@ -26,6 +27,7 @@ pub(super) struct Run<'a> {
     pub(super) warned: bool,
     pub(super) output: &'a Output,
     pub(super) interrupts: &'a Interrupts,
+    pub(super) processes: &'a Processes,
     pub(super) folder: &'a RunFolder,
     pub(super) plan: &'a Plan,
     pub(super) monitor: TrainingMonitor,
@@ -112,11 +114,12 @@ impl Run<'_> {
     /// Those of the device and of the images; `target-unwritable` for the last state; after a signal `interrupted`, `terminated`, `hung-up`.
     pub(super) fn steps(&mut self, session: &mut TrainingSession, mut step: usize) -> Result<usize> {
         let mut speed = Speedometer::default();
+        let is_first = self.processes.is_first();
         // the step of the last saved state
         let mut saved = None;
         loop {
-            if self.interrupts.came() {
-                if saved != Some(step) {
+            if self.processes.interrupted(self.interrupts) {
+                if is_first && saved != Some(step) {
                     self.save(session, step, None)?;
                 }
                 let latest = self.folder.latest();
@@ -128,6 +131,9 @@ impl Run<'_> {
             let Some(progress) = pollster::block_on(session.step(squares.as_deref()))? else { break };
             step = progress.step;
             self.loss = Some(progress.loss);
+            if !is_first {
+                continue;
+            }
             let (seconds, waiting) = speed.add(began.elapsed(), waited);
             let event = StepEvent::new(&progress, seconds, waiting);
             self.show(&event);

@@ -1,0 +1,113 @@
+//! The processes of one run that a launcher of MPI started: `mpirun`, SLURM's `srun`, Kubernetes' MPI Operator.
+
+mod agreement;
+mod launched;
+#[cfg(feature = "mpi")]
+mod mpi;
+#[cfg(feature = "mpi")]
+mod watch;
+
+use std::cell::Cell;
+
+use clip_core::train::Ranks;
+
+use self::launched::{Launched, launched};
+#[cfg(not(feature = "mpi"))]
+use crate::exit::Failure;
+use crate::exit::Result;
+use crate::interrupt::Interrupts;
+use crate::output::Output;
+
+/// The processes that train together; without a launcher, this one alone.
+pub struct Processes {
+    /// How they exchange numbers.
+    pub ranks: Ranks,
+    /// Whether all end for the same reason.
+    agreed: Cell<bool>,
+    #[cfg(feature = "mpi")]
+    mpi: Option<mpi::Mpi>,
+}
+
+impl Processes {
+    /// Joins the processes that were started together with this one.
+    ///
+    /// # Errors
+    /// `no-mpi` if there are others, and no way to exchange numbers with them.
+    pub fn join(output: &Output) -> Result<Self> {
+        match launched(|name| std::env::var(name).ok()) {
+            Some(launched) => Self::of(&launched, output),
+            None => Ok(Self::alone()),
+        }
+    }
+
+    fn alone() -> Self {
+        Self {
+            ranks: Ranks::default(),
+            agreed: Cell::new(false),
+            #[cfg(feature = "mpi")]
+            mpi: None,
+        }
+    }
+
+    #[cfg(not(feature = "mpi"))]
+    fn of(launched: &Launched, _output: &Output) -> Result<Self> {
+        let message = format!(
+            "started as one of {} processes ({}), which this program cannot join: build it with --features mpi, or start one \
+             process",
+            launched.size, launched.by
+        );
+        Err(Failure::new("no-mpi", message))
+    }
+
+    #[cfg(feature = "mpi")]
+    fn of(launched: &Launched, output: &Output) -> Result<Self> {
+        let mpi = mpi::Mpi::begin(launched, output.is_json())?;
+        let processes = Self { ranks: mpi.ranks(), mpi: Some(mpi), ..Self::alone() };
+        if !processes.is_first() {
+            // the first one speaks for all
+            output.mute(true);
+        }
+        Ok(processes)
+    }
+
+    /// Whether this one writes logs and states.
+    pub fn is_first(&self) -> bool {
+        self.ranks.rank() == 0
+    }
+
+    /// Whether a signal came to any of them: all end at the same step.
+    pub fn interrupted(&self, interrupts: &Interrupts) -> bool {
+        let signals = self.ranks.gather(vec![interrupts.signal() as f32]);
+        let signal = signals.into_iter().fold(0.0, f32::max) as usize;
+        interrupts.note(signal);
+        self.agreed.set(signal != 0);
+        // not whether one came: it may have come after the others were asked
+        signal != 0
+    }
+
+    /// Checks that facts are the same on all, each given with its name.
+    ///
+    /// # Errors
+    /// `other-ranks`.
+    pub fn check_same(&self, facts: &[(&str, String)]) -> Result<()> {
+        let checked = agreement::check_same(&self.ranks, facts);
+        self.agreed.set(checked.is_err());
+        checked
+    }
+
+    /// Leaves the others at the end of a command. After a failure that is not theirs, too, it says why and ends them.
+    ///
+    /// # Errors
+    /// The failure of the command.
+    pub fn leave(&self, result: Result<()>, output: &Output) -> Result<()> {
+        #[cfg(feature = "mpi")]
+        if let Some(mpi) = &self.mpi {
+            match &result {
+                Err(failure) if !self.agreed.get() => mpi.fail(failure, output),
+                _ => mpi.leave(result.as_ref().err(), output),
+            }
+        }
+        let _ = output;
+        result
+    }
+}
