@@ -75,7 +75,7 @@ function checkSizes() {
 }
 
 /** Clippy with warnings as errors. */
-function clippy(options, env = process.env) {
+export function clippy(options, env = process.env) {
   return mustRun("cargo", ["clippy", "--locked", ...options, "--", "-D", "warnings"], { prefix: LANE, env });
 }
 

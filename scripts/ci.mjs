@@ -5,6 +5,7 @@
 
 import { build } from "./build.mjs";
 import { checkQuickly, checkRust } from "./check.mjs";
+import { testMpi } from "./scale-mpi.mjs";
 import { testRay } from "./scale-python.mjs";
 import { setUpChromium } from "./setup.mjs";
 import { conclude, testPackage, testRust } from "./test.mjs";
@@ -17,4 +18,6 @@ await checkQuickly();
 await Promise.all([rust, testPackage({ chromium: await chromium })]);
 // alone: it kills processes at moments that depend on the speed
 await testRay();
+// last: its native program takes the place of the other one, which tests in Node start
+await testMpi();
 conclude(began);

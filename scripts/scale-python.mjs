@@ -1,17 +1,13 @@
-/**
- * `npm run test:scale`: the tests of scale/, with Pythons of their own: the driver on Ray. `-- torch`: the hand-over to PyTorch, for which
- * it installs 6 GB. `-- kills`: 10,000 images with ten kills.
- */
+/** The tests of scale/, with Pythons of their own: the driver on Ray, the hand-over to PyTorch. */
 
 import { copyFileSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
-import { fail, mustRun, ROOT, runAside, timed } from "./jobs.mjs";
+import { mustRun, ROOT, runAside, timed } from "./jobs.mjs";
 import { nativeProgram } from "./native.mjs";
 import { setUpPython } from "./python.mjs";
 import { setUpRust } from "./setup.mjs";
-import { conclude, count } from "./test.mjs";
+import { count } from "./test.mjs";
 
 const SCALE = join(ROOT, "scale");
 
@@ -47,14 +43,14 @@ export async function testRay() {
 }
 
 /** Trains in OpenCLIP what was trained here, and here what was trained there: gigabytes of packages. */
-async function testTorch() {
+export async function testTorch() {
   await setUpRust();
   const python = await setUpPython(join(SCALE, "requirements-torch.txt"));
   await withProgram((program) => timed("the hand-over to PyTorch", () => pytest(python, "tests_torch", program)));
 }
 
 /** Embeds 10,000 images with ten kills. */
-async function killTenTimes() {
+export async function killTenTimes() {
   await setUpRust();
   const python = await setUpPython(join(SCALE, "requirements.txt"));
   const script = join(SCALE, "tests", "kill_ten_times.py");
@@ -62,18 +58,4 @@ async function killTenTimes() {
     timed("10,000 images, ten kills", () => mustRun(python, [script, program], { prefix: "python   |" })),
   );
   count({ passed: 1 });
-}
-
-const PARTS = { ray: testRay, torch: testTorch, kills: killTenTimes };
-
-if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const began = performance.now();
-  const [part = "ray", ...rest] = process.argv.slice(2);
-  if (!(part in PARTS) || rest.length > 0) {
-    fail(
-      `unknown option ${process.argv.slice(2).join(" ")}: npm run test:scale takes ${Object.keys(PARTS).join(", ")}`,
-    );
-  }
-  await PARTS[part]();
-  conclude(began);
 }

@@ -24,7 +24,7 @@ const WASM_PACK = "0.15.1";
 const CHROMIUMS = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 
 /** Output of a command; undefined if it fails. */
-function output(command, args) {
+export function output(command, args) {
   const { status, stdout } = spawnSync(command, args, { cwd: ROOT, encoding: "utf8" });
   return status === 0 ? stdout.trim() : undefined;
 }

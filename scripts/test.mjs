@@ -21,7 +21,7 @@ export function count({ passed = 0, failed = 0 }) {
 }
 
 /** Runs cargo's tests of some packages and counts the results. */
-async function cargoTest(packages, env = process.env) {
+export async function cargoTest(packages, env = process.env) {
   const { status, output } = await runAside("cargo", ["test", "--locked", ...packages], {
     prefix: "rust     |",
     // the modules and the tests in browsers take longer

@@ -24,6 +24,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{CommandFactory, Parser};
 
 use crate::commands::{Cli, Command};
+use crate::events::Event;
 use crate::output::Output;
 
 /// Exit code of wrong usage, which is clap's.

@@ -1,6 +1,7 @@
 //! Training on several ranks, under `mpirun`: `npm run test:scale` runs it. Without an MPI it fails.
 
 #![cfg(feature = "mpi")]
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod common;
 

@@ -1,0 +1,92 @@
+/**
+ * Two processes that train together over MPI against two that train alone at the same time: pairs a second, one thread each.
+ *
+ *     npm run bench:ranks -- --rounds 5
+ *     npm run bench:ranks -- --model ViT-B-32 --batch-size 16 --steps 4 --rounds 1
+ */
+
+import { spawn } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { mustRun } from "../scripts/jobs.mjs";
+import { setUpMpi } from "../scripts/mpi.mjs";
+import { median } from "../scripts/performance.mjs";
+
+const { values } = parseArgs({
+  options: {
+    rounds: { type: "string", default: "3" },
+    /** Steps that are measured, after two that are not. */
+    steps: { type: "string", default: "30" },
+    /** Pairs of a process. */
+    "batch-size": { type: "string", default: "128" },
+    /** A published shape in place of the emoji model. */
+    model: { type: "string" },
+  },
+});
+const [rounds, steps, batchSize] = [values.rounds, values.steps, values["batch-size"]].map(Number);
+const WARM_UP = 2;
+const RANKS = 2;
+
+/** The emoji model of examples/emoji, as a config file has it. */
+const EMOJI = `[config]
+embedDim = 128
+vision = { imageSize = 32, patchSize = 8, width = 128, layers = 4, heads = 4 }
+text = { contextLength = 16, width = 128, layers = 4, heads = 4 }
+`;
+
+const env = await setUpMpi();
+/** Builds the program, unless CLIPWRIGHT names one, and returns its path. */
+async function setUpProgram() {
+  if (process.env.CLIPWRIGHT) return process.env.CLIPWRIGHT;
+  const features = ["--no-default-features", "--features", "mpi"];
+  await mustRun("cargo", ["build", "--locked", "--release", "--package", "clip-cli", ...features], { env });
+  return join(process.env.CARGO_TARGET_DIR, "release", "clipwright");
+}
+const program = await setUpProgram();
+const folder = mkdtempSync(join(tmpdir(), "clipwright-ranks-"));
+const config = join(folder, "run.toml");
+writeFileSync(config, `${values.model ? "" : EMOJI}[fit]\ntruncate = true\nepochs = 1000\n`);
+const data = fileURLToPath(new URL("../examples/data/emoji-train.tar", import.meta.url));
+
+let runs = 0;
+/** Starts a run; returns the times in milliseconds at which its steps were done. */
+function train(launcher, batch) {
+  const flags = ["--json", "train", "--config", config, "--train-data", data, "--device", "cpu", "--threads", "1"];
+  flags.push("--batch-size", String(batch), "--logs", folder, "--name", `run-${runs++}`);
+  if (values.model) flags.push("--model", values.model);
+  const [command, ...args] = [...launcher, program, ...flags];
+  const child = spawn(command, args, { env, stdio: ["ignore", "pipe", "inherit"] });
+  const times = [];
+  createInterface({ input: child.stdout }).on("line", (line) => {
+    if (JSON.parse(line).type === "step") times.push(performance.now());
+    if (times.length === WARM_UP + steps) child.kill("SIGTERM");
+  });
+  return new Promise((resolve) => child.on("close", () => resolve(times)));
+}
+
+/** Pairs a second of a run over a time in which all runs take steps. */
+function pairsPerSecond(times, batch, [from, to]) {
+  const within = times.filter((time) => time >= from && time <= to);
+  return ((within.length - 1) * batch) / ((within.at(-1) - within[0]) / 1000);
+}
+
+async function measure(launcher, batch, count) {
+  const all = await Promise.all(Array.from({ length: count }, () => train(launcher, batch)));
+  const span = [Math.max(...all.map((times) => times[WARM_UP - 1])), Math.min(...all.map((times) => times.at(-1)))];
+  return all.reduce((sum, times) => sum + pairsPerSecond(times, batch, span), 0);
+}
+
+const shares = [];
+for (let round = 0; round < rounds; round++) {
+  const alone = await measure([], batchSize, RANKS);
+  const together = await measure(["mpirun", "-n", String(RANKS)], RANKS * batchSize, 1);
+  shares.push(together / alone);
+  const figures = [alone, together].map((speed) => `${speed.toFixed(1)} pairs/s`);
+  console.log(`alone ${figures[0]}, over MPI ${figures[1]}: ${shares.at(-1).toFixed(3)}`);
+}
+rmSync(folder, { recursive: true, force: true });
+console.log(`${values.model ?? "emoji model"}, ${batchSize} pairs a process: median ${median(shares).toFixed(3)}`);

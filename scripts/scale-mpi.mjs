@@ -1,0 +1,21 @@
+/** The tests of the native program on several ranks. */
+
+import { clippy } from "./check.mjs";
+import { timed } from "./jobs.mjs";
+import { setUpMpi } from "./mpi.mjs";
+import { NATIVE_CRATES } from "./native.mjs";
+import { setUpLints, setUpRust } from "./setup.mjs";
+import { cargoTest } from "./test.mjs";
+
+/** Packages and features of the Rust tests and MPI: Burn is compiled for both at once. */
+const CRATES = [...NATIVE_CRATES.slice(0, -1), `${NATIVE_CRATES.at(-1)},clip-cli/mpi`];
+
+/** Tests the native program on several ranks, under `mpirun`, and runs clippy on what only such a build has. */
+export async function testMpi() {
+  await setUpRust();
+  setUpLints();
+  const env = await setUpMpi();
+  await timed("clippy, with MPI", () => clippy([...CRATES, "--all-targets"], env));
+  // one test at a time: each starts several ranks
+  await timed("tests on several ranks", () => cargoTest([...CRATES, "--test", "scale", "--", "--test-threads=1"], env));
+}
