@@ -135,8 +135,9 @@ fn end(lost: Option<&Neighbour>, host: &str, json: bool) -> ! {
     };
     if let Some(lost) = lost {
         Output::new(json).failure(&failure(lost));
-        std::thread::sleep(PASSED_ON);
     }
+    // who is silent leaves last: else the one that speaks would take it for one that has spoken
+    std::thread::sleep(if lost.is_some() { PASSED_ON } else { 3 * PASSED_ON });
     signal_hook::low_level::exit(Failure::new("rank-lost", "").exit_code().into())
 }
 
