@@ -1,6 +1,6 @@
 //! Training: a session on one model, its runs, and the step that joins model, loss and optimiser.
 //!
-//! Each module uses only those above it: `options` (what a caller sets); `loss_scale`, `schedule`, `values`, `checkpointing`,
+//! Each module uses only those above it: `ranges`, `options` (what a caller sets); `loss_scale`, `schedule`, `values`, `checkpointing`,
 //! `features`, `ranks`; `muon`, `tuning`, `average`, `batch`, `state`; `optimizer`, `gradients`; `guard`; `trainer` (one step); `run`
 //! (which step is next); `session` (what a caller sees).
 
@@ -14,6 +14,7 @@ mod loss_scale;
 mod muon;
 mod optimizer;
 mod options;
+mod ranges;
 mod ranks;
 mod run;
 mod schedule;

@@ -1,6 +1,7 @@
 //! Learning rate of each step.
 
-use super::options::{Decay, positive};
+use super::options::Decay;
+use super::ranges::positive;
 use crate::error::Result;
 
 /// Linear warm-up, then `decay`:
