@@ -19,7 +19,7 @@ const LIMITS = {
   "train-cpu-threads": [1.74, 1.22],
   "train-cpu-threads-plain": [1.74, 1.22],
   "train-webgpu": [6.39, 3.57],
-  tokenizers: [0.96, 0.66],
+  tokenizers: [1, 0.66],
 };
 
 /** Prints the size of a module; ends the program if it exceeds the limit. */
@@ -36,8 +36,8 @@ export function checkSize(name, file, published) {
 const FILE_LIMITS = {
   "encode.js": 14.7,
   "index.js": 24.9,
-  "workers/encode.js": 31,
-  "workers/train.js": 35.6,
+  "workers/encode.js": 29,
+  "workers/train.js": 33.6,
   "workers/images.js": 15,
   "workers/thread.js": 7,
 };
