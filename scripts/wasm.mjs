@@ -348,7 +348,8 @@ export async function buildModules(names, { release = false } = {}) {
     };
     finishing.push(finished());
   }
-  await Promise.all(finishing);
+  // where all was kept, they may not be installed yet
+  await Promise.all([setUpPackages(), ...finishing]);
   await checkGlue(names);
 }
 
