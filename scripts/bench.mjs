@@ -9,7 +9,7 @@ import { build } from "./build.mjs";
 import { fail, ROOT, run, say } from "./jobs.mjs";
 import { openPage, openProfile, serveModels } from "./page.mjs";
 import { median, RESULTS, writePerformance } from "./performance.mjs";
-import { CACHE } from "./setup.mjs";
+import { CACHE, claimOutput, setUpPackages, setUpRust } from "./setup.mjs";
 import { moduleFile } from "./wasm.mjs";
 
 const [name, ...words] = process.argv.slice(2);
@@ -45,38 +45,32 @@ function lastLine(command, args, orElse) {
   return JSON.parse(stdout.trim().split("\n").at(-1));
 }
 
-/**
- * Builds the native steps and returns how to measure them and PyTorch's: milliseconds of steps of a model, with so many threads. In
- * a target folder of their own, because the tests have other flags.
- */
-function nativeSteps() {
-  const target = ["--target-dir", join(CACHE, "target-native")];
-  const cargo = [
-    "--release",
-    "--locked",
-    "-p",
-    "clipwright-core",
-    "--features",
-    "threads",
-    "--example",
-    "training_step",
-  ];
-  say("building the native program (the first time 5 minutes)");
-  run("cargo", ["build", ...cargo, ...target]);
-  const program = join(CACHE, "target-native", "release", "examples", "training_step");
-  return {
-    ours: (model, batch, threads, repeats) =>
-      lastLine(program, [model, batch, threads, repeats].map(String), "the native half failed"),
-    torch: (model, batch, threads, repeats) =>
-      lastLine(
-        process.env.PYTHON ?? "python3",
-        [
-          "benchmarks/training-step.py",
-          ...Object.entries({ model, batch, threads, repeats }).flatMap(([name, value]) => [`--${name}`, `${value}`]),
-        ],
-        "PyTorch is needed: pip install torch, or PYTHON=… to name an interpreter that has it",
-      ),
-  };
+/** Measures PyTorch's steps of a model, with so many threads. */
+function torchSteps(model, batch, threads, repeats) {
+  const options = Object.entries({ model, batch, threads, repeats }).flatMap(([name, value]) => [
+    `--${name}`,
+    `${value}`,
+  ]);
+  return lastLine(
+    process.env.PYTHON ?? "python3",
+    ["benchmarks/training-step.py", ...options],
+    "PyTorch is needed: pip install torch, or PYTHON=… to name an interpreter that has it",
+  );
+}
+
+/** Milliseconds: least, median, most. */
+const spread = (ms) => [Math.min(...ms), median(ms), Math.max(...ms)].map((n) => n.toFixed(0).padStart(8)).join("");
+
+/** Builds an example of the core and returns its path. In a target folder of its own, because the tests have other flags. */
+async function buildNative(example, features, time) {
+  // packages: biome formats the result
+  await Promise.all([setUpPackages(), setUpRust()]);
+  const target = join(CACHE, "target-native");
+  claimOutput(target);
+  say(`building the native program (the first time ${time})`);
+  const cargo = ["-p", "clipwright-core", "--features", features, "--example", example, "--target-dir", target];
+  run("cargo", ["build", "--release", "--locked", ...cargo]);
+  return join(target, "release", "examples", example);
 }
 
 /** Measures a step in Chromium, on WebGPU or on threads, in a page of its own. */
@@ -92,14 +86,12 @@ async function stepsInPage(device, repeats) {
 
 async function trainingStep() {
   installPeers();
-  const steps = nativeSteps();
-  const torch = (threads) => steps.torch("emoji", 256, threads, REPEATS);
+  const torch = (threads) => torchSteps("emoji", 256, threads, REPEATS);
   const repeats = String(REPEATS);
-  const result = { ours: [], native: [], theirs: [], tfjs: [], oursThreads: [], theirsThreads: [] };
+  const result = { ours: [], theirs: [], tfjs: [], oursThreads: [], theirsThreads: [] };
   for (let round = 1; round <= ROUNDS; round++) {
     say(`round ${round} of ${ROUNDS}`);
     result.ours.push(...lastLine("node", ["benchmarks/training-step.mjs", repeats], "our half failed").ms);
-    result.native.push(...steps.ours("emoji", 256, 1, REPEATS).ms);
     const peer = torch(1);
     result.theirs.push(...peer.ms);
     result.torch = peer.torch;
@@ -112,14 +104,10 @@ async function trainingStep() {
   }
   say("WebGPU, on the software rasteriser");
   result.webgpu = (await stepsInPage("webgpu", 1)).ms;
-  const { ours, native, theirs, tfjs, oursThreads, theirsThreads, threads, webgpu } = result;
-  const row = (name, ms) =>
-    console.log(
-      `  ${name.padEnd(40)}${[Math.min(...ms), median(ms), Math.max(...ms)].map((n) => n.toFixed(0).padStart(8)).join("")}`,
-    );
+  const { ours, theirs, tfjs, oursThreads, theirsThreads, threads, webgpu } = result;
+  const row = (name, ms) => console.log(`  ${name.padEnd(40)}${spread(ms)}`);
   console.log("\nTraining step, emoji model, batch 256, ms        min  median     max");
   row("clipwright, Wasm, 1 thread (Node)", ours);
-  row("clipwright, native, 1 thread", native);
   row(`PyTorch ${result.torch}, 1 thread`, theirs);
   row("TensorFlow.js 4.22, Wasm, 1 thread", tfjs);
   row(`clipwright, Wasm, ${threads} threads (Chromium)`, oursThreads);
@@ -127,33 +115,34 @@ async function trainingStep() {
   row("clipwright, WebGPU in software", webgpu);
   const share = (one, other) => `${(median(one) / median(other)).toFixed(2)}×`;
   console.log(
-    `  Wasm: ${share(ours, theirs)} PyTorch's time, ${share(ours, tfjs)} TensorFlow.js's; native: ${share(native, theirs)}; ` +
+    `  Wasm: ${share(ours, theirs)} PyTorch's time, ${share(ours, tfjs)} TensorFlow.js's; ` +
       `${threads} threads: ${share(oursThreads, theirsThreads)}`,
   );
   await save("training-step", result);
 }
 
-/** Measures steps by turns with PyTorch, on one thread and on as many as there are cores. */
-async function nativeTraining() {
-  const { ours, torch } = nativeSteps();
-  const models = [
+/** Measures native steps by turns with PyTorch, on one thread and on as many as there are cores. */
+async function nativeStep() {
+  const all = [
     { model: "emoji", batch: 256, repeats: REPEATS },
     { model: "ViT-B-32", batch: 64, repeats: 1 },
-  ].filter(({ model }) => CHOICES.length === 0 || CHOICES.includes(model));
-  if (models.length === 0) fail(`expected emoji or ViT-B-32, got ${CHOICES.join(", ")}`);
-  for (const { model, batch, repeats } of models) {
+  ];
+  const unknown = CHOICES.find((choice) => !all.some(({ model }) => model === choice));
+  if (unknown) fail(`expected emoji or ViT-B-32, got ${unknown}`);
+  const program = await buildNative("training_step", "threads", "5 minutes");
+  for (const { model, batch, repeats } of all.filter(({ model }) => CHOICES.length === 0 || CHOICES.includes(model))) {
     const rows = [...new Set([1, cpus().length])].map((threads) => ({ threads, ours: [], theirs: [] }));
     let version;
     for (let round = 1; round <= ROUNDS; round++) {
       for (const row of rows) {
-        row.ours.push(...ours(model, batch, row.threads, repeats).ms);
-        const peer = torch(model, batch, row.threads, repeats);
+        const args = [model, batch, row.threads, repeats].map(String);
+        row.ours.push(...lastLine(program, args, "the native half failed").ms);
+        const peer = torchSteps(model, batch, row.threads, repeats);
         row.theirs.push(...peer.ms);
         version = peer.torch;
       }
     }
     say(`a training step of ${model}, batch ${batch}, against PyTorch ${version}: ms (min, median, max)`);
-    const spread = (ms) => [Math.min(...ms), median(ms), Math.max(...ms)].map((n) => n.toFixed(0).padStart(8)).join("");
     for (const { threads, ours, theirs } of rows) {
       const share = (median(ours) / median(theirs)).toFixed(2);
       console.log(`  ${threads} threads${spread(ours)}${spread(theirs)}   ${share} of its time`);
@@ -351,11 +340,7 @@ async function load() {
 async function nativeGpu([file]) {
   if (file === undefined) {
     file = join(mkdtempSync(join(tmpdir(), "clipwright-gpu-")), "gpu.json");
-    say("building the native program (the first time 15 minutes)");
-    const target = join(CACHE, "target-native");
-    const cargo = ["-p", "clipwright-core", "--features", "webgpu", "--example", "gpu", "--target-dir", target];
-    run("cargo", ["build", "--release", "--locked", ...cargo]);
-    const program = join(target, "release", "examples", "gpu");
+    const program = await buildNative("gpu", "webgpu", "15 minutes");
     run(process.env.PYTHON ?? "python3", ["benchmarks/gpu.py", program, file], {
       orElse: "a GPU with Vulkan is needed, and PyTorch with CUDA: see benchmarks/gpu.py",
     });
@@ -429,7 +414,7 @@ const benchmarks = {
   load,
   download,
   "training-step": trainingStep,
-  "native-step": nativeTraining,
+  "native-step": nativeStep,
   memory,
   "large-batches": largeBatches,
   augmented,

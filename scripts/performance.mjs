@@ -95,7 +95,7 @@ function loading(name) {
 function trainingStep() {
   const result = read("training-step");
   if (!result) return [];
-  const { ours, native, theirs, tfjs, oursThreads, theirsThreads, threads, webgpu } = result;
+  const { ours, theirs, tfjs, oursThreads, theirsThreads, threads, webgpu } = result;
   const share = (one, other) => `**${(median(one) / median(other)).toFixed(2)} ×**`;
   return [
     "## A training step",
@@ -105,7 +105,6 @@ function trainingStep() {
       ["ms: min, median, max", "", "share of PyTorch's time"],
       [
         ["clipwright, Wasm in Node (no relaxed SIMD), one thread", spread(ours), share(ours, theirs)],
-        ["clipwright, native, one thread", spread(native), share(native, theirs)],
         [`PyTorch ${result.torch}, one thread`, spread(theirs), ""],
         ["TensorFlow.js 4.22, Wasm in Node, one thread", spread(tfjs), share(tfjs, theirs)],
         [`clipwright, Wasm in Chromium, ${threads} threads`, spread(oursThreads), share(oursThreads, theirsThreads)],
@@ -117,23 +116,28 @@ function trainingStep() {
   ];
 }
 
-/** Section of `bench:native`. */
+/** Section of `bench:native`: each model is measured by itself. */
 function nativeSteps(names) {
-  if (names.length === 0) return [];
-  const results = names.map(read);
-  const rows = results.flatMap(({ model, batch, rows }) =>
-    rows.map(({ threads, ours, theirs }) => [
-      `${model}, batch ${batch}, ${threads === 1 ? "one thread" : `${threads} threads`}`,
+  const parts = names.map(read).flatMap((result) => {
+    const { model, batch, rows } = result;
+    const cells = rows.map(({ threads, ours, theirs }) => [
+      threads === 1 ? "one thread" : `${threads} threads`,
       spread(ours),
       spread(theirs),
       `**${(median(ours) / median(theirs)).toFixed(2)} ×**`,
-    ]),
-  );
-  return [
-    "## A training step of the native program",
-    `Forward, backward, AdamW, and ours the gradients' norm; captions of full length. \`npm run bench:native\`. ${where(results[0])}`,
-    table(["ms: min, median, max", "clipwright", "PyTorch", "share of PyTorch's time"], rows),
-  ];
+    ]);
+    const columns = [
+      `${model}, batch ${batch}, ms: min, median, max`,
+      "clipwright",
+      "PyTorch",
+      "share of PyTorch's time",
+    ];
+    return [table(columns, cells), where(result)];
+  });
+  const title = "## A training step of the native program";
+  const what =
+    "Forward, backward, AdamW, and ours the gradients' norm; captions of full length. `npm run bench:native`.";
+  return parts.length > 0 ? [title, what, ...parts] : [];
 }
 
 /** Section of `bench:gpu`. */
@@ -232,10 +236,9 @@ async function draw(encodings) {
   writeFileSync(join(PLOTS, "encoding.svg"), await ratios(bars, "Times as fast as onnxruntime-web"));
   const step = read("training-step");
   if (!step) return;
-  const { ours, native, theirs, tfjs, oursThreads, theirsThreads, threads, torch } = step;
+  const { ours, theirs, tfjs, oursThreads, theirsThreads, threads, torch } = step;
   const steps = [
     { name: `PyTorch ${torch}`, ms: median(theirs), ours: false },
-    { name: "clipwright, native", ms: median(native), ours: true },
     { name: "clipwright, Wasm in Node", ms: median(ours), ours: true },
     { name: "TensorFlow.js 4.22, Wasm in Node", ms: median(tfjs), ours: false },
     { name: `PyTorch, ${threads} threads`, ms: median(theirsThreads), ours: false },

@@ -83,15 +83,15 @@ export const rustVersion = () => output("rustc", ["--version"]);
  * Makes cargo compile this clone's crates: clones share the folder of its output, and it compares times alone, so that it would take
  * what another clone built from newer files.
  */
-function claimOutput() {
-  const owner = join(process.env.CARGO_TARGET_DIR, ".clone");
+export function claimOutput(folder = process.env.CARGO_TARGET_DIR) {
+  const owner = join(folder, ".clone");
   if (existsSync(owner) && readFileSync(owner, "utf8") === ROOT) return;
   const now = new Date();
   for (const crate of readdirSync(join(ROOT, "crates"))) {
     for (const file of ["src/lib.rs", "build.rs"].map((path) => join(ROOT, "crates", crate, path)))
       if (existsSync(file)) utimesSync(file, now, now);
   }
-  mkdirSync(process.env.CARGO_TARGET_DIR, { recursive: true });
+  mkdirSync(folder, { recursive: true });
   writeFileSync(owner, ROOT);
 }
 

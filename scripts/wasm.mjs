@@ -58,10 +58,12 @@ export const MODULES = {
   tokenizers: { crate: "tokenizers-wasm", features: [] },
 };
 
-/** Modules whose glue is joined in a worker's file. */
-const TOGETHER = ["encode-", "train-", "-threads"].map((part) =>
-  Object.keys(MODULES).filter((name) => name.includes(part) || (name === "tokenizers" && !part.endsWith("threads"))),
-);
+/** Modules whose glue is joined: those of a worker that encodes, of one that trains, and of a thread. */
+const JOINED = [
+  (name) => name.startsWith("encode-") || name === "tokenizers",
+  (name) => name.startsWith("train-") || name === "tokenizers",
+  (name) => name.includes("-threads"),
+].map((has) => Object.keys(MODULES).filter(has));
 
 /** Path of a module. */
 export const moduleFile = (name) => join(GLUE, `${name}_bg.wasm`);
@@ -357,7 +359,7 @@ const glueFile = (name) => join(GLUE, `${name}.js`);
 
 /** Fails if modules whose glue is joined do not agree. Removes those that were built before, from other sources. */
 async function checkGlue(names) {
-  for (const modules of TOGETHER) {
+  for (const modules of JOINED) {
     for (;;) {
       const there = modules.filter(isThere);
       const conflict = await conflictOf(

@@ -9,53 +9,33 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use clip_core::checkpoint::Header;
-use common::{Folder, Ran, TINY, clipwright, finished, mpirun, repository, watching};
+use common::{Emoji, Ran, TINY, clipwright, finished, mpirun, repository, watching};
 
-struct Emoji {
-    folder: Folder,
-    config: String,
-    data: String,
-    logs: String,
+/// A run with one thread a rank.
+fn emoji(config: &str) -> Emoji {
+    Emoji::new(config, "1")
 }
 
-impl Emoji {
-    fn new(config: &str) -> Self {
-        let folder = Folder::new();
-        let config = folder.file("run.toml", config);
-        let (data, logs) = (repository("examples/data/emoji-heldout.tar"), folder.path("logs"));
-        Self { folder, config, data, logs }
+/// Trains on so many ranks; one is started as any program.
+fn train(emoji: &Emoji, ranks: usize, more: &[&str]) -> Ran {
+    match ranks {
+        1 => emoji.train(more),
+        _ => finished(mpirun(&[(ranks, &emoji.flags(more))])),
     }
+}
 
-    fn flags<'a>(&'a self, more: &[&'a str]) -> Vec<&'a str> {
-        let base = ["--json", "train", "--config", &self.config, "--train-data", &self.data, "--logs", &self.logs];
-        base.iter().chain(&["--device", "cpu", "--threads", "1"]).chain(more).copied().collect()
-    }
-
-    /// Trains on so many ranks; one is started as any program.
-    fn train(&self, ranks: usize, more: &[&str]) -> Ran {
-        match ranks {
-            1 => clipwright(&self.flags(more)),
-            _ => finished(mpirun(&[(ranks, &self.flags(more))])),
-        }
-    }
-
-    fn latest(&self, name: &str) -> String {
-        format!("{}/{name}/checkpoints/latest.clip", self.logs)
-    }
-
-    /// Tensors of the model that a run ended with.
-    fn weights(&self, name: &str) -> Vec<(String, Vec<f32>)> {
-        let file = std::fs::read(format!("{}/{name}/model.safetensors", self.logs)).unwrap();
-        let header = Header::parse(&file, file.len() as u64).unwrap();
-        let tensor = |name: &str| {
-            let (begin, end) = header.bytes_of(header.tensor(name).unwrap());
-            let values = file[begin as usize..end as usize].as_chunks().0;
-            (name.to_owned(), values.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect())
-        };
-        let mut names: Vec<&str> = header.names().collect();
-        names.sort_unstable();
-        names.into_iter().map(tensor).collect()
-    }
+/// Tensors of the model that a run ended with.
+fn weights(emoji: &Emoji, name: &str) -> Vec<(String, Vec<f32>)> {
+    let file = std::fs::read(format!("{}/{name}/model.safetensors", emoji.logs)).unwrap();
+    let header = Header::parse(&file, file.len() as u64).unwrap();
+    let tensor = |name: &str| {
+        let (begin, end) = header.bytes_of(header.tensor(name).unwrap());
+        let values = file[begin as usize..end as usize].as_chunks().0;
+        (name.to_owned(), values.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect())
+    };
+    let mut names: Vec<&str> = header.names().collect();
+    names.sort_unstable();
+    names.into_iter().map(tensor).collect()
 }
 
 /// Processes that `mpirun` started.
@@ -93,14 +73,14 @@ fn is_added_to_keys(name: &str, at: usize, count: usize) -> bool {
 
 /// Compares runs of one batch of 64 on 1, 2 and 4 ranks: each step, and the weights after the last.
 fn assert_equal_on_ranks(config: &str, more: &[&str], tolerance: f64) {
-    let emoji = Emoji::new(config);
+    let emoji = emoji(config);
     let run = |ranks: usize| {
         let name = format!("ranks-{ranks}");
-        let ran = emoji.train(ranks, &[&["--name", &name], more].concat()).expect(0);
+        let ran = train(&emoji, ranks, &[&["--name", &name], more].concat()).expect(0);
         assert_eq!(ran.of("start")[0]["ranks"], ranks);
         // one of them speaks
         assert_eq!((ran.of("start").len(), ran.of("done").len(), ran.of("warning").len()), (1, 1, 0));
-        (ran.of("step"), emoji.weights(&name))
+        (ran.of("step"), weights(&emoji, &name))
     };
     let (steps, weights) = run(1);
     assert_eq!(steps.len(), 12);
@@ -156,8 +136,8 @@ fn a_locked_tower_and_half_precision_are_the_same_run() {
 
 #[test]
 fn a_run_goes_on_with_another_number_of_ranks() {
-    let emoji = Emoji::new(TINY);
-    let whole = emoji.train(1, &["--name", "whole", "--augment"]).expect(0).of("step");
+    let emoji = emoji(TINY);
+    let whole = train(&emoji, 1, &["--name", "whole", "--augment"]).expect(0).of("step");
     let more = ["--name", "elastic", "--augment", "--resume", "latest", "--val-data", &emoji.data];
     let mut steps = Vec::new();
     // one rank has the signal, all end at the same step
@@ -183,13 +163,13 @@ fn a_run_goes_on_with_another_number_of_ranks() {
     assert_eq!(second.of("evaluation").len(), 1);
     steps.extend(second.of("step"));
     assert!((3..12).contains(&steps.len()), "{}", steps.len());
-    steps.extend(emoji.train(1, &more).expect(0).of("step"));
+    steps.extend(train(&emoji, 1, &more).expect(0).of("step"));
     assert_same_steps(&steps, &whole, 1e-4);
 }
 
 #[test]
 fn a_killed_rank_ends_the_others_within_seconds() {
-    let emoji = Emoji::new(&TINY.replace("epochs = 2", "epochs = 2000"));
+    let emoji = emoji(&TINY.replace("epochs = 2", "epochs = 2000"));
     for lost in [1, 0] {
         let name = format!("lost-{lost}");
         let more = ["--name", &name, "--save-steps", "2"];
@@ -222,15 +202,15 @@ fn a_killed_rank_ends_the_others_within_seconds() {
 
 #[test]
 fn what_ranks_cannot_train_together_is_refused() {
-    let emoji = Emoji::new(TINY);
+    let emoji = emoji(TINY);
     let refused = |ran: Ran, exit: i32, code: &str, expected: &str| {
         let ran = ran.expect(exit);
         let errors = ran.of("error");
         assert!(errors.len() == 1 && errors[0]["code"] == code, "{errors:?}");
         assert!(ran.stderr.contains(expected), "{}", ran.stderr);
     };
-    refused(emoji.train(3, &[]), 2, "invalid-option", "a multiple of the 3 ranks that share each batch, got 64");
-    refused(emoji.train(2, &["--lr", "x"]), 2, "invalid-option", "expected a number");
+    refused(train(&emoji, 3, &[]), 2, "invalid-option", "a multiple of the 3 ranks that share each batch, got 64");
+    refused(train(&emoji, 2, &["--lr", "x"]), 2, "invalid-option", "expected a number");
     let pair = |one: &[&str], other: &[&str]| finished(mpirun(&[(1, &emoji.flags(one)), (1, &emoji.flags(other))]));
     refused(pair(&[], &["--lr", "0.5"]), 11, "other-ranks", "the options of the run: rank 0 has");
     refused(pair(&["--seed", "1"], &["--seed", "2"]), 11, "other-ranks", "rank 1 has");
@@ -247,13 +227,13 @@ fn what_ranks_cannot_train_together_is_refused() {
     refused(pair(&[], &["--train-data", "none.tar"]), 6, "source-unreadable", "rank 1: ");
     // the first one cannot write; the others wait for it at the first step
     let file = emoji.folder.file("file", "");
-    refused(emoji.train(2, &["--logs", &file]), 7, "target-unwritable", "file");
+    refused(train(&emoji, 2, &["--logs", &file]), 7, "target-unwritable", "file");
     assert!(!std::path::Path::new(&emoji.logs).exists());
 }
 
 #[test]
 fn a_launcher_of_another_mpi_is_refused() {
-    let emoji = Emoji::new(TINY);
+    let emoji = emoji(TINY);
     let mut command = Command::new(env!("CARGO_BIN_EXE_clipwright"));
     let ran = finished(command.args(emoji.flags(&[])).env("PMI_SIZE", "2")).expect(11);
     assert!(ran.stderr.contains("MPI joined 1"), "{}", ran.stderr);

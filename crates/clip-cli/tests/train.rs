@@ -2,50 +2,16 @@
 
 mod common;
 
-use common::{Folder, Ran, TINY, clipwright, contents, fixture, names, repository, watched};
+use common::{Emoji, Folder, Ran, TINY, clipwright, contents, fixture, names, training, watched};
 
-/// Flags of a run over the emoji that are held out in the examples.
-fn flags<'a>(config: &'a str, data: &'a str, logs: &'a str, more: &[&'a str]) -> Vec<&'a str> {
-    let base = [
-        "--json",
-        "train",
-        "--config",
-        config,
-        "--train-data",
-        data,
-        "--logs",
-        logs,
-        "--device",
-        "cpu",
-        "--threads",
-        "2",
-    ];
-    base.iter().copied().chain(more.iter().copied()).collect()
-}
-
-struct Emoji {
-    folder: Folder,
-    config: String,
-    data: String,
-    logs: String,
-}
-
-impl Emoji {
-    fn new() -> Self {
-        let folder = Folder::new();
-        let config = folder.file("run.toml", TINY);
-        let (data, logs) = (repository("examples/data/emoji-heldout.tar"), folder.path("logs"));
-        Self { folder, config, data, logs }
-    }
-
-    fn train(&self, more: &[&str]) -> Ran {
-        clipwright(&flags(&self.config, &self.data, &self.logs, more))
-    }
+/// A run with two threads.
+fn emoji() -> Emoji {
+    Emoji::new(TINY, "2")
 }
 
 #[test]
 fn a_run_logs_its_steps_and_ends_with_a_model() {
-    let emoji = Emoji::new();
+    let emoji = emoji();
     let more = ["--val-data", &emoji.data, "--save-frequency", "1", "--report-to", "tensorboard"];
     let ran = emoji.train(&more).expect(0);
     let start = &ran.of("start")[0];
@@ -87,7 +53,8 @@ fn a_run_logs_its_steps_and_ends_with_a_model() {
     for from in [format!("{folder}/model.safetensors"), format!("{folder}/checkpoints/latest.clip")] {
         let config = emoji.folder.file("more.toml", "[fit]\nbatchSize = 64\ntruncate = true");
         let logs = emoji.folder.path("more");
-        let more = clipwright(&flags(&config, &emoji.data, &logs, &["--from", &from, "--epochs", "1"])).expect(0);
+        let more =
+            clipwright(&training([&config, &emoji.data, &logs], "2", &["--from", &from, "--epochs", "1"])).expect(0);
         assert_eq!(more.losses().len(), 6);
         std::fs::remove_dir_all(logs).unwrap();
     }
@@ -95,12 +62,12 @@ fn a_run_logs_its_steps_and_ends_with_a_model() {
 
 #[test]
 fn a_stopped_run_goes_on_as_if_it_had_not_been_stopped() {
-    let emoji = Emoji::new();
+    let emoji = emoji();
     let whole = emoji.train(&["--name", "whole", "--augment"]).expect(0).losses();
     assert_eq!(whole.len(), 12);
     for (signal, code, step) in [("INT", 130, "\"step\":2,"), ("TERM", 143, "\"step\":8,")] {
         let more = ["--name", signal, "--augment"];
-        let stopped = watched(&flags(&emoji.config, &emoji.data, &emoji.logs, &more), |child, line| {
+        let stopped = watched(&emoji.flags(&more), |child, line| {
             // once: a second signal ends it at once
             if line.contains("\"type\":\"step\"") && line.contains(step) {
                 let sent = std::process::Command::new("kill").args(["-s", signal, &child.id().to_string()]).status();
@@ -123,7 +90,7 @@ fn a_stopped_run_goes_on_as_if_it_had_not_been_stopped() {
 
 #[test]
 fn images_that_are_read_again_for_each_step_give_the_same_run() {
-    let emoji = Emoji::new();
+    let emoji = emoji();
     let held = emoji.train(&["--name", "held"]).expect(0);
     let again = emoji.train(&["--name", "again", "--image-memory", "0", "--workers", "1"]).expect(0);
     assert_eq!(held.losses(), again.losses());
@@ -133,13 +100,13 @@ fn images_that_are_read_again_for_each_step_give_the_same_run() {
 
 #[test]
 fn a_killed_run_loses_only_the_steps_since_its_last_save() {
-    let emoji = Emoji::new();
+    let emoji = emoji();
     let whole = emoji.train(&["--name", "whole"]).expect(0).losses();
     let mut kills = 0;
     let ended = loop {
         let name = ["--name", "killed", "--save-steps", "1", "--resume", "latest"];
         let mut saves = 0;
-        let ran = watched(&flags(&emoji.config, &emoji.data, &emoji.logs, &name), |child, line| {
+        let ran = watched(&emoji.flags(&name), |child, line| {
             saves += usize::from(line.contains("\"type\":\"saved\""));
             // while the third state is being written, or soon after
             if saves == 2 && line.contains("\"type\":\"step\"") {
@@ -147,7 +114,7 @@ fn a_killed_run_loses_only_the_steps_since_its_last_save() {
             }
         });
         // at every moment the state is whole
-        clipwright(&["info", &emoji.folder.path("logs/killed/checkpoints/latest.clip")]).expect(0);
+        clipwright(&["info", &emoji.latest("killed")]).expect(0);
         if ran.code == 0 {
             break ran;
         }
@@ -157,7 +124,7 @@ fn a_killed_run_loses_only_the_steps_since_its_last_save() {
     assert!(kills >= 2, "{kills}");
     // before its first save it had nothing to lose: the same command begins it again
     let early = ["--name", "early", "--resume", "latest"];
-    watched(&flags(&emoji.config, &emoji.data, &emoji.logs, &early), |child, _| child.kill().unwrap());
+    watched(&emoji.flags(&early), |child, _| child.kill().unwrap());
     assert_eq!(emoji.train(&early).expect(0).losses(), whole);
     assert_eq!(ended.losses().last(), whole.last());
     let rows = |name: &str| {
@@ -169,9 +136,9 @@ fn a_killed_run_loses_only_the_steps_since_its_last_save() {
 
 #[test]
 fn another_runs_settings_or_pairs_are_refused() {
-    let emoji = Emoji::new();
+    let emoji = emoji();
     emoji.train(&["--epochs", "1"]).expect(0);
-    let latest = emoji.folder.path("logs/run/checkpoints/latest.clip");
+    let latest = emoji.latest("run");
     let refused = |more: &[&str], code: i32, expected: &str| {
         let ran = emoji.train(&[&["--resume", &latest, "--epochs", "1"], more].concat()).expect(code);
         assert!(ran.stderr.contains(expected), "{}", ran.stderr);
@@ -181,23 +148,25 @@ fn another_runs_settings_or_pairs_are_refused() {
     assert_eq!(refused(&["--seed", "9"], 10, "seed: the run to resume has 1, got 9"), "other-settings");
     let other = emoji.folder.file("other.toml", TINY.replace("embedDim = 16", "embedDim = 32"));
     assert_eq!(refused(&["--model", "ViT-B-32"], 2, "none beside [config]"), "invalid-option");
-    let ran = clipwright(&flags(&other, &emoji.data, &emoji.logs, &["--resume", &latest, "--epochs", "1"])).expect(10);
+    let ran = clipwright(&training([&other, &emoji.data, &emoji.logs], "2", &["--resume", &latest, "--epochs", "1"]))
+        .expect(10);
     assert!(ran.stderr.contains("the model's shape"), "{}", ran.stderr);
     let twice = format!("{}::{}", emoji.data, emoji.data);
-    let ran = clipwright(&flags(&emoji.config, &twice, &emoji.logs, &["--resume", &latest, "--epochs", "1"])).expect(5);
+    let ran = clipwright(&training([&emoji.config, &twice, &emoji.logs], "2", &["--resume", &latest, "--epochs", "1"]))
+        .expect(5);
     assert_eq!(ran.of("error")[0]["code"], "count-mismatch");
 }
 
 #[test]
 fn wrong_input_has_its_own_exit_code_and_leaves_no_run() {
-    let emoji = Emoji::new();
+    let emoji = emoji();
     let cut = emoji.folder.file("cut.tar", &std::fs::read(&emoji.data).unwrap()[..100_000]);
     let unknown = emoji.folder.file("unknown.toml", "batch = 3");
     let internal = emoji.folder.file("internal.toml", TINY.replace("batchSize", "batch_size"));
     let shapeless = emoji.folder.file("shapeless.toml", "[config]\nembedDim = 16\n");
     // before the pairs are read: at the end of the run it would be too late
     let sigmoid = emoji.folder.file("sigmoid.toml", TINY.replace("[config]", "[config]\nobjective = \"sigmoid\""));
-    let train = |config: &str, data: &str, more: &[&str]| clipwright(&flags(config, data, &emoji.logs, more));
+    let train = |config: &str, data: &str, more: &[&str]| clipwright(&training([config, data, &emoji.logs], "2", more));
     for (ran, code, expected) in [
         (train(&emoji.config, "no-{00..02}.tar", &[]), 6, "no-00.tar"),
         (train(&emoji.config, &cut, &[]), 5, "truncated tar"),
@@ -239,7 +208,7 @@ fn wrong_input_has_its_own_exit_code_and_leaves_no_run() {
 
 #[test]
 fn pairs_of_a_shard_and_names_of_its_members_are_told_safely() {
-    let emoji = Emoji::new();
+    let emoji = emoji();
     let shard = emoji.folder.path("b.tar");
     let mut builder = tar::Builder::new(std::fs::File::create(&shard).unwrap());
     let mut header = tar::Header::new_gnu();
@@ -248,14 +217,14 @@ fn pairs_of_a_shard_and_names_of_its_members_are_told_safely() {
     builder.append_data(&mut header, "a\u{1b}[2J.txt", &b"one"[..]).unwrap();
     builder.finish().unwrap();
     let both = format!("{}::{shard}", emoji.data);
-    let stopped = clipwright(&flags(&emoji.config, &both, &emoji.logs, &[])).expect(5);
+    let stopped = clipwright(&training([&emoji.config, &both, &emoji.logs], "2", &[])).expect(5);
     assert!(stopped.stderr.contains("b.tar: caption without an image"), "{}", stopped.stderr);
     assert!(stopped.stderr.contains("a\u{fffd}[2J") && !stopped.stderr.contains('\u{1b}'), "{:?}", stopped.stderr);
 }
 
 #[test]
 fn a_run_whose_embeddings_are_alike_says_so() {
-    let emoji = Emoji::new();
+    let emoji = emoji();
     let more = ["--lr", "1e-30", "--warmup", "0", "--epochs", "18"];
     let ran = emoji.train(&more).expect(0);
     let codes: Vec<String> = ran.of("warning").iter().map(|event| event["code"].to_string()).collect();
@@ -264,7 +233,7 @@ fn a_run_whose_embeddings_are_alike_says_so() {
 
 #[test]
 fn a_run_classifies_images_and_reads_a_preset() {
-    let emoji = Emoji::new();
+    let emoji = emoji();
     for (class, image) in [("red_ball", "train/0.png"), ("sea", "test/0.png")] {
         let to = emoji.folder.path(&format!("images/{class}"));
         std::fs::create_dir_all(&to).unwrap();
@@ -290,12 +259,12 @@ fn a_run_classifies_images_and_reads_a_preset() {
 
 #[test]
 fn adapters_are_written_and_can_be_added_again() {
-    let emoji = Emoji::new();
+    let emoji = emoji();
     let model = fixture("models/clip-gelu-p32-laion/open_clip");
     let config = emoji
         .folder
         .file("lora.toml", "[fit]\nbatchSize = 64\nepochs = 1\ntruncate = true\nlora = { rank = 2, alpha = 4 }");
-    clipwright(&flags(&config, &emoji.data, &emoji.logs, &["--from", &model])).expect(0);
+    clipwright(&training([&config, &emoji.data, &emoji.logs], "2", &["--from", &model])).expect(0);
     let run = emoji.folder.path("logs/run");
     assert_eq!(names(format!("{run}/adapter")), ["adapter_config.json", "adapter_model.safetensors"]);
     let merged = emoji.folder.path("merged.safetensors");
@@ -310,9 +279,9 @@ fn adapters_are_written_and_can_be_added_again() {
 
 #[test]
 fn a_run_goes_on_where_its_logs_cannot_be_written() {
-    let emoji = Emoji::new();
+    let emoji = emoji();
     let steps = emoji.folder.path("logs/run/steps.csv");
-    let ran = watched(&flags(&emoji.config, &emoji.data, &emoji.logs, &[]), |_, line| {
+    let ran = watched(&emoji.flags(&[]), |_, line| {
         if line.contains("\"step\":1,") {
             // a folder in place of the file
             std::fs::remove_file(&steps).unwrap();
@@ -329,7 +298,7 @@ fn a_run_goes_on_where_its_logs_cannot_be_written() {
 
 #[test]
 fn another_runs_folder_is_left_alone() {
-    let emoji = Emoji::new();
+    let emoji = emoji();
     for name in ["a", "b"] {
         emoji.train(&["--name", name, "--epochs", "1", "--save-frequency", "1"]).expect(0);
     }
@@ -345,9 +314,9 @@ fn another_runs_folder_is_left_alone() {
 
 #[test]
 fn one_process_trains_in_a_folder() {
-    let emoji = Emoji::new();
+    let emoji = emoji();
     let mut refused = 0;
-    watched(&flags(&emoji.config, &emoji.data, &emoji.logs, &["--epochs", "8"]), |_, line| {
+    watched(&emoji.flags(&["--epochs", "8"]), |_, line| {
         if line.contains("\"step\":1,") {
             let other = emoji.train(&["--resume", "latest", "--epochs", "8"]);
 
@@ -361,15 +330,14 @@ fn one_process_trains_in_a_folder() {
 
 #[test]
 fn bad_pairs_are_skipped_and_listed() {
-    let emoji = Emoji::new();
+    let emoji = emoji();
     let both = format!("{}::{}", fixture("cases/picture-extensions"), emoji.data);
     let more = ["--bad-pairs", "skip", "--epochs", "1"];
-    let ran = clipwright(&flags(&emoji.config, &both, &emoji.logs, &more)).expect(0);
+    let ran = clipwright(&training([&emoji.config, &both, &emoji.logs], "2", &more)).expect(0);
     // a folder is read while the only thread of the pool waits for its samples
-    let one = clipwright(&flags(
-        &emoji.config,
-        &both,
-        &emoji.logs,
+    let one = clipwright(&training(
+        [&emoji.config, &both, &emoji.logs],
+        "2",
         &[&more[..], &["--threads", "1", "--name", "one"]].concat(),
     ));
     assert_eq!(one.expect(0).losses(), ran.losses());
@@ -380,8 +348,8 @@ fn bad_pairs_are_skipped_and_listed() {
 
 #[test]
 fn people_read_lines_and_programs_read_completions() {
-    let emoji = Emoji::new();
-    let flags = flags(&emoji.config, &emoji.data, &emoji.logs, &["--epochs", "1", "--val-data", &emoji.data]);
+    let emoji = emoji();
+    let flags = emoji.flags(&["--epochs", "1", "--val-data", &emoji.data]);
     let ran = clipwright(&flags[1..]).expect(0);
     assert!(
         ran.stdout.starts_with("trained 6 steps to a loss of ") && ran.stdout.lines().count() == 1,
@@ -416,9 +384,9 @@ fn steps_and_encoding_are_measured() {
 #[cfg(not(feature = "mpi"))]
 #[test]
 fn one_of_several_processes_needs_mpi() {
-    let emoji = Emoji::new();
+    let emoji = emoji();
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_clipwright"));
-    command.args(flags(&emoji.config, &emoji.data, &emoji.logs, &[])).env("OMPI_COMM_WORLD_SIZE", "2");
+    command.args(emoji.flags(&[])).env("OMPI_COMM_WORLD_SIZE", "2");
     let ran = common::finished(command).expect(11);
     assert!(ran.stderr.contains("build it with --features mpi"), "{}", ran.stderr);
     assert_eq!(ran.of("error")[0]["code"], "no-mpi");

@@ -137,19 +137,8 @@ async fn read_or_empty<const D: usize>(tensor: Option<Tensor<D>>) -> Result<Vec<
 /// Value and moments after a step of AdamW.
 async fn step(shape: [usize; 2], device: &Device, adamw: Step) -> Result<Vec<Vec<f32>>, String> {
     let [value, gradient, first, second] = [1, 2, 3, 4].map(|seed| input(shape, seed, device));
-    let rates = AdamWRates {
-        gradient_scale: 0.5,
-        beta_1: 0.9,
-        one_minus_beta_1: 0.1,
-        beta_2: 0.98,
-        one_minus_beta_2: 0.02,
-        step_size: 1e-2,
-        bias_correction_2_sqrt: 0.25,
-        epsilon: 1e-6,
-        decay_factor: 0.999,
-    };
     let mut out = Vec::new();
-    for tensor in adamw([value, gradient, first, second.abs()], rates) {
+    for tensor in adamw([value, gradient, first, second.abs()], AdamWRates::EXAMPLE) {
         out.push(read(tensor).await?);
     }
     Ok(out)

@@ -165,7 +165,7 @@ impl Config {
         })
     }
 
-    /// What is odd.
+    /// Warnings for the user.
     pub(crate) fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
         if self.given.get("pad_token") == Some(&Json::Null) {

@@ -12,7 +12,7 @@ const MAX_NAMED: usize = 8;
 /// Weights of an adapter, which are no model.
 pub(super) const ADAPTER: &str = "adapter_model.safetensors";
 
-/// What is looked for.
+/// What a folder is searched for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wanted {
     /// A model.

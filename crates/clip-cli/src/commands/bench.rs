@@ -70,7 +70,7 @@ impl Times {
     }
 }
 
-/// The result: what was measured, and its times.
+/// Times of a model on a device.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase", tag = "type", rename = "bench")]
 struct Bench {

@@ -20,7 +20,7 @@ pub struct InfoArgs {
     path: PathBuf,
 }
 
-/// What is known of a checkpoint.
+/// Description of a checkpoint.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase", tag = "type", rename = "info")]
 struct Info {

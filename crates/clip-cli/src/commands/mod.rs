@@ -35,7 +35,7 @@ pub enum Command {
     Info(info::InfoArgs),
     /// Write a checkpoint in the layout of Hugging Face or OpenCLIP
     Convert(convert::ConvertArgs),
-    /// Embed images in bulk; what is done is skipped when run again
+    /// Embed the images of shards, folders and tables; a second run skips finished files
     Embed(embed::EmbedArgs),
     /// Evaluate a model: retrieval among pairs, zero-shot classification
     Eval(eval::EvalArgs),

@@ -60,7 +60,7 @@ pub(super) fn text(value: &Option<String>) -> Option<Value> {
 }
 
 impl PairArgs {
-    /// Sets what was given among the settings, and among the options of the run.
+    /// Adds the given flags to the settings, and those of a run to its options.
     pub(super) fn set(&self, flags: &mut Map<String, Value>, fit: &mut Map<String, Value>) {
         for (name, value) in [
             ("datasetType", &self.dataset_type),

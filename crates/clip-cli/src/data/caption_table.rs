@@ -85,20 +85,16 @@ pub(super) fn caption_table(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::tests::{fixture, json};
+    use crate::data::tests::{described, fixture, json};
 
     /// `image: captions` of each sample, or its error.
     fn read(file: &[u8], name: &str, columns: TableColumns<'_>) -> Vec<String> {
-        let mut out = Vec::new();
-        let mut sink = |sample: Sample| {
-            out.push(match sample.pair {
-                Ok((_, texts)) => format!("{}: {}", sample.key, texts.join(" / ")),
-                Err(error) => format!("{}: {error}", error.code),
-            });
-            Ok(())
+        let describe = |sample: Sample| match sample.pair {
+            Ok((_, texts)) => format!("{}: {}", sample.key, texts.join(" / ")),
+            Err(error) => format!("{}: {error}", error.code),
         };
-        let result = read_table(file.to_vec(), name, columns, &mut |_| Ok(Image::Bytes([].into())), &mut sink);
-        result.map_or_else(|error| vec![format!("{}: {error}", error.code)], |()| out)
+        let mut find = |_: &str| Ok(Image::Bytes([].into()));
+        described(|sink| read_table(file.to_vec(), name, columns, &mut find, sink), describe)
     }
 
     #[test]

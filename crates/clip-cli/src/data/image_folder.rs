@@ -138,19 +138,15 @@ pub(super) fn image_folder(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::tests::fixture_path;
+    use crate::data::tests::{described, fixture_path};
 
     fn read(folder: &Path, table: Option<&str>) -> Vec<String> {
-        let mut out = Vec::new();
-        let mut sink = |sample: Sample| {
-            out.push(match sample.pair {
-                Ok((_, texts)) => format!("{}: {}", sample.key, texts.join(" / ")),
-                Err(error) => format!("{} ✗ {error}", sample.key),
-            });
-            Ok(())
+        let describe = |sample: Sample| match sample.pair {
+            Ok((_, texts)) => format!("{}: {}", sample.key, texts.join(" / ")),
+            Err(error) => format!("{} ✗ {error}", sample.key),
         };
-        let result = image_folder(folder, table, TableColumns::default(), CaptionOptions::default(), &mut sink);
-        result.map_or_else(|error| vec![format!("{}: {error}", error.code)], |()| out)
+        let (columns, captions) = (TableColumns::default(), CaptionOptions::default());
+        described(|sink| image_folder(folder, table, columns, captions, sink), describe)
     }
 
     #[test]

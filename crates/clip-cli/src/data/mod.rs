@@ -45,6 +45,22 @@ mod tests {
 
     use std::path::PathBuf;
 
+    use super::sample::{Sample, Sink};
+    use crate::exit::Result;
+
+    /// What a reader gives, a line a sample; only its error's code and message if it fails.
+    pub(super) fn described(
+        read: impl FnOnce(&mut Sink<'_>) -> Result<()>,
+        mut describe: impl FnMut(Sample) -> String,
+    ) -> Vec<String> {
+        let mut out = Vec::new();
+        let result = read(&mut |sample| {
+            out.push(describe(sample));
+            Ok(())
+        });
+        result.map_or_else(|error| vec![format!("{}: {error}", error.code)], |()| out)
+    }
+
     pub(super) fn fixture_path(path: &str) -> PathBuf {
         PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../test/fixtures").join(path)
     }

@@ -153,24 +153,19 @@ pub(super) fn webdataset(path: &Path, options: CaptionOptions<'_>, sink: &mut Si
 mod tests {
     use super::*;
     use crate::data::sample::Sample;
-    use crate::data::tests::{fixture_path, json, tar};
+    use crate::data::tests::{described, fixture_path, json, tar};
 
     fn read(path: &Path) -> Vec<String> {
-        let mut out = Vec::new();
-        let mut sink = |sample: Sample| {
-            out.push(match sample.pair {
-                Ok((image, texts)) => {
-                    let mut again = image.clone();
-                    again.forget();
-                    assert_eq!(image.bytes().unwrap(), again.bytes().unwrap());
-                    format!("{}: {}", sample.key, texts.join(" / "))
-                }
-                Err(error) => format!("{} ✗ {error}", sample.key),
-            });
-            Ok(())
+        let describe = |sample: Sample| match sample.pair {
+            Ok((image, texts)) => {
+                let mut again = image.clone();
+                again.forget();
+                assert_eq!(image.bytes().unwrap(), again.bytes().unwrap());
+                format!("{}: {}", sample.key, texts.join(" / "))
+            }
+            Err(error) => format!("{} ✗ {error}", sample.key),
         };
-        let result = webdataset(path, CaptionOptions::default(), &mut sink);
-        result.map_or_else(|error| vec![format!("{}: {error}", error.code)], |()| out)
+        described(|sink| webdataset(path, CaptionOptions::default(), sink), describe)
     }
 
     #[test]

@@ -134,6 +134,43 @@ impl Folder {
     }
 }
 
+/// Flags of a run on the CPU, with so many threads.
+pub fn training<'a>([config, data, logs]: [&'a str; 3], threads: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    let base = ["--json", "train", "--config", config, "--train-data", data, "--logs", logs, "--device", "cpu"];
+    base.iter().chain(&["--threads", threads]).chain(more).copied().collect()
+}
+
+/// A run over the emoji that are held out in the examples.
+pub struct Emoji {
+    pub folder: Folder,
+    pub config: String,
+    pub data: String,
+    pub logs: String,
+    threads: &'static str,
+}
+
+impl Emoji {
+    pub fn new(config: &str, threads: &'static str) -> Self {
+        let folder = Folder::new();
+        let config = folder.file("run.toml", config);
+        let (data, logs) = (repository("examples/data/emoji-heldout.tar"), folder.path("logs"));
+        Self { folder, config, data, logs, threads }
+    }
+
+    pub fn flags<'a>(&'a self, more: &[&'a str]) -> Vec<&'a str> {
+        training([&self.config, &self.data, &self.logs], self.threads, more)
+    }
+
+    pub fn train(&self, more: &[&str]) -> Ran {
+        clipwright(&self.flags(more))
+    }
+
+    /// The last state of a run.
+    pub fn latest(&self, name: &str) -> String {
+        format!("{}/{name}/checkpoints/latest.clip", self.logs)
+    }
+}
+
 /// Names of the files in a folder, sorted.
 pub fn names(folder: impl Into<PathBuf>) -> Vec<String> {
     let entries = std::fs::read_dir(folder.into()).unwrap();

@@ -179,18 +179,6 @@ mod tests {
     use crate::ops::grad_norm::FusedGradNorm;
     use crate::ops::linear::FusedLinearBackward;
 
-    const RATES: AdamWRates = AdamWRates {
-        gradient_scale: 0.5,
-        beta_1: 0.9,
-        one_minus_beta_1: 0.1,
-        beta_2: 0.98,
-        one_minus_beta_2: 0.02,
-        step_size: 1e-2,
-        bias_correction_2_sqrt: 0.25,
-        epsilon: 1e-6,
-        decay_factor: 0.999,
-    };
-
     fn values(count: usize) -> Vec<f32> {
         (0..count).map(|i| (i * 7919 % 2003) as f32 / 500.0 - 2.0).collect()
     }
@@ -216,7 +204,7 @@ mod tests {
         let (qkv, x) = (values(5 * 77 * 3 * 128), values(1100 * 384));
         let [value, gradient, first] = [(); 3].map(|()| matrix(1100, 384));
         let squares = FlexTensor::from_data(TensorData::new(x.iter().map(|x| x * x).collect::<Vec<_>>(), [1100, 384]));
-        let (value, first, second) = Flex::fused_adamw(value, gradient, first, squares, RATES);
+        let (value, first, second) = Flex::fused_adamw(value, gradient, first, squares, AdamWRates::EXAMPLE);
         let step = [value, first, second].map(|tensor| tensor.storage::<f32>().to_vec());
         vec![
             linear(7),

@@ -29,6 +29,22 @@ pub struct AdamWRates {
     pub decay_factor: f32,
 }
 
+#[cfg(any(test, feature = "conformance"))]
+impl AdamWRates {
+    /// A step that no rate leaves out.
+    pub(crate) const EXAMPLE: Self = Self {
+        gradient_scale: 0.5,
+        beta_1: 0.9,
+        one_minus_beta_1: 0.1,
+        beta_2: 0.98,
+        one_minus_beta_2: 0.02,
+        step_size: 1e-2,
+        bias_correction_2_sqrt: 0.25,
+        epsilon: 1e-6,
+        decay_factor: 0.999,
+    };
+}
+
 /// One step of AdamW (arXiv 1711.05101), in the order of operations of `torch.optim.AdamW`.
 ///
 /// # Shapes

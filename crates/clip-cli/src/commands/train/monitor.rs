@@ -6,7 +6,7 @@ use clip_core::data::PairDataset;
 
 use crate::events::StepEvent;
 
-/// A name for programs, and what is wrong and what to do.
+/// A stable name, and a message that says what is wrong and what to do.
 pub(super) type Warning = (&'static str, String);
 
 /// Steps to average over: a single loss says little.

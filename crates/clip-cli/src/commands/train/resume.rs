@@ -91,7 +91,7 @@ fn check_options(run: &RunOptions, given: &Map<String, Value>) -> Result<()> {
         let one = Map::from_iter([(name.clone(), over_own(&own[name], value))]);
         let other = json!(run.with_json(&Value::from(one).to_string())?);
         if let Some((path, run, got)) = difference("", &own, &other) {
-            // of a table, the value in it; of the others, what was given
+            // names the differing value inside a table
             let table = value.is_object().then(|| path.strip_prefix(&format!(".{name}."))).flatten();
             let plain = |value: &Value| match value {
                 Value::Null => "none".to_owned(),
