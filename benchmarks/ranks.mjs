@@ -12,9 +12,12 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { mustRun } from "../scripts/jobs.mjs";
+import { config as emoji } from "../examples/emoji/config.mjs";
+import { fail, mustRun } from "../scripts/jobs.mjs";
 import { setUpMpi } from "../scripts/mpi.mjs";
+import { toToml } from "../scripts/native.mjs";
 import { median } from "../scripts/performance.mjs";
+import { setUpRust } from "../scripts/setup.mjs";
 
 const { values } = parseArgs({
   options: {
@@ -28,16 +31,12 @@ const { values } = parseArgs({
   },
 });
 const [rounds, steps, batchSize] = [values.rounds, values.steps, values["batch-size"]].map(Number);
+if (![rounds, steps, batchSize].every((number) => Number.isInteger(number) && number > 0))
+  fail("--rounds, --steps and --batch-size take whole numbers above 0");
 const WARM_UP = 2;
 const RANKS = 2;
 
-/** The emoji model of examples/emoji, as a config file has it. */
-const EMOJI = `[config]
-embedDim = 128
-vision = { imageSize = 32, patchSize = 8, width = 128, layers = 4, heads = 4 }
-text = { contextLength = 16, width = 128, layers = 4, heads = 4 }
-`;
-
+await setUpRust();
 const env = await setUpMpi();
 /** Builds the program, unless CLIPWRIGHT names one, and returns its path. */
 async function setUpProgram() {
@@ -49,7 +48,8 @@ async function setUpProgram() {
 const program = await setUpProgram();
 const folder = mkdtempSync(join(tmpdir(), "clipwright-ranks-"));
 const config = join(folder, "run.toml");
-writeFileSync(config, `${values.model ? "" : EMOJI}[fit]\ntruncate = true\nepochs = 1000\n`);
+const shape = values.model ? "" : `[config]\n${toToml(emoji)}`;
+writeFileSync(config, `${shape}[fit]\n${toToml({ truncate: true, epochs: 1000 })}`);
 const data = fileURLToPath(new URL("../examples/data/emoji-train.tar", import.meta.url));
 
 let runs = 0;
@@ -65,7 +65,13 @@ function train(launcher, batch) {
     if (JSON.parse(line).type === "step") times.push(performance.now());
     if (times.length === WARM_UP + steps) child.kill("SIGTERM");
   });
-  return new Promise((resolve) => child.on("close", () => resolve(times)));
+  return new Promise((resolve) =>
+    child.on("close", (status) => {
+      if (times.length < WARM_UP + steps)
+        fail(`${command} ended after ${times.length} steps with exit code ${status}: its message is above`);
+      resolve(times);
+    }),
+  );
 }
 
 /** Pairs a second of a run over a time in which all runs take steps. */

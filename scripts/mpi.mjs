@@ -4,14 +4,13 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { delimiter, dirname, join } from "node:path";
 import { fail, ROOT, run } from "./jobs.mjs";
 import { setUpPython } from "./python.mjs";
-import { findProgram, output } from "./setup.mjs";
+import { findProgram, output, systemLibraries } from "./setup.mjs";
 
 const WHEELS = join(ROOT, "scale", "requirements-mpi.txt");
 
 /** Path of the system's libclang; undefined if there is none. LLVM's other libraries have names like it. */
 function findLibclang() {
-  const libraries = output("sh", ["-c", "PATH=$PATH:/sbin:/usr/sbin ldconfig -p"]) ?? "";
-  return process.env.LIBCLANG_PATH ?? /\S*\/libclang(-\d+)?\.so\S*/.exec(libraries)?.[0];
+  return process.env.LIBCLANG_PATH ?? /\S*\/libclang(-\d+)?\.so\S*/.exec(systemLibraries())?.[0];
 }
 
 /** Folder of the wheel's libclang. */
@@ -24,7 +23,9 @@ function wheelOfLibclang(lib) {
 function claimBindings(mpicc) {
   const owner = join(process.env.CARGO_TARGET_DIR, ".mpi");
   if (existsSync(owner) && readFileSync(owner, "utf8") === mpicc) return;
-  run("cargo", ["clean", "--locked", "--package", "mpi-sys"]);
+  // of the tests, and of the benchmark
+  for (const profile of ["dev", "release"])
+    run("cargo", ["clean", "--locked", "--profile", profile, "--package", "mpi-sys"]);
   mkdirSync(dirname(owner), { recursive: true });
   writeFileSync(owner, mpicc);
 }
@@ -32,7 +33,8 @@ function claimBindings(mpicc) {
 /** Returns the environment to compile with MPI, and to start programs by `mpirun`. */
 export async function setUpMpi() {
   // the tests pass options of Open MPI's mpirun
-  const system = findProgram("mpicc") && output("mpirun", ["--version"])?.includes("Open MPI");
+  const mpicc = findProgram("mpicc");
+  const system = mpicc && output("mpirun", ["--version"])?.includes("Open MPI");
   const libclang = findLibclang();
   const folder = system && libclang ? undefined : dirname(dirname(await setUpPython(WHEELS)));
   const headers = output(process.env.CC || "cc", ["-print-file-name=include"]);
@@ -40,7 +42,7 @@ export async function setUpMpi() {
     ...process.env,
     // the wheel has no headers of its own, such as stddef.h: those of the compiler do
     BINDGEN_EXTRA_CLANG_ARGS: process.env.BINDGEN_EXTRA_CLANG_ARGS ?? `-I${headers}`,
-    MPICC: system ? findProgram("mpicc") : join(folder, "bin", "mpicc"),
+    MPICC: system ? mpicc : join(folder, "bin", "mpicc"),
     // of Open MPI: containers run as root
     OMPI_ALLOW_RUN_AS_ROOT: "1",
     OMPI_ALLOW_RUN_AS_ROOT_CONFIRM: "1",

@@ -21,3 +21,9 @@ export async function nativeProgram() {
   if (status !== 0) throw new Error(`cargo could not build the native program: ${output}`);
   return join(process.env.CARGO_TARGET_DIR, "debug", process.platform === "win32" ? "clipwright.exe" : "clipwright");
 }
+
+/** Settings as a config file of the program has them. */
+export const toToml = (settings) =>
+  Object.entries(settings)
+    .map(([name, value]) => `${name} = ${JSON.stringify(value).replaceAll(/"(\w+)":/g, "$1 = ")}\n`)
+    .join("");

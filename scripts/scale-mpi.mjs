@@ -8,7 +8,7 @@ import { setUpLints, setUpRust } from "./setup.mjs";
 import { cargoTest } from "./test.mjs";
 
 /** Packages and features of the Rust tests and MPI: Burn is compiled for both at once. */
-const CRATES = [...NATIVE_CRATES.slice(0, -1), `${NATIVE_CRATES.at(-1)},clip-cli/mpi`];
+const CRATES = [...NATIVE_CRATES, "--features=clip-cli/mpi"];
 
 /** Tests the native program on several ranks, under `mpirun`, and runs clippy on what only such a build has. */
 export async function testMpi() {

@@ -223,10 +223,13 @@ export async function setUpChromium() {
   return find() ?? fail(needed);
 }
 
+/** The linker's list of the system's libraries; empty where there is none. */
+export const systemLibraries = () => output("sh", ["-c", "PATH=$PATH:/sbin:/usr/sbin ldconfig -p"]) ?? "";
+
 /** Installs Vulkan's loader, by which Node's tests reach the software Vulkan that Chromium brings. */
 export async function setUpVulkan() {
   if (process.platform !== "linux") return;
-  if (output("sh", ["-c", "PATH=$PATH:/sbin:/usr/sbin ldconfig -p"])?.includes("libvulkan.so.1")) return;
+  if (systemLibraries().includes("libvulkan.so.1")) return;
   await aptInstall(
     ["libvulkan1"],
     "Vulkan's loader is needed: install libvulkan.so.1 (Debian: apt-get install libvulkan1)",

@@ -1,6 +1,6 @@
 /**
  * `npm run test:scale`: training on several ranks, with an MPI that it brings, and the driver on Ray; what cannot be had is a failure.
- * `-- mpi`, `-- ray`: one of them. `-- torch`: the hand-over to PyTorch, for which it installs 6 GB. `-- kills`: 10,000 images with ten
+ * `-- mpi`, `-- ray`: one of them. `-- torch`: the hand-over to PyTorch, for which it installs 5.8 GB. `-- kills`: 10,000 images with ten
  * kills.
  */
 

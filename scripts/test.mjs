@@ -14,7 +14,7 @@ import { setUpChromium, setUpRust, setUpVulkan, toolEnvironment } from "./setup.
 
 const total = { passed: 0, failed: 0 };
 
-/** Counts results of other runners. */
+/** Counts results. */
 export function count({ passed = 0, failed = 0 }) {
   total.passed += passed;
   total.failed += failed;
@@ -29,12 +29,9 @@ export async function cargoTest(packages, env = process.env) {
     env,
   });
   const results = [...output.matchAll(/^test result: .* (\d+) passed; (\d+) failed/gm)];
-  for (const [, passed, failed] of results) {
-    total.passed += Number(passed);
-    total.failed += Number(failed);
-  }
+  for (const [, passed, failed] of results) count({ passed: Number(passed), failed: Number(failed) });
   // a build that fails runs no test
-  if (status !== 0 && !results.some(([, , failed]) => failed !== "0")) total.failed++;
+  if (status !== 0 && !results.some(([, , failed]) => failed !== "0")) count({ failed: 1 });
 }
 
 /** Runs the Rust tests, which need nothing that is built: they are compiled beside the modules. */
@@ -55,11 +52,9 @@ async function vitest(prefix, projects, env) {
   const { status } = await runAside("npx", args, { prefix, env: { ...process.env, ...env } });
   try {
     const { numPassedTests, numFailedTests } = JSON.parse(readFileSync(report, "utf8"));
-    total.passed += numPassedTests;
-    total.failed += numFailedTests;
-    if (status !== 0 && numFailedTests === 0) total.failed++;
+    count({ passed: numPassedTests, failed: status !== 0 && numFailedTests === 0 ? 1 : numFailedTests });
   } catch {
-    total.failed++;
+    count({ failed: 1 });
   }
   rmSync(folder, { recursive: true, force: true });
 }

@@ -13,7 +13,7 @@ from typing import Any
 
 import ray
 
-from clipwright_scale.driver import Driver, Plan, Summary, check_cluster, check_settings
+from clipwright_scale.driver import Driver, Plan, Summary, check_cluster
 from clipwright_scale.exit import DONE, NO_DEVICE, SOME_FAILED, Refused
 from clipwright_scale.program import Job
 from clipwright_scale.shards import find_shards
@@ -112,10 +112,7 @@ def run(options: argparse.Namespace, flags: Sequence[str]) -> Summary:
     plan = Plan(options.cpus_per_shard, options.gpus_per_shard, options.attempts, options.shards_per_task)
     connect(options.address)
     check_cluster(plan)
-    driver = Driver(job, plan, lambda event: tell(event, options.json))
-    if not driver.pending(shards):
-        check_settings(job, shards[0])
-    return driver.run(shards)
+    return Driver(job, plan, lambda event: tell(event, options.json)).run(shards)
 
 
 def main(argv: Sequence[str]) -> int:

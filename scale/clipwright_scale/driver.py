@@ -8,13 +8,10 @@ from typing import Any
 import ray
 from ray.exceptions import RayError, RayTaskError
 
-from clipwright_scale.exit import ENDS_THE_RUN, ENDS_THE_SHARD, NO_DEVICE, SOME_FAILED, Refused
+from clipwright_scale.exit import ENDS_THE_RUN, ENDS_THE_SHARD, LOST, NO_DEVICE, SOME_FAILED, Refused
 from clipwright_scale.parquet import has_parquet
 from clipwright_scale.program import Job, Outcome, embed
 from clipwright_scale.shards import Counts, Shard, counts_of
-
-LOST = 137
-"""The process of an attempt, or its node, was killed."""
 
 Report = Callable[[dict[str, Any]], None]
 
@@ -23,12 +20,12 @@ Report = Callable[[dict[str, Any]], None]
 class Plan:
     """How shards are spread."""
 
-    cpus: float = 1
+    cpus: int
     """Processors of one attempt."""
-    gpus: float = 0
-    attempts: int = 3
+    gpus: float
+    attempts: int
     """Attempts at a shard that fails."""
-    shards_per_task: int = 1
+    shards_per_task: int
     """Shards that one process embeds, which loads the model once for them."""
 
 
@@ -171,8 +168,10 @@ class Driver:
 
         Raises `Refused` for what each shard would fail of.
         """
-        began = time.monotonic()
         left = self.pending(shards)
+        if not left:
+            check_settings(self.job, shards[0])
+        began = time.monotonic()
         self.summary.skipped = len(shards) - len(left)
         size = self.plan.shards_per_task
         for first in range(0, len(left), size):

@@ -5,8 +5,12 @@ SOME_FAILED = 1
 """Some shards could not be embedded; the others are."""
 UNWRITABLE = 7
 NO_DEVICE = 8
+TIMED_OUT = 124
+"""As `timeout` has it."""
 NO_PROGRAM = 127
 """As shells have it."""
+LOST = 137
+"""The process of an attempt, or its node, was killed."""
 
 ENDS_THE_RUN = {2, 3, 4, UNWRITABLE, 10, NO_PROGRAM}
 """Usage, config, checkpoint, an output that cannot be written, other settings: each shard would fail alike."""

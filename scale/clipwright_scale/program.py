@@ -9,12 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from clipwright_scale.exit import NO_PROGRAM, UNWRITABLE
+from clipwright_scale.exit import NO_PROGRAM, TIMED_OUT, UNWRITABLE
 from clipwright_scale.parquet import write_parquet
 from clipwright_scale.shards import Counts, Shard, counts_of
-
-TIMED_OUT = 124
-"""As `timeout` has it."""
 
 
 @dataclass(frozen=True)
@@ -25,10 +22,10 @@ class Job:
     model: str
     out: Path
     threads: int
-    timeout: float | None = None
+    timeout: float | None
     """Seconds that one shard may take."""
-    parquet: bool = False
-    flags: Sequence[str] = ()
+    parquet: bool
+    flags: Sequence[str]
     """Further flags of `clipwright embed`."""
 
     def command(self, shards: Iterable[Shard]) -> list[str]:
@@ -83,7 +80,9 @@ def outcome_of(returncode: int, stdout: str, stderr: str, out: Path) -> Outcome:
     for event in events_of(stdout):
         match event["type"]:
             case "embedded":
-                outcome.done[event["source"]] = counts_of(out, event["source"]) or Counts(event["embedded"])
+                # written before the event; a shard without it is tried again
+                if counts := counts_of(out, event["source"]):
+                    outcome.done[event["source"]] = counts
             case "embedDone":
                 outcome.busy_seconds = event["busy"] * event["seconds"]
             case "error":

@@ -1,12 +1,11 @@
 """What the tests share: shards of emoji, two Ray nodes on this machine, and the driver as a user runs it."""
 
-import io
 import json
 import os
 import subprocess
 import sys
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,8 @@ EMOJI = ROOT / "examples/data/emoji-train.tar"
 SHARDS = 8
 SAMPLES = 300
 FLAGS = ("--device", "cpu", "--part-size", "100")
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT / "scale")}
+"""Of the driver."""
 
 
 def programs_of(out: Path, program: str) -> list[int]:
@@ -38,6 +39,15 @@ def programs_of(out: Path, program: str) -> list[int]:
 def contents(out: Path) -> dict[str, bytes]:
     """The files of a folder; hidden ones are drafts of killed processes."""
     return {path.name: path.read_bytes() for path in out.iterdir() if not path.name.startswith(".")}
+
+
+def write_shard(
+    path: Path, source: tarfile.TarFile, members: Iterable[tuple[tarfile.TarInfo, tarfile.TarInfo]]
+) -> None:
+    """Writes a shard of members of another: the header of each, and the member with its bytes."""
+    with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as shard:
+        for header, member in members:
+            shard.addfile(header, source.extractfile(member))
 
 
 @dataclass
@@ -75,9 +85,8 @@ class Scale:
         meanwhile: Callable[[], None] = lambda: None,
     ) -> Ran:
         """Runs it to its end."""
-        environment = os.environ | {"PYTHONPATH": str(ROOT / "scale")}
         command = self.command(data, out, *options, flags=flags)
-        child = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        child = subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         try:
             meanwhile()
             stdout, stderr = child.communicate(timeout=240)
@@ -99,11 +108,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> str:
     with tarfile.open(EMOJI) as emoji:
         members = emoji.getmembers()[: 2 * SAMPLES * SHARDS]
         for number in range(SHARDS):
-            with tarfile.open(folder / f"{number:03}.tar", "w", format=tarfile.USTAR_FORMAT) as shard:
-                for member in members[2 * SAMPLES * number : 2 * SAMPLES * (number + 1)]:
-                    file = emoji.extractfile(member)
-                    assert file is not None
-                    shard.addfile(member, io.BytesIO(file.read()))
+            own = members[2 * SAMPLES * number : 2 * SAMPLES * (number + 1)]
+            write_shard(folder / f"{number:03}.tar", emoji, zip(own, own, strict=True))
     return f"{folder}/{{000..{SHARDS - 1:03}}}.tar"
 
 

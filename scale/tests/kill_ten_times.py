@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from conftest import EMOJI, FLAGS, MODEL, ROOT, contents, programs_of
+from conftest import EMOJI, ENVIRONMENT, Scale, contents, programs_of, write_shard
 
 SHARDS = 20
 SAMPLES = 500
@@ -24,25 +24,24 @@ KILLS = 10
 def make_shards(folder: Path) -> str:
     """10,000 emoji, each with a key of its own."""
     with tarfile.open(EMOJI) as emoji:
-        members = emoji.getmembers()
-        pairs = list(zip(members[::2], members[1::2], strict=True))
+        all_members = emoji.getmembers()
+        pairs = list(zip(all_members[::2], all_members[1::2], strict=True))
         images = itertools.cycle(pairs)
         for number in range(SHARDS):
-            with tarfile.open(folder / f"{number:03}.tar", "w", format=tarfile.USTAR_FORMAT) as shard:
-                for sample in range(SAMPLES):
-                    for member in next(images):
-                        named = tarfile.TarInfo(f"{number:03}{sample:04}{Path(member.name).suffix}")
-                        named.size = member.size
-                        shard.addfile(named, emoji.extractfile(member))
+            members = []
+            for sample in range(SAMPLES):
+                for member in next(images):
+                    named = tarfile.TarInfo(f"{number:03}{sample:04}{Path(member.name).suffix}")
+                    named.size = member.size
+                    members.append((named, member))
+            write_shard(folder / f"{number:03}.tar", emoji, members)
     return f"{folder}/{{000..{SHARDS - 1:03}}}.tar"
 
 
 def start(program: str, data: str, out: Path) -> subprocess.Popen[bytes]:
     """Starts the driver on a Ray cluster of its own."""
-    command = [sys.executable, "-m", "clipwright_scale", str(MODEL), "--data", data, "--out", str(out), "--parquet"]
-    options = ["--address", "local", "--program", program, "--attempts", "20", "--", *FLAGS]
-    environment = os.environ | {"PYTHONPATH": str(ROOT / "scale")}
-    return subprocess.Popen([*command, *options], env=environment, stderr=subprocess.DEVNULL)
+    command = Scale(program, "local").command(data, out, "--parquet", "--attempts", "20")
+    return subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def embed(program: str, data: str, out: Path, kills: int, seed: int) -> list[str]:

@@ -1,25 +1,14 @@
 /** The native program reads data sets as the package does: the same pairs in the same order, and the same ones refused. */
 
-import { execFile } from "node:child_process";
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { promisify } from "node:util";
 import { gzipSync } from "node:zlib";
 import { captionTable, type ImageTextPair, imageFolder, webDataset } from "clipwright";
-import { afterAll, beforeAll, expect, test } from "vitest";
-import { nativeProgram } from "../../scripts/native.mjs";
+import { expect, test } from "vitest";
+import { clipwright, folder } from "./native-program";
 
 const fixture = (path: string) => fileURLToPath(new URL(`../fixtures/${path}`, import.meta.url));
-const folder = mkdtempSync(join(tmpdir(), "clipwright-native-data-"));
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
-
-let program = "";
-beforeAll(async () => {
-  program = await nativeProgram();
-}, 3_600_000);
-
 /** A pair: its name, its captions where they are compared, and the code of its error. */
 interface Read {
   key: string;
@@ -55,10 +44,8 @@ let outputs = 0;
 async function readNatively(data: string, flags: string[]): Promise<Read[]> {
   const out = `out-${outputs++}`;
   const model = fixture("models/clip-gelu-p16-eos/hf");
-  const args = ["--json", "embed", model, "--data", data, "--out", join(folder, out), "--device", "cpu", ...flags];
-  const { stdout } = await promisify(execFile)(program, args).catch((error: { stdout: string }) => error);
-  const events = stdout.trim().split("\n");
-  const failed = events.map((line) => JSON.parse(line)).find(({ type }) => type === "error");
+  const args = ["embed", model, "--data", data, "--out", join(folder, out), "--device", "cpu", ...flags];
+  const failed = (await clipwright(args, { mayFail: true })).find(({ type }) => type === "error");
   const name = (end: string) => readdirSync(join(folder, out)).find((file) => file.endsWith(end)) ?? "none";
   const rows = lines(join(out, name("0.jsonl")));
   const skipped = lines(join(out, name(".skipped.jsonl")));

@@ -1,23 +1,13 @@
 /** A run that begins in the package goes on in the native program, and the other way round. */
 
-import { execFile } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { promisify } from "node:util";
 import { ClipTrainer, type FitEvent, type FitOptions, imageFolder, type PairSource, webDataset } from "clipwright";
-import { afterAll, beforeAll, expect, test } from "vitest";
-import { nativeProgram } from "../../scripts/native.mjs";
+import { expect, test } from "vitest";
+import { toToml } from "../../scripts/native.mjs";
 import { tinyConfig } from "../support";
-
-const folder = mkdtempSync(join(tmpdir(), "clipwright-native-"));
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
-
-let program = "";
-beforeAll(async () => {
-  program = await nativeProgram();
-}, 3_600_000);
+import { clipwright, folder } from "./native-program";
 
 const repository = (path: string) => fileURLToPath(new URL(`../../${path}`, import.meta.url));
 const shard = repository("examples/data/emoji-heldout.tar");
@@ -26,9 +16,8 @@ const photos = repository("test/fixtures/cases/picture-extensions");
 /** Trains natively; returns the steps. */
 async function trainNatively(name: string, data: string, ...flags: string[]): Promise<FitEvent[]> {
   const logs = ["--logs", folder, "--name", name, "--device", "cpu"];
-  const { stdout } = await promisify(execFile)(program, ["--json", "train", "--train-data", data, ...logs, ...flags]);
-  const events = stdout.trim().split("\n");
-  return events.map((line) => JSON.parse(line)).filter(({ type }) => type === "step");
+  const events = await clipwright(["train", "--train-data", data, ...logs, ...flags]);
+  return events.filter(({ type }) => type === "step") as unknown as FitEvent[];
 }
 
 /** Takes steps, at most `most`. */
@@ -101,11 +90,7 @@ test.each(runs)("the $name run", { timeout: 300_000 }, async ({ name, pairs, dat
 
   // the whole run natively: the same weights, the same order
   const config = join(folder, `${name}.toml`);
-  const towers = ["vision", "text"].map((tower) => {
-    const shape = Object.entries(tinyConfig[tower as "vision" | "text"]).map(([key, value]) => `${key} = ${value}`);
-    return `${tower} = { ${shape.join(", ")} }\n`;
-  });
-  writeFileSync(config, `seed = 3\n[config]\nembedDim = ${tinyConfig.embedDim}\n${towers.join("")}[fit]\n${toml}`);
+  writeFileSync(config, `seed = 3\n[config]\n${toToml(tinyConfig)}[fit]\n${toml}`);
   const native = await trainNatively(name, data, "--config", config, "--save-frequency", "1", ...flags);
   expectSame(native, [...before, ...after]);
 

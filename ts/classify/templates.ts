@@ -1,6 +1,6 @@
 /** Prompt templates: captions with `{}` in place of the label. The native program has the same file. */
 
-import sets from "../../assets/templates.json" with { type: "json" };
+import sets from "./templates.json" with { type: "json" };
 
 /** Template sets by name. */
 export const TEMPLATES: Readonly<Record<"openai" | "simple", readonly string[]>> = {

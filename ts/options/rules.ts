@@ -55,7 +55,7 @@ export const integerFrom = (least: 0 | 1): RuleFor<number> =>
   });
 /** An integer above 0 that the core does not count with, so that 32 bits are no limit. */
 export const positiveInteger = number("a whole number above 0", (value) => Number.isSafeInteger(value) && value > 0);
-/** A `u32` in Rust, so that it means the same there. */
+/** A `u32` in Rust, so that it means the same there. Its largest value is written out, so that bundlers can drop the rule. */
 export const seed = number("a whole number from 0 to 4294967295", (value) => integerFrom(0).accepts(value));
 export const positive = number("a finite number above 0", (value) => Number.isFinite(value) && value > 0);
 export const nonNegative = number("a finite number, 0 or more", (value) => Number.isFinite(value) && value >= 0);
