@@ -20,7 +20,8 @@ const CHUNK: usize = 256;
 
 /// Template sets by name: the package's own file.
 static TEMPLATES: LazyLock<BTreeMap<String, Vec<String>>> = LazyLock::new(|| {
-    serde_json::from_str(include_str!("../../../../ts/classify/templates.json")).unwrap_or_else(|error| panic!("{error}"))
+    serde_json::from_str(include_str!("../../../../ts/classify/templates.json"))
+        .unwrap_or_else(|error| panic!("{error}"))
 });
 
 /// The captions with `{}` of names of sets and captions.
