@@ -14,13 +14,6 @@ use clipwright_core::model::{ParamMapper, TextBatch, map_params};
 use clipwright_core::train::{StepOptions, Trainer};
 use pollster::block_on;
 
-const B_32: &str = r#"{"embedDim": 512,
-    "vision": {"imageSize": 224, "patchSize": 32, "width": 768, "layers": 12, "heads": 12},
-    "text": {"contextLength": 77, "vocabSize": 49408, "width": 512, "layers": 12, "heads": 8}}"#;
-const L_14: &str = r#"{"embedDim": 768,
-    "vision": {"imageSize": 224, "patchSize": 14, "width": 1024, "layers": 24, "heads": 16},
-    "text": {"contextLength": 77, "vocabSize": 49408, "width": 768, "layers": 12, "heads": 12}}"#;
-
 const REPEATS: usize = 10;
 const WARM_UP: usize = 3;
 
@@ -71,7 +64,8 @@ fn main() {
     let name = arguments[0].as_str();
     let batches: Vec<usize> = arguments[1].split(',').map(|batch| batch.parse().unwrap()).collect();
     let step: usize = arguments[2].parse().unwrap();
-    let config = ClipConfig::from_json(if name == "vit-l-14" { L_14 } else { B_32 }).unwrap();
+    let preset = if name == "vit-l-14" { "ViT-L-14-quickgelu" } else { "ViT-B-32-quickgelu" };
+    let config = ClipConfig::preset(preset).unwrap();
     let device = block_on(webgpu()).unwrap();
     block_on(clip_kernels::conformance::check(&device)).unwrap();
 

@@ -22,7 +22,7 @@
 //! let (config, merges) = (read_to_string("config.json")?, read_to_string("merges.txt")?);
 //! let mut files = SideFiles { config: Some(&config), ..SideFiles::default() };
 //! files.tokenizer.merges = Some(&merges);
-//! let (clip, warnings) = ModelLoader::load(&read("model.safetensors")?, &files, &cpu())?;
+//! let (clip, warnings) = ModelLoader::load(&read("model.safetensors")?, &files, Default::default(), &cpu())?;
 //!
 //! let picture = clip.preprocess.square(&decode(&read("cat.jpg")?)?);
 //! let caption = clip.tokenize(["a photo of a cat"].into_iter(), false)?;

@@ -98,9 +98,14 @@ impl ModelLoader {
     ///
     /// # Errors
     /// Those of [`Header::parse`], [`Self::new`] and [`Self::finish`].
-    pub fn load(weights: &[u8], files: &SideFiles<'_>, device: &Device) -> Result<(Bundle, Vec<String>)> {
+    pub fn load(
+        weights: &[u8],
+        files: &SideFiles<'_>,
+        options: LoadOptions,
+        device: &Device,
+    ) -> Result<(Bundle, Vec<String>)> {
         let header = Header::parse(weights, weights.len() as u64)?;
-        let mut loader = Self::new(&[header], files, LoadOptions::default(), device)?;
+        let mut loader = Self::new(&[header], files, options, device)?;
         loader.weights.push_from(weights)?;
         loader.finish()
     }

@@ -1,8 +1,5 @@
 //! What can be wrong with a tokenizer's files, and with a caption.
 
-/// Characters of a caption that a message quotes.
-const MAX_QUOTED: usize = 80;
-
 /// An error with the code that it has in TypeScript.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
@@ -10,13 +7,16 @@ pub enum Error {
     #[error("invalid tokenizer: tokenizer.json: {0}")]
     Invalid(String),
     /// A caption with more tokens than the context length, without truncation.
-    #[error("caption too long: expected at most {expected} tokens with start and end, got {got}: {}", quoted(text))]
+    #[error(
+        "caption too long: expected at most {expected} tokens with start and end, got {got}: {}",
+        serde_json::Value::from(text.as_str())
+    )]
     CaptionTooLong {
         /// The model's context length.
         expected: usize,
         /// Tokens of the caption, special ones included.
         got: usize,
-        /// The caption.
+        /// Start of the caption.
         text: String,
     },
 }
@@ -38,9 +38,4 @@ impl From<tokenizers::Error> for Error {
     fn from(error: tokenizers::Error) -> Self {
         Self::Invalid(error.to_string())
     }
-}
-
-/// Quotes the start of a text.
-fn quoted(text: &str) -> String {
-    serde_json::Value::from(text.chars().take(MAX_QUOTED).collect::<String>()).to_string()
 }

@@ -1,4 +1,4 @@
-//! JSON whose objects keep their order, in which tokens are added and get their ids.
+//! JSON objects that keep the order of their keys: tokens are added in that order, which sets their ids.
 
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};

@@ -94,12 +94,11 @@ fn by_id(object: &Object, id: impl Fn(&str, &Json) -> Option<f64>) -> Vec<(&str,
 /// `invalid-tokenizer`.
 pub(crate) fn decoder_tokens(decoder: &Json) -> Result<Vec<AddedToken>> {
     const KEY: &str = "added_tokens_decoder";
-    match decoder {
-        Json::Object(object) => {
-            by_id(object, |key, _| key.parse().ok()).into_iter().map(|(_, token)| read_token(token, KEY)).collect()
-        }
-        _ => items(decoder, KEY)?.into_iter().map(|token| read_token(token, KEY)).collect(),
-    }
+    let tokens = match decoder {
+        Json::Object(object) => by_id(object, |key, _| key.parse().ok()).into_iter().map(|(_, token)| token).collect(),
+        _ => items(decoder, KEY)?,
+    };
+    tokens.into_iter().map(|token| read_token(token, KEY)).collect()
 }
 
 /// Tokens of an `added_tokens.json`, by their ids; special are those that the config names.

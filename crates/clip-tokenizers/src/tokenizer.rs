@@ -9,6 +9,9 @@ use tokenizers::{Encoding, ModelWrapper, PostProcessor, PostProcessorWrapper, To
 use crate::config::Config;
 use crate::error::{Error, Result};
 
+/// Characters of a caption that an error quotes.
+const MAX_QUOTED: usize = 80;
+
 /// The files of a tokenizer, as text.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct TokenizerFiles<'a> {
@@ -48,8 +51,7 @@ pub struct ForeignTokenizer {
     config_json: String,
 }
 
-/// Calls the library, which panics on some files whose parts contradict each other. Where panics abort, as in a Wasm module, the caller
-/// has to make them this error.
+/// Calls the library and makes its panics errors. In a Wasm module panics abort; there `foreign-tokenizer.ts` does this.
 fn contained<T>(call: impl FnOnce() -> Result<T>) -> Result<T> {
     // the library's caches are whole at any time
     catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|_panic| {
@@ -167,7 +169,8 @@ impl ForeignTokenizer {
         let mut ids = self.encode(cleaned)?;
         if ids.len() > context_length {
             if !truncate {
-                return Err(Error::CaptionTooLong { expected: context_length, got: ids.len(), text: text.into() });
+                let text = text.chars().take(MAX_QUOTED).collect();
+                return Err(Error::CaptionTooLong { expected: context_length, got: ids.len(), text });
             }
             ids = contained(|| self.finish(self.cut(self.sequence(cleaned)?, context_length)?))?;
         }
@@ -180,18 +183,13 @@ impl ForeignTokenizer {
     }
 }
 
-/// Adds the tokens of the config, one by one, so that ids follow their order. Tokens of the vocabulary must be added to be matched in
-/// texts; those that the file adds itself keep its flags.
+/// Adds the tokens of the config. Ids follow their order. Tokens of the vocabulary must be added to be matched in texts; those that the
+/// file adds itself keep its flags.
 fn add_tokens(library: &mut Tokenizer, config: &Config) -> Result<()> {
     let of_file: HashSet<String> =
         library.get_added_tokens_decoder().into_values().map(|token| token.content).collect();
-    for token in config.tokens.iter().filter(|token| !of_file.contains(&token.content)) {
-        if token.special {
-            library.add_special_tokens([token.clone()])?;
-        } else {
-            library.add_tokens([token.clone()])?;
-        }
-    }
+    // all at once: each call builds the library's matcher anew
+    library.add_tokens(config.tokens.iter().filter(|token| !of_file.contains(&token.content)).cloned())?;
     Ok(())
 }
 
@@ -281,6 +279,9 @@ mod tests {
         assert_eq!(error.code(), "caption-too-long");
         let expected = format!("expected at most 2 tokens with start and end, got {got}: \"A \\\"Cat\\\"\"");
         assert_eq!(error.to_string(), format!("caption too long: {expected}"));
+        // the start of the text
+        let error = tokenizer.tokenize(&"é".repeat(MAX_QUOTED + 1), "a cat", 2, false).unwrap_err();
+        assert!(error.to_string().ends_with(&format!(": \"{}\"", "é".repeat(MAX_QUOTED))), "{error}");
         // no room for the end token
         let error = tokenizer.tokenize("", "a cat", 0, true).unwrap_err();
         assert_eq!(error.code(), "invalid-tokenizer", "{error}");

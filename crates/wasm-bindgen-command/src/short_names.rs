@@ -111,7 +111,8 @@ impl ShortNames {
     }
 }
 
-/// Text of an imported function in the glue, without comments, which number functions; empty for what is not imported.
+/// Returns the text of an imported function in the glue; empty for other names. Comments are left out, as they hold numbers that
+/// differ between modules.
 fn text_of(name: &str, glue: &str) -> String {
     let begins = format!("{name}: ");
     let lines = glue.lines().map(str::trim_start).skip_while(|line| !line.starts_with(&begins));

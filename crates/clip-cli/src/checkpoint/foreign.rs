@@ -24,9 +24,7 @@ pub struct ForeignTokenizer {
 fn to_core(error: Error) -> ClipError {
     match error {
         Error::Invalid(problem) => ClipError::InvalidTokenizer { message: format!("tokenizer.json: {problem}") },
-        Error::CaptionTooLong { expected, got, text } => {
-            ClipError::CaptionTooLong { expected, got, text: text.chars().take(80).collect() }
-        }
+        Error::CaptionTooLong { expected, got, text } => ClipError::CaptionTooLong { expected, got, text },
     }
 }
 

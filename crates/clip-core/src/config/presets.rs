@@ -6,8 +6,8 @@ use super::ClipConfig;
 use crate::error::{ClipError, Result};
 use crate::tokenizer::PUBLISHED_VOCAB_SIZE;
 
-/// Name, embedding, patch side, and width and blocks of the image tower, width of the text tower: arXiv 2103.00020, table 20. Heads
-/// are 64 wide.
+/// Name; width of the embedding; side of a patch; width and number of blocks of the image tower; width of the text tower: arXiv
+/// 2103.00020, table 20. Heads are 64 wide.
 const MODELS: [(&str, usize, usize, usize, usize, usize); 3] =
     [("ViT-B-32", 512, 32, 768, 12, 512), ("ViT-B-16", 512, 16, 768, 12, 512), ("ViT-L-14", 768, 14, 1024, 24, 768)];
 /// OpenCLIP's ending for OpenAI's activation; without it, its models have the exact GELU.

@@ -99,7 +99,8 @@ impl PairDataset {
         Ok(())
     }
 
-    /// Converts an image and its captions to what the data set holds of them: on several threads for several pairs.
+    /// Resizes an image and tokenizes its captions, ready for [`add`](Self::add). It takes `&self`, so several threads can prepare
+    /// pairs at once.
     ///
     /// # Errors
     /// `image-too-small`, `empty-batch` without captions, `caption-too-long` (unless `truncate`); those of the tokenizer.

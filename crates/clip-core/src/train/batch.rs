@@ -9,7 +9,7 @@ use crate::data::PairDataset;
 use crate::error::Result;
 use crate::model::{TextBatch, Towers};
 
-/// Pairs of one step, of all ranks. Images are requested in parts, so that only a part of them has to be in memory, and only the rank's own.
+/// The pairs of one step, those of all ranks. A rank requests images of its own pairs only, and in parts, so that few are in memory.
 pub trait Batch {
     /// Number of images.
     fn images(&self) -> usize;
@@ -28,6 +28,11 @@ pub trait Batch {
     /// # Errors
     /// Those of [`TextBatch::new`].
     fn texts(&self) -> Result<TextBatch>;
+
+    /// Whether a tower is locked: its features are cached.
+    fn is_locked(&self, _tower: Towers) -> bool {
+        false
+    }
 
     /// Returns the cached features of a range of pairs of a locked tower, `[range, embed_dim]`; `None` for a tower that is trained.
     fn locked(&self, _tower: Towers, _range: Range<usize>, _device: &Device) -> Option<Tensor<2>> {
@@ -82,6 +87,10 @@ impl Batch for DatasetBatch<'_> {
 
     fn texts(&self) -> Result<TextBatch> {
         self.dataset.texts(self.captions)
+    }
+
+    fn is_locked(&self, tower: Towers) -> bool {
+        self.features.is_some_and(|features| features.tower() == tower)
     }
 
     fn locked(&self, tower: Towers, range: Range<usize>, device: &Device) -> Option<Tensor<2>> {

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use burn::module::{Module, Param};
 use burn::optim::{GradientsAccumulator, GradientsParams};
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
 use clip_kernels as kernels;
 use rand::SeedableRng;
 use rand::rngs::ChaCha8Rng;
@@ -90,7 +90,7 @@ struct Step<'a, B> {
     ranks: &'a Ranks,
 }
 
-/// Where the backward pass through the loss ends: at the features.
+/// Result of the loss's backward pass, which stops at the features.
 struct AtFeatures {
     /// `[1]`, without a graph.
     loss: Tensor<1>,
@@ -160,17 +160,21 @@ impl<'a, B: Batch> Step<'a, B> {
     }
 
     /// Returns a tower's features of the own pairs: the cached ones of a locked tower, or what `encode` computes.
-    fn features(&self, tower: Towers, encode: impl FnOnce() -> Result<Tensor<2>>) -> Result<Tensor<2>> {
-        self.batch.locked(tower, self.own.clone(), &self.model.device()).map_or_else(encode, Ok)
+    fn features(
+        &self,
+        tower: Towers,
+        device: &Device,
+        encode: impl FnOnce() -> Result<Tensor<2>>,
+    ) -> Result<Tensor<2>> {
+        self.batch.locked(tower, self.own.clone(), device).map_or_else(encode, Ok)
     }
 
     /// Encodes the own pairs with a model without autodiff, in micro-batches. Cached features are without a graph, too.
     fn plain_features(&self, plain: &Clip, micro: usize) -> Result<[Tensor<2>; 2]> {
-        let cached = |tower| self.batch.locked(tower, self.own.clone(), &plain.device());
-        let images = cached(Towers::Image).map_or_else(|| self.joined(micro, |part| self.images(plain, part)), Ok)?;
-        let encode = |part| plain.encode_text(&self.texts.part(part));
-        let texts = cached(Towers::Text).map_or_else(|| self.joined(micro, encode), Ok)?;
-        Ok([images, texts])
+        let device = plain.device();
+        let of_images = || self.joined(micro, |part| self.images(plain, part));
+        let of_texts = || self.joined(micro, |part| plain.encode_text(&self.texts.part(part)));
+        Ok([self.features(Towers::Image, &device, of_images)?, self.features(Towers::Text, &device, of_texts)?])
     }
 
     /// Returns a range of the images in stages; the same patches are dropped at each call.
@@ -204,17 +208,20 @@ impl<'a, B: Batch> Step<'a, B> {
     }
 
     fn whole(&self) -> Result<Outcome> {
-        let images = self.features(Towers::Image, || self.images(self.model, self.own.clone()))?;
-        let texts = self.features(Towers::Text, || self.model.encode_text(&self.texts))?;
+        let device = self.model.device();
+        let images = self.features(Towers::Image, &device, || self.images(self.model, self.own.clone()))?;
+        let texts = self.features(Towers::Text, &device, || self.model.encode_text(&self.texts))?;
         let loss = self.loss(&images, &texts, self.own.clone());
         let gradients = GradientsParams::from_grads(self.scaled(&loss).backward(), self.model);
         Ok(Outcome { loss: loss.inner(), gradients, likeness: likeness(images.inner(), texts.inner()) })
     }
 
-    /// The same of several ranks: the own activations stay in memory while the features are exchanged.
+    /// As `whole`, for several ranks: each keeps its activations in memory while features are exchanged.
     async fn gathered(&self) -> Result<Outcome> {
-        let images = self.features(Towers::Image, || self.images(self.model, self.own.clone()))?;
-        let texts = self.features(Towers::Text, || self.model.encode_text(&self.texts.part(self.own.clone())))?;
+        let device = self.model.device();
+        let own_texts = || self.model.encode_text(&self.texts.part(self.own.clone()));
+        let images = self.features(Towers::Image, &device, || self.images(self.model, self.own.clone()))?;
+        let texts = self.features(Towers::Text, &device, own_texts)?;
         let mut total = GradientsAccumulator::new();
         let plain = [images.clone().inner(), texts.clone().inner()];
         let AtFeatures { loss, of_images, of_texts, likeness } =
@@ -249,11 +256,9 @@ impl<'a, B: Batch> Step<'a, B> {
         micro: usize,
         total: &mut GradientsAccumulator<Clip>,
     ) -> Result<AtFeatures> {
-        let device = self.model.device();
-        let is_locked = |tower| self.batch.locked(tower, self.own.start..self.own.start + 1, &device).is_some();
-        let leaf = |features, locked: bool| Tensor::<2>::from_inner(features).set_require_grad(!locked);
-        let images = leaf(self.ranks.gather_features(images).await?, is_locked(Towers::Image));
-        let texts = leaf(self.ranks.gather_features(texts).await?, is_locked(Towers::Text));
+        let leaf = |features, tower| Tensor::<2>::from_inner(features).set_require_grad(!self.batch.is_locked(tower));
+        let images = leaf(self.ranks.gather_features(images).await?, Towers::Image);
+        let texts = leaf(self.ranks.gather_features(texts).await?, Towers::Text);
         let (mut loss, mut of_images, mut of_texts) = (None, None, None);
         for part in self.parts(micro) {
             // some rows at a time: the logits of a large batch take more memory than its features
@@ -265,7 +270,7 @@ impl<'a, B: Batch> Step<'a, B> {
             add(&mut loss, Some(share.inner()));
         }
         // never empty: a batch has at least a pair a rank
-        let loss = loss.unwrap_or_else(|| Tensor::zeros([1], &device.inner()));
+        let loss = loss.unwrap_or_else(|| Tensor::zeros([1], &self.model.device().inner()));
         let own = async |gradient: Option<Tensor<2>>| match gradient {
             Some(gradient) => self.ranks.scatter_gradient(gradient).await.map(Some),
             None => Ok(None),

@@ -91,31 +91,31 @@ impl Default for RunOptions {
     }
 }
 
-/// The options by their names outside, which those of the fields are not.
-const NAMES: [&str; 23] = [
-    "batchSize",
-    "microBatchSize",
-    "activationCheckpointing",
-    "epochs",
-    "lr",
-    "warmup",
-    "schedule",
-    "beta1",
-    "beta2",
-    "epsilon",
-    "weightDecay",
-    "muon",
-    "clipNorm",
-    "labelSmoothing",
-    "maskDuplicates",
-    "augment",
-    "patchDropout",
-    "precision",
-    "emaDecay",
-    "lastBlocks",
-    "lora",
-    "lock",
-    "seed",
+/// The options by their names outside, and the JSON pointers to their fields.
+const OPTIONS: [(&str, &str); 23] = [
+    ("batchSize", "/batch_size"),
+    ("microBatchSize", "/micro_batch_size"),
+    ("activationCheckpointing", "/activation_checkpointing"),
+    ("epochs", "/epochs"),
+    ("lr", "/lr"),
+    ("warmup", "/warmup"),
+    ("schedule", "/decay"),
+    ("beta1", "/adamw/beta_1"),
+    ("beta2", "/adamw/beta_2"),
+    ("epsilon", "/adamw/epsilon"),
+    ("weightDecay", "/adamw/weight_decay"),
+    ("muon", "/muon"),
+    ("clipNorm", "/clip_norm"),
+    ("labelSmoothing", "/label_smoothing"),
+    ("maskDuplicates", "/mask_duplicates"),
+    ("augment", "/augment"),
+    ("patchDropout", "/patch_dropout"),
+    ("precision", "/half"),
+    ("emaDecay", "/ema_decay"),
+    ("lastBlocks", "/tuning"),
+    ("lora", "/tuning"),
+    ("lock", "/lock"),
+    ("seed", "/seed"),
 ];
 
 impl RunOptions {
@@ -140,20 +140,8 @@ impl RunOptions {
         let mut tree = json!(options);
         // one at a time, so that a refused value is named
         for (name, value) in given {
-            if !NAMES.contains(&name.as_str()) {
-                return Err(ClipError::invalid_option(&name, "an option of a run", "no option of that name"));
-            }
-            let pointer = match name.as_str() {
-                "beta1" => "/adamw/beta_1".into(),
-                "beta2" => "/adamw/beta_2".into(),
-                "epsilon" => "/adamw/epsilon".into(),
-                "weightDecay" => "/adamw/weight_decay".into(),
-                "schedule" => "/decay".into(),
-                "precision" => "/half".into(),
-                "lastBlocks" | "lora" => "/tuning".into(),
-                other => format!("/{}", snake_case(other)),
-            };
-            let Some(field) = tree.pointer_mut(&pointer) else {
+            let option = OPTIONS.iter().find(|(option, _)| *option == name);
+            let Some(field) = option.and_then(|(_, pointer)| tree.pointer_mut(pointer)) else {
                 return Err(ClipError::invalid_option(&name, "an option of a run", "no option of that name"));
             };
             *field = match name.as_str() {

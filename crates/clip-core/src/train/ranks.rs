@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use burn::module::{Param, ParamId};
 use burn::optim::GradientsParams;
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, FloatDType, Tensor, TensorData};
 
 use crate::device::read;
 use crate::error::{ClipError, Result};
@@ -23,7 +23,7 @@ pub trait Collective: Send + Sync {
     fn size(&self) -> usize;
     /// Number of this one, from 0.
     fn rank(&self) -> usize;
-    /// Returns the values of all ranks in their order, of equally many each.
+    /// Gathers the values of all ranks, in rank order. Every rank brings equally many.
     fn all_gather(&self, own: &[f32]) -> Vec<f32>;
     /// Sums the values of all ranks, `size * n` each, and returns the `n` sums from `rank * n` on.
     fn reduce_scatter(&self, values: &[f32]) -> Vec<f32>;
@@ -74,10 +74,13 @@ impl Ranks {
 
     /// Returns the values of all ranks in their order.
     pub fn gather(&self, own: Vec<f32>) -> Vec<f32> {
-        self.0.as_ref().map_or(own.clone(), |collective| collective.all_gather(&own))
+        match &self.0 {
+            Some(collective) => collective.all_gather(&own),
+            None => own,
+        }
     }
 
-    /// Returns the values of the first rank, by which all decide: another processor may round otherwise.
+    /// Returns the first rank's values, so that all ranks decide alike: processors may round differently.
     pub(super) fn first(&self, own: Vec<f32>) -> Vec<f32> {
         let count = own.len();
         let mut all = self.gather(own);
@@ -151,17 +154,22 @@ impl Ranks {
         let mut take = Take { gradients, taken: Vec::new() };
         visit_params(model, &mut take);
         let mut tensors = take.taken.into_iter().peekable();
-        let (mut sums, mut bucket, mut parts) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut sums, mut bucket, mut parts, mut filled) = (Vec::new(), Vec::new(), Vec::new(), 0);
         let device = model.device().inner();
         while let Some((id, tensor)) = tensors.next() {
-            parts.push((id, tensor.dims()[0]));
-            bucket.extend(read(tensor).await?);
+            let count = tensor.dims()[0];
+            filled += count;
+            parts.push((id, count));
+            bucket.push(tensor);
             let next = tensors.peek().map(|(_, tensor)| tensor.dims()[0]);
-            if next.is_none_or(|count| bucket.len() + count > BUCKET) {
-                let mut values = self.sum(std::mem::take(&mut bucket)).into_iter();
+            if next.is_none_or(|count| filled + count > BUCKET) {
+                // read at once: each read waits for the device
+                let own = read(Tensor::cat(std::mem::take(&mut bucket), 0)).await?;
+                let mut values = self.sum(own).into_iter();
                 for (id, count) in parts.drain(..) {
                     sums.push((id, flat(values.by_ref().take(count).collect(), &device)));
                 }
+                filled = 0;
             }
         }
         let mut put = Put { sums: sums.into_iter().peekable(), gradients: GradientsParams::new() };
@@ -175,7 +183,7 @@ fn flat(values: Vec<f32>, device: &Device) -> Tensor<1> {
     Tensor::from_data(TensorData::new(values, [count]), device)
 }
 
-/// Takes the gradients out, flat and in the order of the parameters, which is that of all ranks.
+/// Takes the gradients out, flat, in f32 and in the order of the parameters, which is that of all ranks.
 struct Take {
     gradients: GradientsParams,
     taken: Vec<(ParamId, Tensor<1>)>,
@@ -185,7 +193,7 @@ impl ParamVisitor for Take {
     fn visit<const D: usize>(&mut self, _path: &str, param: &Param<Tensor<D>>) {
         let Some(gradient) = self.gradients.remove::<D>(param.id) else { return };
         let count = gradient.dims().iter().product::<usize>();
-        self.taken.push((param.id, gradient.reshape([count]))); // flat
+        self.taken.push((param.id, gradient.cast(FloatDType::F32).reshape([count]))); // flat
     }
 }
 

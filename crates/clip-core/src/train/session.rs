@@ -12,7 +12,7 @@ use super::schedule::Schedule;
 use super::state::{RunMetadata, State};
 use super::trainer::{StepOptions, Trainer};
 use crate::bundle::Bundle;
-use crate::checkpoint::{Adapter, Header, Layout, LoadOptions, save_adapter, save_gradients};
+use crate::checkpoint::{Adapter, Layout, LoadOptions, save_adapter, save_gradients};
 use crate::config::{ClipConfig, Objective, invalid};
 use crate::data::{PairDataset, embed_images};
 use crate::error::{ClipError, Result};
@@ -280,10 +280,8 @@ impl TrainingSession {
     pub fn from_state(bytes: &[u8], max_tensor_bytes: Option<u64>, device: &Device) -> Result<Self> {
         let options = LoadOptions { max_tensor_bytes, ..LoadOptions::default() };
         let State { metadata, model, values } = State::from_bytes(bytes)?;
-        let header = Header::parse(&model, model.len() as u64)?;
-        let mut loader = ModelLoader::new(&[header], &SideFiles::default(), options, device)?;
-        loader.weights.push_from(&model)?;
-        let mut session = Self::from_bundle(loader.finish()?.0)?;
+        let (bundle, _) = ModelLoader::load(&model, &SideFiles::default(), options, device)?;
+        let mut session = Self::from_bundle(bundle)?;
         session.trainer = session.trainer.map(|fresh| Trainer::resume(fresh, &metadata, &values)).transpose()?;
         session.interrupted = metadata.run;
         Ok(session)

@@ -30,7 +30,7 @@ impl FusedAdamW for Flex {
     }
 }
 
-/// The same tensor, copied unless its values are all that its storage holds, in row-major order.
+/// Makes a tensor contiguous. It takes the tensor, because a second handle would make `storage_mut` copy.
 fn contiguous(tensor: FlexTensor) -> FlexTensor {
     tensor.to_contiguous()
 }

@@ -101,7 +101,7 @@ pub(super) fn split_mut<T: Send, R: Send>(
     results.into_iter().flatten().collect()
 }
 
-/// Items whose sum one thread adds up: the same on any number of threads, so that rounding does not depend on it.
+/// Items that one thread sums. The number does not depend on the threads, so rounding does not either.
 pub(super) const GROUP: usize = 64;
 
 /// Sum over `count` items of `width` values each. `f` adds a range of items, at most [`GROUP`], to sums that begin at zero.
@@ -131,7 +131,7 @@ pub(super) fn total(parts: &[Vec<f32>], width: usize) -> Vec<f32> {
     total
 }
 
-/// Calls `f` with pieces of equal places of three slices of one length and with the first place of each.
+/// Splits three slices of equal length at the same places. Calls `f` with each three pieces and the index where they begin.
 pub(super) fn split_three(
     work: usize,
     [a, b, c]: [&mut [f32]; 3],

@@ -1,6 +1,7 @@
 use super::super::MuonOptions;
 use super::super::ranks::testing::on_ranks;
 use super::*;
+use crate::checkpoint::Header;
 use crate::device::{block_on_cpu, cpu};
 use crate::model::Towers;
 use crate::preprocess::{Augmentation, RgbImage};
