@@ -1,12 +1,14 @@
 //! The device that a command computes on.
 
+use std::error::Error;
+
 use clap::ValueEnum;
 use clip_core::device::{Adapter, Device, cpu};
 use clip_core::{ClipError, device, self_test::self_test};
 use rayon::ThreadPoolBuilder;
 use serde::Serialize;
 
-use crate::exit::{Failure, Result};
+use crate::exit::{Failure, Result, above_0};
 
 /// Where to compute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -66,13 +68,19 @@ async fn gpu(choice: DeviceChoice) -> core::result::Result<(Device, String), Cli
 /// Opens a device, and as many threads as asked for; `None` for one a core.
 ///
 /// # Errors
-/// `device-unavailable`, `device-failed` for a GPU that was asked for; `invalid-option` for no threads.
+/// `device-unavailable`, `device-failed` for a GPU that was asked for; `invalid-option` for no threads; `unexpected` where the system
+/// does not start them.
 pub fn open(choice: DeviceChoice, threads: Option<usize>) -> Result<OpenDevice> {
-    if threads == Some(0) {
-        return Err(Failure::option("threads", "a whole number above 0", 0));
+    let threads = threads.map(|threads| above_0("threads", threads)).transpose()?;
+    // 0 means one thread per core. The pool is made once a process; the calling thread is part of it, as it computes a share of each
+    // kernel
+    let made = ThreadPoolBuilder::new().num_threads(threads.unwrap_or(0)).use_current_thread().build_global();
+    // without a source it says that the pool was made before
+    if let Err(error) = made
+        && error.source().is_some()
+    {
+        return Err(Failure::no_threads(error));
     }
-    // 0 is one a core; the pool can be made once a process. This thread is one of it, as it computes a share of each kernel itself
-    let _ = ThreadPoolBuilder::new().num_threads(threads.unwrap_or(0)).use_current_thread().build_global();
     let threads = rayon::current_num_threads();
     let on_cpu = |reason: String| OpenDevice { kind: "cpu", reason, threads, device: cpu() };
     if choice == DeviceChoice::Cpu {

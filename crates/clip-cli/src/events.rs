@@ -46,7 +46,7 @@ pub enum Event<'a> {
     },
     /// Something that a user should know.
     Warning {
-        /// Name of the warning, which is that of the package's.
+        /// Name of the warning, as in the package.
         #[serde(skip_serializing_if = "Option::is_none")]
         code: Option<&'a str>,
         /// What is wrong, and what to do.

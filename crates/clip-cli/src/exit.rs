@@ -98,6 +98,11 @@ impl Failure {
         Self::new("target-unwritable", format!("cannot write {}: {error}", path.display()))
     }
 
+    /// Threads that the system does not start.
+    pub fn no_threads(error: impl core::fmt::Display) -> Self {
+        Self::new("unexpected", format!("cannot start threads: {error}"))
+    }
+
     /// Puts what the failure is about before its message, unless it names it already, or a file in it.
     #[must_use]
     pub fn about(mut self, what: &str) -> Self {
@@ -129,6 +134,14 @@ impl From<ClipError> for Failure {
     fn from(error: ClipError) -> Self {
         Self::new(error.code(), error.to_string())
     }
+}
+
+/// Checks that the number of an option is above 0, and returns it.
+///
+/// # Errors
+/// `invalid-option`.
+pub fn above_0(option: &str, number: usize) -> Result<usize> {
+    if number == 0 { Err(Failure::option(option, "a whole number above 0", number)) } else { Ok(number) }
 }
 
 /// The table of [`EXIT_CODES`] as text, for `--help`.

@@ -21,7 +21,7 @@ pub fn open_regular(path: &Path) -> io::Result<File> {
     if fs::metadata(path)?.is_file() { File::open(path) } else { Err(io::Error::other("it is no regular file")) }
 }
 
-/// What a file or folder is called until it is complete: hidden, with this ending.
+/// Ending of drafts: hidden files and folders that are not complete yet.
 const DRAFT: &str = ".draft";
 
 /// Makes drafts.
@@ -36,7 +36,7 @@ pub fn is_draft(name: &str) -> bool {
     name.starts_with('.') && name.ends_with(DRAFT)
 }
 
-/// Makes a folder beside `path`, and those above it, in which what shall be there is made. It is removed when it is dropped.
+/// Makes a temporary folder beside `path`, and its parents, to build the content in. It is deleted on drop.
 ///
 /// # Errors
 /// `target-unwritable`.

@@ -1,6 +1,6 @@
 //! Names the flag of an option, which errors name as the package and config files do.
 
-use clap::Command;
+use clap::{Args, Command};
 
 use crate::exit::Failure;
 
@@ -17,14 +17,13 @@ fn kebab_case(name: &str) -> String {
     out
 }
 
-/// Adds its flag to an error that names an option, if a command has one.
-pub(crate) fn name_flag(failure: Failure, program: &Command) -> Failure {
+/// Adds its flag to an error that names an option, if the command with the flags `A` has one.
+pub(crate) fn name_flag<A: Args>(failure: Failure) -> Failure {
     let Some(rest) = failure.message.strip_prefix("invalid option ") else { return failure };
     let Some((name, rest)) = rest.split_once(':') else { return failure };
     let flag = kebab_case(name);
-    let is_flag =
-        |command: &Command| command.get_arguments().any(|argument| argument.get_long() == Some(flag.as_str()));
-    if !program.get_subcommands().any(is_flag) {
+    let command = A::augment_args(Command::new(""));
+    if !command.get_arguments().any(|argument| argument.get_long() == Some(flag.as_str())) {
         return failure;
     }
     let message = format!("invalid option {name} (--{flag}):{rest}");
@@ -33,10 +32,9 @@ pub(crate) fn name_flag(failure: Failure, program: &Command) -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
-    use crate::commands::Cli;
+    use crate::commands::bench::BenchArgs;
+    use crate::commands::train::TrainArgs;
 
     #[test]
     fn options_that_have_a_flag_are_named_by_it() {
@@ -46,9 +44,12 @@ mod tests {
             ("accumFreq", "invalid option accumFreq (--accum-freq): expected a, got b"),
             ("ratio", "invalid option ratio: expected a, got b"),
         ] {
-            assert_eq!(name_flag(Failure::option(option, "a", "b"), &Cli::command()).message, expected);
+            assert_eq!(name_flag::<TrainArgs>(Failure::option(option, "a", "b")).message, expected);
         }
+        // a flag of another command
+        let of_bench = name_flag::<BenchArgs>(Failure::option("lr", "a", "b"));
+        assert_eq!(of_bench.message, "invalid option lr: expected a, got b");
         let other = Failure::dataset("row 2: no caption");
-        assert_eq!(name_flag(other.clone(), &Cli::command()), other);
+        assert_eq!(name_flag::<TrainArgs>(other.clone()), other);
     }
 }

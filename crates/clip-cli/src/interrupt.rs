@@ -1,4 +1,4 @@
-//! Ctrl-C, SIGTERM, SIGUSR1 and SIGHUP, as of a closed terminal: the first one is noted, and the program ends itself in order; the second ends it at once.
+//! Signals that end the program: Ctrl-C, SIGTERM, SIGUSR1, SIGHUP. The first asks for an orderly end, the second ends it at once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

@@ -21,10 +21,12 @@ use std::ffi::OsString;
 use std::io::Write;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{CommandFactory, Parser};
+use clap::{Args, CommandFactory, Parser};
 
 use crate::commands::{Cli, Command};
 use crate::events::Event;
+use crate::exit::Result;
+use crate::flags::name_flag;
 use crate::output::Output;
 
 /// Exit code of wrong usage, which is clap's.
@@ -53,6 +55,11 @@ fn refuse_arguments(error: &clap::Error, json: bool) -> u8 {
     USAGE
 }
 
+/// Runs a command, whose error names the flag of an option.
+fn call<A: Args>(command: fn(&A, &Output) -> Result<()>, arguments: &A, output: &Output) -> Result<()> {
+    command(arguments, output).map_err(name_flag::<A>)
+}
+
 /// Runs the program with its arguments; returns its exit code.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
@@ -62,11 +69,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     };
     let output = Output::new(cli.json);
     let result = match cli.command {
-        Command::Info(arguments) => commands::info::run(&arguments, &output),
-        Command::Bench(arguments) => commands::bench::run(&arguments, &output),
-        Command::Convert(arguments) => commands::convert::run(&arguments, &output),
-        Command::Embed(arguments) => commands::embed::run(&arguments, &output),
-        Command::Eval(arguments) => commands::eval::run(&arguments, &output),
+        Command::Info(arguments) => call(commands::info::run, &arguments, &output),
+        Command::Bench(arguments) => call(commands::bench::run, &arguments, &output),
+        Command::Convert(arguments) => call(commands::convert::run, &arguments, &output),
+        Command::Embed(arguments) => call(commands::embed::run, &arguments, &output),
+        Command::Eval(arguments) => call(commands::eval::run, &arguments, &output),
         Command::Train(arguments) => commands::train::run(&arguments, &output),
         Command::Completions { shell } => {
             let mut script = Vec::new();
@@ -77,7 +84,6 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         }
     };
     let Err(failure) = result.and_then(|()| output.check_written()) else { return 0 };
-    let failure = flags::name_flag(failure, &Cli::command());
     output.failure(&failure);
     failure.exit_code()
 }

@@ -2,7 +2,7 @@
 
 use std::io::{IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -17,14 +17,22 @@ const REDRAW: Duration = Duration::from_millis(100);
 /// Elsewhere a line of progress comes after this time.
 const REPEAT: Duration = Duration::from_secs(30);
 
+/// What is shown of progress.
+#[derive(Default)]
+struct Shown {
+    /// When it was last shown or first asked for.
+    last: Option<Instant>,
+    /// Whether the cursor is in its line.
+    in_line: bool,
+}
+
 /// The outputs of a command.
 pub struct Output {
     json: bool,
     terminal: bool,
     /// Whether nothing is written, as another process of the run writes the same.
     muted: AtomicBool,
-    /// When progress was last shown or first asked for, and whether the cursor is in its line.
-    shown: Mutex<(Option<Instant>, bool)>,
+    shown: Mutex<Shown>,
     /// Why the first line was lost that stdout did not take.
     lost: Mutex<Option<String>>,
 }
@@ -36,7 +44,7 @@ impl Output {
             json,
             terminal: !json && std::io::stderr().is_terminal(),
             muted: AtomicBool::new(false),
-            shown: Mutex::new((None, false)),
+            shown: Mutex::default(),
             lost: Mutex::new(None),
         }
     }
@@ -89,19 +97,14 @@ impl Output {
         let _ = std::io::stderr().lock().write_all(text.as_bytes());
     }
 
-    fn shown(&self) -> std::sync::MutexGuard<'_, (Option<Instant>, bool)> {
+    fn shown(&self) -> MutexGuard<'_, Shown> {
         self.shown.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes an event, where events are asked for.
-    pub fn event(&self, event: &Event<'_>) {
-        self.data(event);
-    }
-
-    /// Writes data as a line of JSON, where JSON is asked for.
-    pub fn data(&self, data: &impl Serialize) {
+    /// Writes an event as a line of JSON, where events are asked for.
+    pub fn event(&self, event: &impl Serialize) {
         // a number that JSON lacks is written as null, and nothing else can fail
-        if let Some(line) = self.json.then(|| serde_json::to_string(data).unwrap_or_default()) {
+        if let Some(line) = self.json.then(|| serde_json::to_string(event).unwrap_or_default()) {
             self.stdout(&line);
         }
     }
@@ -120,22 +123,17 @@ impl Output {
         self.stderr(&format!("{}\n", printable(text)));
     }
 
-    /// Warns, in both forms.
-    pub fn warn(&self, message: &str) {
-        self.event(&Event::Warning { code: None, message });
-        self.note(&format!("warning: {message}"));
-    }
-
-    /// Warns of something that has a name, in both forms.
-    pub fn warn_of(&self, code: &str, message: &str) {
-        self.event(&Event::Warning { code: Some(code), message });
-        self.note(&format!("warning: {message} ({code})"));
+    /// Warns, in both forms; `code` is the name of the warning, if it has one.
+    pub fn warn(&self, code: Option<&str>, message: &str) {
+        self.event(&Event::Warning { code, message });
+        let name = code.map_or(String::new(), |code| format!(" ({code})"));
+        self.note(&format!("warning: {message}{name}"));
     }
 
     /// Removes the line of progress.
     pub fn clear(&self) {
         let mut shown = self.shown();
-        if std::mem::take(&mut shown.1) {
+        if std::mem::take(&mut shown.in_line) {
             self.stderr("\r\x1b[K");
         }
     }
@@ -144,10 +142,10 @@ impl Output {
     pub fn progress(&self, done: usize, total: usize, text: impl FnOnce() -> String) {
         let mut shown = self.shown();
         let wait = if self.terminal { REDRAW } else { REPEAT };
-        let is_due = match shown.0 {
+        let is_due = match shown.last {
             // the first time it waits: short work shows none
             None => {
-                shown.0 = Some(Instant::now());
+                shown.last = Some(Instant::now());
                 false
             }
             Some(last) => last.elapsed() >= wait,
@@ -161,11 +159,11 @@ impl Output {
                 terminal_size::terminal_size_of(std::io::stderr()).map_or(COLUMNS, |(width, _)| width.0.into());
             let line: String = format!("{} {text}", bar(done, total)).chars().take(columns.saturating_sub(1)).collect();
             self.stderr(&format!("\r\x1b[K{line}"));
-            shown.1 = true;
+            shown.in_line = true;
         } else {
             self.stderr(&format!("{text}\n"));
         }
-        shown.0 = Some(Instant::now());
+        shown.last = Some(Instant::now());
     }
 }
 

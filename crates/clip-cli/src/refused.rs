@@ -27,8 +27,8 @@ const REFUSED: &[(&str, &str)] = &[
         "--siglip",
         "set objective = \"sigmoid\" in [config] of the config file, which then has the model's shape in place of --model",
     ),
-    ("--loss-dist-impl", "only with several processes: leave it out"),
-    ("--no-set-device-rank", "only with several processes: leave it out"),
+    ("--loss-dist-impl", "several processes always share the loss in one way: leave it out"),
+    ("--no-set-device-rank", "all processes of a machine take the same GPU: leave it out"),
     ("--force-custom-text", "weights of both forms are read, and --export says which are written: leave it out"),
     (
         "--image-mean",

@@ -2,7 +2,9 @@
 
 mod common;
 
-use common::{Folder, clipwright, fixture, names};
+use std::process::Stdio;
+
+use common::{Folder, clipwright, command, copy_files, fixture, names};
 
 const MODEL: &str = "models/clip-gelu-p16-eos/hf";
 
@@ -75,10 +77,7 @@ fn links_and_modules_are_read_as_the_package_reads_them() {
     clipwright(&["info", &folder.path("runs")]).expect(0);
     // modules.json lists models, and no adapters
     let (model, adapter) = (fixture("models/clip-quickgelu-p8/hf"), folder.path("adapter"));
-    std::fs::create_dir(&adapter).unwrap();
-    for file in names(fixture("models/clip-quickgelu-p8/peft")) {
-        std::fs::copy(fixture(&format!("models/clip-quickgelu-p8/peft/{file}")), format!("{adapter}/{file}")).unwrap();
-    }
+    copy_files(&fixture("models/clip-quickgelu-p8/peft"), &adapter);
     folder
         .file("adapter/modules.json", r#"[{"path": "0_CLIPModel", "type": "sentence_transformers.models.CLIPModel"}]"#);
     clipwright(&["convert", &model, &folder.path("merged.safetensors"), "--adapter", &adapter]).expect(0);
@@ -92,9 +91,7 @@ fn links_and_modules_are_read_as_the_package_reads_them() {
 #[test]
 fn errors_name_the_checkpoint_that_they_are_of() {
     let folder = Folder::new();
-    for file in names(fixture(MODEL)) {
-        std::fs::copy(fixture(&format!("{MODEL}/{file}")), folder.path(&file)).unwrap();
-    }
+    copy_files(&fixture(MODEL), folder.0.path());
     folder.file("config.json", "{");
     let ran = clipwright(&["info", folder.0.path().to_str().unwrap()]).expect(3);
     assert!(
@@ -166,12 +163,8 @@ fn nothing_is_lost_and_nothing_is_half_written() {
 fn a_stopped_conversion_leaves_nothing() {
     let folder = Folder::new();
     let out = folder.path("out");
-    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_clipwright"))
-        .args(["convert", &fixture(MODEL), &out])
-        .stderr(std::process::Stdio::null())
-        .stdout(std::process::Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut child =
+        command(&["convert", &fixture(MODEL), &out]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let mut drafts = 0;
     while child.try_wait().unwrap().is_none() {
         if names(folder.0.path()).iter().any(|name| name.ends_with(".draft")) {
@@ -189,8 +182,7 @@ fn a_stopped_conversion_leaves_nothing() {
 #[test]
 fn a_result_that_cannot_be_written_is_an_error() {
     let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
-    let mut info = std::process::Command::new(env!("CARGO_BIN_EXE_clipwright"));
-    let status = info.args(["info", &fixture(MODEL)]).stdout(full).stderr(std::process::Stdio::null()).status();
+    let status = command(&["info", &fixture(MODEL)]).stdout(full).stderr(Stdio::null()).status();
     assert_eq!(status.unwrap().code(), Some(7));
 }
 
@@ -199,10 +191,7 @@ fn bad_checkpoints_are_named() {
     let folder = Folder::new();
     let copy = |name: &str, change: &dyn Fn(&std::path::Path)| {
         let to = folder.0.path().join(name);
-        std::fs::create_dir(&to).unwrap();
-        for file in names(fixture(MODEL)) {
-            std::fs::copy(fixture(&format!("{MODEL}/{file}")), to.join(&file)).unwrap();
-        }
+        copy_files(&fixture(MODEL), &to);
         change(&to);
         to.display().to_string()
     };
@@ -220,12 +209,9 @@ fn bad_checkpoints_are_named() {
         assert_ne!(config, other);
         std::fs::write(to.join("config.json"), other).unwrap();
     });
-    let shard = fixture("models/clip-gelu-p32-laion/hf-sharded");
     let no_shard = folder.path("no-shard");
-    std::fs::create_dir(&no_shard).unwrap();
-    for file in names(&shard).iter().filter(|name| !name.contains("00002-of")) {
-        std::fs::copy(format!("{shard}/{file}"), format!("{no_shard}/{file}")).unwrap();
-    }
+    copy_files(&fixture("models/clip-gelu-p32-laion/hf-sharded"), &no_shard);
+    std::fs::remove_file(format!("{no_shard}/model-00002-of-00002.safetensors")).unwrap();
     for (path, code, expected) in [
         (folder.path("none"), 6, "cannot read the folder or file"),
         (cut, 4, "the file is truncated or damaged"),

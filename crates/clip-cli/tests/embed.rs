@@ -2,9 +2,10 @@
 
 mod common;
 
+use std::process::Stdio;
 use std::time::Duration;
 
-use common::{Folder, clipwright, contents, fixture, names, repository, watched};
+use common::{Folder, clipwright, command, contents, fixture, names, npy, repository, watched};
 
 const MODEL: &str = "models/clip-gelu-p32-laion/open_clip";
 
@@ -46,10 +47,8 @@ fn each_part_has_its_embeddings_and_keys() {
     assert_eq!(rows, 13);
     let array = &files["emoji-heldout-00004.npy"];
     assert!(array.starts_with(b"\x93NUMPY"));
-    let dim = (array.len() - 128) / 4 / rows;
-    let row: Vec<f32> =
-        array[128..128 + 4 * dim].chunks_exact(4).map(|four| f32::from_le_bytes(four.try_into().unwrap())).collect();
-    let length: f32 = row.iter().map(|x| x * x).sum();
+    let values = npy(array);
+    let length: f32 = values[..values.len() / rows].iter().map(|x| x * x).sum();
     assert!((length - 1.0).abs() < 1e-4, "{length}");
 
     // again: nothing is computed
@@ -82,12 +81,8 @@ fn after_kills_at_any_moment_the_output_is_the_same() {
     let mut kills = 0u32;
     loop {
         // other moments each time, the first ones early: 0, 1/24, 2/24, … of the time of the whole
-        let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_clipwright"))
-            .args(flags(&model, &data, &killed, &[]))
-            .stdout(std::process::Stdio::null())
-            .stderr(std::process::Stdio::null())
-            .spawn()
-            .unwrap();
+        let mut child =
+            command(&flags(&model, &data, &killed, &[])).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         std::thread::sleep(whole * (kills % 24) / 24 + Duration::from_millis(3));
         child.kill().unwrap();
         if child.wait().unwrap().success() {

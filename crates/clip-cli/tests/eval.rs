@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Folder, TINY, clipwright, fixture, repository};
+use common::{Folder, TINY, class_folders, clipwright, fixture, repository};
 
 const MODEL: &str = "models/clip-gelu-p16-eos/hf";
 
@@ -42,13 +42,8 @@ fn retrieval_is_that_of_the_run() {
 #[test]
 fn images_are_classified_by_the_names_of_their_classes() {
     let folder = Folder::new();
-    for (class, image) in [("red_ball", "train/0.png"), ("red_ball", "train/1.png"), ("sea", "test/0.png")] {
-        let to = folder.path(&format!("images/{class}"));
-        std::fs::create_dir_all(&to).unwrap();
-        let name = image.replace('/', "-");
-        std::fs::copy(fixture(&format!("cases/split-metadata/{image}")), format!("{to}/{name}")).unwrap();
-    }
-    let images = folder.path("images");
+    let rows = [("red_ball", "train/0.png"), ("red_ball", "train/1.png"), ("sea", "test/0.png")];
+    let images = class_folders(&folder, &rows);
     let eval = |more: &[&str]| {
         clipwright(&[&["--json", "eval", &fixture(MODEL), "--classify", &images, "--device", "cpu"], more].concat())
     };

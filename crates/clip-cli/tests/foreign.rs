@@ -8,7 +8,7 @@ use std::path::Path;
 
 use clip_cli::checkpoint::{Checkpoint, OpenOptions};
 use clip_core::device::cpu;
-use common::{Folder, TINY, clipwright, fixture, names, repository};
+use common::{Folder, TINY, class_folders, clipwright, fixture, names, npy, repository};
 use serde_json::Value;
 
 fn json(path: &str) -> Value {
@@ -36,12 +36,6 @@ fn pairs(folder: &Folder, captions: &[String]) -> String {
         folder.file(&format!("pairs/{index:03}.txt"), caption);
     }
     folder.path("pairs")
-}
-
-/// The values of an array of f32.
-fn npy(path: &str) -> Vec<f32> {
-    let bytes = std::fs::read(path).unwrap();
-    bytes[128..].chunks_exact(4).map(|four| f32::from_le_bytes(four.try_into().unwrap())).collect()
 }
 
 /// Captions with their ids, padded and cut to the 16 tokens of the model, of those that it has an embedding for.
@@ -104,7 +98,7 @@ fn captions_are_embedded_by_the_reference_ids() {
         let ran = clipwright(&embed).expect(0);
         let done = &ran.of("embedDone")[0];
         assert_eq!((&done["embedded"], &done["skipped"]), (&captions.len().into(), &0.into()), "{tokenizer}");
-        let got = npy(&folder.path("out/pairs-00000.text.npy"));
+        let got = npy(&std::fs::read(folder.path("out/pairs-00000.text.npy")).unwrap());
         let bundle =
             Checkpoint::open(Path::new(&model), OpenOptions::default(), &cpu()).unwrap().load(&|_| {}).unwrap().bundle;
         let expected = pollster::block_on(bundle.encode_ids(&ids)).unwrap();
@@ -126,11 +120,8 @@ fn a_model_is_evaluated_trained_and_gone_on_with() {
     let data = pairs(&folder, &of(8));
     let eval = ["--json", "eval", &model, "--val-data", &data, "--device", "cpu"];
     assert_eq!(clipwright(&eval).expect(0).of("evaluation")[0]["textToImage"]["queries"], 8);
-    let images = folder.path("images/sea");
-    std::fs::create_dir_all(&images).unwrap();
-    std::fs::copy(fixture("cases/split-metadata/train/0.png"), format!("{images}/0.png")).unwrap();
-    let classify =
-        ["--json", "eval", &model, "--classify", &folder.path("images"), "--device", "cpu", "--templates", "simple"];
+    let images = class_folders(&folder, &[("sea", "train/0.png")]);
+    let classify = ["--json", "eval", &model, "--classify", &images, "--device", "cpu", "--templates", "simple"];
     assert_eq!(clipwright(&classify).expect(0).of("zeroShot")[0]["images"], 1);
 
     let logs = folder.path("logs");

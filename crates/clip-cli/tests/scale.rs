@@ -9,7 +9,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use clip_core::checkpoint::Header;
-use common::{Emoji, Ran, TINY, clipwright, finished, mpirun, repository, watching};
+use common::{Emoji, Ran, TINY, clipwright, command, finished, mpirun, repository, watching};
 
 /// A run with one thread a rank.
 fn emoji(config: &str) -> Emoji {
@@ -234,7 +234,6 @@ fn what_ranks_cannot_train_together_is_refused() {
 #[test]
 fn a_launcher_of_another_mpi_is_refused() {
     let emoji = emoji(TINY);
-    let mut command = Command::new(env!("CARGO_BIN_EXE_clipwright"));
-    let ran = finished(command.args(emoji.flags(&[])).env("PMI_SIZE", "2")).expect(11);
+    let ran = finished(command(&emoji.flags(&[])).env("PMI_SIZE", "2")).expect(11);
     assert!(ran.stderr.contains("MPI joined 1"), "{}", ran.stderr);
 }

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Emoji, Folder, Ran, TINY, clipwright, contents, fixture, names, training, watched};
+use common::{Emoji, Folder, Ran, TINY, class_folders, clipwright, contents, fixture, names, training, watched};
 
 /// A run with two threads.
 fn emoji() -> Emoji {
@@ -234,12 +234,7 @@ fn a_run_whose_embeddings_are_alike_says_so() {
 #[test]
 fn a_run_classifies_images_and_reads_a_preset() {
     let emoji = emoji();
-    for (class, image) in [("red_ball", "train/0.png"), ("sea", "test/0.png")] {
-        let to = emoji.folder.path(&format!("images/{class}"));
-        std::fs::create_dir_all(&to).unwrap();
-        std::fs::copy(fixture(&format!("cases/split-metadata/{image}")), format!("{to}/0.png")).unwrap();
-    }
-    let images = emoji.folder.path("images");
+    let images = class_folders(&emoji.folder, &[("red_ball", "train/0.png"), ("sea", "test/0.png")]);
     // what the file says goes over the preset
     let more = ["--preset", "vit-b-32", "--imagenet-val", &images, "--templates", "simple", "--val-frequency", "2"];
     let ran = emoji.train(&[&more[..], &["--report-to", "tensorboard"]].concat()).expect(0);
@@ -385,9 +380,7 @@ fn steps_and_encoding_are_measured() {
 #[test]
 fn one_of_several_processes_needs_mpi() {
     let emoji = emoji();
-    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_clipwright"));
-    command.args(emoji.flags(&[])).env("OMPI_COMM_WORLD_SIZE", "2");
-    let ran = common::finished(command).expect(11);
+    let ran = common::finished(common::command(&emoji.flags(&[])).env("OMPI_COMM_WORLD_SIZE", "2")).expect(11);
     assert!(ran.stderr.contains("build it with --features mpi"), "{}", ran.stderr);
     assert_eq!(ran.of("error")[0]["code"], "no-mpi");
 }

@@ -15,7 +15,7 @@ use super::pairs::{set, text};
 use crate::checkpoint::published_merges;
 use crate::config::Settings;
 use crate::device::OpenDevice;
-use crate::exit::{Failure, Result};
+use crate::exit::{Result, above_0};
 use crate::output::Output;
 
 /// Arguments of `bench`.
@@ -24,19 +24,19 @@ pub struct BenchArgs {
     /// Shape of a published model
     #[arg(long, value_name = "NAME", default_value = "ViT-B-32")]
     model: String,
-    /// TOML file whose [config] is the shape, and whose [fit] the options of the step
+    /// TOML file with the model's shape in [config] and the step's options in [fit]
     #[arg(long, value_name = "FILE")]
     config: Option<std::path::PathBuf>,
-    /// Pairs a step, and images and captions of an encoding
+    /// Batch size of steps and of encoding
     #[arg(long, value_name = "N", default_value = "64")]
     batch_size: usize,
     /// Pairs whose activations are in memory at once
     #[arg(long, value_name = "N")]
     micro_batch_size: Option<String>,
-    /// f32 or f16, of the step
+    /// Precision of the step: f32 or f16
     #[arg(long, value_name = "NAME")]
     precision: Option<String>,
-    /// Times that each is measured, after once that is not
+    /// Timed repetitions, after one warm-up
     #[arg(long, value_name = "N", default_value = "5")]
     repeat: usize,
     /// Measure encoding alone
@@ -59,13 +59,12 @@ struct Times {
 }
 
 impl Times {
+    /// `seconds` are those of one repetition or more.
     fn new(seconds: Vec<f64>, items: usize) -> Self {
         let mut sorted = seconds.clone();
         sorted.sort_by(f64::total_cmp);
-        let at = |index: usize| sorted.get(index).copied().unwrap_or(f64::NAN);
-        let middle = sorted.len() / 2;
-        let median =
-            if sorted.len().is_multiple_of(2) { (at(middle.saturating_sub(1)) + at(middle)) / 2.0 } else { at(middle) };
+        let count = sorted.len();
+        let median = (sorted[(count - 1) / 2] + sorted[count / 2]) / 2.0;
         Self { median_seconds: median, per_second: items as f64 / median, seconds }
     }
 }
@@ -137,10 +136,7 @@ fn settings(arguments: &BenchArgs) -> Result<(ClipConfig, Map<String, Value>)> {
 /// # Errors
 /// `invalid-option`, `invalid-config`; those of the device.
 pub fn run(arguments: &BenchArgs, output: &Output) -> Result<()> {
-    let (batch_size, repeat) = (arguments.batch_size, arguments.repeat);
-    if repeat == 0 {
-        return Err(Failure::option("repeat", "a whole number above 0", 0));
-    }
+    let (batch_size, repeat) = (arguments.batch_size, above_0("repeat", arguments.repeat)?);
     let (config, given) = settings(arguments)?;
     let options = RunOptions::from_json(&Value::from(given.clone()).to_string())?;
     let opened = arguments.device.open()?;
@@ -166,7 +162,7 @@ pub fn run(arguments: &BenchArgs, output: &Output) -> Result<()> {
     };
     let bench = Bench {
         version: env!("CARGO_PKG_VERSION"),
-        config: serde_json::from_str(&session.config().to_json()).unwrap_or_default(),
+        config: json!(session.config()),
         options: json!(given),
         device: opened,
         batch_size,
@@ -174,7 +170,7 @@ pub fn run(arguments: &BenchArgs, output: &Output) -> Result<()> {
         encode_texts: Times::new(encode_texts, batch_size),
         step: step.map(|seconds| Times::new(seconds, batch_size)),
     };
-    output.data(&bench);
+    output.event(&bench);
     let row = |name: &str, times: &Times| {
         format!("{name:<16}{:>9.3} s  {:>9.1} per second", times.median_seconds, times.per_second)
     };

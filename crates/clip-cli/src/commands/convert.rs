@@ -11,9 +11,10 @@ use clip_core::checkpoint::{Header, LoadOptions, Precision};
 use clip_core::config::ClipConfig;
 use clip_core::device::cpu;
 use clip_core::export::NamedFile;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::model_args::load;
 use crate::checkpoint::{Checkpoint, ForeignTokenizer, Loaded, OpenOptions, open_adapter};
 use crate::events::Event;
 use crate::exit::{Failure, Result};
@@ -57,16 +58,9 @@ impl LayoutArg {
     }
 }
 
-/// Loads a checkpoint with every value as f32, as it will be written.
-fn load(path: &Path, output: Option<&Output>) -> Result<Loaded> {
-    let load = LoadOptions { precision: Precision::F32, ..LoadOptions::default() };
-    let checkpoint = Checkpoint::open(path, OpenOptions { load, reference: None }, &cpu())?;
-    let total = checkpoint.bytes();
-    checkpoint.load(&|bytes| {
-        if let Some(output) = output {
-            output.progress(bytes as usize, total as usize, || format!("reading {} of {}", size(bytes), size(total)));
-        }
-    })
+/// Every value as f32, as it will be written.
+fn as_f32() -> OpenOptions {
+    OpenOptions { load: LoadOptions { precision: Precision::F32, ..LoadOptions::default() }, reference: None }
 }
 
 /// Files beside the weights of a checkpoint, which another one can replace.
@@ -124,7 +118,7 @@ fn check_target(target: &Path, force: bool) -> Result<()> {
 
 /// The transform without the rounding of its centre crop, which is that of the layout's library.
 fn transform(bundle: &Bundle) -> Value {
-    let mut transform: Value = serde_json::from_str(&bundle.preprocess.to_json()).unwrap_or_default();
+    let mut transform = json!(bundle.preprocess);
     transform["crop"] = Value::Null;
     transform
 }
@@ -157,7 +151,7 @@ impl Content {
 
     /// Reads a written model back, and compares it with what it shall hold.
     fn check(&self, path: &Path, layout: &str) -> Result<()> {
-        let bundle = load(path, None)?.bundle;
+        let bundle = Checkpoint::open(path, as_f32(), &cpu())?.load(&|_| {})?.bundle;
         let again = Self::new(&bundle, &pollster::block_on(bundle.save(layout))?)?;
         let what = if self.config != again.config {
             "the config"
@@ -233,14 +227,13 @@ pub fn run(arguments: &ConvertArgs, output: &Output) -> Result<()> {
     let (target, layout) = (&arguments.output, arguments.layout.name());
     check_target(target, arguments.force)?;
     let interrupts = Interrupts::listen()?;
-    let Loaded { mut bundle, foreign, warnings } = load(&arguments.input, Some(output))?;
-    warnings.iter().for_each(|warning| output.warn(warning));
+    let Loaded { mut bundle, foreign, .. } = load(&arguments.input, as_f32(), &cpu(), output)?;
     if let Some(adapter) = &arguments.adapter {
         bundle.merge(&open_adapter(adapter)?)?;
     }
     let is_file = is_file_name(target);
     if is_file && foreign.is_some() {
-        output.warn("the file does not hold the tokenizer, which is not CLIP's: convert to a folder to keep it");
+        output.warn(None, "the file does not hold the tokenizer, which is not CLIP's: convert to a folder to keep it");
     }
     let files = files_of(&bundle, foreign.as_ref(), layout, is_file)?;
     let weights = files.iter().find(|(name, _)| name.ends_with(".safetensors")).map_or(&[][..], |(_, bytes)| bytes);

@@ -24,7 +24,7 @@ pub struct EvalArgs {
     /// Pairs to retrieve: folders, tables or tar files; :: separates several
     #[arg(long, alias = "data", value_name = "PATHS")]
     val_data: Vec<String>,
-    /// Pairs that are candidates, but no queries
+    /// Distractors: pairs that are ranked, but not queried
     #[arg(long, value_name = "PATHS", requires = "val_data")]
     distractors: Vec<String>,
     /// Folder of images to classify, a subfolder a class
@@ -98,7 +98,7 @@ pub fn run(arguments: &EvalArgs, output: &Output) -> Result<()> {
     let open = |path| ZeroShot::open(path, arguments.class_names.as_deref(), &arguments.templates);
     let zero_shot = arguments.classify.as_deref().map(open).transpose()?;
     let interrupts = Interrupts::listen()?;
-    let (loaded, _) = arguments.model.load(Towers::Both, output)?;
+    let loaded = arguments.model.load(Towers::Both, output)?;
     if !arguments.val_data.is_empty() {
         retrieve(arguments, &loaded, output, &interrupts)?;
     }

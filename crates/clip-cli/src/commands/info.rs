@@ -7,7 +7,7 @@ use clip_core::checkpoint::{ByteRange, Header};
 use clip_core::device::cpu;
 use clip_core::model::Towers;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::checkpoint::{Checkpoint, OpenOptions, is_state};
 use crate::exit::Result;
@@ -40,7 +40,7 @@ struct Info {
     tokenizer: TokenizerInfo,
     /// The transform of images.
     preprocess: Value,
-    /// What is odd.
+    /// Warnings about the checkpoint.
     warnings: Vec<String>,
     /// The run of a training state.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -66,10 +66,6 @@ fn dtypes(headers: &[Header]) -> BTreeMap<String, usize> {
     found
 }
 
-fn json(text: &str) -> Value {
-    serde_json::from_str(text).unwrap_or_default()
-}
-
 fn describe(checkpoint: &Checkpoint) -> Info {
     let Checkpoint { loader, headers, foreign, .. } = checkpoint;
     let ranges = loader.weights.byte_ranges();
@@ -84,7 +80,7 @@ fn describe(checkpoint: &Checkpoint) -> Info {
     let mut warnings = loader.warnings().to_vec();
     warnings.extend(foreign.iter().flat_map(|foreign| foreign.warnings(context_length)));
     Info {
-        config: json(&loader.config().to_json()),
+        config: json!(loader.config()),
         towers: match loader.towers() {
             Towers::Both => "both",
             Towers::Image => "image",
@@ -99,7 +95,7 @@ fn describe(checkpoint: &Checkpoint) -> Info {
             vocab_size: own.map(|tokenizer| tokenizer.vocab_size()),
             reference: own.map(|tokenizer| tokenizer.reference().name()),
         },
-        preprocess: json(&loader.preprocess().to_json()),
+        preprocess: json!(loader.preprocess()),
         warnings,
         run: None,
     }
@@ -108,7 +104,7 @@ fn describe(checkpoint: &Checkpoint) -> Info {
 /// Describes the model inside a training state, and its run.
 fn describe_state(path: &std::path::Path) -> Result<Info> {
     let (checkpoint, run) = Checkpoint::open_in_state(path, &cpu())?;
-    Ok(Info { run: Some(json(&run)), ..describe(&checkpoint) })
+    Ok(Info { run: Some(serde_json::from_str(&run).unwrap_or_default()), ..describe(&checkpoint) })
 }
 
 /// Fields of JSON as one line, without those that hold others.
@@ -165,7 +161,7 @@ pub fn run(arguments: &InfoArgs, output: &Output) -> Result<()> {
     } else {
         describe(&Checkpoint::open(path, OpenOptions::default(), &cpu())?)
     };
-    output.data(&info);
+    output.event(&info);
     output.result(&text(path, &info));
     Ok(())
 }

@@ -17,7 +17,7 @@ use crate::exit::exit_code_help;
 
 /// The arguments of the program.
 #[derive(Debug, Parser)]
-#[command(name = "clipwright", version, about = "CLIP: train, convert and inspect", after_help = exit_code_help())]
+#[command(name = "clipwright", version, about = "Train, evaluate, embed with and convert CLIP models", after_help = exit_code_help())]
 #[command(args_override_self = true)]
 pub struct Cli {
     /// Write events to stdout, each a line of JSON

@@ -1,15 +1,16 @@
 //! The flags of the device and of the model that several commands have.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use clip_core::checkpoint::{LoadOptions, Precision};
+use clip_core::device::Device;
 use clip_core::model::Towers;
 
 use crate::checkpoint::{Checkpoint, Loaded, OpenOptions};
 use crate::device::{self, DeviceChoice, OpenDevice};
 use crate::exit::Result;
-use crate::output::Output;
+use crate::output::{Output, size};
 
 /// Flags of the device.
 #[derive(Debug, Args)]
@@ -45,17 +46,28 @@ pub(super) struct ModelArgs {
 }
 
 impl ModelArgs {
-    /// Loads the model, and says on which device and with which warnings. Returns the number of threads, too.
+    /// Loads the model, and says on which device.
     ///
     /// # Errors
-    /// Those of [`device::open`] and [`Checkpoint::open`]; `invalid-option`.
-    pub(super) fn load(&self, towers: Towers, output: &Output) -> Result<(Loaded, usize)> {
+    /// Those of [`device::open`] and [`load`]; `invalid-option`.
+    pub(super) fn load(&self, towers: Towers, output: &Output) -> Result<Loaded> {
         let opened = self.device.open()?;
         output.note(&opened.note());
-        let load = LoadOptions { precision: Precision::from_name(&self.dtype)?, towers, ..LoadOptions::default() };
-        let checkpoint = Checkpoint::open(&self.model, OpenOptions { load, reference: None }, &opened.device)?;
-        let loaded = checkpoint.load(&|_| {})?;
-        loaded.warnings.iter().for_each(|warning| output.warn(warning));
-        Ok((loaded, opened.threads))
+        let options = LoadOptions { precision: Precision::from_name(&self.dtype)?, towers, ..LoadOptions::default() };
+        load(&self.model, OpenOptions { load: options, reference: None }, &opened.device, output)
     }
+}
+
+/// Loads a checkpoint, and shows the progress and the warnings.
+///
+/// # Errors
+/// Those of [`Checkpoint::open`] and [`Checkpoint::load`].
+pub(super) fn load(path: &Path, options: OpenOptions, device: &Device, output: &Output) -> Result<Loaded> {
+    let checkpoint = Checkpoint::open(path, options, device)?;
+    let total = checkpoint.bytes();
+    let loaded = checkpoint.load(&|bytes| {
+        output.progress(bytes as usize, total as usize, || format!("reading {} of {}", size(bytes), size(total)));
+    })?;
+    loaded.warnings.iter().for_each(|warning| output.warn(None, warning));
+    Ok(loaded)
 }

@@ -42,7 +42,7 @@ pub(super) struct PairArgs {
     /// Cut captions longer than the context
     #[arg(long)]
     truncate: bool,
-    /// stop at a pair that cannot be used, or skip it [default: stop; of embed: skip]
+    /// Unusable pairs: stop or skip [default: stop; embed: skip]
     #[arg(long, value_name = "HOW")]
     bad_pairs: Option<String>,
 }
@@ -78,7 +78,7 @@ impl PairArgs {
         set(fit, "badPairs", text(&self.bad_pairs));
     }
 
-    /// Whether a pair that cannot be used shall end a command that skips them unless told otherwise.
+    /// Whether `--bad-pairs stop` was given, for commands that skip by default.
     ///
     /// # Errors
     /// `invalid-option`.

@@ -61,7 +61,7 @@ fn encode(
 ) -> Result<Labelled> {
     let refuse = |failure: Failure| {
         if skip {
-            output.warn(&format!("skipped: {failure}"));
+            output.warn(None, &format!("skipped: {failure}"));
             return Ok(());
         }
         Err(Failure::new(failure.code, format!("{failure}; --bad-pairs skip leaves it out")))
@@ -101,7 +101,7 @@ pub(super) struct ZeroShot {
     templates: Vec<String>,
 }
 
-/// How an evaluation treats what it cannot use, and whom it tells.
+/// How unusable captions and images are handled, and where that is reported.
 #[derive(Clone, Copy)]
 pub(super) struct Treatment<'a> {
     /// Whether captions longer than the context are cut.

@@ -77,10 +77,8 @@ impl Prefetch {
     /// # Errors
     /// `unexpected` if no threads can be started.
     pub fn new(images: Vec<Image>, crop: Crop, workers: usize) -> Result<Self> {
-        let failed =
-            |error: &dyn core::fmt::Display| Failure::new("unexpected", format!("cannot start threads: {error}"));
         let pool = ThreadPoolBuilder::new().num_threads(workers).thread_name(|i| format!("images {i}")).build();
-        let pool = pool.map_err(|error| failed(&error))?;
+        let pool = pool.map_err(Failure::no_threads)?;
         let square_bytes = crop.bytes();
         let (requests, to_make) = channel::<ImageRequest>();
         let (made, squares_made) = channel();
@@ -92,7 +90,7 @@ impl Prefetch {
                 }
             }
         };
-        thread::Builder::new().name("images".into()).spawn(make).map_err(|error| failed(&error))?;
+        thread::Builder::new().name("images".into()).spawn(make).map_err(Failure::no_threads)?;
         Ok(Self { square_bytes, requests, squares: squares_made, pending: 0, ahead: 0 })
     }
 

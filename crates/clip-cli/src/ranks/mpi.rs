@@ -14,9 +14,9 @@ use super::watch::Watch;
 use crate::exit::{Failure, Result};
 use crate::output::Output;
 
-/// Time in which a process that waits for others asks again and again; later it sleeps between, and leaves the CPU to others.
+/// How long a rank busy-waits for the others.
 const EAGER: Duration = Duration::from_millis(20);
-/// How long it then sleeps.
+/// Pause between polls after that.
 const SLEEP: Duration = Duration::from_micros(200);
 /// Time that a launcher needs to pass on what was written: it may drop the output of processes that it ends.
 pub(super) const PASSED_ON: Duration = Duration::from_millis(100);

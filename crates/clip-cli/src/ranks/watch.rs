@@ -20,7 +20,7 @@ use crate::output::Output;
 /// How often it looks. Open MPI's `mpirun` kills the others half a second after one was killed.
 const INTERVAL: Duration = Duration::from_millis(50);
 
-/// What a process writes into its file before it ends, when it is known why: no other has to say that it is gone.
+/// Written by a process into its own file before it ends for a known reason, so that no other reports it lost.
 const SAID: &[u8] = b"said";
 
 /// Watches the processes of this host on a thread of its own. Those of other hosts are the launcher's to watch.

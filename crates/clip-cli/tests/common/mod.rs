@@ -61,7 +61,8 @@ impl Ran {
     }
 }
 
-fn command(arguments: &[&str]) -> Command {
+/// The program with these arguments.
+pub fn command(arguments: &[&str]) -> Command {
     piped(Command::new(env!("CARGO_BIN_EXE_clipwright")), arguments)
 }
 
@@ -178,6 +179,30 @@ pub fn names(folder: impl Into<PathBuf>) -> Vec<String> {
         entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
     names.sort();
     names
+}
+
+/// Copies the files of a folder into another one, which is made.
+pub fn copy_files(from: &str, to: impl AsRef<Path>) {
+    std::fs::create_dir_all(&to).unwrap();
+    for name in names(from) {
+        std::fs::copy(Path::new(from).join(&name), to.as_ref().join(&name)).unwrap();
+    }
+}
+
+/// A folder with a subfolder for each class, of the class and the image of each row.
+pub fn class_folders(folder: &Folder, rows: &[(&str, &str)]) -> String {
+    for (class, image) in rows {
+        let to = folder.path(&format!("images/{class}"));
+        std::fs::create_dir_all(&to).unwrap();
+        let name = image.replace('/', "-");
+        std::fs::copy(fixture(&format!("cases/split-metadata/{image}")), format!("{to}/{name}")).unwrap();
+    }
+    folder.path("images")
+}
+
+/// The values of NumPy's file of f32.
+pub fn npy(file: &[u8]) -> Vec<f32> {
+    file[128..].chunks_exact(4).map(|four| f32::from_le_bytes(four.try_into().unwrap())).collect()
 }
 
 /// Names and bytes of the files in a folder.

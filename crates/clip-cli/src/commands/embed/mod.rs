@@ -16,7 +16,7 @@ use super::pairs::{PairArgs, read_options};
 use crate::checkpoint::Loaded;
 use crate::data::{DecodedSample, Skipped, Source, decoded};
 use crate::events::Event;
-use crate::exit::{Failure, Result};
+use crate::exit::{Failure, Result, above_0};
 use crate::interrupt::Interrupts;
 use crate::output::{Output, count};
 
@@ -37,7 +37,7 @@ pub struct EmbedArgs {
     /// Embed the first caption of each image, too
     #[arg(long)]
     texts: bool,
-    /// Samples of a file of embeddings
+    /// Samples per file of embeddings
     #[arg(long, value_name = "N", default_value = "10000")]
     part_size: usize,
     /// Threads that decode images [default: one a core, at most 8]
@@ -55,7 +55,7 @@ struct Embedding<'a> {
     part_size: usize,
     texts: bool,
     truncate: bool,
-    /// Whether the first sample that cannot be used ends it.
+    /// Whether the first unusable sample ends the command.
     stops: bool,
     output: &'a Output,
     interrupts: &'a Interrupts,
@@ -154,33 +154,31 @@ impl Embedding<'_> {
 /// Those of the model and of the data; `other-settings` for a folder that was begun otherwise; `target-unwritable`;
 /// `interrupted` and `terminated` after a signal.
 pub fn run(arguments: &EmbedArgs, output: &Output) -> Result<()> {
-    if arguments.part_size == 0 {
-        return Err(Failure::option("part-size", "a whole number above 0", 0));
-    }
+    let part_size = above_0("part-size", arguments.part_size)?;
     let settings = arguments.pairs.settings();
     let source = Source::open(&arguments.data, read_options(&settings)?)?;
     Source::check_used(&[&source])?;
     let sources = source.by_name()?;
     let interrupts = Interrupts::listen()?;
     let towers = if arguments.texts { Towers::Both } else { Towers::Image };
-    let (model, threads) = arguments.model.load(towers, output)?;
+    let model = arguments.model.load(towers, output)?;
     let bundle = &model.bundle;
     let manifest = json!({
         "model": arguments.model.model.display().to_string(),
         "config": bundle.config.to_json(),
         "dtype": bundle.dtype(),
-        "partSize": arguments.part_size,
+        "partSize": part_size,
         "texts": arguments.texts,
     });
     let folder = OutFolder::open(&arguments.out, &manifest, bundle.config.embed_dim)?;
-    let workers = arguments.workers.unwrap_or(threads.min(MOST_WORKERS)).max(1);
+    let workers = arguments.workers.unwrap_or_else(|| rayon::current_num_threads().min(MOST_WORKERS)).max(1);
     let pool = ThreadPoolBuilder::new().num_threads(workers).build();
-    let pool = pool.map_err(|error| Failure::new("unexpected", format!("cannot start threads: {error}")))?;
+    let pool = pool.map_err(Failure::no_threads)?;
     let mut embedding = Embedding {
         model: &model,
         folder: &folder,
         pool: &pool,
-        part_size: arguments.part_size,
+        part_size,
         texts: arguments.texts,
         truncate: settings.truncate()?,
         stops: arguments.pairs.stops()?,

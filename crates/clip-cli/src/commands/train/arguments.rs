@@ -31,19 +31,19 @@ pub struct TrainArgs {
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Model")]
 struct ModelArgs {
-    /// Shape and options of CLIP's own training, under all that is given: vit-b-32, vit-b-16 or vit-l-14
+    /// Shape and hyperparameters of the CLIP paper; all other settings take precedence: vit-b-32, vit-b-16 or vit-l-14
     #[arg(long, value_name = "NAME")]
     preset: Option<String>,
     /// Shape of a published model, with fresh weights: ViT-B-32, ViT-B-16 or ViT-L-14, or as ViT-B-32-quickgelu
     #[arg(long, value_name = "NAME")]
     model: Option<String>,
-    /// Checkpoint to train further, or a training state to begin another run from
+    /// Checkpoint to fine-tune, or training state whose weights begin a new run
     #[arg(long, alias = "pretrained", value_name = "PATH")]
     from: Option<String>,
-    /// Low-rank adapters in PEFT's files to add to its weights first
+    /// LoRA adapter (PEFT's files) to merge into --from first
     #[arg(long, value_name = "PATH")]
     adapter: Option<String>,
-    /// Whose tokenization to follow: open_clip, openai or hf
+    /// Reference tokenizer to follow: open_clip, openai, hf or hf_normalized
     #[arg(long, value_name = "NAME")]
     tokenizer: Option<String>,
     /// merges.txt of another byte-pair encoding
@@ -88,7 +88,7 @@ struct FitArgs {
     /// Pairs whose activations are in memory at once (GradCache)
     #[arg(long, value_name = "N")]
     micro_batch_size: Option<String>,
-    /// OpenCLIP's: a step takes this many batches, each in memory alone
+    /// OpenCLIP's gradient accumulation: batches per step, each in memory alone
     #[arg(long, value_name = "N", conflicts_with = "micro_batch_size", requires = "batch_size")]
     accum_freq: Option<String>,
     /// Recompute activations instead of keeping them
@@ -127,10 +127,10 @@ struct FitArgs {
     /// Muon's weight decay [default: 0.1]
     #[arg(long, value_name = "RATE")]
     muon_weight_decay: Option<String>,
-    /// Largest norm of all gradients together
+    /// Clip the global norm of the gradients to this
     #[arg(long, alias = "grad-clip-norm", value_name = "NORM")]
     clip_norm: Option<String>,
-    /// Share of each target that is spread over the batch
+    /// Label smoothing, from 0 to below 1
     #[arg(long, value_name = "SHARE")]
     label_smoothing: Option<String>,
     /// Leave pairs with the same caption out of each other's negatives
@@ -145,7 +145,7 @@ struct FitArgs {
     /// OpenCLIP's name of --lock text
     #[arg(long, conflicts_with = "lock")]
     lock_text: bool,
-    /// Train only so many last blocks of each tower
+    /// Train only the last N blocks of each tower
     #[arg(long, value_name = "N")]
     last_blocks: Option<String>,
     /// Train low-rank adapters of this rank
@@ -186,7 +186,7 @@ struct RunArgs {
     /// Name of the run, a folder in it [default: run]
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
-    /// Go on with a run: a training state, or latest for the run's own, if there is one
+    /// Resume from a training state, or from `latest`, this run's own; without one a new run begins
     #[arg(long, value_name = "STATE")]
     resume: Option<String>,
     /// Save the state every N steps, too

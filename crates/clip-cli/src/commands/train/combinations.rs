@@ -1,7 +1,7 @@
 //! Settings that would be ignored beside the others are refused.
 
 use crate::config::Settings;
-use crate::exit::{Failure, Result};
+use crate::exit::{Failure, Result, above_0};
 
 /// Settings of a model that a state brings along.
 const OF_MODEL: [&str; 4] = ["from", "adapter", "tokenizer", "merges"];
@@ -40,9 +40,7 @@ pub(super) fn check_combinations(settings: &Settings) -> Result<()> {
         return refuse(name, "none without images to classify: name them by --classify", &value);
     }
     for name in ["workers", "threads"] {
-        if settings.number(name)? == Some(0) {
-            return refuse(name, "a whole number above 0", "0");
-        }
+        settings.number(name)?.map(|number| above_0(name, number as usize)).transpose()?;
     }
     Ok(())
 }

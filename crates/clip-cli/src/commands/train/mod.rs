@@ -14,7 +14,6 @@ mod start;
 mod steps;
 mod tensorboard;
 
-use clap::CommandFactory;
 use clip_core::data::PairDataset;
 use clip_core::digest::Sha256;
 
@@ -27,7 +26,6 @@ use self::run_folder::RunFolder;
 use self::sources::{Sources, Started};
 use self::steps::Run;
 use self::tensorboard::TensorBoard;
-use crate::commands::Cli;
 use crate::config::Settings;
 use crate::device::{self, DeviceChoice, OpenDevice};
 use crate::events::Event;
@@ -112,22 +110,22 @@ fn check_same(processes: &Processes, begun: &Begun, started: &Started) -> Result
 pub fn run(arguments: &TrainArgs, output: &Output) -> Result<()> {
     let processes = Processes::join(output)?;
     // it may be said here already
-    let result = train(arguments, &processes, output).map_err(|error| name_flag(error, &Cli::command()));
+    let result = train(arguments, &processes, output).map_err(name_flag::<TrainArgs>);
     processes.leave(result, output)
 }
 
 fn train(arguments: &TrainArgs, processes: &Processes, output: &Output) -> Result<()> {
     let settings = arguments.settings()?;
-    let mut plan = Plan::read(&settings)?;
-    let mut sources = Sources::open(&settings)?;
+    let plan = Plan::read(&settings)?;
     check_combinations(&settings)?;
+    let mut sources = Sources::open(&settings)?;
     let logs = settings.path("logs")?.unwrap_or_else(|| "logs".into());
     let folder = RunFolder::new(&logs, settings.text("name")?.unwrap_or("run"))?;
     let interrupts = Interrupts::listen()?;
     let opened = open_device(&settings, output)?;
     let mut begun = begin(&settings, &folder, &opened.device, output)?;
     check_layout(begun.session.config(), &plan.layout)?;
-    begun.session.warnings().iter().for_each(|warning| output.warn(warning));
+    begun.session.warnings().iter().for_each(|warning| output.warn(None, warning));
     begun.session.join(processes.ranks.clone());
     let is_first = processes.is_first();
     let started = sources.start(&mut begun, &settings, opened.threads, is_first, (output, &interrupts))?;
@@ -144,7 +142,6 @@ fn train(arguments: &TrainArgs, processes: &Processes, output: &Output) -> Resul
         folder.write_tokenizer(&foreign.files)?;
     }
     announce(&begun, &started, &opened, &folder, processes.ranks.size(), output);
-    plan.per_epoch = (started.total_steps / begun.options.epochs).max(1);
     let board = (is_first && plan.tensorboard).then(|| TensorBoard::begin(&folder.board(), step)).transpose()?;
     let Started { images, evaluation, captions, .. } = started;
     let mut run = Run {
@@ -155,6 +152,7 @@ fn train(arguments: &TrainArgs, processes: &Processes, output: &Output) -> Resul
         processes,
         folder: &folder,
         plan: &plan,
+        steps_per_epoch: (started.total_steps / begun.options.epochs).max(1),
         monitor: TrainingMonitor::new(captions),
         board,
         images,

@@ -1,12 +1,10 @@
 //! When a run saves and evaluates, and how.
 
 use crate::config::Settings;
-use crate::exit::{Failure, Result};
+use crate::exit::{Failure, Result, above_0};
 
 /// When what happens, in steps and epochs, and how.
 pub(super) struct Plan {
-    /// Steps of an epoch; 1 until the pairs are counted.
-    pub(super) per_epoch: usize,
     pub(super) save_steps: Option<usize>,
     pub(super) save_frequency: Option<usize>,
     pub(super) val_frequency: usize,
@@ -27,10 +25,7 @@ impl Plan {
     /// `invalid-option`.
     pub(super) fn read(settings: &Settings) -> Result<Self> {
         let every = |name: &str| -> Result<Option<usize>> {
-            match settings.number(name)? {
-                Some(0) => Err(Failure::option(name, "a whole number above 0", 0)),
-                number => Ok(number.map(|number| number as usize)),
-            }
+            settings.number(name)?.map(|number| above_0(name, number as usize)).transpose()
         };
         let layout = settings.text("export")?.unwrap_or("hf");
         if !["hf", "open_clip"].contains(&layout) {
@@ -42,7 +37,6 @@ impl Plan {
             Some(other) => return Err(Failure::option("reportTo", "tensorboard; steps.csv is always written", other)),
         };
         Ok(Self {
-            per_epoch: 1,
             save_steps: every("saveSteps")?,
             save_frequency: every("saveFrequency")?,
             val_frequency: every("valFrequency")?.unwrap_or(1),
@@ -51,10 +45,5 @@ impl Plan {
             skip: settings.skips_bad_pairs()?,
             tensorboard,
         })
-    }
-
-    /// The epoch that ends with a step.
-    pub(super) fn epoch_end(&self, step: usize) -> Option<usize> {
-        step.is_multiple_of(self.per_epoch).then(|| step / self.per_epoch)
     }
 }

@@ -46,7 +46,9 @@ pub(super) fn write_results(
     if let Tuning::Lora { .. } = options.tuning {
         // transformers and PEFT do not have every model
         match write_adapter(session, &folder.adapter()) {
-            Err(error) if error.code == "invalid-option" => output.warn(&format!("no adapter is written: {error}")),
+            Err(error) if error.code == "invalid-option" => {
+                output.warn(None, &format!("no adapter is written: {error}"));
+            }
             written => written?,
         }
     }

@@ -121,8 +121,8 @@ fn check_config(session: &TrainingSession, given: Option<String>) -> Result<()> 
 /// Makes a session, or reads it from the state of the run to go on with.
 ///
 /// # Errors
-/// `target-unwritable` where the folder holds another run; those of [`new_session`]; for a state `source-unreadable`, `invalid-checkpoint`, `no-run`, and `other-settings` where a setting is
-/// not the run's.
+/// `target-unwritable` where the folder holds another run; those of [`new_session`]; for a state `source-unreadable`,
+/// `invalid-checkpoint`, `no-run`, and `other-settings` where a setting is not the run's.
 pub(super) fn begin(settings: &Settings, folder: &RunFolder, device: &Device, output: &Output) -> Result<Begun> {
     let given = settings.run_options()?;
     let state = state_of(settings, folder, output)?;

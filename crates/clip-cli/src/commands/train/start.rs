@@ -7,12 +7,11 @@ use clip_core::device::Device;
 use clip_core::tokenizer::{Reference, Tokenizer};
 use clip_core::train::TrainingSession;
 
-use crate::checkpoint::{
-    Checkpoint, ForeignTokenizer, OpenOptions, is_state, open_adapter, published_merges, read_file,
-};
+use crate::checkpoint::{ForeignTokenizer, OpenOptions, is_state, open_adapter, published_merges, read_file};
+use crate::commands::model_args::load;
 use crate::config::Settings;
 use crate::exit::{Failure, Result};
-use crate::output::{Output, size};
+use crate::output::Output;
 
 /// A session, and its tokenizer if that is not CLIP's.
 type Start = (TrainingSession, Option<ForeignTokenizer>);
@@ -45,12 +44,7 @@ fn fresh(settings: &Settings, config: &str, device: &Device) -> Result<TrainingS
 
 fn from_checkpoint(settings: &Settings, path: &Path, device: &Device, output: &Output) -> Result<Start> {
     let reference = settings.text("tokenizer")?.map(Reference::from_name).transpose()?;
-    let checkpoint = Checkpoint::open(path, OpenOptions { reference, ..OpenOptions::default() }, device)?;
-    let total = checkpoint.bytes();
-    let mut loaded = checkpoint.load(&|bytes| {
-        output.progress(bytes as usize, total as usize, || format!("reading {} of {}", size(bytes), size(total)));
-    })?;
-    loaded.warnings.iter().for_each(|warning| output.warn(warning));
+    let mut loaded = load(path, OpenOptions { reference, ..OpenOptions::default() }, device, output)?;
     if let Some(adapter) = settings.path("adapter")? {
         loaded.bundle.merge(&open_adapter(&adapter)?)?;
     }
@@ -71,7 +65,7 @@ pub(super) fn of_state(path: &Path, device: &Device) -> Result<Start> {
 /// Makes the session of a new run.
 ///
 /// # Errors
-/// `invalid-config`, `invalid-option`, and those of [`Checkpoint::open`].
+/// `invalid-config`, `invalid-option`, and those of [`load`].
 pub(super) fn new_session(settings: &Settings, device: &Device, output: &Output) -> Result<Start> {
     let config = given_config(settings)?;
     match (settings.path("from")?, config) {

@@ -30,6 +30,7 @@ pub(super) struct Run<'a> {
     pub(super) processes: &'a Processes,
     pub(super) folder: &'a RunFolder,
     pub(super) plan: &'a Plan,
+    pub(super) steps_per_epoch: usize,
     pub(super) monitor: TrainingMonitor,
     pub(super) board: Option<TensorBoard>,
     pub(super) images: Option<Prefetch>,
@@ -52,12 +53,23 @@ impl Run<'_> {
         match written {
             Err(error) if error.code == "target-unwritable" => {
                 if !std::mem::replace(&mut self.warned, true) {
-                    self.output.warn(&format!("{error}; the run goes on, its logs have gaps"));
+                    self.output.warn(None, &format!("{error}; the run goes on, its logs have gaps"));
                 }
                 Ok(())
             }
             other => other,
         }
+    }
+
+    /// Writes to TensorBoard's file, where there is one.
+    fn board(&mut self, write: impl FnOnce(&mut TensorBoard) -> Result<()>) -> Result<()> {
+        let written = self.board.as_mut().map_or(Ok(()), write);
+        self.log(written)
+    }
+
+    /// The epoch that ends with a step.
+    fn epoch_end(&self, step: usize) -> Option<usize> {
+        step.is_multiple_of(self.steps_per_epoch).then(|| step / self.steps_per_epoch)
     }
 
     fn retrieve(&self, session: &TrainingSession, step: usize) -> Result<Option<EvaluationEvent>> {
@@ -84,8 +96,7 @@ impl Run<'_> {
         let logged = self.folder.log_evaluation(step, retrieval.as_ref(), zero_shot.as_ref());
         self.log(logged)?;
         if let Some(event) = retrieval {
-            let logged = self.board.as_mut().map_or(Ok(()), |board| board.evaluation(&event));
-            self.log(logged)?;
+            self.board(|board| board.evaluation(&event))?;
             if !self.output.is_json() {
                 let (to_image, to_text) = (&event.text_to_image, &event.image_to_text);
                 self.output.note(&format!("step {step}: text → image {to_image}; image → text {to_text}"));
@@ -93,8 +104,7 @@ impl Run<'_> {
             self.output.event(&Event::Evaluation(event));
         }
         if let Some(event) = zero_shot {
-            let logged = self.board.as_mut().map_or(Ok(()), |board| board.zero_shot(&event));
-            self.log(logged)?;
+            self.board(|board| board.zero_shot(&event))?;
             if !self.output.is_json() {
                 self.output.note(&format!("step {step}: zero-shot {event}"));
             }
@@ -138,22 +148,21 @@ impl Run<'_> {
             let event = StepEvent::new(&progress, seconds, waiting);
             self.show(&event);
             for (code, message) in self.monitor.look(&event) {
-                self.output.warn_of(code, &message);
+                self.output.warn(Some(code), &message);
             }
             let logged = self.folder.log_step(&event);
             self.log(logged)?;
-            let logged = self.board.as_mut().map_or(Ok(()), |board| board.step(&event));
-            self.log(logged)?;
+            self.board(|board| board.step(&event))?;
             self.output.event(&Event::Step(event));
             let is_last = step == progress.total_steps;
-            let epoch = self.plan.epoch_end(step);
+            let epoch = self.epoch_end(step);
             let kept = epoch.filter(|epoch| self.plan.save_frequency.is_some_and(|every| epoch % every == 0));
             if is_last || epoch.is_some() || self.plan.save_steps.is_some_and(|every| step.is_multiple_of(every)) {
                 match self.save(session, step, kept) {
                     Ok(()) => saved = Some(step),
                     // the state before is whole, and the next may find room; after the last step there is none
                     Err(error) if error.code == "target-unwritable" && !is_last => {
-                        self.output.warn(&format!("{error}; the run goes on, and the state before is kept"));
+                        self.output.warn(None, &format!("{error}; the run goes on, and the state before is kept"));
                     }
                     Err(error) => return Err(error),
                 }
