@@ -66,6 +66,10 @@ fn dtypes(headers: &[Header]) -> BTreeMap<String, usize> {
     found
 }
 
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_default()
+}
+
 fn describe(checkpoint: &Checkpoint) -> Info {
     let Checkpoint { loader, headers, foreign, .. } = checkpoint;
     let ranges = loader.weights.byte_ranges();
@@ -95,7 +99,7 @@ fn describe(checkpoint: &Checkpoint) -> Info {
             vocab_size: own.map(|tokenizer| tokenizer.vocab_size()),
             reference: own.map(|tokenizer| tokenizer.reference().name()),
         },
-        preprocess: json!(loader.preprocess()),
+        preprocess: json(&loader.preprocess().to_json()),
         warnings,
         run: None,
     }
@@ -104,7 +108,7 @@ fn describe(checkpoint: &Checkpoint) -> Info {
 /// Describes the model inside a training state, and its run.
 fn describe_state(path: &std::path::Path) -> Result<Info> {
     let (checkpoint, run) = Checkpoint::open_in_state(path, &cpu())?;
-    Ok(Info { run: Some(serde_json::from_str(&run).unwrap_or_default()), ..describe(&checkpoint) })
+    Ok(Info { run: Some(json(&run)), ..describe(&checkpoint) })
 }
 
 /// Fields of JSON as one line, without those that hold others.
