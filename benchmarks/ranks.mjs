@@ -13,11 +13,10 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { config as emoji } from "../examples/emoji/config.mjs";
-import { fail, mustRun } from "../scripts/jobs.mjs";
+import { fail } from "../scripts/jobs.mjs";
 import { setUpMpi } from "../scripts/mpi.mjs";
-import { toToml } from "../scripts/native.mjs";
+import { releasedProgram, toToml } from "../scripts/native.mjs";
 import { median } from "../scripts/performance.mjs";
-import { setUpRust } from "../scripts/setup.mjs";
 
 const { values } = parseArgs({
   options: {
@@ -36,16 +35,8 @@ if (![rounds, steps, batchSize].every((number) => Number.isInteger(number) && nu
 const WARM_UP = 2;
 const RANKS = 2;
 
-await setUpRust();
 const env = await setUpMpi();
-/** Builds the program, unless CLIPWRIGHT names one, and returns its path. */
-async function setUpProgram() {
-  if (process.env.CLIPWRIGHT) return process.env.CLIPWRIGHT;
-  const features = ["--no-default-features", "--features", "mpi"];
-  await mustRun("cargo", ["build", "--locked", "--release", "--package", "clip-cli", ...features], { env });
-  return join(process.env.CARGO_TARGET_DIR, "release", "clipwright");
-}
-const program = await setUpProgram();
+const program = await releasedProgram(["--no-default-features", "--features", "mpi"], env);
 const folder = mkdtempSync(join(tmpdir(), "clipwright-ranks-"));
 const config = join(folder, "run.toml");
 const shape = values.model ? "" : `[config]\n${toToml(emoji)}`;

@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { delimiter, dirname, join } from "node:path";
 import { fail, ROOT, run } from "./jobs.mjs";
 import { setUpPython } from "./python.mjs";
-import { findProgram, output, systemLibraries } from "./setup.mjs";
+import { findProgram, output, setUpRust, systemLibraries } from "./setup.mjs";
 
 const WHEELS = join(ROOT, "scale", "requirements-mpi.txt");
 
@@ -32,6 +32,7 @@ function claimBindings(mpicc) {
 
 /** Returns the environment to compile with MPI, and to start programs by `mpirun`. */
 export async function setUpMpi() {
+  await setUpRust();
   // the tests pass options of Open MPI's mpirun
   const mpicc = findProgram("mpicc");
   const system = mpicc && output("mpirun", ["--version"])?.includes("Open MPI");

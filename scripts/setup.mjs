@@ -45,7 +45,7 @@ export async function aptInstall(packages, orElse) {
 }
 
 /** Installs the npm packages of a folder, unless those of its lock file are installed. */
-async function npmInstall(folder) {
+export async function npmInstall(folder) {
   const lock = createHash("sha256")
     .update(readFileSync(join(folder, "package-lock.json")))
     .digest("hex");
