@@ -14,7 +14,7 @@ const PERMISSIVE = new Set([
 /**
  * Whether a set may be used. One without an SPDX name may not.
  *
- * @param {{ license?: { spdx?: string } }} info
+ * @param {{ license?: { spdx?: string | undefined } }} info
  */
 export const isPermissive = ({ license }) => PERMISSIVE.has(license?.spdx);
 
