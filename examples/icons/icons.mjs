@@ -11,10 +11,11 @@
  * CLIPWRIGHT names another program than the one that is built, PYTHON one that has the packages of scale/requirements-torch.txt.
  */
 
+import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { fail, run } from "../../scripts/jobs.mjs";
+import { fail } from "../../scripts/jobs.mjs";
 import { releasedProgram } from "../../scripts/native.mjs";
 import { comparePeer } from "./compare-peer.mjs";
 import { compareRanks } from "./compare-ranks.mjs";
@@ -36,7 +37,9 @@ const models = configs.map((file) => file.replace(".toml", ""));
 async function train() {
   const program = await releasedProgram();
   const data = ["--train-data", shardsOf(folder, "train").join("::")];
-  run(program, ["train", ...flagsOf(folder, model), ...data, "--name", model, "--resume", "latest", ...flags]);
+  const args = ["train", ...flagsOf(folder, model), ...data, "--name", model, "--resume", "latest", ...flags];
+  const { status } = spawnSync(program, args, { stdio: "inherit" });
+  process.exitCode = status ?? 1;
 }
 
 /** Retrieval among the held-out icons, each kind by itself. */
