@@ -111,6 +111,7 @@ export async function checkQuickly() {
 export async function checkRust() {
   await timed("clippy, native", async () => {
     await clippy([...NATIVE_CRATES, "--all-targets"]);
+    await clippy(["--package", "svg-shards", "--all-targets"]);
     await clippy(["--package", "wasm-bindgen-command", "--profile", "tool", "--all-targets"], toolEnvironment());
   });
   const crates = new Set(Object.values(MODULES).map(({ crate }) => crate));

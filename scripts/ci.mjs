@@ -8,11 +8,11 @@ import { checkQuickly, checkRust } from "./check.mjs";
 import { testMpi } from "./scale-mpi.mjs";
 import { testRay } from "./scale-python.mjs";
 import { setUpChromium } from "./setup.mjs";
-import { conclude, testPackage, testRust } from "./test.mjs";
+import { conclude, testDrawing, testPackage, testRust } from "./test.mjs";
 
 const began = performance.now();
 const chromium = setUpChromium();
-const rust = testRust().then(checkRust);
+const rust = testRust().then(testDrawing).then(checkRust);
 await build();
 await checkQuickly();
 await Promise.all([rust, testPackage({ chromium: await chromium })]);

@@ -43,6 +43,9 @@ export async function testRust() {
   });
 }
 
+/** Runs the tests of the tool that draws icons, which nothing else needs: `.ci/run` does, `npm test` does not. */
+export const testDrawing = () => timed("tests of svg-shards", () => cargoTest(["--package", "svg-shards"]));
+
 /** Runs projects of vitest.config.ts and counts the results. */
 async function vitest(prefix, projects, env) {
   const folder = mkdtempSync(join(tmpdir(), "clipwright-test-"));

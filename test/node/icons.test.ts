@@ -5,20 +5,24 @@ import { isHeldOutName, isHeldOutSet, isPermissive, pairsOf } from "../../exampl
 
 const icon = { body: '<path d="M0 0h1v1z"/>' };
 
-/** A set with icons of these names. */
+/** The first of some texts that a rule holds out, or does not. */
+const first = (rule: (text: string) => boolean, is: boolean) =>
+  Array.from({ length: 1000 }, (_, index) => `name ${index}`).find((text) => rule(text) === is) as string;
+
+const byAuthor = (rule: boolean) => ({
+  author: { name: first((name) => isHeldOutSet({ author: { name } }), rule) },
+});
+
+/** A set with icons of these names, which is trained on. */
 const set = (names: string[], more: object = {}) => ({
   prefix: "shapes",
-  info: { name: "Shapes", author: { name: "A. Trained" }, license: { spdx: "MIT" } },
+  info: byAuthor(false),
   icons: Object.fromEntries(names.map((name) => [name, icon])),
   ...more,
 });
 
 const captions = (names: string[], more?: object) =>
   Object.fromEntries([...pairsOf(set(names, more))].map(({ name, captions }) => [name, captions]));
-
-/** The first of some texts that a rule holds out, or does not. */
-const first = (rule: (text: string) => boolean, is: boolean) =>
-  Array.from({ length: 1000 }, (_, index) => `name ${index}`).find((text) => rule(text) === is) as string;
 
 const heldOut = first(isHeldOutName, true);
 const trained = first(isHeldOutName, false);
@@ -77,9 +81,8 @@ describe("splits", () => {
   });
 
   test("all sets of an author are held out, or none", () => {
-    const author = first((name) => isHeldOutSet({ author: { name } }), true);
-    const info = { author: { name: author } };
-    const splits = [...pairsOf(set([trained, heldOut].map(asName), { info }))].map(({ split }) => split);
+    const pairs = [...pairsOf(set([trained, heldOut].map(asName), { info: byAuthor(true) }))];
+    const splits = pairs.map(({ split }) => split);
     expect(splits).toEqual(["heldout-sets", "heldout-sets"]);
   });
 
