@@ -8,7 +8,7 @@ use std::path::Path;
 
 use clip_cli::checkpoint::{Checkpoint, OpenOptions};
 use clip_core::device::cpu;
-use common::{Folder, TINY, class_folders, clipwright, fixture, names, npy, repository};
+use common::{Folder, TINY, class_folders, clipwright, command, finished, fixture, names, npy, repository};
 use serde_json::Value;
 
 fn json(path: &str) -> Value {
@@ -154,6 +154,11 @@ fn a_model_is_evaluated_trained_and_gone_on_with() {
     let again = train(&["--resume", &first, "--name", "again"]).expect(0);
     assert_eq!(again.losses(), whole.losses()[2..]);
     assert!(names(format!("{logs}/again")).contains(&"tokenizer.json".to_owned()));
+    // also from within the folder of the states
+    let inside = ["train", "--train-data", &data, "--logs", &logs, "--name", "inside", "--device", "cpu"];
+    let inside = [&["--json"], &inside[..], &["--resume", "epoch-0001.clip"]].concat();
+    let inside = finished(command(&inside).current_dir(format!("{run}/checkpoints"))).expect(0);
+    assert_eq!(inside.losses(), whole.losses()[2..]);
     // and not without it
     let alone = folder.path("alone.clip");
     std::fs::rename(folder.path("tokenizer.json"), folder.path("pairs.json")).unwrap();

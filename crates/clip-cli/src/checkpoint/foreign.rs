@@ -10,7 +10,7 @@ use clip_tokenizers::{Error, OpenClipOptions, TokenizerFiles};
 
 use super::folder::Folder;
 use super::side_files::SideFiles;
-use crate::exit::Result;
+use crate::exit::{Failure, Result};
 
 /// A tokenizer that the core does not read.
 pub struct ForeignTokenizer {
@@ -44,8 +44,9 @@ impl ForeignTokenizer {
     /// `source-unreadable`, `invalid-tokenizer`.
     pub fn of_run(state: &Path) -> Result<Option<Self>> {
         // <run>/checkpoints/latest.clip, or a copy of it beside the tokenizer
+        // the ancestors of a relative path end at the working directory
+        let state = std::path::absolute(state).map_err(|error| Failure::unreadable("file", state, error))?;
         for folder in state.ancestors().skip(1).take(2) {
-            let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
             let files = SideFiles::of_tokenizer(&Folder::open(folder)?)?;
             if files.is_foreign() {
                 let options = OpenClipOptions { cleaning: "none", tokenizer_overrides: "{}" };

@@ -92,6 +92,9 @@ fn encode(
         let done = at * CHUNK + chunk.len();
         output.progress(done, classes.images.len(), || format!("{done}/{} images", classes.images.len()));
     }
+    if labelled.classes.is_empty() {
+        return Err(Failure::dataset("none of the images to classify can be used"));
+    }
     Ok(labelled)
 }
 

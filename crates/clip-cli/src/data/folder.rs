@@ -95,6 +95,11 @@ pub(super) fn composed(path: &str) -> String {
     path.nfc().collect()
 }
 
+/// Whether a part of a path is hidden, or a folder that macOS adds to archives.
+pub(super) fn is_hidden(part: &str) -> bool {
+    part.starts_with('.') || part == "__MACOSX"
+}
+
 /// Lists the files of a folder and its subfolders, in the order of their paths. Hidden files are left out. Follows links, except those
 /// that lead back to a folder above; a dangling link is listed, and fails when it is read.
 ///
@@ -115,7 +120,7 @@ pub(super) fn list_folder(folder: &Path) -> Result<Vec<FolderFile>> {
         };
         let below = location.strip_prefix(folder).unwrap_or(&location);
         let parts: Vec<_> = below.components().map(|part| part.as_os_str().to_string_lossy()).collect();
-        if !parts.iter().any(|part| part.starts_with('.') || part == "__MACOSX") {
+        if !parts.iter().any(|part| is_hidden(part)) {
             files.push(FolderFile { path: parts.join("/"), location });
         }
     }
