@@ -14,18 +14,18 @@ from typing import Any
 import ray
 
 from clipwright_scale.driver import Driver, Plan, Summary, check_cluster
-from clipwright_scale.exit import DONE, NO_DEVICE, SOME_FAILED, Refused
+from clipwright_scale.exit import DONE, NO_DEVICE, SOME_FAILED, USAGE, Refused
 from clipwright_scale.program import Job
 from clipwright_scale.shards import find_shards
 
 
-def positive(kind: type[int] | type[float]) -> Any:
-    """A number above 0."""
+def number(kind: type[int] | type[float], or_0: bool = False) -> Any:
+    """A number above 0, or 0 as well."""
 
     def parse(text: str) -> int | float:
         value = kind(text)
-        if not 0 < value < float("inf"):
-            raise argparse.ArgumentTypeError(f"expected a number above 0, got {text}")
+        if not (0 < value < float("inf") or (or_0 and value == 0)):
+            raise argparse.ArgumentTypeError(f"expected a number {'of 0 or more' if or_0 else 'above 0'}, got {text}")
         return value
 
     parse.__name__ = "number"
@@ -48,13 +48,11 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument(
         "--program", default="clipwright", help="path of clipwright on the nodes [default: on the PATH]"
     )
-    parser.add_argument("--cpus-per-shard", type=positive(int), default=1, metavar="N", help="threads too [default: 1]")
-    parser.add_argument("--gpus-per-shard", type=float, default=0, metavar="N", help="[default: 0]")
-    parser.add_argument(
-        "--shards-per-task", type=positive(int), default=1, metavar="N", help="for one load of the model"
-    )
-    parser.add_argument("--attempts", type=positive(int), default=3, metavar="N", help="at a shard [default: 3]")
-    parser.add_argument("--timeout", type=positive(float), metavar="SECONDS", help="for one shard [default: none]")
+    parser.add_argument("--cpus-per-shard", type=number(int), default=1, metavar="N", help="threads too [default: 1]")
+    parser.add_argument("--gpus-per-shard", type=number(float, or_0=True), default=0, metavar="N", help="[default: 0]")
+    parser.add_argument("--shards-per-task", type=number(int), default=1, metavar="N", help="for one load of the model")
+    parser.add_argument("--attempts", type=number(int), default=3, metavar="N", help="at a shard [default: 3]")
+    parser.add_argument("--timeout", type=number(float), metavar="SECONDS", help="for one shard [default: none]")
     parser.add_argument("--json", action="store_true", help="write events to stdout, each a line of JSON")
     return parser
 
@@ -103,8 +101,20 @@ def connect(address: str | None) -> None:
         raise Refused(NO_DEVICE, f"no Ray cluster at {address}: {error}") from error
 
 
+OWN_FLAGS = ("--data", "--out", "--json")
+"""Flags of clipwright embed that the driver sets, by which it knows what is done."""
+
+
+def check_flags(flags: Sequence[str]) -> None:
+    """Refuses flags after -- that would undo the driver's own."""
+    for flag in flags:
+        if flag.partition("=")[0] in OWN_FLAGS:
+            raise Refused(USAGE, f"{flag}: the driver sets this flag itself: give it before --")
+
+
 def run(options: argparse.Namespace, flags: Sequence[str]) -> Summary:
     """Runs what the command line says."""
+    check_flags(flags)
     shards = find_shards(options.data)
     model = os.path.abspath(options.model) if os.path.exists(options.model) else options.model
     out = options.out.absolute()

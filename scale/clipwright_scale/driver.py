@@ -8,9 +8,9 @@ from typing import Any
 import ray
 from ray.exceptions import RayError, RayTaskError
 
-from clipwright_scale.exit import ENDS_THE_RUN, ENDS_THE_SHARD, LOST, NO_DEVICE, SOME_FAILED, Refused
+from clipwright_scale.exit import DONE, ENDS_THE_RUN, ENDS_THE_SHARD, LOST, NO_DEVICE, SOME_FAILED, Refused
 from clipwright_scale.parquet import has_parquet
-from clipwright_scale.program import Job, Outcome, embed
+from clipwright_scale.program import Job, Outcome, check_model, embed
 from clipwright_scale.shards import Counts, Shard, counts_of
 
 Report = Callable[[dict[str, Any]], None]
@@ -98,6 +98,16 @@ class Driver:
         """Gives shards to the next free node."""
         self.running[self.task.remote(self.job, shards)] = shards
 
+    def check_model(self) -> None:
+        """Refuses a model that a node cannot read: each shard would fail of it, again and again."""
+        check = ray.remote(check_model).options(num_cpus=self.plan.cpus, max_retries=self.plan.attempts)
+        try:
+            outcome: Outcome = ray.get(check.remote(self.job))
+        except RayError as error:
+            raise Refused(LOST, f"the model was not checked: {type(error).__name__}") from error
+        if outcome.exit_code != DONE:
+            raise Refused(outcome.exit_code, outcome.message)
+
     def pending(self, shards: Sequence[Shard]) -> list[Shard]:
         """Those that are not embedded yet."""
         left = []
@@ -168,6 +178,7 @@ class Driver:
 
         Raises `Refused` for what each shard would fail of.
         """
+        self.check_model()
         left = self.pending(shards)
         if not left:
             check_settings(self.job, shards[0])

@@ -3,6 +3,7 @@
 DONE = 0
 SOME_FAILED = 1
 """Some shards could not be embedded; the others are."""
+USAGE = 2
 UNWRITABLE = 7
 NO_DEVICE = 8
 TIMED_OUT = 124
@@ -12,7 +13,7 @@ NO_PROGRAM = 127
 LOST = 137
 """The process of an attempt, or its node, was killed."""
 
-ENDS_THE_RUN = {2, 3, 4, UNWRITABLE, 10, NO_PROGRAM}
+ENDS_THE_RUN = {USAGE, 3, 4, UNWRITABLE, 10, NO_PROGRAM}
 """Usage, config, checkpoint, an output that cannot be written, other settings: each shard would fail alike."""
 
 ENDS_THE_SHARD = {5}

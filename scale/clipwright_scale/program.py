@@ -28,6 +28,10 @@ class Job:
     flags: Sequence[str]
     """Further flags of `clipwright embed`."""
 
+    def check(self) -> list[str]:
+        """The command that reads the model's files, all but the weights."""
+        return [self.program, "--json", "info", self.model]
+
     def command(self, shards: Iterable[Shard]) -> list[str]:
         """The command that embeds shards."""
         data = [flag for shard in shards for flag in ("--data", shard.path)]
@@ -100,11 +104,26 @@ def add_parquet(out: Path, outcome: Outcome) -> None:
         outcome.done = {}
 
 
+def no_program(job: Job) -> Outcome | None:
+    """What comes of a job whose program is not there."""
+    if shutil.which(job.program) is not None:
+        return None
+    return Outcome(NO_PROGRAM, f"there is no program {job.program}: install clipwright on each node")
+
+
+def check_model(job: Job) -> Outcome:
+    """Checks the model, which all shards need."""
+    if missing := no_program(job):
+        return missing
+    ran = subprocess.run(job.check(), stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    return outcome_of(ran.returncode, ran.stdout, ran.stderr, job.out)
+
+
 def embed(job: Job, shards: Sequence[Shard]) -> Outcome:
     """Embeds shards, and writes Parquet of those that are done."""
     began = time.monotonic()
-    if shutil.which(job.program) is None:
-        return Outcome(NO_PROGRAM, f"there is no program {job.program}: install clipwright on each node")
+    if missing := no_program(job):
+        return missing
     timeout = job.timeout and job.timeout * len(shards)
     try:
         ran = subprocess.run(

@@ -2,13 +2,15 @@
 
 import json
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from braceexpand import UnbalancedBracesError, braceexpand
 
-from clipwright_scale.exit import Refused
+from clipwright_scale.exit import USAGE, Refused
 
 
 @dataclass(frozen=True)
@@ -30,8 +32,24 @@ class Counts:
     parts: int = 0
 
 
+def is_address(path: str) -> bool:
+    """Whether a path is the address of a server or a store, which `clipwright embed` takes as it is."""
+    return re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", path) is not None
+
+
+def located(name: str) -> str:
+    """Where a name points: `file:` addresses are paths, others stay as they are."""
+    if re.match(r"file:/", name, re.IGNORECASE):
+        parts = urlsplit(name)
+        host = "" if parts.netloc in ("", "localhost") else f"//{parts.netloc}"
+        return host + unquote(parts.path)
+    return name if is_address(name) else os.path.abspath(name)
+
+
 def name_of(path: str) -> str:
     """The name by which `clipwright embed` calls what it writes of a shard."""
+    if is_address(path):
+        return urlsplit(path).path.rpartition("/")[2].split(".")[0]
     real = Path(os.path.realpath(path))
     return real.name if real.is_dir() else real.name.split(".")[0]
 
@@ -46,8 +64,8 @@ def find_shards(data: Iterable[str]) -> list[Shard]:
         try:
             paths = [pattern] if os.path.exists(pattern) else list(braceexpand(pattern))
         except (UnbalancedBracesError, ValueError) as error:
-            raise Refused(2, f"--data {pattern}: {error}") from error
-        for path in map(os.path.abspath, paths):
+            raise Refused(USAGE, f"--data {pattern}: {error}") from error
+        for path in map(located, paths):
             name = name_of(path)
             if name in shards:
                 other = shards[name].path

@@ -71,9 +71,11 @@ class Scale:
     program: str
     address: str
 
-    def command(self, data: str, out: Path, *options: str, flags: tuple[str, ...] = FLAGS) -> list[str]:
+    def command(
+        self, data: str, out: Path, *options: str, flags: tuple[str, ...] = FLAGS, model: Path = MODEL
+    ) -> list[str]:
         """Its command line."""
-        start = [sys.executable, "-m", "clipwright_scale", str(MODEL), "--data", data, "--out", str(out), "--json"]
+        start = [sys.executable, "-m", "clipwright_scale", str(model), "--data", data, "--out", str(out), "--json"]
         return [*start, "--program", self.program, "--address", self.address, *options, "--", *flags]
 
     def run(
@@ -82,10 +84,11 @@ class Scale:
         out: Path,
         *options: str,
         flags: tuple[str, ...] = FLAGS,
+        model: Path = MODEL,
         meanwhile: Callable[[], None] = lambda: None,
     ) -> Ran:
         """Runs it to its end."""
-        command = self.command(data, out, *options, flags=flags)
+        command = self.command(data, out, *options, flags=flags, model=model)
         child = subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         try:
             meanwhile()

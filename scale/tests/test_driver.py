@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from ray.cluster_utils import Cluster
 
+from clipwright_scale.__main__ import arguments
 from conftest import FLAGS, MODEL, SAMPLES, SHARDS, Ran, Scale, Whole, contents, programs_of
 
 ALL = {"done": SHARDS, "skipped": 0, "failed": 0}
@@ -158,6 +159,7 @@ def test_what_no_shard_can_survive_ends_the_run(scale: Scale, data: str, tmp_pat
     for options, flags, code, message in [
         ((), ("--no-such-flag",), 2, "no-such-flag"),
         ((), (*FLAGS, "--dtype", "f8"), 2, "f8"),
+        ((), (*FLAGS, "--out=elsewhere"), 2, "the driver sets this flag itself"),
         (("--program", "/no/clipwright"), FLAGS, 127, "install clipwright on each node"),
         (("--gpus-per-shard", "1"), FLAGS, 8, "no node of the cluster"),
         (("--address", "127.0.0.1:1"), FLAGS, 8, "no Ray cluster"),
@@ -165,6 +167,25 @@ def test_what_no_shard_can_survive_ends_the_run(scale: Scale, data: str, tmp_pat
         ran = scale.run(data, out, *options, flags=flags)
         assert (ran.code, ran.summary["type"]) == (code, "error"), ran.stderr
         assert message in ran.summary["message"]
+
+
+def test_a_wrong_model_is_refused_once(scale: Scale, data: str, tmp_path: Path) -> None:
+    """With the exit code of `clipwright`, before any shard."""
+    damaged = tmp_path / "damaged"
+    shutil.copytree(MODEL, damaged)
+    (damaged / "open_clip_model.safetensors").write_bytes(b"no weights")
+    for model, code, message in [(tmp_path / "no-model", 6, "no-model"), (damaged, 4, "safetensors")]:
+        ran = scale.run(data, tmp_path / "out", model=model)
+        assert (ran.code, [event["type"] for event in ran.events]) == (code, ["error"]), ran.stderr
+        assert message in ran.summary["message"]
+
+
+@pytest.mark.parametrize(("flag", "value"), [("--gpus-per-shard", "-1"), ("--cpus-per-shard", "0")])
+def test_numbers_out_of_their_range_are_refused(flag: str, value: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """By the flag."""
+    with pytest.raises(SystemExit, match="2"):
+        arguments().parse_args([str(MODEL), "--data", "a", "--out", "b", f"{flag}={value}"])
+    assert flag in capsys.readouterr().err
 
 
 def test_a_shard_that_hangs_is_given_up(scale: Scale, data: str, tmp_path: Path) -> None:

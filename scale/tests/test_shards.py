@@ -17,6 +17,17 @@ def test_braces_and_colons_name_several(tmp_path: Path) -> None:
     assert find_shards([f"{at}/x{{1..3}}.tar"]) == [Shard(f"{at}/x{{1..3}}.tar", "x{1")]
 
 
+def test_addresses(tmp_path: Path) -> None:
+    """Those of files are paths, as by `clipwright embed`; others are left to it."""
+    file = f"file://{tmp_path}/a%20b-{{0..1}}.tar"
+    assert find_shards([file]) == [Shard(f"{tmp_path}/a b-{n}.tar", f"a b-{n}") for n in range(2)]
+    assert find_shards(["FILE:/a/b.tar?x#y"]) == [Shard("/a/b.tar", "b")]
+    assert find_shards(["file://server/share/b.tar"]) == [Shard("//server/share/b.tar", "b")]
+    web = "https://example.org/a/000.tar?key=1"
+    assert find_shards([web]) == [Shard(web, "000")]
+    assert find_shards(["s3://bucket/a/{00..01}.tar"])[1] == Shard("s3://bucket/a/01.tar", "01")
+
+
 def test_folders_and_links(tmp_path: Path) -> None:
     """A folder has its whole name, and a link the name of what it leads to."""
     (tmp_path / "set.v1").mkdir()
