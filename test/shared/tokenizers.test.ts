@@ -100,6 +100,25 @@ describe("SigLIP's", () => {
     clip.dispose();
   });
 
+  test("they follow their own files, and no reference of CLIP's", async () => {
+    const folder = "tokenizer/gemma-mini";
+    const source = {
+      weights: await fixture("models/siglip-p16/hf/model.safetensors"),
+      config: await json("models/siglip-p16/hf/config.json"),
+      tokenizer: await json(`${folder}/tokenizer.json`),
+      tokenizerConfig: await json(`${folder}/tokenizer_config.json`),
+    };
+    await expect(Clip.load(source, { device: "cpu", tokenizer: "hf" })).rejects.toMatchObject({
+      code: "invalid-option",
+      message: expect.stringContaining("tokenizer: expected none beside a tokenizer that is not CLIP's"),
+    });
+    const wrong = { ...source, tokenizerConfig: { ...source.tokenizerConfig, eos_token: 7 } };
+    await expect(Clip.load(wrong, { device: "cpu" })).rejects.toMatchObject({
+      code: "invalid-tokenizer",
+      message: expect.stringContaining("eos_token: expected a token, got 7"),
+    });
+  });
+
   test("files that are no tokenizer are refused", async () => {
     const weights = await fixture("models/siglip-p16/hf/model.safetensors");
     const config = await json("models/siglip-p16/hf/config.json");

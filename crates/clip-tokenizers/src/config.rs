@@ -6,10 +6,13 @@ use tokenizers::utils::truncation::TruncationDirection;
 
 use crate::error::{Error, Result};
 use crate::json::{Json, Object, parse_object};
-use crate::special::{decoder_tokens, is_token_key, listed_tokens, named_tokens, read_token};
+use crate::special::{
+    DECODER, decoder_tokens, is_named, is_token_key, listed_tokens, named_tokens, read_token, unknown_fields,
+};
 use crate::tokenizer::{OpenClipOptions, TokenizerFiles};
 
 const FILE: &str = "tokenizer_config.json";
+const MAP: &str = "special_tokens_map.json";
 
 /// Our own key for OpenCLIP's cleaning of texts, in the `tokenizer_config.json` of an export: transformers has none.
 const CLEANING_KEY: &str = "clipwright_clean";
@@ -48,6 +51,16 @@ const IGNORED: &str = "_commit_hash _from_auto _json_padding _json_truncation _s
     tokenizer_object tokenizer_padding tokenizer_truncation transformers_version trim_offsets truncation_strategy unk_id \
     use_default_system_prompt use_fast verbose vocab vocab_file";
 
+/// An entry of a `special_tokens_map.json`, whose tokens are special, whatever they say.
+fn as_special((key, mut value): (String, Json)) -> (String, Json) {
+    if let Json::Object(token) = &mut value
+        && is_token_key(&key)
+    {
+        token.insert("special".into(), Json::Bool(true));
+    }
+    (key, value)
+}
+
 fn is_known(key: &str) -> bool {
     is_token_key(key) || [USED, IGNORED].iter().any(|keys| keys.split_whitespace().any(|known| known == key))
 }
@@ -71,18 +84,25 @@ impl Config {
         let overrides = parse_object(Some(options.tokenizer_overrides), "tokenizer_kwargs")?;
         let mut given = parse_object(files.tokenizer_config, FILE)?;
         given.extend(overrides);
-        let class = given.get("tokenizer_class").and_then(Json::as_str).unwrap_or_default();
+        let class = match given.get("tokenizer_class") {
+            None | Some(Json::Null) => "",
+            Some(Json::String(class)) => class,
+            Some(other) => {
+                return Err(Error::Invalid(format!("{FILE}: tokenizer_class: expected a name, got {other}")));
+            }
+        };
         let of_class = class_tokens(class).iter().map(|&(key, token)| (key.to_owned(), Json::String(token.into())));
         let mut merged: Object = of_class.collect();
         merged.extend(
             given.iter().filter(|(_, value)| **value != Json::Null).map(|(key, value)| (key.clone(), value.clone())),
         );
-        let mut tokens = match merged.get("added_tokens_decoder") {
-            Some(decoder @ (Json::Object(_) | Json::Array(_))) => decoder_tokens(decoder)?,
-            _ => {
-                merged.extend(parse_object(files.special_tokens, "special_tokens_map.json")?);
+        // a key that is null counts as one that is not there
+        let mut tokens = match merged.get(DECODER) {
+            Some(decoder) => decoder_tokens(decoder)?,
+            None => {
+                merged.extend(parse_object(files.special_tokens, MAP)?.into_iter().map(as_special));
                 let named = named_tokens(&merged)?;
-                listed_tokens(&parse_object(files.added_tokens, "added_tokens.json")?, &named)
+                listed_tokens(&parse_object(files.added_tokens, "added_tokens.json")?, &named)?
             }
         };
         for token in named_tokens(&merged)? {
@@ -123,8 +143,17 @@ impl Config {
     }
 
     /// Whether special tokens spelled out in a text are encoded as text.
-    pub(crate) fn splits_special(&self) -> bool {
-        self.value("split_special_tokens").is_some_and(Json::is_true)
+    ///
+    /// # Errors
+    /// `invalid-tokenizer`.
+    pub(crate) fn splits_special(&self) -> Result<bool> {
+        match self.value("split_special_tokens") {
+            None => Ok(false),
+            Some(Json::Bool(splits)) => Ok(*splits),
+            Some(other) => {
+                Err(Error::Invalid(format!("{FILE}: split_special_tokens: expected true or false, got {other}")))
+            }
+        }
     }
 
     /// The padding token; `None` without one.
@@ -132,8 +161,12 @@ impl Config {
     /// # Errors
     /// `invalid-tokenizer`.
     pub(crate) fn pad_token(&self) -> Result<Option<String>> {
-        let token = self.merged.get("pad_token").map(|token| read_token(token, "pad_token"));
-        Ok(token.transpose()?.map(|token| token.content))
+        match self.merged.get("pad_token") {
+            None => Ok(None),
+            // that of the config was left out of the merged
+            Some(Json::Null) => Err(Error::Invalid(format!("{MAP}: pad_token is null: name the token to pad with"))),
+            Some(token) => read_token(token, "pad_token").map(|token| Some(token.content)),
+        }
     }
 
     fn side(&self, key: &str) -> Result<Option<&str>> {
@@ -171,9 +204,21 @@ impl Config {
         if self.given.get("pad_token") == Some(&Json::Null) {
             warnings.push(format!("{FILE}: pad_token is null: using that of the tokenizer's class or file"));
         }
-        let more = self.merged.keys().filter(|key| !self.given.contains_key(*key));
-        let unknown = self.given.keys().chain(more).filter(|key| !is_known(key));
-        warnings.extend(unknown.map(|key| format!("{FILE}: {key} is not known and was not used")));
+        let unused = |file: &str, key: &str, why: &str| format!("{file}: {key} {why} and was not used");
+        for (key, value) in &self.given {
+            if !is_known(key) {
+                warnings.push(unused(FILE, key, "is not known"));
+            } else if is_token_key(key) && !is_named(key) && matches!(value, Json::Number(_) | Json::Array(_)) {
+                warnings.push(unused(FILE, key, "is no token"));
+            }
+        }
+        let length = ["model_max_length", "max_len"].into_iter().find(|key| self.value(key).is_some());
+        if let Some(key) = length.filter(|_| self.max_length().is_none()) {
+            warnings.push(unused(FILE, key, "is no number"));
+        }
+        let of_map = self.merged.keys().filter(|key| !self.given.contains_key(*key) && !is_known(key));
+        warnings.extend(of_map.map(|key| unused(MAP, key, "is not known")));
+        warnings.extend(unknown_fields(&self.merged).iter().map(|field| unused(FILE, field, "is not known")));
         warnings
     }
 
@@ -223,6 +268,45 @@ mod tests {
         let decoder = read(decoder, Some(r#"{"bos_token":"<b>"}"#), Some(r#"{"<x>":7}"#), "{}").unwrap();
         assert_eq!(contents(&decoder), ["<d>"]);
         assert!(decoder.tokens[0].special && decoder.tokens[0].normalized);
+    }
+
+    /// As transformers 5.24 takes them, or does not.
+    #[test]
+    fn values_of_other_types_are_refused_or_named() {
+        let refused = |config: &str, expected: &str| {
+            let error = read(config, None, None, "{}").and_then(|config| config.splits_special()).unwrap_err();
+            assert_eq!(error, Error::Invalid(expected.into()));
+        };
+        refused(r#"{"tokenizer_class":7}"#, "tokenizer_config.json: tokenizer_class: expected a name, got 7");
+        refused(
+            r#"{"split_special_tokens":"yes"}"#,
+            "tokenizer_config.json: split_special_tokens: expected true or false, got \"yes\"",
+        );
+        refused(
+            r#"{"added_tokens_decoder":7}"#,
+            "added_tokens_decoder: expected an object of tokens by their ids, got 7",
+        );
+        let null = r#"{"added_tokens_decoder":null,"split_special_tokens":null,"tokenizer_class":null}"#;
+        assert!(!read(null, None, None, "{}").unwrap().splits_special().unwrap());
+        let json = r#"{"boi_token":7,"add_bos_token":true,"model_max_length":"8","eos_token":{"content":"e","x":1}}"#;
+        let expected = [
+            "tokenizer_config.json: boi_token is no token and was not used",
+            "tokenizer_config.json: model_max_length is no number and was not used",
+            "tokenizer_config.json: eos_token: x is not known and was not used",
+        ];
+        assert_eq!(read(json, None, None, "{}").unwrap().warnings(), expected);
+    }
+
+    #[test]
+    fn a_map_has_special_tokens_and_may_take_them_away() {
+        let map = r#"{"eos_token":null,"unk_token":{"content":"?"},"wobble":1}"#;
+        let config = read(r#"{"eos_token":"<e>"}"#, Some(map), None, "{}").unwrap();
+        assert_eq!(contents(&config), ["?"]);
+        assert!(config.tokens[0].special && !config.tokens[0].normalized);
+        assert_eq!(config.warnings(), ["special_tokens_map.json: wobble is not known and was not used"]);
+        let none = read("{}", Some(r#"{"pad_token":null}"#), None, "{}").unwrap().pad_token().unwrap_err();
+        let expected = "special_tokens_map.json: pad_token is null: name the token to pad with";
+        assert_eq!(none, Error::Invalid(expected.into()));
     }
 
     #[test]

@@ -29,10 +29,6 @@ impl Json {
         if let Self::Number(number) = self { number.as_f64() } else { None }
     }
 
-    pub(crate) fn is_true(&self) -> bool {
-        *self == Self::Bool(true)
-    }
-
     /// Name of its type in messages.
     pub(crate) fn kind(&self) -> &'static str {
         match self {

@@ -77,7 +77,7 @@ impl ForeignTokenizer {
         let mut config = Config::read(files, options)?;
         let cleaning = config.cleaning(options.cleaning)?;
         add_tokens(&mut library, &config)?;
-        library.set_encode_special_tokens(config.splits_special());
+        library.set_encode_special_tokens(config.splits_special()?);
         let padding = library.get_padding();
         let pad = match config.pad_token()? {
             Some(token) => library.token_to_id(&token),

@@ -253,6 +253,27 @@ mod tests {
     }
 
     #[test]
+    fn values_of_other_types_are_refused_or_named() {
+        let json = tokenizer_json("c a", |_| {});
+        let read = |config: &str| {
+            let files = TokenizerFiles { tokenizer: Some(&json), config: Some(config), ..TokenizerFiles::default() };
+            let mut warnings = Vec::new();
+            Tokenizer::from_files(&files, Reference::Hf, &mut warnings).map(|_| warnings)
+        };
+        for (config, message) in [
+            (r#"{"split_special_tokens": "yes"}"#, "split_special_tokens: expected true or false, got \"yes\""),
+            (r#"{"added_tokens_decoder": ["a"]}"#, "added_tokens_decoder: expected an object, got [\"a\"]"),
+            (r#"{"eos_token": 7}"#, "eos_token: expected a token, got 7"),
+            (r#"{"added_tokens_decoder": {"1": {"content": "a", "lstrip": "true"}}}"#, "expected a token, got {"),
+        ] {
+            let error = read(config).unwrap_err();
+            assert!(error.code() == "invalid-tokenizer" && error.to_string().contains(message), "{error}");
+        }
+        let named = read(r#"{"boi_token": 7, "add_bos_token": true}"#).unwrap();
+        assert_eq!(named, ["tokenizer_config.json: boi_token is not known and was not used"]);
+    }
+
+    #[test]
     fn other_encodings_are_refused() {
         let refuse = |json: String, message: &str| {
             let error = open(&json).unwrap_err();

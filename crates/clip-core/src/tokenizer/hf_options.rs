@@ -81,12 +81,14 @@ impl HfOptions {
             }
             return Ok(Self::default());
         }
-        let unknown = config.keys().filter(|key| {
+        let unknown = config.iter().filter(|(key, value)| {
+            let is_token = key.ends_with("_token") && !(value.is_number() || value.is_array());
             !READ.contains(&key.as_str())
                 && !WITHOUT_EFFECT.split_whitespace().any(|known| known == *key)
-                && !key.ends_with("_token")
+                && !is_token
+                && !NAMED.contains(&key.as_str())
         });
-        warnings.extend(unknown.map(|key| format!("tokenizer_config.json: {key} is not known and was not used")));
+        warnings.extend(unknown.map(|(key, _)| format!("tokenizer_config.json: {key} is not known and was not used")));
         fill_defaults(&mut config, warnings);
         let (added, mut named) = add_special(added, special_tokens(&config)?, reference);
         Ok(Self {
@@ -96,7 +98,7 @@ impl HfOptions {
             pad: named.remove("pad_token"),
             padding_side: side(&config, "padding_side", json.and_then(|file| file.get("padding")))?,
             truncation_side: side(&config, "truncation_side", json.and_then(|file| file.get("truncation")))?,
-            split_special: config.get("split_special_tokens").and_then(Value::as_bool).unwrap_or(false),
+            split_special: flag(&config, "split_special_tokens")?,
             max_length: config.get("model_max_length").or_else(|| config.get("max_len")).and_then(Value::as_f64),
         })
     }
@@ -115,7 +117,10 @@ fn read_added(
 ) -> Result<Vec<AddedToken>> {
     // of two tokens with one id, the later wins
     let mut added: BTreeMap<u64, AddedToken> = BTreeMap::new();
-    if let Some(decoder) = config.get("added_tokens_decoder").and_then(Value::as_object) {
+    if let Some(value) = config.get("added_tokens_decoder").filter(|value| !value.is_null()) {
+        let problem =
+            || format!("tokenizer_config.json: added_tokens_decoder: expected an object, got {}", short(value));
+        let decoder = value.as_object().ok_or_else(|| invalid(problem()))?;
         for (id, value) in decoder {
             let id = check_id(id.parse().ok(), "tokenizer_config.json: added_tokens_decoder")?;
             added.insert(id, token(value, "tokenizer_config.json", "added_tokens_decoder")?);
@@ -171,6 +176,17 @@ fn add_special(
         named.insert(key, token.content);
     }
     (added, named)
+}
+
+/// A flag of a config; `false` without it.
+fn flag(config: &Map<String, Value>, key: &str) -> Result<bool> {
+    match config.get(key) {
+        None | Some(Value::Null) => Ok(false),
+        Some(Value::Bool(flag)) => Ok(*flag),
+        Some(other) => {
+            Err(invalid(format!("tokenizer_config.json: {key}: expected true or false, got {}", short(other))))
+        }
+    }
 }
 
 /// A side as `config` gives it, else as the `padding` or `truncation` of a `tokenizer.json` does.
