@@ -1,6 +1,6 @@
 /** Runs that are stopped, saved and resumed. */
 
-import { ClipTrainer, type FitOptions, isClipError, type StepEvent } from "clipwright";
+import { Clip, ClipTrainer, type FitOptions, isClipError, type StepEvent } from "clipwright";
 import { describe, expect, test } from "vitest";
 import { colourPairs, maxError, tinyConfig } from "../support";
 
@@ -166,6 +166,10 @@ describe("refused without loss", () => {
     ] as const) {
       expect(await refusal(ClipTrainer.resume(bytes, { device: "cpu" }))).toBe(code);
     }
+    await expect(Clip.load({ weights: state }, { device: "cpu" })).rejects.toMatchObject({
+      code: "invalid-checkpoint",
+      message: expect.stringContaining("it is a training state: resume its run"),
+    });
     const resumed = await ClipTrainer.resume(new Blob([state as Uint8Array<ArrayBuffer>]), { device: "cpu" });
     expect(await refusal(take(resumed.resumeFit(colourPairs(7)), 1))).toBe("count-mismatch");
     const others = pairs().map((pair, i) => ({ ...pair, text: i === 0 ? "blue 99" : pair.text }));

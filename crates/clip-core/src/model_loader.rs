@@ -50,10 +50,14 @@ impl ModelLoader {
     /// Reads the small files and checks the headers of the weights against them.
     ///
     /// # Errors
-    /// `invalid-checkpoint` without a config; those of [`ClipConfig::from_json`], [`Preprocess::for_model`],
+    /// `invalid-checkpoint` without a config, and for a training state; those of [`ClipConfig::from_json`], [`Preprocess::for_model`],
     /// [`Tokenizer::from_files`] and [`WeightsLoader::new`]; `invalid-tokenizer` for one whose ids the model does not have.
     pub fn new(headers: &[Header], files: &SideFiles<'_>, options: LoadOptions, device: &Device) -> Result<Self> {
         let in_metadata = |key: &str| headers.iter().find_map(|header| header.metadata(key));
+        if in_metadata(metadata::TRAINING).is_some() {
+            let message = "it is a training state: resume its run, or load the model that the run exports";
+            return Err(ClipError::InvalidCheckpoint { message: message.into() });
+        }
         let config_json = files.config.or(in_metadata(metadata::CONFIG)).ok_or(ClipError::InvalidCheckpoint {
             message: "no config beside the weights or in their metadata: add config.json or open_clip_config.json"
                 .into(),

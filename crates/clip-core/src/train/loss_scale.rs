@@ -10,6 +10,7 @@ const INTERVAL: u32 = 2_000;
 
 /// Factor of the loss: a power of two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct LossScale {
     exponent: u8,
     /// Steps since the last change.

@@ -252,6 +252,7 @@ pub enum Decay {
 
 /// Settings of AdamW; the defaults are OpenCLIP's for a Vision Transformer, with CLIP's weight decay.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct AdamWOptions {
     /// Decay of the first moment.
     #[serde(with = "exact")]

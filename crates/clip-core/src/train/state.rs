@@ -23,8 +23,10 @@ const SUM: &str = "clipwright.sha256";
 /// In the order of the sum.
 const TENSORS: [&str; 2] = ["model", "values"];
 
-/// What a state holds beside tensors. The names of fields are those of the file.
+/// What a state holds beside tensors. The names of fields are those of the file. A field that is not known here is a later version's, and
+/// training would go on otherwise without it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct StateMetadata {
     format: u32,
     /// Steps taken by the trainer, in all runs.
@@ -45,6 +47,7 @@ pub(super) struct StateMetadata {
 
 /// A moving average of the weights.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct AverageMetadata {
     #[serde(with = "exact")]
     pub(super) decay: f64,
@@ -53,6 +56,7 @@ pub(super) struct AverageMetadata {
 
 /// A run that has not ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct RunMetadata {
     pub(super) options: RunOptions,
     /// Steps taken.
@@ -95,6 +99,18 @@ fn invalid(message: impl core::fmt::Display) -> ClipError {
     ClipError::InvalidCheckpoint { message: format!("training state: {message}") }
 }
 
+/// The error for metadata that cannot be read.
+fn unreadable(error: serde_json::Error) -> ClipError {
+    let problem = error.to_string();
+    // serde lists all known fields after it
+    match problem.split_once(", expected").filter(|(problem, _)| problem.starts_with("unknown field")) {
+        Some((unknown, _)) => {
+            invalid(format!("{unknown}: resume it by the version of clipwright that wrote it, or a later one"))
+        }
+        None => invalid(problem),
+    }
+}
+
 impl State {
     fn tensors(&self) -> [&[u8]; 2] {
         [&self.model, &self.values]
@@ -134,7 +150,7 @@ impl State {
         if format.as_u64() != Some(FORMAT.into()) {
             return Err(invalid(format!("expected format {FORMAT}, got {format}")));
         }
-        let metadata = serde_json::from_value(metadata).map_err(invalid)?;
+        let metadata = serde_json::from_value(metadata).map_err(unreadable)?;
         let part = |name: &str| -> Result<Vec<u8>> {
             let info = header.tensor(name).ok_or_else(|| invalid(format!("no tensor {name}")))?;
             let (begin, end) = header.bytes_of(info);
@@ -193,6 +209,16 @@ mod tests {
             StateMetadata::new(2, (&optimizer, 1), Tuning::LastBlocks(2), Some(average), Some(loss_scale), Some(run));
         assert_eq!(metadata, expected);
         assert_eq!(serde_json::to_string(&metadata).unwrap(), json);
+        // what a later version adds
+        for (field, of) in
+            [("x", ""), ("u", "adamw"), ("y", "average"), ("z", "loss_scale"), ("w", "run"), ("v", "run/options/adamw")]
+        {
+            let mut changed: serde_json::Value = serde_json::from_str(json).unwrap();
+            let path = if of.is_empty() { String::new() } else { format!("/{of}") };
+            changed.pointer_mut(&path).unwrap()[field] = 1.into();
+            let error = unreadable(serde_json::from_value::<StateMetadata>(changed).unwrap_err()).to_string();
+            assert!(error.contains(&format!("unknown field `{field}`: resume it by the version")), "{error}");
+        }
         // without what may be left out
         for (from, to) in [
             (r#"{"lora":{"rank":4,"alpha":7.3}}"#, r#""all""#),
