@@ -40,7 +40,10 @@ export interface LoadOptions extends ServerOptions {
   dtype?: "auto" | "f32" | "q8";
   /** Largest size of one tensor in bytes; larger token tables are split. @default the device's limit */
   maxTensorBytes?: number;
-  /** Whose tokenization to follow, where the reference implementations differ. @default that of the checkpoint's publisher */
+  /**
+   * Whose tokenization to follow, where the reference implementations differ; refused for a tokenizer that is not CLIP's.
+   * @default that of the checkpoint's publisher
+   */
   tokenizer?: TokenizerReference;
   /**
    * Low-rank adapters that are added to the weights: where PEFT's two files are, or the result of `exportAdapter`.

@@ -1,6 +1,6 @@
 /** Loads a model from a source. */
 
-import { isPanic } from "../protocol/error.js";
+import { ClipError, isPanic } from "../protocol/error.js";
 import type { LoadRequest } from "../protocol/load.js";
 import type { ClipModel, Device, EncodingWasm, Headers, ModelLoader } from "../runtime/wasm.js";
 import type { LoadingPlatform } from "./platform.js";
@@ -81,6 +81,11 @@ export async function loadModel(
   const tokenizerConfig = hasOpenClipTokenizer(side.config) ? undefined : side.tokenizerConfig;
   const isForeign = side.tokenizer !== undefined && !isClipTokenizer(side.tokenizer, tokenizerConfig);
   const foreign = isForeign ? side.tokenizer : undefined;
+  const { reference } = options;
+  if (isForeign && reference !== undefined) {
+    const expected = "none beside a tokenizer that is not CLIP's, which follows its own files";
+    throw new ClipError("invalid-option", `invalid option tokenizer: expected ${expected}, got ${reference}`);
+  }
   const loader = createLoader(wasm, headers, side, foreign !== undefined, options, device);
   try {
     if (foreign === undefined && loader.wantsPublishedMerges) loader.setMerges(await platform.merges());

@@ -2,9 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use clip_core::config::ClipConfig;
 use serde_json::{Map, Value};
 use strsim::levenshtein;
 
+use crate::checkpoint::read_text_file;
 use crate::exit::{Failure, Result};
 
 /// Settings outside of the tables `config` and `fit`.
@@ -119,7 +121,7 @@ impl Settings {
     /// # Errors
     /// `source-unreadable`; `invalid-config` with the line, or naming the setting.
     pub fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(|error| Failure::unreadable("file", path, error))?;
+        let text = read_text_file(path, "invalid-config")?;
         let mut settings = Self::parse(&text, &path.display().to_string())?;
         let folder = path.parent().unwrap_or(Path::new(""));
         let resumed = settings.text("resume").is_ok_and(|state| state != Some("latest"));
@@ -144,6 +146,11 @@ impl Settings {
             }
         }
         Ok(Self { values })
+    }
+
+    /// Reads what [`to_json`](Self::to_json) wrote; `None` for anything else.
+    pub fn from_json(json: &str) -> Option<Self> {
+        Some(Self { values: serde_json::from_str(json).ok()? })
     }
 
     /// Puts flags over these settings.
@@ -207,6 +214,27 @@ impl Settings {
     /// The shape of the model as JSON, if it is given.
     pub fn config(&self) -> Option<String> {
         self.values.get("config").map(Value::to_string)
+    }
+
+    /// The shape that `config` or `model` gives, as JSON; `None` if neither is given.
+    ///
+    /// # Errors
+    /// `invalid-option` for an unknown name, and for both.
+    pub fn shape(&self) -> Result<Option<String>> {
+        match (self.config(), self.text("model")?) {
+            (Some(_), Some(name)) => {
+                Err(Failure::option("model", "none beside [config], which is the model's shape", name))
+            }
+            (Some(config), None) => Ok(Some(config)),
+            (None, Some(name)) => Ok(Some(ClipConfig::preset(name)?.to_json())),
+            (None, None) => Ok(None),
+        }
+    }
+
+    /// The settings by their names, those of the run as `fit.epochs`.
+    pub fn names(&self) -> Vec<String> {
+        let others = self.values.keys().filter(|name| *name != "fit").cloned();
+        others.chain(self.fit().map(|(name, _)| format!("fit.{name}"))).collect()
     }
 
     fn fit(&self) -> impl Iterator<Item = (&String, &Value)> {

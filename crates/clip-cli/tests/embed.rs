@@ -59,7 +59,16 @@ fn each_part_has_its_embeddings_and_keys() {
     assert!(stopped.stderr.contains("HEIC"), "{}", stopped.stderr);
     // another model or part size does not get mixed in
     let mixed = clipwright(&flags(&model, &data, &out, &["--part-size", "50"])).expect(10);
-    assert!(mixed.stderr.contains("choose another folder"), "{}", mixed.stderr);
+    assert!(mixed.stderr.contains("partSize: begun with 100, got 50: choose another folder"), "{}", mixed.stderr);
+    let other = clipwright(&flags(&model, &data, &out, &["--texts", "--truncate", "--captions", "lines"])).expect(10);
+    assert!(other.stderr.contains("captions: begun with none, got \"lines\""), "{}", other.stderr);
+    for (more, expected) in [
+        (&["--truncate"][..], "none without captions to embed"),
+        (&["--workers", "0"], "invalid option workers (--workers): expected a whole number above 0, got 0"),
+    ] {
+        let refused = clipwright(&flags(&model, &data, &folder.path("no"), more)).expect(2);
+        assert!(refused.stderr.contains(expected), "{}", refused.stderr);
+    }
 }
 
 #[test]

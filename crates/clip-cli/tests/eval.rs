@@ -33,6 +33,16 @@ fn retrieval_is_that_of_the_run() {
     for key in ["imageToText", "textToImage", "grouped"] {
         assert_eq!(evaluated[key], last[key]);
     }
+    // a training state is evaluated as the model that its run writes
+    let state = format!("{logs}/run/checkpoints/latest.clip");
+    let of_state = [&eval[..2], &[&state], &eval[3..]].concat();
+    assert_eq!(clipwright(&of_state).expect(0).of("evaluation")[0]["textToImage"], last["textToImage"]);
+    let folder_of_states = [&eval[..2], &[state.rsplit_once('/').unwrap().0], &eval[3..]].concat();
+    let named = clipwright(&folder_of_states).expect(6);
+    assert!(named.stderr.contains("latest.clip is a training state: name the file itself"), "{}", named.stderr);
+    // templates are those of classes
+    let templates = clipwright(&[&eval[..], &["--templates", "simple"]].concat()).expect(2);
+    assert!(templates.stderr.contains("--classify"), "{}", templates.stderr);
     let among = clipwright(&[&eval[..], &["--distractors", &data]].concat()).expect(0).of("evaluation").remove(0);
     assert_eq!(among["textToImage"]["queries"], evaluated["textToImage"]["queries"]);
     let text = clipwright(&eval[1..]).expect(0).stdout;
@@ -57,6 +67,7 @@ fn images_are_classified_by_the_names_of_their_classes() {
         (&["--templates", "imagenet"][..], 2, "openai, simple, or a caption with {}"),
         (&["--class-names", &folder.file("three.txt", "a\nb\nc")], 5, "3 names for 2 subfolders"),
         (&["--dtype", "int4"], 2, "auto, f32 or q8"),
+        (&["--caption-column", "a"], 2, "captionColumn (--caption-column): expected none without pairs to read"),
     ] {
         let ran = eval(more).expect(code);
         assert!(ran.stderr.contains(expected), "{}", ran.stderr);

@@ -159,6 +159,10 @@ fn a_model_is_evaluated_trained_and_gone_on_with() {
     let inside = [&["--json"], &inside[..], &["--resume", "epoch-0001.clip"]].concat();
     let inside = finished(command(&inside).current_dir(format!("{run}/checkpoints"))).expect(0);
     assert_eq!(inside.losses(), whole.losses()[2..]);
+    // which follows its own files
+    let refused = train(&["--from", &model, "--tokenizer", "hf", "--name", "hf"]).expect(2);
+    let expected = "invalid option tokenizer: expected none beside a tokenizer that is not CLIP's";
+    assert!(refused.stderr.contains(expected), "{}", refused.stderr);
     // and not without it
     let alone = folder.path("alone.clip");
     std::fs::rename(folder.path("tokenizer.json"), folder.path("pairs.json")).unwrap();

@@ -2,7 +2,11 @@
 
 mod common;
 
+use std::io::Write;
+
 use common::{Emoji, Folder, Ran, TINY, class_folders, clipwright, contents, fixture, names, training, watched};
+use flate2::Compression;
+use flate2::write::GzEncoder;
 
 /// A run with two threads.
 fn emoji() -> Emoji {
@@ -96,6 +100,15 @@ fn images_that_are_read_again_for_each_step_give_the_same_run() {
     assert_eq!(held.losses(), again.losses());
     let waiting = |ran: &Ran| ran.of("step").iter().map(|step| step["waiting"].as_f64().unwrap()).sum::<f64>();
     assert!(waiting(&held) == 0.0 && waiting(&again) > 0.0);
+    // which a compressed tar file does not allow
+    let mut packer = GzEncoder::new(Vec::new(), Compression::fast());
+    packer.write_all(&std::fs::read(&emoji.data).unwrap()).unwrap();
+    let packed = emoji.folder.file("packed.tar.gz", packer.finish().unwrap());
+    let train = |more: &[&str]| clipwright(&training([&emoji.config, &packed, &emoji.logs], "2", more));
+    assert_eq!(train(&["--name", "packed"]).expect(0).losses(), held.losses());
+    let refused = train(&["--name", "refused", "--image-memory", "0"]).expect(2);
+    let expected = "which a compressed tar file does not give a second time: unpack it, got 0 bytes";
+    assert!(refused.stderr.contains(expected) && refused.stderr.contains("packed.tar.gz"), "{}", refused.stderr);
 }
 
 #[test]
@@ -146,6 +159,10 @@ fn another_runs_settings_or_pairs_are_refused() {
     };
     assert_eq!(refused(&["--lr", "0.5"], 10, "lr: the run to resume has 0.001, got 0.5"), "other-settings");
     assert_eq!(refused(&["--seed", "9"], 10, "seed: the run to resume has 1, got 9"), "other-settings");
+    let from = emoji.train(&["--resume", "latest", "--epochs", "1", "--from", &latest]).expect(10);
+    assert!(from.stderr.contains("from: the run to resume has none, got "), "{}", from.stderr);
+    let tokenizer = emoji.train(&["--resume", "latest", "--epochs", "1", "--tokenizer", "hf"]).expect(10);
+    assert!(tokenizer.stderr.contains("tokenizer: the run to resume has none, got hf"), "{}", tokenizer.stderr);
     let other = emoji.folder.file("other.toml", TINY.replace("embedDim = 16", "embedDim = 32"));
     assert_eq!(refused(&["--model", "ViT-B-32"], 2, "none beside [config]"), "invalid-option");
     let ran = clipwright(&training([&other, &emoji.data, &emoji.logs], "2", &["--resume", &latest, "--epochs", "1"]))
@@ -183,6 +200,11 @@ fn wrong_input_has_its_own_exit_code_and_leaves_no_run() {
         (train(&emoji.config, &emoji.data, &["--cache-dir", "x"]), 2, "nothing is downloaded"),
         (train(&internal, &emoji.data, &[]), 2, "internal.toml: invalid option batch_size"),
         (train(&shapeless, &emoji.data, &[]), 3, "shapeless.toml: invalid config"),
+        (
+            train(&emoji.config, &emoji.data, &["--lock", "image", "--image-memory", "9"]),
+            2,
+            "imageMemory (--image-memory): expected none beside lock image",
+        ),
         (train(&emoji.config, &emoji.data, &["--templates", "openai"]), 2, "name them by --classify"),
         (train(&emoji.config, &emoji.data, &["--classify", "no-folder"]), 6, "no-folder"),
         (train(&emoji.config, &emoji.data, &["--preset", "vit-h-14"]), 2, "vit-l-14"),
@@ -269,7 +291,10 @@ fn adapters_are_written_and_can_be_added_again() {
             .expect(0);
         ran.of("evaluation").remove(0)["textToImage"].clone()
     };
-    assert_eq!(eval(&merged), eval(&format!("{run}/model.safetensors")));
+    let expected = eval(&format!("{run}/model.safetensors"));
+    assert_eq!(eval(&merged), expected);
+    // a state as a model has its adapters merged
+    assert_eq!(eval(&emoji.latest("run")), expected);
 }
 
 #[test]
@@ -373,6 +398,19 @@ fn steps_and_encoding_are_measured() {
     }
     let encoding = clipwright(&[&bench[..], &["--no-step"]].concat()).expect(0);
     assert!(encoding.of("bench")[0].get("step").is_none());
+    // the config of a run says more than what is measured
+    let own = TINY.replace("batchSize = 64", "batchSize = 4");
+    let config = folder.file("own.toml", format!("threads = 1\ntrainData = \"a.tar\"\n{own}"));
+    let bench = ["--json", "bench", "--config", &config, "--repeat", "1", "--no-step", "--device", "cpu"];
+    let ran = clipwright(&bench).expect(0);
+    let found = &ran.of("bench")[0];
+    assert_eq!((&found["batchSize"], &found["device"]["threads"]), (&4.into(), &1.into()));
+    let warning = "of the config file, bench does not use trainData, fit.epochs, fit.truncate";
+    assert_eq!(ran.of("warning")[0]["message"], warning);
+    let step = clipwright(&[&bench[..], &["--precision", "f16"]].concat()).expect(2);
+    assert!(step.stderr.contains("--no-step"), "{}", step.stderr);
+    let both = clipwright(&[&bench[..], &["--model", "ViT-B-32"]].concat()).expect(2);
+    assert!(both.stderr.contains("none beside [config]"), "{}", both.stderr);
     clipwright(&["bench", "--model", "ViT-H-14"]).expect(2);
 }
 

@@ -1,6 +1,23 @@
 //! Tells CLIP's tokenizer from others.
 
+use serde::Deserialize;
 use serde_json::Value;
+
+/// The parts of a `tokenizer.json` that tell: its vocabulary, which may have 30 MB, is skipped.
+#[derive(Deserialize)]
+struct File {
+    model: Model,
+    #[serde(default)]
+    normalizer: Value,
+    #[serde(default)]
+    pre_tokenizer: Value,
+}
+
+#[derive(Deserialize)]
+struct Model {
+    #[serde(default)]
+    end_of_word_suffix: Value,
+}
 
 /// Types of the steps of a normalizer or a pre-tokenizer: one step or a sequence.
 fn types_of<'a>(steps: &'a Value, list: &str) -> Vec<&'a str> {
@@ -13,21 +30,19 @@ fn types_of<'a>(steps: &'a Value, list: &str) -> Vec<&'a str> {
 }
 
 /// Whether a `tokenizer.json` is CLIP's. If `tokenizer_config.json` names another class than `CLIPTokenizer`, the file's steps must be
-/// CLIP's, because other classes apply them. `true` for invalid JSON: the core's error names the position.
+/// CLIP's, because other classes apply them. `true` for other JSON, and for none: the core's error
+/// says what is wrong with it.
 pub(super) fn is_clip_tokenizer(json: &str, config: Option<&str>) -> bool {
-    let Ok(file) = serde_json::from_str::<Value>(json) else { return true };
-    if !file["model"].is_object() {
-        return true;
-    }
-    if file["model"]["end_of_word_suffix"] != "</w>" {
+    let Ok(file) = serde_json::from_str::<File>(json) else { return true };
+    if file.model.end_of_word_suffix != "</w>" {
         return false;
     }
     let config: Value = config.and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
     match config["tokenizer_class"].as_str() {
         None | Some("CLIPTokenizer" | "CLIPTokenizerFast") => true,
         Some(_) => {
-            types_of(&file["normalizer"], "normalizers") == ["NFC", "Replace", "Lowercase"]
-                && types_of(&file["pre_tokenizer"], "pretokenizers") == ["Split", "ByteLevel"]
+            types_of(&file.normalizer, "normalizers") == ["NFC", "Replace", "Lowercase"]
+                && types_of(&file.pre_tokenizer, "pretokenizers") == ["Split", "ByteLevel"]
         }
     }
 }

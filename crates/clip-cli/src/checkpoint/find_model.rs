@@ -50,13 +50,13 @@ pub(super) fn find_model(folder: Folder, wanted: Wanted) -> Result<Folder> {
     if folder.only.is_some() {
         return Ok(folder);
     }
-    // an adapter is no module
+    // modules.json lists models, no adapters
     if wanted == Wanted::Model
         && let Some(modules) = folder.text("modules.json")?
     {
         return Ok(folder.subfolder(&clip_folder(&modules)?));
     }
-    // a folder on disk was named by its path, so its subfolders are not searched where it holds a model itself
+    // its subfolders are searched only where it holds no model itself
     if folder.list().iter().any(|name| wanted.is(name)) {
         return Ok(folder);
     }
@@ -75,7 +75,7 @@ pub(super) fn find_model(folder: Folder, wanted: Wanted) -> Result<Folder> {
         let message = format!("{}: expected the files of one model, {got}; give one of them", folder.label());
         return Err(Failure::new("invalid-source", message));
     }
-    // no weights: the folder of the other files, so that the error lists what it lacks
+    // without weights anywhere, the folder of a model's other files: the error then says which file it lacks
     folders.extend(folders_with(&is_model_file));
     Ok(folder.subfolder(folders.first().map_or("", String::as_str)))
 }

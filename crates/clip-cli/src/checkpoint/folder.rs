@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use walkdir::WalkDir;
 
@@ -102,7 +103,8 @@ impl Folder {
         let path = self.path.join(name);
         match std::fs::metadata(&path) {
             Ok(found) if found.is_file() => {
-                Ok(Some(WeightsFile { name: name.into(), path, offset: 0, size: found.len() }))
+                let file = File::open(&path).map_err(|error| Failure::unreadable("file", &path, error))?;
+                Ok(Some(WeightsFile { name: name.into(), path, file: Arc::new(file), offset: 0, size: found.len() }))
             }
             Ok(_) => Ok(None),
             Err(error) if is_missing(&error) => Ok(None),
@@ -116,6 +118,8 @@ impl Folder {
 pub(super) struct WeightsFile {
     pub(super) name: String,
     path: PathBuf,
+    /// The open file, which its parts share.
+    file: Arc<File>,
     /// Its first byte in the file.
     offset: u64,
     /// Length in bytes.
@@ -140,7 +144,7 @@ impl WeightsFile {
         mut take: impl FnMut(&[u8]) -> Result<()>,
     ) -> Result<()> {
         let unreadable = |error: std::io::Error| Failure::unreadable("file", &self.path, error);
-        let mut file = File::open(&self.path).map_err(unreadable)?;
+        let mut file = &*self.file;
         file.seek(SeekFrom::Start(self.offset + begin)).map_err(unreadable)?;
         let mut buffer = vec![0; most.min((end - begin) as usize)];
         let mut left = end - begin;

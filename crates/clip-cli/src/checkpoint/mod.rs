@@ -9,6 +9,7 @@ mod merges;
 mod sentence_transformers;
 mod side_files;
 mod signatures;
+mod state;
 mod text;
 mod weights;
 
@@ -30,6 +31,8 @@ use crate::files::open_regular;
 
 pub use self::foreign::ForeignTokenizer;
 pub use self::merges::published_merges;
+pub use self::state::{is_state, load_state, open_state};
+pub use self::text::read_text_file;
 
 /// Bytes read at a time.
 const PIECE: usize = 8 << 20;
@@ -176,6 +179,10 @@ impl Checkpoint {
         device: &Device,
     ) -> Result<Self> {
         let is_foreign = side.is_foreign();
+        if let Some(reference) = options.reference.filter(|_| is_foreign) {
+            let expected = "none beside a tokenizer that is not CLIP's, which follows its own files";
+            return Err(Failure::option("tokenizer", expected, reference.name()));
+        }
         let core = side.for_core(is_foreign, options.reference);
         let mut loader = ModelLoader::new(&headers, &core, options.load, device)?;
         if !is_foreign && loader.wants_published_merges() {
@@ -234,17 +241,6 @@ pub fn open_adapter(path: &Path) -> Result<Adapter> {
         Ok(Adapter { weights, config })
     };
     read().map_err(|error| error.about_path(path))
-}
-
-/// Whether a file is a training state.
-///
-/// # Errors
-/// `source-unreadable`.
-pub fn is_state(path: &Path) -> Result<bool> {
-    let folder = Folder::open(path)?;
-    let Some(only) = &folder.only else { return Ok(false) };
-    let Some(file) = folder.file(only)? else { return Ok(false) };
-    Ok(read_header(&file).is_ok_and(|header| header.metadata(metadata::TRAINING).is_some()))
 }
 
 /// Reads a whole file.

@@ -22,7 +22,7 @@ pub(super) fn clip_folder(modules: &str) -> Result<String> {
         .collect();
     let of_type = |wanted: &str| typed.iter().position(|(kind, _)| kind == wanted);
     let clip = of_type("CLIPModel").or_else(|| of_type("Transformer"));
-    // embeddings have length one anyway
+    // Normalize changes nothing: embeddings have length 1
     let others = typed.iter().enumerate().filter(|(at, (kind, _))| Some(*at) != clip && kind != "Normalize").count();
     let Some((_, path)) = clip.filter(|_| others == 0).map(|at| &typed[at]) else {
         let kinds: Vec<&str> = typed.iter().map(|(kind, _)| kind.as_str()).collect();

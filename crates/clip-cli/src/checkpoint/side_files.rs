@@ -36,7 +36,7 @@ pub(super) fn is_hugging_face(config: &str) -> bool {
 /// Whether a config is a CLIP's: other libraries also name theirs `config.json`.
 fn is_model_config(text: &str) -> bool {
     const ONE_TOWER: [&str; 4] = ["clip_text_model", "clip_vision_model", "siglip_text_model", "siglip_vision_model"];
-    // invalid JSON counts as one: the core then reports the error
+    // the core reports invalid JSON
     let Ok(config) = serde_json::from_str::<Value>(text) else { return true };
     let is_whole = ["vision_config", "model_cfg", "vision_cfg", "embedDim"].iter().any(|key| config.get(key).is_some());
     is_whole || config["model_type"].as_str().is_some_and(|kind| ONE_TOWER.contains(&kind))

@@ -1,7 +1,10 @@
 //! Decodes small text files, and refuses files that hold something else than their name says.
 
+use std::path::Path;
+
 use serde_json::Value;
 
+use super::read_file;
 use super::signatures::{SIGNATURE_BYTES, recognize};
 use crate::exit::{Failure, Result};
 
@@ -33,7 +36,7 @@ fn quote(text: &str) -> String {
 /// # Errors
 /// `invalid-checkpoint`.
 pub(super) fn check_safetensors(name: &str, start: &[u8]) -> Result<()> {
-    // first: a header's length may look like any signature
+    // before signatures, which the bytes of the header's length may equal
     if start.get(8) == Some(&b'{') && start.get(4..8) == Some(&[0; 4]) {
         return Ok(());
     }
@@ -63,20 +66,35 @@ fn is_server_error(value: &Value) -> bool {
     has_message && value.as_object().is_some_and(|map| map.len() <= 4)
 }
 
-/// Decodes a file: UTF-8, with or without a byte order mark. Files named `.json` are checked to be JSON.
+/// Decodes a file of `expected`, JSON or text: UTF-8, with or without a byte order mark. The error says what it holds instead.
+fn decode<'a>(bytes: &'a [u8], expected: &str) -> core::result::Result<&'a str, String> {
+    if let Some(format) = recognize(bytes) {
+        return Err(format!("expected {expected}, got {format}"));
+    }
+    core::str::from_utf8(bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)).map_err(|_invalid| {
+        let is_utf_16 = bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff");
+        let got = if is_utf_16 { "UTF-16" } else { "other bytes" };
+        format!("expected {expected} in UTF-8, got {got}: save it as UTF-8")
+    })
+}
+
+/// Reads a text file that the caller names; `code` is that of the error for a file that is no text.
+///
+/// # Errors
+/// `source-unreadable`, and `code`.
+pub fn read_text_file(path: &Path, code: &'static str) -> Result<String> {
+    let bytes = read_file(path)?;
+    let text = decode(&bytes, "text").map_err(|problem| Failure::new(code, problem).about_path(path))?;
+    Ok(text.to_owned())
+}
+
+/// Decodes a file of a checkpoint. Files named `.json` are checked to be JSON.
 ///
 /// # Errors
 /// Naming the file and what it holds instead.
 pub(super) fn read_text(name: &str, bytes: &[u8]) -> Result<String> {
     let expected = if name.ends_with(".json") { "JSON" } else { "text" };
-    if let Some(format) = recognize(bytes) {
-        return Err(invalid_content(name, format!("expected {expected}, got {format}")));
-    }
-    let Ok(text) = core::str::from_utf8(bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes)) else {
-        let is_utf_16 = bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff");
-        let got = if is_utf_16 { "UTF-16: save it as UTF-8" } else { "invalid bytes" };
-        return Err(invalid_content(name, format!("expected {expected} in UTF-8, got {got}")));
-    };
+    let text = decode(bytes, expected).map_err(|problem| invalid_content(name, problem))?;
     // a tokenizer.json may be large: it is parsed once, by the core, which names the position
     if name.ends_with(".json") && !name.ends_with("tokenizer.json") {
         let value = parse_json(name, text)?;

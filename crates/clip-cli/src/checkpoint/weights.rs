@@ -20,8 +20,12 @@ pub(super) fn missing_file(folder: &Folder, expected: &str) -> Failure {
     let got = if names.is_empty() { "no files".into() } else { names[..names.len().min(MAX_NAMED)].join(", ") };
     let is_pickle = |name: &&String| [".bin", ".pt", ".pth", ".ckpt"].iter().any(|end| name.ends_with(end));
     let pickle = names.iter().find(is_pickle);
-    let hint = pickle
-        .map_or(String::new(), |name| format!("; {name} is a pickle, which can run code: convert it to safetensors"));
+    let state = names.iter().find(|name| name.ends_with(".clip"));
+    let hint = match (pickle, state) {
+        (Some(name), _) => format!("; {name} is a pickle, which can run code: convert it to safetensors"),
+        (None, Some(name)) => format!("; {name} is a training state: name the file itself"),
+        (None, None) => String::new(),
+    };
     Failure::new("invalid-source", format!("{}: expected {expected}, got {got}{hint}", folder.label()))
 }
 
@@ -29,7 +33,7 @@ pub(super) fn missing_file(folder: &Folder, expected: &str) -> Failure {
 fn shard_names(index: &str, name: &str) -> Result<Vec<String>> {
     let value: Value = serde_json::from_str(index).unwrap_or_default();
     let mut names: Vec<&Value> = value["weight_map"].as_object().into_iter().flat_map(|map| map.values()).collect();
-    // in the folder of the index
+    // a shard lies beside its index
     let is_name =
         |shard: &str| shard.ends_with(".safetensors") && !shard.contains(|c: char| "/\\".contains(c) || c.is_control());
     let bad = names.iter().find(|shard| !shard.as_str().is_some_and(is_name));

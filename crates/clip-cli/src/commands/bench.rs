@@ -12,29 +12,34 @@ use serde_json::{Map, Value, json};
 
 use super::model_args::DeviceArgs;
 use super::pairs::{set, text};
+use super::train::over_preset;
 use crate::checkpoint::published_merges;
 use crate::config::Settings;
 use crate::device::OpenDevice;
-use crate::exit::{Result, above_0};
+use crate::exit::{Failure, Result, above_0};
 use crate::output::Output;
+
+/// Model and batch size, unless others are asked for.
+const MODEL: &str = "ViT-B-32";
+const BATCH_SIZE: usize = 64;
 
 /// Arguments of `bench`.
 #[derive(Debug, clap::Args)]
 pub struct BenchArgs {
-    /// Shape of a published model
-    #[arg(long, value_name = "NAME", default_value = "ViT-B-32")]
-    model: String,
-    /// TOML file with the model's shape in [config] and the step's options in [fit]
+    /// Shape of a published model [default: ViT-B-32]
+    #[arg(long, value_name = "NAME")]
+    model: Option<String>,
+    /// TOML file as that of a run, of which the model's shape, the step's options in [fit], device and threads are used
     #[arg(long, value_name = "FILE")]
     config: Option<std::path::PathBuf>,
-    /// Batch size of steps and of encoding
-    #[arg(long, value_name = "N", default_value = "64")]
-    batch_size: usize,
-    /// Pairs whose activations are in memory at once
+    /// Batch size of steps and of encoding [default: 64]
     #[arg(long, value_name = "N")]
+    batch_size: Option<String>,
+    /// Pairs whose activations are in memory at once
+    #[arg(long, value_name = "N", conflicts_with = "no_step")]
     micro_batch_size: Option<String>,
     /// Precision of the step: f32 or f16
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", conflicts_with = "no_step")]
     precision: Option<String>,
     /// Timed repetitions, after one warm-up
     #[arg(long, value_name = "N", default_value = "5")]
@@ -108,27 +113,34 @@ fn noise(number: usize, size: usize) -> Result<RgbImage> {
     Ok(RgbImage::new(size, size, (0..3 * size * size).map(level).collect())?)
 }
 
-fn session(config: &ClipConfig, device: &Device) -> Result<TrainingSession> {
+fn session(config: &str, seed: u64, device: &Device) -> Result<TrainingSession> {
     let tokenizer = Tokenizer::from_merges(&published_merges()?, Reference::default())?;
-    Ok(TrainingSession::create(&config.to_json(), tokenizer, 0, device)?)
+    Ok(TrainingSession::create(config, tokenizer, seed, device)?)
 }
 
-/// The shape and the options of the run that are asked for.
-fn settings(arguments: &BenchArgs) -> Result<(ClipConfig, Map<String, Value>)> {
-    let mut fit = Map::new();
+/// Whether a setting of a run is of use here, with training steps or without.
+fn is_used(name: &str, steps: bool) -> bool {
+    match name.strip_prefix("fit.") {
+        Some(option) if !steps => option == "batchSize",
+        Some(option) => !["epochs", "truncate", "badPairs"].contains(&option),
+        None => ["preset", "config", "model", "seed", "device", "threads"].contains(&name),
+    }
+}
+
+/// The settings that are asked for: those of the file with the flags over them. Warns of what the file has besides.
+fn settings(arguments: &BenchArgs, output: &Output) -> Result<Settings> {
+    let file = arguments.config.as_deref().map(Settings::read).transpose()?.unwrap_or_default();
+    let unused: Vec<String> = file.names().into_iter().filter(|name| !is_used(name, !arguments.no_step)).collect();
+    if !unused.is_empty() {
+        output.warn(None, &format!("of the config file, bench does not use {}", unused.join(", ")));
+    }
+    let (mut flags, mut fit) = (Map::new(), Map::new());
+    set(&mut fit, "batchSize", text(&arguments.batch_size));
     set(&mut fit, "microBatchSize", text(&arguments.micro_batch_size));
     set(&mut fit, "precision", text(&arguments.precision));
-    let flags = Map::from_iter([("fit".to_owned(), Value::from(fit))]);
-    let settings = arguments.config.as_deref().map(Settings::read).transpose()?.unwrap_or_default().with(flags);
-    let mut options = settings.run_options()?;
-    options.insert("batchSize".into(), arguments.batch_size.to_string().into());
-    // one step an epoch, one of them not measured
-    options.insert("epochs".into(), (arguments.repeat + 1).to_string().into());
-    let config = match settings.config() {
-        Some(json) => ClipConfig::from_json(&json)?,
-        None => ClipConfig::preset(&arguments.model)?,
-    };
-    Ok((config, options))
+    set(&mut flags, "fit", (!fit.is_empty()).then_some(fit));
+    set(&mut flags, "model", text(&arguments.model));
+    over_preset(file.with(flags))
 }
 
 /// Runs the command.
@@ -136,11 +148,17 @@ fn settings(arguments: &BenchArgs) -> Result<(ClipConfig, Map<String, Value>)> {
 /// # Errors
 /// `invalid-option`, `invalid-config`; those of the device.
 pub fn run(arguments: &BenchArgs, output: &Output) -> Result<()> {
-    let (batch_size, repeat) = (arguments.batch_size, above_0("repeat", arguments.repeat)?);
-    let (config, given) = settings(arguments)?;
+    let repeat = above_0("repeat", arguments.repeat)?;
+    let settings = settings(arguments, output)?;
+    let config = settings.shape()?.map_or_else(|| Ok(ClipConfig::preset(MODEL)?.to_json()), Ok::<_, Failure>)?;
+    let mut given = settings.run_options()?;
+    given.entry("batchSize").or_insert_with(|| BATCH_SIZE.to_string().into());
+    // one step an epoch, one of them not measured
+    given.insert("epochs".into(), (repeat + 1).to_string().into());
     let options = RunOptions::from_json(&Value::from(given.clone()).to_string())?;
-    let opened = arguments.device.open()?;
-    let mut session = session(&config, &opened.device)?;
+    let batch_size = options.batch_size;
+    let opened = arguments.device.open(&settings)?;
+    let mut session = session(&config, settings.number("seed")?.unwrap_or(0), &opened.device)?;
     let mut pairs = session.run_dataset(&options)?;
     let (size, mut squares, mut captions) = (session.preprocess().size, Vec::new(), Vec::new());
     for number in 0..batch_size {

@@ -25,7 +25,7 @@ use crate::output::{Output, size};
 /// Arguments of `convert`.
 #[derive(Debug, clap::Args)]
 pub struct ConvertArgs {
-    /// Folder or safetensors file to read
+    /// Folder or safetensors file to read, or a training state
     input: PathBuf,
     /// Folder to write; or with the ending .safetensors one file, which holds config, tokenizer and transform, too
     output: PathBuf,

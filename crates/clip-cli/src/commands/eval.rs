@@ -34,7 +34,8 @@ pub struct EvalArgs {
     #[arg(long, value_name = "FILE", requires = "classify")]
     class_names: Option<PathBuf>,
     /// openai (80 templates), simple (7), or a caption with {} in place of the label; several are averaged
-    #[arg(long, value_name = "TEMPLATE", default_value = "openai")]
+    /// [default: openai]
+    #[arg(long, value_name = "TEMPLATE", requires = "classify")]
     templates: Vec<String>,
     #[command(flatten)]
     pairs: PairArgs,
@@ -93,6 +94,9 @@ fn classify(
 pub fn run(arguments: &EvalArgs, output: &Output) -> Result<()> {
     if arguments.val_data.is_empty() && arguments.classify.is_none() {
         return Err(Failure::option("val-data", "pairs to retrieve, or images to --classify", "neither"));
+    }
+    if arguments.val_data.is_empty() {
+        arguments.pairs.check_none()?;
     }
     // what cannot be read is known before the model is loaded
     let open = |path| ZeroShot::open(path, arguments.class_names.as_deref(), &arguments.templates);

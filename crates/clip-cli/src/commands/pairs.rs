@@ -60,9 +60,9 @@ pub(super) fn text(value: &Option<String>) -> Option<Value> {
 }
 
 impl PairArgs {
-    /// Adds the given flags to the settings, and those of a run to its options.
-    pub(super) fn set(&self, flags: &mut Map<String, Value>, fit: &mut Map<String, Value>) {
-        for (name, value) in [
+    /// The flags that say how files are read, by the names of their settings.
+    fn of_files(&self) -> [(&'static str, &Option<String>); 8] {
+        [
             ("datasetType", &self.dataset_type),
             ("imageColumn", &self.image_column),
             ("captionColumn", &self.caption_column),
@@ -71,7 +71,23 @@ impl PairArgs {
             ("images", &self.images),
             ("encoding", &self.encoding),
             ("captions", &self.captions),
-        ] {
+        ]
+    }
+
+    /// Checks that no flag says how pairs are read, for a command that reads none.
+    ///
+    /// # Errors
+    /// `invalid-option`.
+    pub(super) fn check_none(&self) -> Result<()> {
+        let given = self.of_files().into_iter().find_map(|(name, value)| Some((name, value.as_ref()?)));
+        given.map_or(Ok(()), |(name, value)| {
+            Err(Failure::option(name, "none without pairs to read: name them by --val-data", value))
+        })
+    }
+
+    /// Adds the given flags to the settings, and those of a run to its options.
+    pub(super) fn set(&self, flags: &mut Map<String, Value>, fit: &mut Map<String, Value>) {
+        for (name, value) in self.of_files() {
             set(flags, name, text(value));
         }
         set(fit, "truncate", self.truncate.then_some(true));

@@ -24,10 +24,11 @@ static TEMPLATES: LazyLock<BTreeMap<String, Vec<String>>> = LazyLock::new(|| {
         .unwrap_or_else(|error| panic!("{error}"))
 });
 
-/// The captions with `{}` of names of sets and captions.
+/// The captions with `{}` of names of sets and captions; without any, those of OpenAI.
 fn templates(given: &[String]) -> Result<Vec<String>> {
+    let openai = ["openai".to_owned()];
     let mut found = Vec::new();
-    for template in given {
+    for template in if given.is_empty() { &openai[..] } else { given } {
         match TEMPLATES.get(template) {
             Some(set) => found.extend(set.iter().cloned()),
             None if template.contains("{}") => found.push(template.clone()),
@@ -117,7 +118,7 @@ pub(super) struct Treatment<'a> {
 
 impl ZeroShot {
     /// Finds the images of a folder with one subfolder a class. `names` is a file with a name for each, `given` are names of template sets and
-    /// captions with `{}`.
+    /// captions with `{}`; without any, OpenAI's are taken.
     ///
     /// # Errors
     /// `source-unreadable`, `invalid-dataset`, `invalid-option`.

@@ -78,7 +78,7 @@ fn in_braces(text: &str) -> Result<Option<Vec<String>>> {
         LazyLock::new(|| pattern(r"^(-?[0-9]+|[A-Za-z])\.\.(-?[0-9]+|[A-Za-z])(?:\.\.-?([0-9]+))?$"));
     if let Some(range) = RANGE.captures(text) {
         let (from, to) = (&range[1], &range[2]);
-        // digits alone: what cannot be parsed is larger than any range
+        // a step of digits that does not parse is larger than any range
         let step = range.get(3).map_or(1, |step| step.as_str().parse().unwrap_or(i64::MAX)).max(1);
         let is_letter = |text: &str| text.starts_with(|c: char| c.is_ascii_alphabetic());
         if !is_letter(from) && !is_letter(to) {

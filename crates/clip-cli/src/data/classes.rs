@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::folder::{inspect_all, is_hidden, list_folder};
+use crate::checkpoint::read_text_file;
 use crate::exit::{Failure, Result};
 
 /// Labelled images.
@@ -18,7 +19,7 @@ pub struct Classes {
 
 /// Reads the names of classes, one a line.
 fn read_names(path: &Path) -> Result<Vec<String>> {
-    let text = std::fs::read_to_string(path).map_err(|error| Failure::unreadable("file", path, error))?;
+    let text = read_text_file(path, "invalid-dataset")?;
     Ok(text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect())
 }
 
@@ -64,7 +65,7 @@ pub fn read_classes(folder: &Path, names: Option<&Path>) -> Result<Classes> {
     if is_empty.iter().all(|&is_empty| is_empty) {
         return Err(Failure::dataset(format!("{}: no images in subfolders, one for each class", folder.display())));
     }
-    // it would be a class that no image has
+    // captions of a class without images would compete with those of the others
     if let Some(at) = is_empty.iter().position(|&is_empty| is_empty) {
         let empty = folder.join(&folders[at]);
         return Err(Failure::dataset(format!("{}: no images of this class: add some, or remove it", empty.display())));
@@ -107,7 +108,10 @@ mod tests {
         let names = folder.path().join("names.txt");
         std::fs::write(&names, "a cat\n\na sausage\n").unwrap();
         assert_eq!(read_classes(&images, Some(&names)).unwrap().names, ["a cat", "a sausage"]);
-        std::fs::write(&names, "one").unwrap();
+        std::fs::write(&names, b"\xff\xfea\0").unwrap();
+        let error = read_classes(&images, Some(&names)).unwrap_err();
+        assert!(error.code == "invalid-dataset" && error.message.ends_with("got UTF-16: save it as UTF-8"), "{error}");
+        std::fs::write(&names, "\u{feff}one").unwrap();
         assert!(read_classes(&images, Some(&names)).unwrap_err().message.contains("1 names for 2 subfolders"));
         assert_eq!(read_classes(&fixture_path("cases/cut-pictures"), None).unwrap_err().code, "invalid-dataset");
         std::fs::create_dir(images.join("empty")).unwrap();

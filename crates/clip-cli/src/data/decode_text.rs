@@ -54,7 +54,7 @@ pub(super) fn decode_as(bytes: &[u8], encoding: &'static Encoding) -> Option<Str
     };
     let bytes = bytes.strip_prefix(mark).unwrap_or(bytes);
     let text = encoding.decode_without_bom_handling_and_without_replacement(bytes)?;
-    // undefined bytes are decoded to control characters
+    // the decoder makes control characters of bytes that an encoding does not define
     let is_unicode = [UTF_8, UTF_16LE, UTF_16BE].contains(&encoding);
     let undefined = |c: char| matches!(c, '\u{80}'..='\u{9f}' | '\u{fffd}');
     (is_unicode || !text.contains(undefined)).then(|| text.into_owned())
@@ -110,7 +110,7 @@ pub(super) fn decode_lines(bytes: &[u8], encoding: Option<&str>) -> Result<Strin
         Some(mark) => wide(&mark.to_lowercase()),
         None => wide(&encoding_of(encoding)?.name().to_lowercase()),
     };
-    // 0x0A is not a line break there
+    // in encodings of two or more bytes a unit the byte 0x0A alone is no line break
     if is_wide || lines(bytes).next().is_some_and(|line| line.contains(&0)) {
         return decode_text(bytes, encoding);
     }
@@ -137,7 +137,7 @@ pub(super) fn decode_lines(bytes: &[u8], encoding: Option<&str>) -> Result<Strin
 /// Returns a message where one of the texts of [`decode_lines`] could not be decoded.
 pub(super) fn undecoded<'a>(texts: impl IntoIterator<Item = &'a str>, encoding: Option<&str>) -> Option<String> {
     let half = |c: char| u32::from(c).wrapping_sub(UNDECODED);
-    // of bytes from 0x80 on; one alone is of the text itself
+    // both halves of a byte from 0x80 on; one half alone is a character of the text
     let is_lost = |(high, low): (char, char)| (8..16).contains(&half(high)) && (16..32).contains(&half(low));
     let text = texts.into_iter().find(|text| text.chars().zip(text.chars().skip(1)).any(is_lost))?;
     let mut bytes = Vec::new();

@@ -1,5 +1,6 @@
 //! Fills a data set: reads samples on one thread, and decodes their images on all others.
 
+use std::path::Path;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
@@ -62,9 +63,17 @@ fn prepare(dataset: &PairDataset, sample: Sample, filling: &Filling<'_>) -> Resu
     Ok((pair, image))
 }
 
+/// The error for images that would have to stay in memory, since their source gives them once.
+fn not_kept(source: &Path, memory: usize) -> Failure {
+    let images = format!("the images of {}", source.display());
+    let expected = format!("room for {images}, which a compressed tar file does not give a second time: unpack it");
+    Failure::option("imageMemory", &expected, format!("{memory} bytes"))
+}
+
 fn take_batches(dataset: PairDataset, batches: &Receiver<Result<Batch>>, filling: &Filling<'_>) -> Result<Filled> {
     let mut filled = Filled { dataset, images: Vec::new(), skipped: Vec::new() };
-    let mut read = 0;
+    // of images that cannot be read a second time
+    let (mut read, mut kept) = (0, 0);
     for batch in batches {
         if (filling.stop)() {
             return Err(Failure::new("interrupted", "stopped while the pairs were read, before the first step"));
@@ -74,12 +83,17 @@ fn take_batches(dataset: PairDataset, batches: &Receiver<Result<Batch>>, filling
         read += batch.len();
         let each = |(index, sample): (usize, Sample)| {
             let (key, source) = (sample.key.clone(), sample.source.clone());
-            (index, key, prepare(dataset, sample, filling).map_err(|reason| reason.about_path(&source)))
+            let pair = prepare(dataset, sample, filling).map_err(|reason| reason.about_path(&source));
+            (index, key, source, pair)
         };
         let prepared: Vec<_> = batch.into_par_iter().map(each).collect();
-        for (index, key, pair) in prepared {
+        for (index, key, source, pair) in prepared {
             match pair {
                 Ok((pair, image)) => {
+                    kept += image.held();
+                    if kept > filling.memory {
+                        return Err(not_kept(&source, filling.memory));
+                    }
                     filled.dataset.add(pair);
                     filled.images.push(image);
                 }
@@ -92,7 +106,7 @@ fn take_batches(dataset: PairDataset, batches: &Receiver<Result<Batch>>, filling
             }
         }
         let bytes = filled.dataset.len() * filled.dataset.square_bytes();
-        if filled.dataset.holds_images() && bytes > filling.memory {
+        if filled.dataset.holds_images() && bytes.saturating_add(kept) > filling.memory {
             filled.dataset.release_images();
         }
         (filling.progress)(read);

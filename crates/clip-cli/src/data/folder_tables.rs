@@ -66,6 +66,9 @@ pub(super) fn read_tables(
     columns: TableColumns<'_>,
     sink: &mut Sink<'_>,
 ) -> Result<()> {
+    if tables.is_empty() {
+        return Ok(());
+    }
     let index = FileIndex::new(files);
     for table in tables {
         let beside = folder_of(&table.path);

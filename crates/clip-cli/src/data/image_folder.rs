@@ -1,5 +1,6 @@
 //! Reads a folder of images and their captions.
 
+use std::cell::LazyCell;
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
@@ -58,8 +59,9 @@ fn read_beside(
     sink: &mut Sink<'_>,
 ) -> Result<()> {
     let texts: Vec<&FolderFile> = files.iter().filter(|file| split_path(&file.path).1 == "txt").collect();
-    let index = FileIndex::new(texts.iter().copied());
-    // of two whose extensions differ in case, the first; the other is left over
+    // used in hints alone
+    let index = LazyCell::new(|| FileIndex::new(texts.iter().copied()));
+    // of a.txt and a.TXT the first is the caption, and the other is left over
     let captions: HashMap<String, &FolderFile> = texts.iter().rev().map(|&file| (stem_of(file), file)).collect();
     let mut used = HashSet::new();
     let table_for = |file: &FolderFile| tables.iter().find(|table| file.path.starts_with(folder_of(&table.path)));

@@ -96,7 +96,7 @@ fn complete(place: String, name: &str, captions: &[&str], encoding: Option<&str>
 fn of_fields(place: String, row: &[Field], header: &Header<'_>) -> TableRow {
     let texts: Vec<&str> = row.iter().map(|field| field.text.as_str()).collect();
     let Columns { image, caption } = header.columns;
-    // a field that was split shifts the fields after it
+    // where an unquoted separator splits a field, the fields after it stand in wrong columns
     let name = if image < caption { texts.get(image).copied().unwrap_or_default() } else { "" };
     // trailing separators split no field
     let split = texts.iter().skip(header.length).any(|text| !trim(text).is_empty());
@@ -199,7 +199,7 @@ fn of_json(text: &str, columns: TableColumns<'_>) -> Result<Vec<TableRow>> {
     for (place, json) in json_values(text) {
         let row = parse_value(json).and_then(|parsed| {
             let mut row = of_object(&place, &parsed.value, columns)?;
-            // U+0000 stands for it
+            // the parser puts U+0000 in place of a lone surrogate
             if parsed.surrogate.is_some() && row.captions.as_ref().err().map(String::as_str) == invalid_character("\0")
             {
                 row.captions = row.captions.map_err(|problem| parsed.surrogate.unwrap_or(problem));
@@ -211,7 +211,7 @@ fn of_json(text: &str, columns: TableColumns<'_>) -> Result<Vec<TableRow>> {
             bad(place, problem, "")
         }));
     }
-    // every row fails: it is another table, or another column is meant
+    // where every row fails, the table or its columns are not what was meant
     match failures.first() {
         Some(first) if failures.len() == rows.len() => Err(Failure::dataset(first)),
         _ => Ok(rows),

@@ -44,14 +44,14 @@ impl<R: Read> TarHeaders<R> {
             }
         }
         self.pending = 0..filled;
-        // what is no header is refused by the archive, or is its end
+        // the archive refuses a block that is no header, or takes it as its end
         if filled == BLOCK && is_header(&self.block) { self.take_header() } else { Ok(()) }
     }
 
     fn take_header(&mut self) -> Result<()> {
         let mut header = Header::new_old();
         header.as_mut_bytes().copy_from_slice(&self.block);
-        // a blank field is none
+        // a size of spaces means 0
         let is_blank = header.as_old().size.iter().take_while(|byte| **byte != 0).all(|byte| *byte == b' ');
         let size = if is_blank { 0 } else { header.entry_size()? };
         header.set_size(size);
@@ -69,7 +69,7 @@ impl<R: Read> TarHeaders<R> {
                 return Err(Error::new(ErrorKind::InvalidData, message));
             }
             EntryType::GNULongName | EntryType::GNULongLink | EntryType::XHeader | EntryType::XGlobalHeader => {}
-            // sparse files and unknown types, too
+            // sparse files and unknown types are files
             _ => header.set_entry_type(EntryType::Regular),
         }
         header.set_cksum();

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use clip_core::model::Towers;
 use rayon::{ThreadPool, ThreadPoolBuilder};
-use serde_json::json;
+use serde_json::{Map, json};
 
 use self::out_folder::{Counts, OutFolder, Part};
 use super::model_args::ModelArgs;
@@ -156,6 +156,10 @@ impl Embedding<'_> {
 pub fn run(arguments: &EmbedArgs, output: &Output) -> Result<()> {
     let part_size = above_0("part-size", arguments.part_size)?;
     let settings = arguments.pairs.settings();
+    if settings.truncate()? && !arguments.texts {
+        return Err(Failure::option("truncate", "none without captions to embed: ask for them by --texts", true));
+    }
+    let workers = arguments.workers.map(|workers| above_0("workers", workers)).transpose()?;
     let source = Source::open(&arguments.data, read_options(&settings)?)?;
     Source::check_used(&[&source])?;
     let sources = source.by_name()?;
@@ -163,15 +167,17 @@ pub fn run(arguments: &EmbedArgs, output: &Output) -> Result<()> {
     let towers = if arguments.texts { Towers::Both } else { Towers::Image };
     let model = arguments.model.load(towers, output)?;
     let bundle = &model.bundle;
-    let manifest = json!({
-        "model": arguments.model.model.display().to_string(),
-        "config": bundle.config.to_json(),
-        "dtype": bundle.dtype(),
-        "partSize": part_size,
-        "texts": arguments.texts,
-    });
+    let mut manifest = Map::from_iter([
+        ("model".to_owned(), json!(arguments.model.model.display().to_string())),
+        ("config".to_owned(), json!(bundle.config.to_json())),
+        ("dtype".to_owned(), json!(bundle.dtype())),
+        ("partSize".to_owned(), json!(part_size)),
+        ("texts".to_owned(), json!(arguments.texts)),
+        ("truncate".to_owned(), json!(settings.truncate()?)),
+    ]);
+    arguments.pairs.set(&mut manifest, &mut Map::new());
     let folder = OutFolder::open(&arguments.out, &manifest, bundle.config.embed_dim)?;
-    let workers = arguments.workers.unwrap_or_else(|| rayon::current_num_threads().min(MOST_WORKERS)).max(1);
+    let workers = workers.unwrap_or_else(|| rayon::current_num_threads().min(MOST_WORKERS));
     let pool = ThreadPoolBuilder::new().num_threads(workers).build();
     let pool = pool.map_err(Failure::no_threads)?;
     let mut embedding = Embedding {

@@ -1,9 +1,10 @@
 //! The folder of embeddings: files of parts, and what tells that they are done.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::npy::npy;
 use crate::data::Skipped;
@@ -46,6 +47,18 @@ pub(super) struct Part {
     pub(super) skipped: Vec<Skipped>,
 }
 
+/// Says which setting is not that which a folder was begun with; `None` if all are.
+fn difference(earlier: &[u8], settings: &Map<String, Value>) -> Option<String> {
+    let Ok(earlier) = serde_json::from_slice::<Map<String, Value>>(earlier) else {
+        return Some("its embed.json does not hold the settings that it was begun with".into());
+    };
+    let value = |settings: &Map<String, Value>, name: &str| {
+        settings.get(name).map_or("none".to_owned(), |value| value.to_string())
+    };
+    let name = earlier.keys().chain(settings.keys()).find(|name| earlier.get(*name) != settings.get(*name))?;
+    Some(format!("{name}: begun with {}, got {}", value(&earlier, name), value(settings, name)))
+}
+
 /// The folder.
 pub(super) struct OutFolder {
     path: PathBuf,
@@ -57,18 +70,20 @@ impl OutFolder {
     ///
     /// # Errors
     /// `other-settings` where it was begun with others; `target-unwritable`.
-    pub(super) fn open(path: &Path, settings: &Value, dim: usize) -> Result<Self> {
+    pub(super) fn open(path: &Path, settings: &Map<String, Value>, dim: usize) -> Result<Self> {
         make_folder(path)?;
         let file = path.join("embed.json");
-        if let Ok(text) = std::fs::read_to_string(&file) {
-            let earlier: Value = serde_json::from_str(&text).unwrap_or_default();
-            if earlier != *settings {
-                let message =
-                    format!("{}: begun with {earlier}, got {settings}: choose another folder", path.display());
-                return Err(Failure::new("other-settings", message));
+        match std::fs::read(&file) {
+            Ok(text) => {
+                if let Some(message) = difference(&text, settings) {
+                    let message = format!("{}: {message}: choose another folder", path.display());
+                    return Err(Failure::new("other-settings", message));
+                }
             }
-        } else {
-            write_whole(&file, format!("{settings:#}\n").as_bytes())?;
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                write_whole(&file, format!("{:#}\n", json!(settings)).as_bytes())?;
+            }
+            Err(error) => return Err(Failure::unreadable("file", &file, error)),
         }
         Ok(Self { path: path.into(), dim })
     }
@@ -90,12 +105,17 @@ impl OutFolder {
         write_whole(&self.file(source, ".done.json"), format!("{}\n", json!(counts)).as_bytes())
     }
 
-    /// Counts of a part that is done.
+    /// Counts of a part that is done; `None` for any other, and where its files cannot be read.
     pub(super) fn part_done(&self, name: &str) -> Option<Counts> {
         // written last
         self.file(name, ".npy").exists().then_some(())?;
-        let lines = |end: &str| std::fs::read_to_string(self.file(name, end)).map_or(0, |text| text.lines().count());
-        Some(Counts { parts: 1, embedded: lines(".jsonl"), skipped: lines(".skipped.jsonl") })
+        let lines = |end: &str| Some(std::fs::read_to_string(self.file(name, end)).ok()?.lines().count());
+        let skipped = self.file(name, ".skipped.jsonl").exists();
+        Some(Counts {
+            parts: 1,
+            embedded: lines(".jsonl")?,
+            skipped: if skipped { lines(".skipped.jsonl")? } else { 0 },
+        })
     }
 
     /// Writes a part: its embeddings last, whose presence says that all is there.
@@ -116,5 +136,51 @@ impl OutFolder {
         }
         write_whole(&self.file(name, ".npy"), &npy(&part.images, self.dim))?;
         Ok(Counts { parts: 1, embedded: part.rows.len(), skipped: part.skipped.len() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(value: Value) -> Map<String, Value> {
+        value.as_object().unwrap().clone()
+    }
+
+    #[test]
+    fn a_folder_goes_on_as_it_began() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = |value: Value| OutFolder::open(folder.path(), &settings(value), 2).map(drop);
+        open(json!({"texts": true, "captions": "lines"})).unwrap();
+        open(json!({"captions": "lines", "texts": true})).unwrap();
+        for (other, expected) in [
+            (json!({"texts": true}), "captions: begun with \"lines\", got none"),
+            (json!({"texts": false, "captions": "lines"}), "texts: begun with true, got false"),
+            (json!({"texts": true, "captions": "lines", "table": "a"}), "table: begun with none, got \"a\""),
+        ] {
+            let error = open(other).unwrap_err();
+            assert!(error.code == "other-settings" && error.message.contains(expected), "{error}");
+        }
+        // settings that cannot be told are not replaced
+        let file = folder.path().join("embed.json");
+        for bytes in [b"{".as_slice(), b"[]", b"\xff"] {
+            std::fs::write(&file, bytes).unwrap();
+            assert_eq!(open(json!({})).unwrap_err().code, "other-settings");
+            assert_eq!(std::fs::read(&file).unwrap(), bytes);
+        }
+        std::fs::remove_file(&file).unwrap();
+        std::fs::create_dir(&file).unwrap();
+        assert_eq!(open(json!({})).unwrap_err().code, "source-unreadable");
+    }
+
+    #[test]
+    fn a_part_whose_rows_are_lost_is_not_done() {
+        let folder = tempfile::tempdir().unwrap();
+        let out = OutFolder::open(folder.path(), &Map::new(), 1).unwrap();
+        let part = Part { rows: vec![("a".into(), vec!["b".into()])], images: vec![1.0], ..Part::default() };
+        let counts = out.write("0-00000", &part).unwrap();
+        assert_eq!(out.part_done("0-00000"), Some(counts));
+        std::fs::remove_file(folder.path().join("0-00000.jsonl")).unwrap();
+        assert_eq!(out.part_done("0-00000"), None);
     }
 }

@@ -7,7 +7,7 @@ use clip_core::config::ClipConfig;
 use clip_core::train::RunOptions;
 use serde_json::{Map, Value};
 
-use super::preset::preset;
+use super::preset::over_preset;
 use crate::commands::pairs::{PairArgs, set, text};
 use crate::config::Settings;
 use crate::exit::{Failure, Result};
@@ -74,7 +74,7 @@ struct DataArgs {
     /// Threads that decode and crop images beside the step [default: one a core, at most 4]
     #[arg(long, value_name = "N")]
     workers: Option<String>,
-    /// Megabytes of images to hold in memory; those of more pairs are read again for each step [default: 8000]
+    /// Megabytes of images to train on that are held in memory; those of more pairs are read again for each step [default: 8000]
     #[arg(long, value_name = "MB")]
     image_memory: Option<String>,
 }
@@ -219,10 +219,16 @@ fn table(map: &mut Map<String, Value>, name: &str, values: &[(&str, Option<Value
     set(map, name, (!given.is_empty()).then_some(given));
 }
 
-fn product(name: &str, a: &str, b: &str) -> Result<String> {
-    let wrong = || Failure::option(name, "a whole number above 0", b);
-    let numbers = a.parse::<u64>().ok().zip(b.parse::<u64>().ok());
-    numbers.and_then(|(a, b)| a.checked_mul(b)).map(|product| product.to_string()).ok_or_else(wrong)
+/// The pairs of a step of `times` batches.
+fn accumulated(batch: &str, times: &str) -> Result<String> {
+    let number = |name: &str, text: &str| {
+        let number = text.parse::<u32>().ok().filter(|&number| number > 0);
+        number.ok_or_else(|| Failure::option(name, "a whole number above 0", text))
+    };
+    let (batch, times) = (number("batchSize", batch)?, number("accumFreq", times)?);
+    let most = u32::MAX / batch;
+    let product = batch.checked_mul(times).map(|product| product.to_string());
+    product.ok_or_else(|| Failure::option("accumFreq", &format!("at most {most} batches of {batch}"), times))
 }
 
 impl FitArgs {
@@ -248,7 +254,7 @@ impl FitArgs {
         }
         match (&self.batch_size, &self.accum_freq) {
             (Some(batch), Some(times)) => {
-                set(&mut fit, "batchSize", Some(product("accumFreq", batch, times)?));
+                set(&mut fit, "batchSize", Some(accumulated(batch, times)?));
                 set(&mut fit, "microBatchSize", text(&self.batch_size));
             }
             _ => {
@@ -336,10 +342,7 @@ impl TrainArgs {
         if let Some(path) = &self.config {
             blame(path, &file, &settings)?;
         }
-        match settings.text("preset")? {
-            Some(name) => Ok(preset(name, &settings)?.with_settings(settings)),
-            None => Ok(settings),
-        }
+        over_preset(settings)
     }
 }
 
@@ -396,6 +399,15 @@ mod tests {
             "muon": {"lr": "0.02"}, "lora": {"rank": "4", "alpha": "8"}, "augment": {"scale": ["0.5", "1"], "flip": "0.5"},
         });
         assert_eq!(options(&own).unwrap(), expected);
+        for (batch, times, expected) in [
+            ("0", "2", "batchSize: expected a whole number above 0, got 0"),
+            ("x", "2", "batchSize: expected a whole number above 0, got x"),
+            ("8", "0", "accumFreq: expected a whole number above 0, got 0"),
+            ("65536", "65536", "accumFreq: expected at most 65535 batches of 65536, got 65536"),
+        ] {
+            let error = options(&["--batch-size", batch, "--accum-freq", times]).unwrap_err();
+            assert!(error.message.contains(expected), "{error}");
+        }
         assert_eq!(options(&["--augment"]).unwrap(), serde_json::json!({"augment": {}}));
         assert!(options(&["--precision", "bf16"]).unwrap_err().message.contains("OpenCLIP's amp"));
     }

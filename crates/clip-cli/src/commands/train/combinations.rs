@@ -4,7 +4,7 @@ use crate::config::Settings;
 use crate::exit::{Failure, Result, above_0};
 
 /// Settings of a model that a state brings along.
-const OF_MODEL: [&str; 4] = ["from", "adapter", "tokenizer", "merges"];
+pub(super) const OF_MODEL: [&str; 4] = ["from", "adapter", "tokenizer", "merges"];
 
 /// Checks that each setting has a use.
 ///

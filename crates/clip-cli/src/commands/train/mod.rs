@@ -36,6 +36,7 @@ use crate::output::{Output, count};
 use crate::ranks::Processes;
 
 pub use self::arguments::TrainArgs;
+pub(super) use self::preset::over_preset;
 
 /// What `--help` says after the flags.
 pub const HELP: &str = "\

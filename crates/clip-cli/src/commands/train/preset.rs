@@ -12,11 +12,19 @@ const MODELS: [(&str, &str, f64); 3] = [
     ("vit-l-14", "ViT-L-14-quickgelu", 4e-4),
 ];
 
-/// The settings of a published training. Its shape is left out where `given` has another model.
+/// Puts settings over those of the published training that they name, if they name one.
 ///
 /// # Errors
 /// `invalid-option` for an unknown name.
-pub(super) fn preset(name: &str, given: &Settings) -> Result<Settings> {
+pub(in crate::commands) fn over_preset(settings: Settings) -> Result<Settings> {
+    match settings.text("preset")? {
+        Some(name) => Ok(preset(name, &settings)?.with_settings(settings)),
+        None => Ok(settings),
+    }
+}
+
+/// The settings of a published training. Its shape is left out where `given` has another model.
+fn preset(name: &str, given: &Settings) -> Result<Settings> {
     let Some(&(_, model, lr)) = MODELS.iter().find(|(known, ..)| *known == name) else {
         return Err(Failure::option("preset", &MODELS.map(|(known, ..)| known).join(", "), name));
     };
@@ -45,7 +53,7 @@ mod tests {
     #[test]
     fn what_is_given_goes_over_the_published() {
         let given = settings(json!({"preset": "vit-l-14", "fit": {"batchSize": "1024", "microBatchSize": "64"}}));
-        let all = preset("vit-l-14", &given).unwrap().with_settings(given);
+        let all = over_preset(given).unwrap();
         assert_eq!(all.text("model").unwrap(), Some("ViT-L-14-quickgelu"));
         let options = all.run_options().unwrap();
         assert_eq!((&options["batchSize"], &options["microBatchSize"]), (&"1024".into(), &"64".into()));

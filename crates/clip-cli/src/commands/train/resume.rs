@@ -1,6 +1,6 @@
 //! Begins a run, or goes on with one.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clip_core::config::ClipConfig;
 use clip_core::device::Device;
@@ -8,9 +8,10 @@ use clip_core::tokenizer::Tokenize;
 use clip_core::train::{RunOptions, TrainingSession};
 use serde_json::{Map, Value, json};
 
+use super::combinations::OF_MODEL;
 use super::run_folder::RunFolder;
-use super::start::{given_config, new_session, of_state};
-use crate::checkpoint::{ForeignTokenizer, captions_tokenizer};
+use super::start::new_session;
+use crate::checkpoint::{ForeignTokenizer, captions_tokenizer, open_state};
 use crate::config::Settings;
 use crate::exit::{Failure, Result};
 use crate::output::Output;
@@ -118,6 +119,25 @@ fn check_config(session: &TrainingSession, given: Option<String>) -> Result<()> 
     if given == *own { Ok(()) } else { Err(differs("the model's shape", own.to_json(), given.to_json())) }
 }
 
+/// Whether two settings name the same file, or are the same text.
+fn is_same(a: &str, b: &str) -> bool {
+    let file = |path: &str| Path::new(path).canonicalize().ok();
+    a == b || file(a).is_some_and(|a| Some(a) == file(b))
+}
+
+/// Checks that the model which is named beside `--resume latest` is the one that the run began with: schedulers repeat one command.
+fn check_model(settings: &Settings, began: Option<&Settings>) -> Result<()> {
+    for name in OF_MODEL {
+        let Some(given) = settings.text(name)? else { continue };
+        let Some(began) = began else { return Err(differs(name, "lost its settings.json", given)) };
+        match began.text(name)? {
+            Some(own) if is_same(own, given) => {}
+            own => return Err(differs(name, own.unwrap_or("none"), given)),
+        }
+    }
+    Ok(())
+}
+
 /// Makes a session, or reads it from the state of the run to go on with.
 ///
 /// # Errors
@@ -136,19 +156,44 @@ pub(super) fn begin(settings: &Settings, folder: &RunFolder, device: &Device, ou
         let (session, foreign) = new_session(settings, device, output)?;
         return Ok(Begun { session, foreign, options, resumed: None });
     };
-    let (session, foreign) = of_state(&path, device)?;
+    if settings.text("resume")? == Some("latest") {
+        check_model(settings, folder.settings().as_ref())?;
+    }
+    let (session, foreign) = open_state(&path, device)?;
     let Some((&options, step)) = session.interrupted() else {
         let message = format!("{}: its run has ended: begin another from it by --from", path.display());
         return Err(Failure::new("no-run", message));
     };
     check_options(&options, &given)?;
-    check_config(&session, given_config(settings)?)?;
+    check_config(&session, settings.shape()?)?;
     Ok(Begun { session, foreign, options, resumed: Some(step) })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn latest_goes_on_with_the_model_that_it_began_with() {
+        let settings = |value: Value| Settings::default().with(value.as_object().unwrap().clone());
+        let began = settings(json!({"from": "Cargo.toml", "tokenizer": "hf"}));
+        let check = |given: Value| check_model(&settings(given), Some(&began));
+        for given in
+            [json!({}), json!({"from": "Cargo.toml"}), json!({"from": "./src/../Cargo.toml", "tokenizer": "hf"})]
+        {
+            check(given).unwrap();
+        }
+        for (given, expected) in [
+            (json!({"from": "README.md"}), "from: the run to resume has Cargo.toml, got README.md"),
+            (json!({"adapter": "a"}), "adapter: the run to resume has none, got a"),
+            (json!({"tokenizer": "openai"}), "tokenizer: the run to resume has hf, got openai"),
+        ] {
+            let error = check(given).unwrap_err();
+            assert!(error.code == "other-settings" && error.message.starts_with(expected), "{error}");
+        }
+        check_model(&settings(json!({})), None).unwrap();
+        assert_eq!(check_model(&settings(json!({"from": "a"})), None).unwrap_err().code, "other-settings");
+    }
 
     #[test]
     fn what_differs_from_the_run_is_named() {

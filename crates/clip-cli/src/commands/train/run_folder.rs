@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clip_core::export::NamedFile;
 
+use crate::config::Settings;
 use crate::events::{EvaluationEvent, RecallEvent, StepEvent, ZeroShotEvent};
 use crate::exit::{Failure, Result};
 use crate::files::{is_draft, link_whole, make_folder, write_whole};
@@ -52,6 +53,11 @@ impl RunFolder {
     /// The folder of TensorBoard's event files.
     pub(super) fn board(&self) -> PathBuf {
         self.path.join("tensorboard")
+    }
+
+    /// The settings that the run began with; `None` where they are lost.
+    pub(super) fn settings(&self) -> Option<Settings> {
+        Settings::from_json(&fs::read_to_string(self.path.join("settings.json")).ok()?)
     }
 
     /// Its path.

@@ -13,7 +13,7 @@ use crate::commands::pairs::{read_options, read_pairs};
 use crate::commands::zero_shot::ZeroShot;
 use crate::config::Settings;
 use crate::data::{Crop, Filled, Image, Prefetch, Source};
-use crate::exit::Result;
+use crate::exit::{Failure, Result};
 use crate::interrupt::Interrupts;
 use crate::output::Output;
 
@@ -46,9 +46,14 @@ pub(super) struct Started {
 }
 
 /// Bytes of images that may be in memory.
-fn image_memory(settings: &Settings) -> Result<usize> {
-    let megabytes = settings.number("imageMemory")?.unwrap_or(IMAGE_MEMORY);
-    Ok(usize::try_from(megabytes).unwrap_or(usize::MAX).saturating_mul(1_000_000))
+fn image_memory(settings: &Settings, options: &RunOptions) -> Result<usize> {
+    let given = settings.number("imageMemory")?;
+    if options.lock == Some(Towers::Image) {
+        // the features of a locked tower are computed of images in memory, once
+        let expected = "none beside lock image, whose images are all in memory";
+        return given.map_or(Ok(usize::MAX), |given| Err(Failure::option("imageMemory", expected, given)));
+    }
+    Ok(usize::try_from(given.unwrap_or(IMAGE_MEMORY)).unwrap_or(usize::MAX).saturating_mul(1_000_000))
 }
 
 /// Prefetches images that the data set does not hold.
@@ -79,10 +84,7 @@ impl Sources {
             paths if paths.is_empty() => None,
             paths => Some(Source::open(&paths, read_options(settings)?)?),
         };
-        let templates = match settings.texts("templates")? {
-            given if given.is_empty() => vec!["openai".into()],
-            given => given,
-        };
+        let templates = settings.texts("templates")?;
         let names = settings.path("classNames")?;
         let open = |folder: PathBuf| ZeroShot::open(&folder, names.as_deref(), &templates);
         let zero_shot = settings.path("classify")?.map(open).transpose()?;
@@ -104,8 +106,7 @@ impl Sources {
     ) -> Result<Started> {
         let Begun { session, options, resumed, .. } = &*begun;
         let dataset = if resumed.is_some() { session.interrupted_dataset()? } else { session.run_dataset(options)? };
-        // the features of a locked tower are computed of images in memory, once
-        let memory = if options.lock == Some(Towers::Image) { usize::MAX } else { image_memory(settings)? };
+        let memory = image_memory(settings, options)?;
         let Filled { dataset, images, .. } =
             read_pairs(dataset, begun.tokenizer()?, &self.train, settings, Some(memory), io)?;
         let (pairs, holds_images, pairs_sha256) = (dataset.len(), dataset.holds_images(), dataset.sha256());

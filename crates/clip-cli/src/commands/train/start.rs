@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
-use clip_core::config::ClipConfig;
 use clip_core::device::Device;
 use clip_core::tokenizer::{Reference, Tokenizer};
 use clip_core::train::TrainingSession;
 
-use crate::checkpoint::{ForeignTokenizer, OpenOptions, is_state, open_adapter, published_merges, read_file};
+use crate::checkpoint::{
+    ForeignTokenizer, OpenOptions, is_state, open_adapter, open_state, published_merges, read_text_file,
+};
 use crate::commands::model_args::load;
 use crate::config::Settings;
 use crate::exit::{Failure, Result};
@@ -16,26 +17,10 @@ use crate::output::Output;
 /// A session, and its tokenizer if that is not CLIP's.
 type Start = (TrainingSession, Option<ForeignTokenizer>);
 
-/// The shape that `config` or `model` gives, as JSON; `None` if neither is given.
-///
-/// # Errors
-/// `invalid-option` for an unknown name, and for both.
-pub(super) fn given_config(settings: &Settings) -> Result<Option<String>> {
-    match (settings.config(), settings.text("model")?) {
-        (Some(_), Some(name)) => {
-            Err(Failure::option("model", "none beside [config], which is the model's shape", name))
-        }
-        (Some(config), None) => Ok(Some(config)),
-        (None, Some(name)) => Ok(Some(ClipConfig::preset(name)?.to_json())),
-        (None, None) => Ok(None),
-    }
-}
-
 fn fresh(settings: &Settings, config: &str, device: &Device) -> Result<TrainingSession> {
     let reference = settings.text("tokenizer")?.map_or(Ok(Reference::default()), Reference::from_name)?;
     let merges = match settings.path("merges")? {
-        Some(path) => String::from_utf8(read_file(&path)?)
-            .map_err(|error| Failure::new("invalid-tokenizer", format!("{}: {error}", path.display())))?,
+        Some(path) => read_text_file(&path, "invalid-tokenizer")?,
         None => published_merges()?,
     };
     let tokenizer = Tokenizer::from_merges(&merges, reference)?;
@@ -51,23 +36,12 @@ fn from_checkpoint(settings: &Settings, path: &Path, device: &Device, output: &O
     Ok((TrainingSession::from_bundle(loaded.bundle)?, loaded.foreign))
 }
 
-/// Reads the session of a state, whose tokenizer may be beside it.
-///
-/// # Errors
-/// `source-unreadable`, `invalid-checkpoint`, `invalid-tokenizer`.
-pub(super) fn of_state(path: &Path, device: &Device) -> Result<Start> {
-    let session = TrainingSession::from_state(&read_file(path)?, None, device)
-        .map_err(|error| Failure::from(error).about_path(path))?;
-    let foreign = if session.tokenizer().is_ok() { None } else { ForeignTokenizer::of_run(path)? };
-    Ok((session, foreign))
-}
-
 /// Makes the session of a new run.
 ///
 /// # Errors
 /// `invalid-config`, `invalid-option`, and those of [`load`].
 pub(super) fn new_session(settings: &Settings, device: &Device, output: &Output) -> Result<Start> {
-    let config = given_config(settings)?;
+    let config = settings.shape()?;
     match (settings.path("from")?, config) {
         (Some(_), Some(_)) => {
             let expected = "none beside a model's shape: a checkpoint has its own";
@@ -79,7 +53,7 @@ pub(super) fn new_session(settings: &Settings, device: &Device, output: &Output)
                     return Err(Failure::option(name, "none beside --from with a training state", value));
                 }
             }
-            of_state(&path, device)
+            open_state(&path, device)
         }
         (Some(path), None) => from_checkpoint(settings, &path, device, output),
         (None, Some(config)) => Ok((fresh(settings, &config, device)?, None)),
