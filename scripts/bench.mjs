@@ -1,4 +1,4 @@
-/** The `npm run bench:*` commands that write results: benchmarks/README.md. */
+/** The `npm run bench:*` commands on a built package: benchmarks/README.md. */
 
 import { execFileSync, spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -409,6 +409,9 @@ async function encode() {
   });
 }
 
+/** A benchmark in Node that prints its result and writes none. */
+const printed = (file) => () => run("node", [`benchmarks/${file}.mjs`, ...CHOICES]);
+
 const benchmarks = {
   encode,
   load,
@@ -418,6 +421,8 @@ const benchmarks = {
   memory,
   "large-batches": largeBatches,
   augmented,
+  estimate: printed("estimate"),
+  "killed-run": printed("killed-run"),
   gpu,
 };
 if (!benchmarks[name]) fail(`expected one of ${Object.keys(benchmarks).join(", ")}, got ${name ?? "nothing"}`);

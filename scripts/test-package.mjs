@@ -9,10 +9,9 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { PROJECTS } from "../test/package/rows.mjs";
-import { runRows } from "../test/package/run.mjs";
 import { build } from "./build.mjs";
 import { fail, ROOT, say } from "./jobs.mjs";
-import { setUpChromium } from "./setup.mjs";
+import { setUpChromium, setUpPackages } from "./setup.mjs";
 
 const GUIDE = join(ROOT, "docs", "guide", "bundlers.md");
 const HEAD = ["set-up", "versions", "what it needs", "largest difference", "deploys", "downloads"];
@@ -86,7 +85,9 @@ const known = new Set(PROJECTS.flatMap((project) => [project.name, ...project.ro
 const unknown = names.find((name) => !known.has(name));
 if (unknown) fail(`no row ${unknown}: expected ${[...known].join(", ")}`);
 
-if (!values.tarball) await build();
+await (values.tarball ? setUpPackages() : build());
+// imports a package
+const { runRows } = await import("../test/package/run.mjs");
 process.env.CHROMIUM_PATH = await setUpChromium();
 const begin = Date.now();
 const results = await runRows(names.length > 0 ? names : undefined, {
