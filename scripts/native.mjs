@@ -12,7 +12,7 @@ import { setUpRust } from "./setup.mjs";
 export const NATIVE_CRATES = [
   ...["clipwright-kernels", "clipwright-core", "clip-tokenizers", "clip-cli"].flatMap((name) => ["--package", name]),
   "--no-default-features",
-  "--features=clipwright-core/train,clipwright-core/threads",
+  "--features=clipwright-core/train,clipwright-core/threads,clip-cli/remote",
 ];
 
 /** Builds the native program together with the Rust tests, unless it is built, and returns its path. */

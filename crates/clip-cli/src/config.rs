@@ -7,7 +7,9 @@ use serde_json::{Map, Value};
 use strsim::levenshtein;
 
 use crate::checkpoint::read_text_file;
+use crate::data::{is_absolute, split_paths};
 use crate::exit::{Failure, Result};
+use crate::secrets::without_secrets;
 
 /// Settings outside of the tables `config` and `fit`.
 const NAMES: &[&str] = &[
@@ -102,13 +104,16 @@ fn join(under: &mut Map<String, Value>, over: Map<String, Value>) {
     }
 }
 
-/// Replaces relative paths by paths relative to a folder.
+/// Replaces relative paths by paths relative to a folder; addresses stay.
 fn relative_to(folder: &Path, value: &mut Value) {
     match value {
         // the empty path is refused later, and is not that folder
-        Value::String(path) if !path.is_empty() && !path.contains("://") => {
-            let each = path.split("::").map(|path| folder.join(path).to_string_lossy().into_owned());
-            *path = each.collect::<Vec<_>>().join("::");
+        Value::String(path) if !path.is_empty() => {
+            let below = |path: String| match is_absolute(&path) {
+                true => path,
+                false => folder.join(path).to_string_lossy().into_owned(),
+            };
+            *path = split_paths(path).into_iter().map(below).collect::<Vec<_>>().join("::");
         }
         Value::Array(paths) => paths.iter_mut().for_each(|path| relative_to(folder, path)),
         _ => {}
@@ -289,7 +294,7 @@ impl Settings {
 
     /// All settings, as JSON.
     pub fn to_json(&self) -> String {
-        format!("{:#}\n", Value::from(self.values.clone()))
+        without_secrets(&format!("{:#}\n", Value::from(self.values.clone()))).into_owned()
     }
 }
 

@@ -2,6 +2,8 @@
 
 use clip_core::ClipError;
 
+use crate::secrets::without_secrets;
+
 /// An error with a stable code, which is that of the same error in TypeScript: docs/guide/errors.md.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
@@ -73,9 +75,9 @@ pub const EXIT_CODES: &[(u8, &str, &[&str])] = &[
 ];
 
 impl Failure {
-    /// A failure with one of the codes of [`EXIT_CODES`].
+    /// A failure with one of the codes of [`EXIT_CODES`]. Of addresses in its message it keeps no secrets.
     pub fn new(code: &'static str, message: impl Into<String>) -> Self {
-        Self { code, message: message.into() }
+        Self { code, message: without_secrets(&message.into()).into_owned() }
     }
 
     /// A wrong option.
@@ -106,7 +108,7 @@ impl Failure {
     /// Puts what the failure is about before its message, unless it names it already, or a file in it.
     #[must_use]
     pub fn about(mut self, what: &str) -> Self {
-        let message = &self.message;
+        let (what, message) = (&*without_secrets(what), &self.message);
         // a file may be called `a` or `row`: it is named where a name stands
         let is_name = |at: usize| {
             let after = &message[at + what.len()..];

@@ -16,9 +16,11 @@ pub mod output;
 mod pattern;
 pub mod ranks;
 pub mod refused;
+pub mod secrets;
 
 use std::ffi::OsString;
 use std::io::Write;
+use std::sync::Arc;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, Parser};
@@ -67,7 +69,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Ok(cli) => cli,
         Err(error) => return refuse_arguments(&error, arguments.iter().any(|argument| argument == "--json")),
     };
-    let output = Output::new(cli.json);
+    let output = Arc::new(Output::new(cli.json));
+    data::report_retries(&output);
     let result = match cli.command {
         Command::Info(arguments) => call(commands::info::run, &arguments, &output),
         Command::Bench(arguments) => call(commands::bench::run, &arguments, &output),

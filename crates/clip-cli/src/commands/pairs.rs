@@ -11,6 +11,7 @@ use crate::events::Event;
 use crate::exit::{Failure, Result};
 use crate::interrupt::Interrupts;
 use crate::output::{Output, count};
+use crate::secrets::without_secrets;
 
 /// Flags of how pairs are read.
 #[derive(Debug, Default, Args)]
@@ -172,12 +173,14 @@ pub(super) fn read_pairs(
         _ => error,
     })?;
     for pair in &filled.skipped {
-        let (key, code, message) = (&pair.key, pair.reason.code, &pair.reason.message);
+        // a table may name images by signed addresses
+        let (key, code, message) = (&without_secrets(&pair.key), pair.reason.code, &pair.reason.message);
         output.event(&Event::Skipped { index: pair.index, key, code, message, evaluation: is_evaluation });
     }
     if let Some(first) = filled.skipped.first().filter(|_| !output.is_json()) {
         let number = count(filled.skipped.len() as u64);
-        output.note(&format!("warning: {number} {what} skipped, the first: {}: {}", first.key, first.reason.message));
+        let key = without_secrets(&first.key);
+        output.note(&format!("warning: {number} {what} skipped, the first: {key}: {}", first.reason.message));
     }
     Ok(filled)
 }

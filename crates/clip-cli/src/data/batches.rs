@@ -2,6 +2,7 @@
 
 use std::sync::mpsc::SyncSender;
 
+use super::together::together;
 use super::{Sample, Source};
 use crate::exit::{Failure, Result};
 
@@ -13,9 +14,18 @@ const BYTES: usize = 64 << 20;
 /// Samples, each with its index among all, from 0.
 pub(super) type Batch = Vec<(usize, Sample)>;
 
+/// Reads images that are files on servers, many at a time.
+fn downloaded(batch: Batch) -> Result<Batch> {
+    let is_far = |(_, sample): &(usize, Sample)| sample.pair.as_ref().is_ok_and(|(image, _)| image.is_far());
+    if batch.iter().any(is_far) { together(batch, |(index, sample)| (index, sample.downloaded())) } else { Ok(batch) }
+}
+
 /// Sends the samples that are `wanted` by their index, in order; an error comes last. A receiver that hangs up ends the reading.
 pub(super) fn send_batches(source: &Source, wanted: &dyn Fn(usize) -> bool, batches: &SyncSender<Result<Batch>>) {
-    let send = |batch| batches.send(Ok(batch)).map_err(|_gone| Failure::new("interrupted", "the reading was ended"));
+    let send = |batch| {
+        let gone = |_gone| Failure::new("interrupted", "the reading was ended");
+        batches.send(Ok(downloaded(batch)?)).map_err(gone)
+    };
     let (mut batch, mut index, mut held) = (Vec::with_capacity(SAMPLES), 0, 0);
     let read = source.read(&mut |sample| {
         if wanted(index) {

@@ -6,11 +6,11 @@ use std::path::Path;
 use super::decode_text::decode_lines;
 use super::file_index::{FileIndex, image_of};
 use super::folder::list_folder;
-use super::read_file::read_at_most;
+use super::location::Location;
 use super::sample::{Image, Sample, Sink};
 use super::table_columns::TableColumns;
 use super::table_file::{MAX_TABLE_BYTES, open_table};
-use super::table_images::image_beside;
+use super::table_images::ImagesBeside;
 use super::table_rows::table_rows;
 use crate::exit::Result;
 
@@ -60,26 +60,25 @@ pub(super) fn read_table(
     Ok(())
 }
 
-/// Reads the samples of a table on disk; image names are relative to `images`, or else to its folder.
+/// Reads the samples of a table; image names are relative to the folder `images`, or else to the table.
 ///
 /// # Errors
 /// `source-unreadable`, `invalid-dataset`, and those of the sink.
 pub(super) fn caption_table(
-    path: &Path,
+    at: &Location,
     columns: TableColumns<'_>,
     images: Option<&Path>,
     sink: &mut Sink<'_>,
 ) -> Result<()> {
-    let bytes = read_at_most(path, MAX_TABLE_BYTES)?;
-    let folder = path.parent().unwrap_or(Path::new(""));
-    let name = path.to_string_lossy();
+    let bytes = at.read_at_most(MAX_TABLE_BYTES)?;
+    let mut beside = ImagesBeside::new(at);
     let files = images.map(list_folder).transpose()?;
     let index = files.as_ref().map(FileIndex::new);
     let mut find = |name: &str| match &index {
         Some(index) => image_of(index.get(name, "")?),
-        None => image_beside(folder, name),
+        None => beside.find(name),
     };
-    read_table(bytes, &name, columns, &mut find, sink).map_err(|error| error.about(&name))
+    read_table(bytes, &at.path(), columns, &mut find, sink).map_err(|error| error.about(&at.to_string()))
 }
 
 #[cfg(test)]
@@ -119,7 +118,7 @@ mod tests {
             found.push(sample.pair.map(|(image, _)| image.name()).map_err(|error| error.message));
             Ok(())
         };
-        caption_table(&table, TableColumns::default(), Some(&images), &mut sink).unwrap();
+        caption_table(&Location::Path(table), TableColumns::default(), Some(&images), &mut sink).unwrap();
         assert_eq!(found, [Ok(images.join("a/1.png").display().to_string()), Err("no image of that name".into())]);
     }
 

@@ -1,6 +1,5 @@
 //! Fills a data set: reads samples on one thread, and decodes their images on all others.
 
-use std::path::Path;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 
@@ -64,9 +63,9 @@ fn prepare(dataset: &PairDataset, sample: Sample, filling: &Filling<'_>) -> Resu
 }
 
 /// The error for images that would have to stay in memory, since their source gives them once.
-fn not_kept(source: &Path, memory: usize) -> Failure {
-    let images = format!("the images of {}", source.display());
-    let expected = format!("room for {images}, which a compressed tar file does not give a second time: unpack it");
+fn not_kept(source: &str, memory: usize) -> Failure {
+    let advice = "which a compressed tar file, or a server without ranges, does not give a second time: unpack or download it";
+    let expected = format!("room for the images of {source}, {advice}");
     Failure::option("imageMemory", &expected, format!("{memory} bytes"))
 }
 
@@ -83,7 +82,7 @@ fn take_batches(dataset: PairDataset, batches: &Receiver<Result<Batch>>, filling
         read += batch.len();
         let each = |(index, sample): (usize, Sample)| {
             let (key, source) = (sample.key.clone(), sample.source.clone());
-            let pair = prepare(dataset, sample, filling).map_err(|reason| reason.about_path(&source));
+            let pair = prepare(dataset, sample, filling).map_err(|reason| reason.about(&source));
             (index, key, source, pair)
         };
         let prepared: Vec<_> = batch.into_par_iter().map(each).collect();

@@ -1,6 +1,39 @@
-//! Tells addresses and paths on disk apart, as the package does.
+//! Where a file is: addresses and paths on disk are told apart as the package does it.
 
+use std::borrow::Cow;
+use std::fmt;
 use std::path::PathBuf;
+
+use super::remote::Address;
+use crate::exit::Result;
+
+/// Where a file is.
+#[derive(Debug, Clone)]
+pub enum Location {
+    /// On disk.
+    Path(PathBuf),
+    /// On a server.
+    Address(Address),
+}
+
+impl Location {
+    /// The path, on disk or on the server.
+    pub(super) fn path(&self) -> Cow<'_, str> {
+        match self {
+            Self::Path(path) => path.to_string_lossy(),
+            Self::Address(address) => address.path().into(),
+        }
+    }
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Path(path) => path.display().fmt(f),
+            Self::Address(address) => address.fmt(f),
+        }
+    }
+}
 
 /// The scheme of an absolute address. A colon alone does not make one: `photo-12:30.png` and `data:1.png` are file names.
 fn scheme(text: &str) -> Option<&str> {
@@ -18,7 +51,7 @@ fn scheme(text: &str) -> Option<&str> {
 }
 
 /// Decodes `%20` and the like; what is no escape stays.
-fn decode_escapes(text: &str) -> String {
+pub(super) fn decode_escapes(text: &str) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let [first, after @ ..] = rest {
@@ -56,17 +89,46 @@ fn path_of(address: &str) -> PathBuf {
     if is_drive(&path) { path[1..].into() } else { path.into() }
 }
 
-/// Where a name points: the path of a `file:` address, `None` for another address, and any other name as it is.
-pub(super) fn locate(name: &str) -> Option<PathBuf> {
+/// The paths that `::` separates; in `http://[::1]/` it does not.
+pub fn split_paths(paths: &str) -> Vec<String> {
+    let mut split: Vec<String> = Vec::new();
+    for part in paths.split("::") {
+        let is_open = |last: &&mut String| last.rfind("://[").is_some_and(|at| !last[at..].contains(']'));
+        match split.last_mut().filter(is_open) {
+            Some(last) => *last = format!("{last}::{part}"),
+            None => split.push(part.into()),
+        }
+    }
+    split
+}
+
+/// Whether a name is an absolute address.
+pub fn is_absolute(name: &str) -> bool {
+    scheme(name).is_some()
+}
+
+/// Where a name points: a path for a `file:` address, and for any name that is no address.
+///
+/// # Errors
+/// `invalid-source` for an address that is not read.
+pub(super) fn locate(name: &str) -> Result<Location> {
     match scheme(name) {
-        None => Some(name.into()),
-        Some(scheme) => scheme.eq_ignore_ascii_case("file").then(|| path_of(name)),
+        None => Ok(Location::Path(name.into())),
+        Some(scheme) if scheme.eq_ignore_ascii_case("file") => Ok(Location::Path(path_of(name))),
+        Some(_) => Address::parse(name).map(Location::Address),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn paths_are_separated() {
+        assert_eq!(split_paths("a.tar::http://[::1]:9000/b.tar::c"), ["a.tar", "http://[::1]:9000/b.tar", "c"]);
+        assert_eq!(split_paths("http://[fe80::1::2]/a"), ["http://[fe80::1::2]/a"]);
+        assert_eq!(split_paths(""), [""]);
+    }
 
     #[test]
     fn addresses_and_paths() {
@@ -81,7 +143,7 @@ mod tests {
             ("file://server/share/a.png", "//server/share/a.png"),
             ("file:///C:/a.png", "C:/a.png"),
         ] {
-            assert_eq!(locate(name), Some(path.into()), "{name}");
+            assert!(matches!(locate(name), Ok(Location::Path(found)) if found == PathBuf::from(path)), "{name}");
         }
         let addresses = [
             "https://a/b.png",
@@ -92,7 +154,7 @@ mod tests {
             "blob:null/1",
         ];
         for name in addresses {
-            assert_eq!(locate(name), None, "{name}");
+            assert!(is_absolute(name) && !matches!(locate(name), Ok(Location::Path(_))), "{name}");
         }
     }
 }

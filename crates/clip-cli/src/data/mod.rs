@@ -1,4 +1,4 @@
-//! Image–caption pairs on disk: folders, tables and WebDataset shards, read as the package's `imageFolder`, `captionTable` and
+//! Image–caption pairs, on disk or on servers: folders, tables and WebDataset shards, read as the package's `imageFolder`, `captionTable` and
 //! `webDataset` read them (`ts/data/`), in the same order, so that a run can go on here that began in a browser.
 
 mod batches;
@@ -21,6 +21,11 @@ mod json_values;
 mod location;
 mod prefetch;
 mod read_file;
+#[cfg(feature = "remote")]
+mod remote;
+#[cfg(not(feature = "remote"))]
+#[path = "no_remote.rs"]
+mod remote;
 mod sample;
 mod sniff;
 mod source;
@@ -30,12 +35,15 @@ mod table_images;
 mod table_rows;
 mod tar_headers;
 mod tar_samples;
+mod together;
 mod webdataset;
 
 pub use classes::{Classes, read_classes};
 pub use decoded::{DecodedSample, decode_square, decoded};
 pub use fill::{Filled, Filling, Skipped, fill};
+pub use location::{Location, is_absolute, split_paths};
 pub use prefetch::{Crop, Prefetch};
+pub use remote::{Address, report_retries};
 pub use sample::{Image, Sample};
 pub use source::{DatasetType, ReadOptions, Source};
 

@@ -1,5 +1,6 @@
 //! Decodes and crops the images of a run's next steps on threads of their own, while the device computes a step.
 
+use std::borrow::Cow;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,6 +12,7 @@ use rayon::prelude::*;
 
 use super::Image;
 use super::contained::contained;
+use super::together::together;
 use crate::exit::{Failure, Result};
 
 /// Most steps ahead of the current one whose images are made: one would do if all steps took equally long.
@@ -42,16 +44,27 @@ impl Crop {
     }
 }
 
+/// Images whose bytes are read together from servers, and are in memory together.
+const TOGETHER: usize = 128;
+
+/// Bytes of an image, or why they cannot be read.
+type Bytes<'a> = Result<Cow<'a, [u8]>>;
+
 /// Makes the images of one step, one after the other in memory.
 fn squares(images: &[Image], crop: &Crop, request: &ImageRequest) -> Result<Vec<u8>> {
     let mut squares = vec![0; request.pairs.len() * crop.bytes()];
-    let make = |(&pair, into): (&usize, &mut [u8])| -> Result<()> {
-        let image = images.get(pair).ok_or_else(|| Failure::new("unexpected", "unknown image"))?;
-        let square = contained(|| Ok(crop.square(&decode(&image.bytes()?)?, request.epoch, pair)));
+    let make = |((&pair, (image, bytes)), into): ((&usize, (&Image, Bytes<'_>)), &mut [u8])| -> Result<()> {
+        let square = contained(|| Ok(crop.square(&decode(&bytes?)?, request.epoch, pair)));
         into.copy_from_slice(&square.map_err(|error| error.about(&image.name()))?);
         Ok(())
     };
-    request.pairs.par_iter().zip(squares.par_chunks_mut(crop.bytes())).try_for_each(make)?;
+    for (pairs, into) in request.pairs.chunks(TOGETHER).zip(squares.chunks_mut(TOGETHER * crop.bytes())) {
+        let unknown = || Failure::new("unexpected", "unknown image");
+        let some = pairs.iter().map(|&pair| images.get(pair).ok_or_else(unknown)).collect::<Result<Vec<_>>>()?;
+        let each = |image| (image, Image::bytes(image));
+        let read = if some.iter().any(|image| image.is_far()) { together(some, each)? } else { some.into_par_iter().map(each).collect() };
+        pairs.par_iter().zip(read).zip(into.par_chunks_mut(crop.bytes())).try_for_each(make)?;
+    }
     Ok(squares)
 }
 

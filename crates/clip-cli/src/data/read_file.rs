@@ -1,9 +1,10 @@
 //! Reads files whose names come from others: from tables, from folders, from a command line.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 
+use super::location::Location;
 use crate::exit::{Failure, Result};
 use crate::files::open_regular;
 
@@ -30,6 +31,79 @@ pub(super) fn read_at_most(path: &Path, limit: u64) -> Result<Vec<u8>> {
         return Err(Failure::dataset(format!("{}: expected at most {limit} bytes, got more", path.display())));
     }
     Ok(bytes)
+}
+
+/// How often the reading of a file on a server is tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Patience {
+    /// Three times: it may never have been there, as a mistyped host or a dead link.
+    Little,
+    /// Eight times, for a minute at least: it was there before, and a run of days hangs on it.
+    Much,
+}
+
+/// An open file.
+pub(super) struct Opened {
+    pub(super) reader: Box<dyn Read + Send>,
+    /// Whether parts of it can be read again.
+    pub(super) in_parts: bool,
+}
+
+impl Location {
+    /// Opens the file.
+    ///
+    /// # Errors
+    /// `source-unreadable`.
+    pub(super) fn open(&self) -> Result<Opened> {
+        match self {
+            Self::Path(path) => Ok(Opened { reader: Box::new(open_file(path)?), in_parts: true }),
+            Self::Address(address) => address.open(),
+        }
+    }
+
+    /// Reads the whole file.
+    ///
+    /// # Errors
+    /// `source-unreadable`; `invalid-dataset` for one of more than `limit` bytes.
+    pub(super) fn read_at_most(&self, limit: u64) -> Result<Vec<u8>> {
+        match self {
+            Self::Path(path) => read_at_most(path, limit),
+            Self::Address(address) => address.read_whole(limit, Patience::Much),
+        }
+    }
+
+    /// Reads a part of the file.
+    ///
+    /// # Errors
+    /// `source-unreadable`.
+    pub(super) fn read_part(&self, from: u64, length: usize) -> Result<Vec<u8>> {
+        match self {
+            Self::Path(path) => part_of(path, from, length).map_err(|error| Failure::unreadable("file", path, error)),
+            Self::Address(address) => address.read_part(from, length),
+        }
+    }
+}
+
+fn part_of(path: &Path, from: u64, length: usize) -> io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    file.seek(SeekFrom::Start(from))?;
+    let mut bytes = vec![0; length];
+    file.read_exact(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// The failure that an error of reading comes from, also where a reader of archives passed it on.
+pub(super) fn failure_in(error: &io::Error) -> Option<Failure> {
+    let mut cause: &(dyn std::error::Error + 'static) = error.get_ref()?;
+    loop {
+        if let Some(failure) = cause.downcast_ref::<Failure>() {
+            return Some(failure.clone());
+        }
+        cause = match cause.downcast_ref::<io::Error>() {
+            Some(inner) => inner.get_ref()?,
+            None => cause.source()?,
+        };
+    }
 }
 
 #[cfg(test)]

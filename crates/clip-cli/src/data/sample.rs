@@ -1,24 +1,31 @@
 //! A sample of a data set: an image and its captions, or why they cannot be used.
 
 use std::borrow::Cow;
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::decode_text::decode_text;
-use super::read_file::{MAX_FILE_BYTES, read_at_most};
+use super::location::Location;
+use super::read_file::{MAX_FILE_BYTES, Patience, read_at_most};
+use super::remote::Address;
 use crate::exit::{Failure, Result};
 
 /// An encoded image.
 #[derive(Debug, Clone)]
 pub enum Image {
-    /// A file.
+    /// A file on disk.
     File(PathBuf),
+    /// A file on a server, and its bytes, until they are [forgotten](Image::forget).
+    Download {
+        /// The file.
+        address: Address,
+        /// The bytes.
+        bytes: Option<Vec<u8>>,
+    },
     /// A member of a tar file that is not compressed, and its bytes, until they are [forgotten](Image::forget).
     Member {
         /// The tar file.
-        shard: Arc<Path>,
+        shard: Arc<Location>,
         /// First byte in it.
         at: u64,
         /// Number of bytes.
@@ -38,11 +45,21 @@ impl Image {
     pub fn bytes(&self) -> Result<Cow<'_, [u8]>> {
         match self {
             Self::File(path) => read_at_most(path, MAX_FILE_BYTES).map(Cow::Owned),
-            Self::Member { bytes: Some(bytes), .. } => Ok(Cow::Borrowed(bytes)),
-            Self::Member { shard, at, length, .. } => {
-                read_part(shard, *at, *length).map(Cow::Owned).map_err(|e| Failure::unreadable("file", shard, e))
+            Self::Download { bytes: Some(bytes), .. } | Self::Member { bytes: Some(bytes), .. } => {
+                Ok(Cow::Borrowed(bytes))
             }
+            Self::Download { address, .. } => address.read_whole(MAX_FILE_BYTES, Patience::Much).map(Cow::Owned),
+            Self::Member { shard, at, length, .. } => shard.read_part(*at, *length).map(Cow::Owned),
             Self::Bytes(bytes) => Ok(Cow::Borrowed(bytes)),
+        }
+    }
+
+    /// Whether its bytes are on a server.
+    pub(super) fn is_far(&self) -> bool {
+        match self {
+            Self::Download { bytes, .. } => bytes.is_none(),
+            Self::Member { shard, bytes, .. } => bytes.is_none() && matches!(**shard, Location::Address(_)),
+            Self::File(_) | Self::Bytes(_) => false,
         }
     }
 
@@ -50,7 +67,8 @@ impl Image {
     pub(super) fn name(&self) -> String {
         match self {
             Self::File(path) => path.display().to_string(),
-            Self::Member { shard, at, .. } => format!("{}, the image at byte {at}", shard.display()),
+            Self::Download { address, .. } => address.to_string(),
+            Self::Member { shard, at, .. } => format!("{shard}, the image at byte {at}"),
             Self::Bytes(_) => "an image".into(),
         }
     }
@@ -58,26 +76,18 @@ impl Image {
     /// Bytes in memory.
     pub(super) fn held(&self) -> usize {
         match self {
-            Self::Member { bytes: Some(bytes), .. } => bytes.len(),
+            Self::Download { bytes: Some(bytes), .. } | Self::Member { bytes: Some(bytes), .. } => bytes.len(),
             Self::Bytes(bytes) => bytes.len(),
-            Self::File(_) | Self::Member { .. } => 0,
+            Self::File(_) | Self::Download { .. } | Self::Member { .. } => 0,
         }
     }
 
     /// Frees bytes that can be read again.
     pub fn forget(&mut self) {
-        if let Self::Member { bytes, .. } = self {
+        if let Self::Download { bytes, .. } | Self::Member { bytes, .. } = self {
             *bytes = None;
         }
     }
-}
-
-fn read_part(path: &Path, at: u64, length: usize) -> std::io::Result<Vec<u8>> {
-    let mut file = File::open(path)?;
-    file.seek(SeekFrom::Start(at))?;
-    let mut bytes = vec![0; length];
-    file.read_exact(&mut bytes)?;
-    Ok(bytes)
 }
 
 /// An image and its captions.
@@ -85,8 +95,8 @@ fn read_part(path: &Path, at: u64, length: usize) -> std::io::Result<Vec<u8>> {
 pub struct Sample {
     /// Its name in the data set.
     pub key: String,
-    /// The folder or file that it comes from.
-    pub source: Arc<Path>,
+    /// Name of the folder or file that it comes from.
+    pub source: Arc<str>,
     /// The image and at least one caption, or why they cannot be used.
     pub pair: Result<(Image, Vec<String>)>,
 }
@@ -134,6 +144,18 @@ impl Sample {
         self.pair.as_ref().map_or(0, |(image, _)| image.held())
     }
 
+    /// Reads its image, if that is a file on a server.
+    pub(super) fn downloaded(mut self) -> Self {
+        if let Ok((Image::Download { address, bytes: bytes @ None }, _)) = &mut self.pair {
+            // a link in a table may be dead
+            match address.read_whole(MAX_FILE_BYTES, Patience::Little) {
+                Ok(read) => *bytes = Some(read),
+                Err(failure) => self.pair = Err(failure),
+            }
+        }
+        self
+    }
+
     /// A sample of an image and its captions.
     pub(super) fn new(key: &str, image: Image, captions: &[String]) -> Self {
         let texts: Vec<String> =
@@ -164,7 +186,7 @@ impl Sample {
 
     /// Of a source that [`Source::read`](super::Source::read) names.
     fn from_pair(key: &str, pair: Result<(Image, Vec<String>)>) -> Self {
-        Self { key: key.into(), source: Arc::from(Path::new("")), pair }
+        Self { key: key.into(), source: Arc::from(""), pair }
     }
 }
 

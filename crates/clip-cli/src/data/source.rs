@@ -7,9 +7,10 @@ use super::brace_expand::expand_braces;
 use super::caption_table::caption_table;
 use super::decode_text::encoding_of;
 use super::image_folder::image_folder;
-use super::location::locate;
+use super::location::{Location, locate, split_paths};
 use super::sample::{CaptionOptions, Sample, Sink};
 use super::table_columns::TableColumns;
+use super::together::together;
 use super::webdataset::webdataset;
 use crate::exit::{Failure, Result};
 
@@ -75,11 +76,21 @@ impl ReadOptions {
 }
 
 /// One place of pairs.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 enum Place {
     Folder(PathBuf),
-    Table(PathBuf),
-    Shard(PathBuf),
+    Table(Location),
+    Shard(Location),
+}
+
+impl Place {
+    /// Where it is.
+    fn location(&self) -> Location {
+        match self {
+            Self::Folder(path) => Location::Path(path.clone()),
+            Self::Table(at) | Self::Shard(at) => at.clone(),
+        }
+    }
 }
 
 /// Pairs that can be read any number of times, in the same order.
@@ -102,13 +113,14 @@ impl Source {
     /// Finds the pairs that paths name; `::` separates several, as in OpenCLIP, and braces stand for several shards.
     ///
     /// # Errors
-    /// `source-unreadable` for a path that does not exist; `invalid-option`; `invalid-source` for another kind of file.
+    /// `source-unreadable` for a path that does not exist, and a file that a server does not send; `invalid-option`; `invalid-source` for
+    /// another kind of file.
     pub fn open(paths: &[String], options: ReadOptions) -> Result<Self> {
         encoding_of(options.encoding.as_deref())?;
         let mut places = Vec::new();
-        for path in paths.iter().flat_map(|path| path.split("::")) {
+        for path in paths.iter().flat_map(|path| split_paths(path)) {
             // a folder or file may be named with braces
-            let names = if Path::new(path).exists() { vec![path.to_owned()] } else { expand_braces(path)? };
+            let names = if Path::new(&path).exists() { vec![path] } else { expand_braces(&path)? };
             for name in names {
                 places.push(place_of(&name, options.kind)?);
             }
@@ -118,6 +130,11 @@ impl Source {
                 "invalid-source",
                 "no pairs: name a folder, a table or tar files by --train-data",
             ));
+        }
+        let on_servers: Vec<Location> = places.iter().map(Place::location).collect();
+        let check = |at: Location| if let Location::Address(address) = at { address.check() } else { Ok(()) };
+        if on_servers.iter().any(|at| matches!(at, Location::Address(_))) {
+            together(on_servers, check)?.into_iter().collect::<Result<()>>()?;
         }
         Ok(Self { places, options })
     }
@@ -155,10 +172,17 @@ impl Source {
     pub fn by_name(&self) -> Result<Vec<(String, Self)>> {
         let mut named: Vec<(String, Self)> = Vec::new();
         for place in &self.places {
-            let (Place::Folder(path) | Place::Table(path) | Place::Shard(path)) = place;
-            // `.` and `..` have no name
-            let path = path.canonicalize().map_err(|error| Failure::unreadable("data", path, error))?;
-            let file = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            let file = match place.location() {
+                Location::Path(path) => {
+                    // `.` and `..` have no name
+                    let path = path.canonicalize().map_err(|error| Failure::unreadable("data", &path, error))?;
+                    path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+                }
+                Location::Address(address) => {
+                    let path = address.path();
+                    path.rsplit('/').next().unwrap_or(&path).to_owned()
+                }
+            };
             let is_folder = matches!(place, Place::Folder(_));
             let name = if is_folder { file.as_str() } else { file.split('.').next().unwrap_or(&file) };
             if named.iter().any(|(other, _)| other == name) {
@@ -177,13 +201,12 @@ impl Source {
     pub(super) fn read(&self, sink: &mut Sink<'_>) -> Result<()> {
         let (columns, captions) = (self.options.columns(), self.options.captions());
         for place in &self.places {
-            let (Place::Folder(path) | Place::Table(path) | Place::Shard(path)) = place;
-            let source: Arc<Path> = Arc::from(path.as_path());
+            let source: Arc<str> = place.location().to_string().into();
             let sink = &mut |sample: Sample| sink(Sample { source: source.clone(), ..sample });
             match place {
                 Place::Folder(path) => image_folder(path, self.options.table.as_deref(), columns, captions, sink)?,
-                Place::Table(path) => caption_table(path, columns, self.options.images.as_deref(), sink)?,
-                Place::Shard(path) => webdataset(path, captions, sink)?,
+                Place::Table(at) => caption_table(at, columns, self.options.images.as_deref(), sink)?,
+                Place::Shard(at) => webdataset(at, captions, sink)?,
             }
         }
         Ok(())
@@ -191,21 +214,28 @@ impl Source {
 }
 
 fn place_of(name: &str, kind: DatasetType) -> Result<Place> {
-    let Some(path) = locate(name).filter(|_| !name.starts_with("pipe:")) else {
-        let message = format!("{name}: addresses and pipes are not read: download the data, or mount it as a folder");
+    if name.starts_with("pipe:") {
+        let message = format!("{name}: pipes are not read: name the files, or their addresses (https://, s3://)");
         return Err(Failure::new("invalid-source", message));
+    }
+    let at = locate(name)?;
+    let wrong = |expected: &str| Err(Failure::new("invalid-source", format!("{at}: expected {expected}")));
+    let is_folder = match &at {
+        Location::Path(path) => {
+            std::fs::metadata(path).map_err(|error| Failure::unreadable("data", path, error))?.is_dir()
+        }
+        Location::Address(_) => false,
     };
-    let found = std::fs::metadata(&path).map_err(|error| Failure::unreadable("data", &path, error))?;
-    let wrong = |expected: &str| Err(Failure::new("invalid-source", format!("{name}: expected {expected}")));
-    match kind {
-        DatasetType::Folder if !found.is_dir() => wrong("a folder, got a file"),
-        DatasetType::Webdataset | DatasetType::Csv if found.is_dir() => wrong("a file, got a folder"),
-        DatasetType::Webdataset => Ok(Place::Shard(path)),
-        DatasetType::Csv => Ok(Place::Table(path)),
-        _ if found.is_dir() => Ok(Place::Folder(path)),
-        _ => match extension_of(name).as_str() {
-            "tar" | "tgz" => Ok(Place::Shard(path)),
-            end if TABLES.contains(&end) => Ok(Place::Table(path)),
+    match (kind, &at) {
+        (DatasetType::Folder, Location::Address(_)) => wrong("a folder on disk: servers do not list theirs"),
+        (DatasetType::Folder, _) if !is_folder => wrong("a folder, got a file"),
+        (DatasetType::Webdataset | DatasetType::Csv, _) if is_folder => wrong("a file, got a folder"),
+        (DatasetType::Webdataset, _) => Ok(Place::Shard(at)),
+        (DatasetType::Csv, _) => Ok(Place::Table(at)),
+        (_, Location::Path(path)) if is_folder => Ok(Place::Folder(path.clone())),
+        _ => match extension_of(&at.path()).as_str() {
+            "tar" | "tgz" => Ok(Place::Shard(at)),
+            end if TABLES.contains(&end) => Ok(Place::Table(at)),
             _ => wrong("a folder, a .tar file, or a table (.csv, .tsv, .jsonl); else say which by --dataset-type"),
         },
     }
@@ -236,7 +266,9 @@ mod tests {
             (at("none-{0..2}.tar"), DatasetType::Auto, "source-unreadable"),
             (at("README.md"), DatasetType::Auto, "invalid-source"),
             (at("models"), DatasetType::Webdataset, "invalid-source"),
-            ("https://example.org/a.tar".into(), DatasetType::Auto, "invalid-source"),
+            ("pipe:cat a.tar".into(), DatasetType::Auto, "invalid-source"),
+            ("ftp://example.org/a.tar".into(), DatasetType::Auto, "invalid-source"),
+            ("https://example.org/folder/".into(), DatasetType::Auto, "invalid-source"),
             ("a-{3..1}.tar".into(), DatasetType::Auto, "invalid-option"),
         ] {
             assert_eq!(open(&path, kind).unwrap_err().code, code, "{path}");

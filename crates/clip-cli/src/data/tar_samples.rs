@@ -1,10 +1,10 @@
 //! Groups consecutive members of a tar file by key, as the `webdataset` library does.
 
 use std::collections::{HashMap, HashSet};
-use std::path::Path;
 use std::sync::Arc;
 
 use super::folder::{composed, split_path};
+use super::location::Location;
 use super::sample::{CaptionOptions, Image, Sample, Sink, head, is_notice};
 use super::sniff::Inspection;
 use crate::exit::Result;
@@ -48,7 +48,7 @@ fn names_of(parts: &[&Part]) -> String {
 /// Groups parts into samples: consecutive ones with the same key. Links and names without a dot have no key in webdataset; they do not
 /// separate the members of a sample.
 pub(super) struct Samples<'a> {
-    shard: Arc<Path>,
+    shard: Arc<Location>,
     options: CaptionOptions<'a>,
     key: Option<String>,
     parts: Vec<Part>,
@@ -58,7 +58,7 @@ pub(super) struct Samples<'a> {
 }
 
 impl<'a> Samples<'a> {
-    pub(super) fn new(shard: Arc<Path>, options: CaptionOptions<'a>) -> Self {
+    pub(super) fn new(shard: Arc<Location>, options: CaptionOptions<'a>) -> Self {
         Self { shard, options, key: None, parts: Vec::new(), suffixes: HashSet::new(), loose: Vec::new() }
     }
 

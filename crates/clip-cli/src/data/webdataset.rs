@@ -1,7 +1,6 @@
 //! Reads WebDataset shards: tar files, also compressed by gzip, concatenated, or without an end marker.
 
-use std::io::{self, BufRead, BufReader, Read};
-use std::path::Path;
+use std::io::{self, BufReader, Read};
 use std::sync::Arc;
 
 use tar::{Archive, Entry, EntryType};
@@ -9,7 +8,8 @@ use tar::{Archive, Entry, EntryType};
 use super::folder::split_path;
 use super::gzip::{Gzip, MAGIC};
 use super::image_format::{HEAD_BYTES, could_be_image, format_of_extension};
-use super::read_file::{MAX_FILE_BYTES, open_file};
+use super::location::Location;
+use super::read_file::{MAX_FILE_BYTES, Opened, failure_in};
 use super::sample::{CaptionOptions, Sink, head};
 use super::sniff::{Inspection, content_of, inspect};
 use super::tar_headers::{BLOCK, TarHeaders, is_header};
@@ -36,6 +36,9 @@ fn check_start(start: &[u8]) -> Result<()> {
 
 /// An error of the disk, or of the archive: it could not be read on `after` the member of that name.
 fn broken(error: &io::Error, after: &str) -> Failure {
+    if let Some(failure) = failure_in(error) {
+        return failure;
+    }
     let message = error.to_string();
     // kinds that readers of archives give to what they read; the disk has others
     let of_archive =
@@ -123,34 +126,43 @@ fn read_members(reader: impl Read, seekable: bool, samples: &mut Samples<'_>, si
     samples.end(None, sink)
 }
 
-fn read_shard(path: &Path, options: CaptionOptions<'_>, sink: &mut Sink<'_>) -> Result<()> {
-    let unreadable = |error: io::Error| Failure::unreadable("file", path, error);
-    let mut file = BufReader::with_capacity(BUFFER, open_file(path)?);
-    let start = file.fill_buf().map_err(unreadable)?;
-    let mut samples = Samples::new(Arc::from(path), options);
+fn read_shard(at: &Location, options: CaptionOptions<'_>, sink: &mut Sink<'_>) -> Result<()> {
+    let unreadable = |error: io::Error| {
+        failure_in(&error)
+            .unwrap_or_else(|| Failure::new("source-unreadable", format!("cannot read the file {at}: {error}")))
+    };
+    let Opened { mut reader, in_parts } = at.open()?;
+    let mut start = Vec::new();
+    reader.by_ref().take(BLOCK as u64).read_to_end(&mut start).map_err(unreadable)?;
+    let file = BufReader::with_capacity(BUFFER, io::Cursor::new(start.clone()).chain(reader));
+    let mut samples = Samples::new(Arc::new(at.clone()), options);
     // the first bytes tell, not the name
     if start.starts_with(&MAGIC) {
         let mut unpacked = BufReader::with_capacity(BUFFER, Gzip::new(file));
         let mut block = Vec::new();
         let read = unpacked.by_ref().take(BLOCK as u64).read_to_end(&mut block);
-        read.map_err(|error| Failure::dataset(format!("cannot unpack the gzip file: {error}")))?;
+        read.map_err(|error| {
+            failure_in(&error).unwrap_or_else(|| Failure::dataset(format!("cannot unpack the gzip file: {error}")))
+        })?;
         check_start(&block)?;
         return read_members(io::Cursor::new(block).chain(unpacked), false, &mut samples, sink);
     }
-    check_start(start)?;
-    read_members(file, true, &mut samples, sink)
+    check_start(&start)?;
+    read_members(file, in_parts, &mut samples, sink)
 }
 
 /// Reads the samples of a shard.
 ///
 /// # Errors
 /// `source-unreadable`; `invalid-dataset` for a file that is no tar file or is truncated; those of the sink.
-pub(super) fn webdataset(path: &Path, options: CaptionOptions<'_>, sink: &mut Sink<'_>) -> Result<()> {
-    read_shard(path, options, sink).map_err(|error| error.about_path(path))
+pub(super) fn webdataset(at: &Location, options: CaptionOptions<'_>, sink: &mut Sink<'_>) -> Result<()> {
+    read_shard(at, options, sink).map_err(|error| error.about(&at.to_string()))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use crate::data::sample::Sample;
     use crate::data::tests::{described, fixture_path, json, tar};
@@ -165,7 +177,7 @@ mod tests {
             }
             Err(error) => format!("{} ✗ {error}", sample.key),
         };
-        described(|sink| webdataset(path, CaptionOptions::default(), sink), describe)
+        described(|sink| webdataset(&Location::Path(path.into()), CaptionOptions::default(), sink), describe)
     }
 
     #[test]

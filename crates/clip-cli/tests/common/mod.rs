@@ -3,6 +3,8 @@
 #![allow(dead_code, unreachable_pub, missing_docs, reason = "each test file is a crate, which uses a part")]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+pub mod server;
+
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
