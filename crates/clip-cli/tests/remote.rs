@@ -16,7 +16,7 @@ const MODEL: &str = "models/clip-gelu-p32-laion/open_clip";
 fn shards() -> Folder {
     let folder = Folder::new();
     std::fs::create_dir(folder.path("s")).unwrap();
-    folder.file("run.toml", TINY);
+    folder.file("run.toml", TINY.replace("epochs = 2", "epochs = 1"));
     let mut builders: Vec<_> = (0..3).map(|_| tar::Builder::new(Vec::new())).collect();
     let mut whole = tar::Archive::new(std::fs::File::open(repository("examples/data/emoji-heldout.tar")).unwrap());
     for (i, entry) in whole.entries().unwrap().enumerate() {
@@ -67,7 +67,7 @@ fn shards_on_a_server_train_and_embed_as_those_on_disk() {
         assert!(of_here == of_there && of_here.contains("sha256"), "{of_here}");
     }
     let (with_val, _) = train(&folder, &local, &["--val-data", &data]);
-    assert_eq!(with_val.expect(0).of("evaluation").len(), 2);
+    assert_eq!(with_val.expect(0).of("evaluation").len(), 1);
 
     let embed = |data: &str, out: &str| {
         let arguments = ["embed", &fixture(MODEL), "--data", data, "--out", out, "--texts", "--truncate"];
@@ -140,7 +140,7 @@ fn what_a_server_does_not_send_is_named() {
     }
     for (data, code, expected) in [
         ("http://127.0.0.1:1/0.tar", 6, "http://127.0.0.1:1/0.tar: "),
-        ("http://nowhere.invalid/{0..1}.tar", 6, "0.tar: no host of that name"),
+        ("http://nowhere.invalid/{0..1}.tar", 6, "http://nowhere.invalid/0.tar: failed to lookup address"),
         ("pipe:curl -s http://a/0.tar", 6, "pipes are not read"),
         ("ftp://a/0.tar", 6, "expected an address of http, https, s3, gs or az, got ftp"),
         ("https://a/folder", 6, "expected a folder, a .tar file, or a table"),

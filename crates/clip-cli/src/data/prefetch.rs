@@ -62,7 +62,11 @@ fn squares(images: &[Image], crop: &Crop, request: &ImageRequest) -> Result<Vec<
         let unknown = || Failure::new("unexpected", "unknown image");
         let some = pairs.iter().map(|&pair| images.get(pair).ok_or_else(unknown)).collect::<Result<Vec<_>>>()?;
         let each = |image| (image, Image::bytes(image));
-        let read = if some.iter().any(|image| image.is_far()) { together(some, each)? } else { some.into_par_iter().map(each).collect() };
+        let read = if some.iter().any(|image| image.is_far()) {
+            together(some, each)?
+        } else {
+            some.into_par_iter().map(each).collect()
+        };
         pairs.par_iter().zip(read).zip(into.par_chunks_mut(crop.bytes())).try_for_each(make)?;
     }
     Ok(squares)

@@ -7,12 +7,18 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
+/// First and last byte asked for.
+pub type Range = Option<(usize, Option<usize>)>;
+
+/// Path, query and range of each request.
+type Log = Mutex<Vec<(String, Range)>>;
+
 /// A request.
 pub struct Asked {
     /// Path and query.
     pub target: String,
     /// First and last byte asked for.
-    pub range: Option<(usize, Option<usize>)>,
+    pub range: Range,
     /// Headers, by names in lower case.
     pub headers: HashMap<String, String>,
     /// How often the path was asked for before.
@@ -45,7 +51,7 @@ pub struct Server {
     /// Its address, without a slash at the end.
     pub url: String,
     /// Path, query and range of each request.
-    pub log: Arc<Mutex<Vec<(String, Option<(usize, Option<usize>)>)>>>,
+    pub log: Arc<Log>,
 }
 
 impl Server {
@@ -65,13 +71,11 @@ impl Server {
     }
 
     /// Requests for a path, with their ranges.
-    pub fn asked(&self, path: &str) -> Vec<Option<(usize, Option<usize>)>> {
+    pub fn asked(&self, path: &str) -> Vec<Range> {
         let log = self.log.lock().unwrap();
         log.iter().filter(|(target, _)| target.split('?').next() == Some(path)).map(|(_, range)| *range).collect()
     }
 }
-
-type Log = Mutex<Vec<(String, Option<(usize, Option<usize>)>)>>;
 
 fn read(connection: &TcpStream, log: &Log) -> Option<Asked> {
     let mut lines = BufReader::new(connection).lines();

@@ -57,6 +57,8 @@ fn unanswered(error: &ureq::Error) -> Fault {
             Fault::lasting(format!("no secure connection: {error}; certificates are the system's (SSL_CERT_FILE)"))
         }
         ureq::Error::HostNotFound => Fault::passing("no host of that name"),
+        ureq::Error::Timeout(which) => Fault::passing(format!("no answer in time ({which})")),
+        ureq::Error::Io(error) => Fault::passing(error.to_string()),
         other => Fault::passing(other.to_string()),
     }
 }
@@ -71,8 +73,18 @@ fn refused(mut answer: Response<ureq::Body>) -> Fault {
 
 /// Asks a server for the bytes of a file from `from` on, up to and with `last`.
 pub(super) fn get(url: &str, authorization: Option<&str>, from: u64, last: Option<u64>) -> Result<Answer, Fault> {
+    get_by(&AGENT, url, authorization, from, last)
+}
+
+fn get_by(
+    agent: &Agent,
+    url: &str,
+    authorization: Option<&str>,
+    from: u64,
+    last: Option<u64>,
+) -> Result<Answer, Fault> {
     let range = format!("bytes={from}-{}", last.map_or(String::new(), |last| last.to_string()));
-    let mut request = AGENT.get(url).header(header::RANGE, range);
+    let mut request = agent.get(url).header(header::RANGE, range);
     if let Some(authorization) = authorization {
         request = request.header(header::AUTHORIZATION, authorization);
     }
@@ -180,4 +192,45 @@ pub(super) fn fault_in(error: &(dyn std::error::Error + 'static)) -> Fault {
         cause = inner.source();
     }
     Fault::lasting(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::net::TcpListener;
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn a_silent_server_is_not_waited_for() {
+        let agent = agent(CONNECT, Duration::from_millis(200));
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/a.tar", listener.local_addr().unwrap());
+        let server = thread::spawn(move || {
+            // one connection is silent at once, the next after two bytes of five
+            let (silent, _) = listener.accept().unwrap();
+            let (mut cut, _) = listener.accept().unwrap();
+            cut.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab").unwrap();
+            (silent, cut)
+        });
+        let fault = get_by(&agent, &url, None, 0, None).map(|_| ()).unwrap_err();
+        assert!(fault.passes && fault.message.starts_with("no answer in time"), "{fault}");
+        let mut answer = get_by(&agent, &url, None, 0, None).map_err(|fault| fault.message).unwrap();
+        let mut bytes = Vec::new();
+        let error = answer.body.read_to_end(&mut bytes).unwrap_err();
+        assert!(bytes == b"ab" && error.to_string().contains("timeout"), "{error}");
+        drop(server.join());
+    }
+
+    #[test]
+    fn faults_are_found_in_the_errors_of_stores() {
+        let fault = Fault::passing("HTTP 503");
+        let http = HttpError::new(HttpErrorKind::Unknown, fault.clone());
+        let error = object_store::Error::Generic { store: "S3", source: Box::new(http) };
+        assert_eq!(fault_in(&error), fault);
+        assert!(
+            !fault_in(&object_store::Error::NotImplemented { operation: "a".into(), implementer: "b".into() }).passes
+        );
+    }
 }

@@ -38,9 +38,9 @@ fn open(scheme: &str, bucket: &str) -> object_store::Result<Arc<dyn ObjectStore>
                 .with_http_connector(Connector)
                 .build()?,
         ),
-        "s3" | "s3a" => Arc::new(
-            AmazonS3Builder::from_env().with_url(url).with_retry(once).with_http_connector(Connector).build()?,
-        ),
+        "s3" | "s3a" => {
+            Arc::new(AmazonS3Builder::from_env().with_url(url).with_retry(once).with_http_connector(Connector).build()?)
+        }
         _ => Arc::new(
             MicrosoftAzureBuilder::from_env().with_url(url).with_retry(once).with_http_connector(Connector).build()?,
         ),
