@@ -64,7 +64,8 @@ fn prepare(dataset: &PairDataset, sample: Sample, filling: &Filling<'_>) -> Resu
 
 /// The error for images that would have to stay in memory, since their source gives them once.
 fn not_kept(source: &str, memory: usize) -> Failure {
-    let advice = "which a compressed tar file, or a server without ranges, does not give a second time: unpack or download it";
+    let advice =
+        "which a compressed tar file, or a server without ranges, does not give a second time: unpack or download it";
     let expected = format!("room for the images of {source}, {advice}");
     Failure::option("imageMemory", &expected, format!("{memory} bytes"))
 }
