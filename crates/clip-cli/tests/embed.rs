@@ -5,7 +5,7 @@ mod common;
 use std::process::Stdio;
 use std::time::Duration;
 
-use common::{Folder, clipwright, command, contents, fixture, names, npy, repository, watched};
+use common::{Folder, clipwright, command, contents, copy_files, fixture, names, npy, repository, watched};
 
 const MODEL: &str = "models/clip-gelu-p32-laion/open_clip";
 
@@ -60,6 +60,16 @@ fn each_part_has_its_embeddings_and_keys() {
     // another model or part size does not get mixed in
     let mixed = clipwright(&flags(&model, &data, &out, &["--part-size", "50"])).expect(10);
     assert!(mixed.stderr.contains("partSize: begun with 100, got 50: choose another folder"), "{}", mixed.stderr);
+    // the same weights elsewhere, and others
+    let copy = folder.path("copy");
+    copy_files(&model, &copy);
+    clipwright(&flags(&copy, &data, &out, &["--texts", "--truncate"])).expect(0);
+    let weights = format!("{copy}/open_clip_model.safetensors");
+    let mut bytes = std::fs::read(&weights).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(weights, bytes).unwrap();
+    let other = clipwright(&flags(&copy, &data, &out, &["--texts", "--truncate"])).expect(10);
+    assert!(other.stderr.contains("weightsSha256: begun with "), "{}", other.stderr);
     let other = clipwright(&flags(&model, &data, &out, &["--texts", "--truncate", "--captions", "lines"])).expect(10);
     assert!(other.stderr.contains("captions: begun with none, got \"lines\""), "{}", other.stderr);
     for (more, expected) in [

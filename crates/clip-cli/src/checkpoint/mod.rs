@@ -19,6 +19,7 @@ use std::path::Path;
 use clip_core::bundle::Bundle;
 use clip_core::checkpoint::{Adapter, Header, LoadOptions, metadata};
 use clip_core::device::Device;
+use clip_core::digest::Sha256;
 use clip_core::model_loader::ModelLoader;
 use clip_core::tokenizer::{Reference, Tokenize, Tokenizer};
 
@@ -67,6 +68,8 @@ pub struct Loaded {
     pub foreign: Option<ForeignTokenizer>,
     /// Warnings for the user.
     pub warnings: Vec<String>,
+    /// SHA-256 of the weights as they were read, those of towers that were not loaded left out.
+    pub weights_sha256: String,
 }
 
 impl Loaded {
@@ -209,11 +212,12 @@ impl Checkpoint {
     fn load_weights(mut self, progress: &dyn Fn(u64)) -> Result<Loaded> {
         let ranges: Vec<(usize, u64, u64)> =
             self.loader.weights.byte_ranges().iter().map(|range| (range.file, range.begin, range.end)).collect();
-        let mut loaded = 0;
+        let (mut loaded, mut sum) = (0, Sha256::default());
         for (file, begin, end) in ranges {
             let weights = &mut self.loader.weights;
             self.files[file].read(begin, end, PIECE, |piece| {
                 weights.push(piece)?;
+                sum.update(piece);
                 loaded += piece.len() as u64;
                 progress(loaded);
                 Ok(())
@@ -222,7 +226,7 @@ impl Checkpoint {
         let (bundle, mut warnings) = self.loader.finish()?;
         let context_length = bundle.config.text.context_length;
         warnings.extend(self.foreign.iter().flat_map(|foreign| foreign.warnings(context_length)));
-        Ok(Loaded { bundle, foreign: self.foreign, warnings })
+        Ok(Loaded { bundle, foreign: self.foreign, warnings, weights_sha256: sum.finish() })
     }
 }
 

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use clip_core::checkpoint::{LoadOptions, metadata};
 use clip_core::device::{Device, cpu};
+use clip_core::digest::Sha256;
 use clip_core::model_loader::{ModelLoader, SideFiles};
 use clip_core::train::TrainingSession;
 
@@ -45,5 +46,7 @@ pub fn load_state(path: &Path, options: LoadOptions, device: &Device) -> Result<
     let (bundle, mut warnings) = ModelLoader::load(&weights, &SideFiles::default(), options, device)
         .map_err(|error| Failure::from(error).about_path(path))?;
     warnings.extend(foreign.iter().flat_map(|foreign| foreign.warnings(bundle.config.text.context_length)));
-    Ok(Loaded { bundle, foreign, warnings })
+    let mut sum = Sha256::default();
+    sum.update(&weights);
+    Ok(Loaded { bundle, foreign, warnings, weights_sha256: sum.finish() })
 }

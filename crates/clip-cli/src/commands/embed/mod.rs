@@ -169,7 +169,9 @@ pub fn run(arguments: &EmbedArgs, output: &Output) -> Result<()> {
     let bundle = &model.bundle;
     let mut manifest = Map::from_iter([
         ("model".to_owned(), json!(arguments.model.model.display().to_string())),
+        ("weightsSha256".to_owned(), json!(model.weights_sha256)),
         ("config".to_owned(), json!(bundle.config.to_json())),
+        ("preprocess".to_owned(), json!(bundle.preprocess.to_json())),
         ("dtype".to_owned(), json!(bundle.dtype())),
         ("partSize".to_owned(), json!(part_size)),
         ("texts".to_owned(), json!(arguments.texts)),

@@ -47,7 +47,8 @@ pub(super) struct Part {
     pub(super) skipped: Vec<Skipped>,
 }
 
-/// Says which setting is not that which a folder was begun with; `None` if all are.
+/// Says which setting is not that which a folder was begun with; `None` if all are. The model's path may be another one on each machine:
+/// its weights tell.
 fn difference(earlier: &[u8], settings: &Map<String, Value>) -> Option<String> {
     let Ok(earlier) = serde_json::from_slice::<Map<String, Value>>(earlier) else {
         return Some("its embed.json does not hold the settings that it was begun with".into());
@@ -55,7 +56,8 @@ fn difference(earlier: &[u8], settings: &Map<String, Value>) -> Option<String> {
     let value = |settings: &Map<String, Value>, name: &str| {
         settings.get(name).map_or("none".to_owned(), |value| value.to_string())
     };
-    let name = earlier.keys().chain(settings.keys()).find(|name| earlier.get(*name) != settings.get(*name))?;
+    let differs = |name: &&String| *name != "model" && earlier.get(*name) != settings.get(*name);
+    let name = earlier.keys().chain(settings.keys()).find(differs)?;
     Some(format!("{name}: begun with {}, got {}", value(&earlier, name), value(settings, name)))
 }
 
@@ -152,7 +154,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let open = |value: Value| OutFolder::open(folder.path(), &settings(value), 2).map(drop);
         open(json!({"texts": true, "captions": "lines"})).unwrap();
-        open(json!({"captions": "lines", "texts": true})).unwrap();
+        open(json!({"captions": "lines", "texts": true, "model": "elsewhere"})).unwrap();
         for (other, expected) in [
             (json!({"texts": true}), "captions: begun with \"lines\", got none"),
             (json!({"texts": false, "captions": "lines"}), "texts: begun with true, got false"),
