@@ -71,8 +71,9 @@ def find_shards(data: Iterable[str]) -> list[Shard]:
         for path in map(located, paths):
             name = name_of(path)
             if name in shards:
-                other = shards[name].path
-                raise Refused(6, f"{other} and {path} are both named {name}: embed them into folders of their own")
+                # a query may be a signature
+                one, other = (re.sub(r"\?.*", "?…", at) if is_address(at) else at for at in (shards[name].path, path))
+                raise Refused(6, f"{one} and {other} are both named {name}: embed them into folders of their own")
             shards[name] = Shard(path, name)
     return list(shards.values())
 

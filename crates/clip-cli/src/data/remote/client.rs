@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame};
-use object_store::ClientOptions;
 use object_store::client::{
     HttpClient, HttpConnector, HttpError, HttpErrorKind, HttpRequest, HttpResponse, HttpResponseBody, HttpService,
 };
+use object_store::{ClientConfigKey, ClientOptions};
 use ureq::http::{Request, Response, StatusCode, header};
 use ureq::tls::{RootCerts, TlsConfig};
 use ureq::{Agent, RequestExt, SendBody};
@@ -113,7 +113,22 @@ fn empty(mut headers: header::HeaderMap) -> header::HeaderMap {
 pub(super) struct Connector;
 
 impl HttpConnector for Connector {
-    fn connect(&self, _options: &ClientOptions) -> object_store::Result<HttpClient> {
+    /// Refuses settings of the environment that would be ignored and matter.
+    fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
+        let is_set = |key| options.get_config_value(&key).is_some_and(|value| value != "false");
+        for (key, name, instead) in [
+            (
+                ClientConfigKey::AllowInvalidCertificates,
+                "…_ALLOW_INVALID_CERTIFICATES",
+                "name the server's own certificate by SSL_CERT_FILE",
+            ),
+            (ClientConfigKey::ProxyUrl, "…_PROXY_URL", "name the proxy by HTTPS_PROXY"),
+        ] {
+            if is_set(key) {
+                let fault = Fault::lasting(format!("{name} in the environment is not obeyed: {instead}"));
+                return Err(object_store::Error::NotSupported { source: Box::new(fault) });
+            }
+        }
         Ok(HttpClient::new(Service))
     }
 }
@@ -222,6 +237,17 @@ mod tests {
         let error = answer.body.read_to_end(&mut bytes).unwrap_err();
         assert!(bytes == b"ab" && error.to_string().contains("timeout"), "{error}");
         drop(server.join());
+    }
+
+    #[test]
+    fn settings_that_would_be_ignored_are_refused() {
+        assert!(Connector.connect(&ClientOptions::default()).is_ok());
+        for (key, instead) in
+            [(ClientConfigKey::AllowInvalidCertificates, "SSL_CERT_FILE"), (ClientConfigKey::ProxyUrl, "HTTPS_PROXY")]
+        {
+            let error = Connector.connect(&ClientOptions::default().with_config(key, "true")).unwrap_err();
+            assert!(fault_in(&error).message.ends_with(instead), "{error}");
+        }
     }
 
     #[test]
