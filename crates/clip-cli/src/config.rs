@@ -19,6 +19,7 @@ const NAMES: &[&str] = &[
     "adapter",
     "seed",
     "device",
+    "gpu",
     "threads",
     "tokenizer",
     "merges",

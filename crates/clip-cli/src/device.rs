@@ -1,14 +1,16 @@
 //! The device that a command computes on.
 
 use std::error::Error;
+use std::mem;
 
 use clap::ValueEnum;
-use clip_core::device::{Adapter, Device, cpu};
+use clip_core::device::{Adapter, Device, Gpu, cpu};
 use clip_core::{ClipError, device, self_test::self_test};
 use rayon::ThreadPoolBuilder;
 use serde::Serialize;
 
 use crate::exit::{Failure, Result, above_0};
+use crate::ranks::OnMachine;
 
 /// Where to compute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -42,6 +44,9 @@ pub struct OpenDevice {
     pub reason: String,
     /// Threads of the CPU's kernels, and of whatever else runs there.
     pub threads: usize,
+    /// Which GPU of the machine: its name and its address; empty for the CPU.
+    #[serde(skip)]
+    pub gpu: String,
     /// The device.
     #[serde(skip)]
     pub device: Device,
@@ -54,23 +59,69 @@ impl OpenDevice {
     }
 }
 
-/// Opens the GPU; `auto` takes none that is emulated on the CPU, whose own kernels are faster.
-async fn gpu(choice: DeviceChoice) -> core::result::Result<(Device, String), ClipError> {
-    let (device, Adapter { name, is_software }) = device::open_webgpu().await?;
+/// Which GPU a process takes.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct GpuChoice {
+    /// The number that was asked for.
+    pub number: Option<usize>,
+    /// Of which process: ranks of one machine share its GPUs out.
+    pub of: OnMachine,
+}
+
+impl GpuChoice {
+    /// Chooses among the GPUs of the machine, those of the fastest kind first.
+    ///
+    /// # Errors
+    /// `device-unavailable` for a number that the machine does not have.
+    fn among(self, gpus: impl FnOnce() -> Vec<Gpu>) -> core::result::Result<Gpu, ClipError> {
+        if let Some(number) = self.number {
+            let gpus = gpus();
+            return gpus.get(number).copied().ok_or_else(|| {
+                let reason = match gpus.len() {
+                    0 => "the machine has no GPU".to_owned(),
+                    count => format!("there is no GPU {number}: the machine has {count}, numbered from 0"),
+                };
+                ClipError::DeviceUnavailable { device: "webgpu".into(), reason }
+            });
+        }
+        if self.of.count < 2 {
+            return Ok(Gpu::Preferred);
+        }
+        let mut gpus = gpus();
+        // a slower kind beside them would slow all ranks down
+        if let Some(&first) = gpus.first() {
+            gpus.retain(|gpu| mem::discriminant(gpu) == mem::discriminant(&first));
+        }
+        Ok(gpus.get(self.of.index % gpus.len().max(1)).copied().unwrap_or_default())
+    }
+}
+
+/// Opens a GPU; `auto` takes none that is emulated on the CPU, whose own kernels are faster.
+async fn open_gpu(choice: DeviceChoice, gpu: GpuChoice) -> core::result::Result<(Device, String, String), ClipError> {
+    let gpu = gpu.among(device::gpus)?;
+    let (device, Adapter { name, bus, is_software }) = device::open_webgpu(gpu).await?;
     if is_software && choice == DeviceChoice::Auto {
         let reason = format!("{name} runs on the CPU, whose own kernels are faster");
         return Err(ClipError::DeviceUnavailable { device: "webgpu".into(), reason });
     }
     self_test(&device).await?;
-    Ok((device, format!("{name}; it passed the self-test")))
+    let which = if bus.is_empty() { format!("{name}, {gpu:?}") } else { format!("{name}, {bus}") };
+    Ok((device, format!("{name}; it passed the self-test"), which))
 }
 
 /// Opens a device, and as many threads as asked for; `None` for one a core.
 ///
 /// # Errors
-/// `device-unavailable`, `device-failed` for a GPU that was asked for; `invalid-option` for no threads; `unexpected` where the system
-/// does not start them.
-pub fn open(choice: DeviceChoice, threads: Option<usize>) -> Result<OpenDevice> {
+/// `device-unavailable`, `device-failed` for a GPU that was asked for; `invalid-option` for no threads, and for the number of a GPU
+/// beside the CPU; `unexpected` where the system does not start threads.
+pub fn open(choice: DeviceChoice, threads: Option<usize>, gpu: GpuChoice) -> Result<OpenDevice> {
+    let choice = match (choice, gpu.number) {
+        (DeviceChoice::Cpu, Some(number)) => {
+            return Err(Failure::option("gpu", "none beside --device cpu", number));
+        }
+        (DeviceChoice::Auto, Some(_)) => DeviceChoice::Webgpu,
+        (choice, _) => choice,
+    };
     let threads = threads.map(|threads| above_0("threads", threads)).transpose()?;
     // 0 means one thread per core. The pool is made once a process; the calling thread is part of it, as it computes a share of each
     // kernel
@@ -82,16 +133,63 @@ pub fn open(choice: DeviceChoice, threads: Option<usize>) -> Result<OpenDevice> 
         return Err(Failure::no_threads(error));
     }
     let threads = rayon::current_num_threads();
-    let on_cpu = |reason: String| OpenDevice { kind: "cpu", reason, threads, device: cpu() };
+    let on_cpu = |reason: String| OpenDevice { kind: "cpu", reason, threads, gpu: String::new(), device: cpu() };
     if choice == DeviceChoice::Cpu {
         return Ok(on_cpu("as requested".into()));
     }
-    match (pollster::block_on(gpu(choice)), choice) {
-        (Ok((device, reason)), _) => Ok(OpenDevice { kind: "webgpu", reason, threads, device }),
+    match (pollster::block_on(open_gpu(choice, gpu)), choice) {
+        (Ok((device, reason, gpu)), _) => Ok(OpenDevice { kind: "webgpu", reason, threads, gpu, device }),
         (Err(error), DeviceChoice::Auto) => Ok(on_cpu(error.to_string())),
-        (Err(error), _) => Err(Failure::new(
-            error.code(),
-            format!("{error}; --device auto falls back to the CPU, --device cpu asks for it"),
-        )),
+        (Err(error), _) => {
+            let instead = match gpu.number {
+                Some(_) => "without --gpu one is chosen",
+                None => "--device auto falls back to the CPU, --device cpu asks for it",
+            };
+            Err(Failure::new(error.code(), format!("{error}; {instead}")))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use Gpu::{Discrete, Integrated, Preferred, Virtual};
+
+    use super::*;
+
+    fn of_ranks(gpus: &[Gpu], count: usize) -> Vec<Gpu> {
+        let choice = |index| GpuChoice { number: None, of: OnMachine { index, count } };
+        (0..count).map(|index| choice(index).among(|| gpus.to_vec()).unwrap()).collect()
+    }
+
+    #[test]
+    fn ranks_of_a_machine_share_its_gpus_out() {
+        let four = [Discrete(0), Discrete(1), Discrete(2), Discrete(3)];
+        assert_eq!(of_ranks(&four, 4), four);
+        assert_eq!(of_ranks(&four[..2], 4), [Discrete(0), Discrete(1), Discrete(0), Discrete(1)]);
+        // the processor's own is left out beside cards
+        assert_eq!(of_ranks(&[Discrete(0), Discrete(1), Integrated(0)], 3), [Discrete(0), Discrete(1), Discrete(0)]);
+        assert_eq!(of_ranks(&[Virtual(0), Virtual(1)], 2), [Virtual(0), Virtual(1)]);
+        // one process takes what the platform prefers, and so do ranks that find none
+        assert_eq!(of_ranks(&four, 1), [Preferred]);
+        assert_eq!(of_ranks(&[], 2), [Preferred, Preferred]);
+    }
+
+    #[test]
+    fn a_gpu_can_be_asked_for() {
+        let gpus = || vec![Discrete(0), Discrete(1), Integrated(0)];
+        let asked = |number| GpuChoice { number: Some(number), of: OnMachine { index: 1, count: 2 } }.among(gpus);
+        assert_eq!((asked(0).unwrap(), asked(2).unwrap()), (Discrete(0), Integrated(0)));
+        let error = asked(3).unwrap_err();
+        assert_eq!(error.code(), "device-unavailable");
+        assert!(error.to_string().contains("there is no GPU 3: the machine has 3"), "{error}");
+    }
+
+    #[test]
+    fn a_gpu_beside_the_cpu_is_refused() {
+        let gpu = GpuChoice { number: Some(0), ..GpuChoice::default() };
+        assert_eq!(open(DeviceChoice::Cpu, None, gpu).unwrap_err().code, "invalid-option");
+        // this machine may have one, but not so many
+        let gpu = GpuChoice { number: Some(1_000), ..GpuChoice::default() };
+        assert_eq!(open(DeviceChoice::Auto, None, gpu).unwrap_err().code, "device-unavailable");
     }
 }

@@ -1,7 +1,7 @@
 //! What `--json` writes: one event a line. Names are those of the package's events; a field is never renamed or removed.
 
 use clip_core::eval::{Evaluation, Recall};
-use clip_core::train::Progress;
+use clip_core::train::{Progress, Traffic};
 use serde::Serialize;
 
 use crate::device::OpenDevice;
@@ -93,6 +93,9 @@ pub enum Event<'a> {
         step: usize,
         /// The file or folder that it made.
         path: &'a str,
+        /// What each of several processes exchanged in the steps since `start`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        exchanged: Option<Traffic>,
     },
     /// A checkpoint was converted.
     Converted {

@@ -14,6 +14,7 @@ mod flags;
 pub mod interrupt;
 pub mod output;
 mod pattern;
+mod quantity;
 pub mod ranks;
 pub mod refused;
 pub mod secrets;
@@ -77,6 +78,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Command::Convert(arguments) => call(commands::convert::run, &arguments, &output),
         Command::Embed(arguments) => call(commands::embed::run, &arguments, &output),
         Command::Eval(arguments) => call(commands::eval::run, &arguments, &output),
+        Command::Plan(arguments) => call(commands::plan::run, arguments.as_ref(), &output),
         Command::Train(arguments) => commands::train::run(&arguments, &output),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -9,7 +9,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use clip_core::checkpoint::Header;
-use common::{Emoji, Ran, TINY, clipwright, command, finished, mpirun, repository, watching};
+use common::{Emoji, Folder, Ran, TINY, clipwright, command, finished, mpirun, repository, watching};
 
 /// A run with one thread a rank.
 fn emoji(config: &str) -> Emoji {
@@ -132,6 +132,42 @@ fn the_sigmoid_loss_is_the_same_run() {
 fn a_locked_tower_and_half_precision_are_the_same_run() {
     assert_equal_on_ranks(TINY, &["--lock", "image", "--ema-decay", "0.9"], 1e-4);
     assert_equal_on_ranks(TINY, &["--precision", "f16"], 1e-2);
+}
+
+#[test]
+fn ranks_exchange_what_plan_foretells() {
+    let emoji = emoji(TINY);
+    let more = ["--micro-batch-size", "6", "--lock", "text", "--last-blocks", "0"];
+    for (ranks, more) in [(1, &[][..]), (2, &[]), (4, &[]), (2, &more)] {
+        let name = format!("plan-{ranks}-{}", more.len());
+        let ran = train(&emoji, ranks, &[&["--name", &name, "--epochs", "1"], more].concat()).expect(0);
+        let (start, done) = (ran.of("start").remove(0), ran.of("done").remove(0));
+        let (vocabulary, count) = (start["vocabSize"].to_string(), ranks.to_string());
+        let asked = ["--json", "plan", "--gpus", &count, "--config", &emoji.config, "--vocab-size", &vocabulary];
+        let plan = clipwright(&[&asked[..], more].concat()).expect(0).of("plan").remove(0);
+        if ranks == 1 {
+            assert_eq!((&done["exchanged"], &plan["exchanged"]["exchanges"]), (&serde_json::Value::Null, &0.into()));
+            continue;
+        }
+        for what in ["exchanges", "handedBytes", "sentBytes"] {
+            let [each, steps] = [&plan["exchanged"][what], &done["step"]].map(|value| value.as_u64().unwrap());
+            assert_eq!(done["exchanged"][what], each * steps, "{what}, {more:?}, {ranks} ranks");
+        }
+    }
+}
+
+#[test]
+fn the_link_between_ranks_is_measured() {
+    let ran = finished(mpirun(&[(2, &["--json", "bench", "--link"])])).expect(0);
+    let link = &ran.of("link")[0];
+    let [latency, bandwidth] = ["latencySeconds", "bytesPerSecond"].map(|name| link[name].as_f64().unwrap());
+    // a minute would be no link, and neither would a byte a second
+    assert!((1e-9..60.0).contains(&latency) && bandwidth > 1e3 && link["ranks"] == 2, "{link}");
+    let folder = Folder::new();
+    let file = folder.file("link.json", &ran.stdout);
+    let flags = ["--json", "plan", "--gpus", "2", "--model", "ViT-B-32", "--batch-size", "64", "--link", &file];
+    let plan = clipwright(&flags).expect(0).of("plan").remove(0);
+    assert!(plan["step"]["exchangeSeconds"].as_f64().unwrap() > 605e6 / bandwidth, "{plan}");
 }
 
 #[test]

@@ -1,6 +1,10 @@
 //! Opens Burn devices and reads tensors from them; no other file does.
 
 pub use burn::tensor::Device;
+#[cfg(feature = "webgpu")]
+use burn::tensor::DeviceKind;
+#[cfg(all(feature = "webgpu", not(target_family = "wasm")))]
+use burn::tensor::DeviceType;
 use burn::tensor::{FloatDType, Tensor};
 
 use crate::error::{ClipError, Result};
@@ -10,11 +14,53 @@ pub fn cpu() -> Device {
     Device::flex()
 }
 
+/// One of the GPUs of a machine, with its number among those of its kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Gpu {
+    /// The one that the platform prefers.
+    #[default]
+    Preferred,
+    /// A card of its own.
+    Discrete(usize),
+    /// A GPU that a virtual machine has.
+    Virtual(usize),
+    /// A part of the processor.
+    Integrated(usize),
+}
+
+#[cfg(feature = "webgpu")]
+impl Gpu {
+    fn kind(self) -> DeviceKind {
+        match self {
+            Self::Preferred => DeviceKind::DefaultDevice,
+            Self::Discrete(number) => DeviceKind::DiscreteGpu(number),
+            Self::Virtual(number) => DeviceKind::VirtualGpu(number),
+            Self::Integrated(number) => DeviceKind::IntegratedGpu(number),
+        }
+    }
+}
+
+/// Lists the GPUs of this machine, the fastest kind first; rasterizers that run on the CPU are none. Empty in a build without WebGPU.
+#[cfg(not(target_family = "wasm"))]
+pub fn gpus() -> Vec<Gpu> {
+    #[cfg(feature = "webgpu")]
+    {
+        let found = Device::enumerate(DeviceType::Wgpu);
+        let of = |kind: fn(usize) -> Gpu| (0..found.len()).map(kind);
+        let all = of(Gpu::Discrete).chain(of(Gpu::Virtual)).chain(of(Gpu::Integrated));
+        all.filter(|gpu| found.contains(&Device::wgpu(gpu.kind()))).collect()
+    }
+    #[cfg(not(feature = "webgpu"))]
+    Vec::new()
+}
+
 /// What a GPU is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Adapter {
     /// Its name; empty in browsers.
     pub name: String,
+    /// Its address on the PCI bus; empty in browsers, and where a driver does not say it.
+    pub bus: String,
     /// Whether it is a rasterizer that runs on the CPU, where that is known: outside of browsers.
     pub is_software: bool,
 }
@@ -24,23 +70,28 @@ pub struct Adapter {
 /// # Errors
 /// `device-unavailable` without an adapter, or in a build without WebGPU.
 pub async fn webgpu() -> Result<Device> {
-    open_webgpu().await.map(|(device, _)| device)
+    open_webgpu(Gpu::Preferred).await.map(|(device, _)| device)
 }
 
-/// As [`webgpu`], and says which GPU it is.
+/// As [`webgpu`], but one of the machine's GPUs, and says which it is.
 ///
 /// # Errors
 /// As there.
-pub async fn open_webgpu() -> Result<(Device, Adapter)> {
+pub async fn open_webgpu(gpu: Gpu) -> Result<(Device, Adapter)> {
     #[cfg(feature = "webgpu")]
-    let opened =
-        Device::wgpu_options().init_with_setup_async().await.map_err(|e| e.to_string()).map(|(device, setup)| {
+    let opened = {
+        let options = Device::wgpu_options().device_kind(gpu.kind());
+        options.init_with_setup_async().await.map_err(|e| e.to_string()).map(|(device, setup)| {
             clip_kernels::register_device(&device, &setup);
-            let (name, is_software) = clip_kernels::adapter_of(&setup);
-            (device, Adapter { name, is_software })
-        });
+            let (name, bus, is_software) = clip_kernels::adapter_of(&setup);
+            (device, Adapter { name, bus, is_software })
+        })
+    };
     #[cfg(not(feature = "webgpu"))]
-    let opened = Err("this build has no WebGPU".to_owned());
+    let opened = {
+        let _ = gpu;
+        Err("this build has no WebGPU".to_owned())
+    };
     opened.map_err(|reason| ClipError::DeviceUnavailable { device: "webgpu".into(), reason })
 }
 

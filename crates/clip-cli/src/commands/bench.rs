@@ -4,12 +4,14 @@ use std::time::Instant;
 
 use clip_core::config::ClipConfig;
 use clip_core::device::Device;
+use clip_core::model::TextBatch;
 use clip_core::preprocess::RgbImage;
 use clip_core::tokenizer::{Reference, Tokenizer};
 use clip_core::train::{RunOptions, TrainingSession};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use super::link;
 use super::model_args::DeviceArgs;
 use super::pairs::{set, text};
 use super::train::over_preset;
@@ -47,6 +49,10 @@ pub struct BenchArgs {
     /// Measure encoding alone
     #[arg(long)]
     no_step: bool,
+    /// Measure latency and bandwidth between the processes that mpirun started, and nothing else
+    #[arg(long, conflicts_with_all = ["model", "config", "batch_size", "micro_batch_size", "precision", "repeat", "no_step", "device",
+        "gpu", "threads"])]
+    link: bool,
     #[command(flatten)]
     device: DeviceArgs,
 }
@@ -83,6 +89,8 @@ struct Bench {
     options: Value,
     device: OpenDevice,
     batch_size: usize,
+    /// Tokens of the longest caption.
+    caption_tokens: usize,
     encode_images: Times,
     encode_texts: Times,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -123,7 +131,7 @@ fn is_used(name: &str, steps: bool) -> bool {
     match name.strip_prefix("fit.") {
         Some(option) if !steps => option == "batchSize",
         Some(option) => !["epochs", "truncate", "badPairs"].contains(&option),
-        None => ["preset", "config", "model", "seed", "device", "threads"].contains(&name),
+        None => ["preset", "config", "model", "seed", "device", "gpu", "threads"].contains(&name),
     }
 }
 
@@ -148,6 +156,9 @@ fn settings(arguments: &BenchArgs, output: &Output) -> Result<Settings> {
 /// # Errors
 /// `invalid-option`, `invalid-config`; those of the device.
 pub fn run(arguments: &BenchArgs, output: &Output) -> Result<()> {
+    if arguments.link {
+        return link::run(output);
+    }
     let repeat = above_0("repeat", arguments.repeat)?;
     let settings = settings(arguments, output)?;
     let config = settings.shape()?.map_or_else(|| Ok(ClipConfig::preset(MODEL)?.to_json()), Ok::<_, Failure>)?;
@@ -184,6 +195,7 @@ pub fn run(arguments: &BenchArgs, output: &Output) -> Result<()> {
         options: json!(given),
         device: opened,
         batch_size,
+        caption_tokens: TextBatch::new(&ids, batch_size, &session.config().text)?.tokens(),
         encode_images: Times::new(encode_images, batch_size),
         encode_texts: Times::new(encode_texts, batch_size),
         step: step.map(|seconds| Times::new(seconds, batch_size)),

@@ -5,8 +5,10 @@ pub mod convert;
 pub mod embed;
 pub mod eval;
 pub mod info;
+mod link;
 mod model_args;
 mod pairs;
+pub mod plan;
 pub mod train;
 mod zero_shot;
 
@@ -42,6 +44,8 @@ pub enum Command {
     /// Train or fine-tune a model on image–caption pairs
     #[command(after_help = train::HELP)]
     Train(Box<train::TrainArgs>),
+    /// Foretell memory, communication and time of a run on many GPUs
+    Plan(Box<plan::PlanArgs>),
     /// Measure encoding and training steps on synthetic pairs
     Bench(bench::BenchArgs),
     /// Write a shell's completions to stdout

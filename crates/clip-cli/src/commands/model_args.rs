@@ -9,7 +9,7 @@ use clip_core::model::Towers;
 
 use crate::checkpoint::{Checkpoint, Loaded, OpenOptions, is_state, load_state};
 use crate::config::Settings;
-use crate::device::{self, DeviceChoice, OpenDevice};
+use crate::device::{self, DeviceChoice, GpuChoice, OpenDevice};
 use crate::exit::Result;
 use crate::output::{Output, size};
 
@@ -19,6 +19,9 @@ pub(super) struct DeviceArgs {
     /// Where to compute [default: auto]
     #[arg(long, value_enum)]
     device: Option<DeviceChoice>,
+    /// Number of the GPU, from 0, where there are several
+    #[arg(long, value_name = "N")]
+    gpu: Option<usize>,
     /// Threads of the CPU [default: one a core]
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
@@ -31,8 +34,9 @@ impl DeviceArgs {
     /// Those of [`device::open`]; `invalid-option`.
     pub(super) fn open(&self, settings: &Settings) -> Result<OpenDevice> {
         let of_settings = settings.text("device")?.map(DeviceChoice::from_name).transpose()?;
-        let threads = settings.number("threads")?.map(|threads| threads as usize);
-        device::open(self.device.or(of_settings).unwrap_or_default(), self.threads.or(threads))
+        let number = |name: &str| -> Result<Option<usize>> { Ok(settings.number(name)?.map(|number| number as usize)) };
+        let gpu = GpuChoice { number: self.gpu.or(number("gpu")?), ..GpuChoice::default() };
+        device::open(self.device.or(of_settings).unwrap_or_default(), self.threads.or(number("threads")?), gpu)
     }
 }
 

@@ -1,6 +1,7 @@
 //! The processes of one run that a launcher of MPI started: `mpirun`, SLURM's `srun`, Kubernetes' MPI Operator.
 
 mod agreement;
+mod devices;
 mod launched;
 #[cfg(feature = "mpi")]
 mod mpi;
@@ -9,7 +10,7 @@ mod watch;
 
 use std::cell::Cell;
 
-use clip_core::train::Ranks;
+use clip_core::train::{Exchange, Ranks};
 
 use self::launched::{Launched, launched};
 #[cfg(not(feature = "mpi"))]
@@ -17,6 +18,21 @@ use crate::exit::Failure;
 use crate::exit::Result;
 use crate::interrupt::Interrupts;
 use crate::output::Output;
+
+/// A process among those of the same run on its machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OnMachine {
+    /// Its number, from 0.
+    pub index: usize,
+    /// How many they are.
+    pub count: usize,
+}
+
+impl Default for OnMachine {
+    fn default() -> Self {
+        Self { index: 0, count: 1 }
+    }
+}
 
 /// The processes that train together; without a launcher, this one alone.
 pub struct Processes {
@@ -73,6 +89,32 @@ impl Processes {
     /// Whether this one writes logs and states.
     pub fn is_first(&self) -> bool {
         self.ranks.rank() == 0
+    }
+
+    /// Where this one is among those of its machine; all call it at once.
+    pub fn on_machine(&self) -> OnMachine {
+        #[cfg(feature = "mpi")]
+        return self.mpi.as_ref().map_or_else(OnMachine::default, mpi::Mpi::on_machine);
+        #[cfg(not(feature = "mpi"))]
+        OnMachine::default()
+    }
+
+    /// Compares the GPUs of all, which call it at once: what slows them down. Empty for the CPU.
+    pub fn compare_devices(&self, gpu: &str) -> Option<String> {
+        if self.ranks.size() == 1 {
+            return None;
+        }
+        #[cfg(feature = "mpi")]
+        let host = self.mpi.as_ref().map_or_else(String::new, mpi::Mpi::host);
+        #[cfg(not(feature = "mpi"))]
+        let host = String::new();
+        let own = if gpu.is_empty() { String::new() } else { format!("{gpu}, on {host}") };
+        devices::warning(&agreement::gather_texts(&self.ranks, &own))
+    }
+
+    /// What [`interrupted`](Self::interrupted) exchanges, before each step.
+    pub fn signals() -> Exchange {
+        Exchange::all_gather(1)
     }
 
     /// Whether a signal came to any of them: all end at the same step.

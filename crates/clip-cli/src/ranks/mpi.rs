@@ -9,6 +9,7 @@ use mpi::collective::{CommunicatorCollectives, SystemOperation};
 use mpi::environment::{Universe, initialize_with_threading, library_version, processor_name};
 use mpi::topology::{Communicator, SimpleCommunicator};
 
+use super::OnMachine;
 use super::launched::Launched;
 use super::watch::Watch;
 use crate::exit::{Failure, Result};
@@ -104,6 +105,17 @@ impl Mpi {
     /// All processes.
     pub(super) fn ranks(&self) -> Ranks {
         ranks()
+    }
+
+    /// Where this one is among those of its machine; all call it at once.
+    pub(super) fn on_machine(&self) -> OnMachine {
+        let neighbours = World::communicator().split_shared(World.rank() as i32);
+        OnMachine { index: neighbours.rank() as usize, count: neighbours.size() as usize }
+    }
+
+    /// Name of this host.
+    pub(super) fn host(&self) -> String {
+        processor_name().unwrap_or_default()
     }
 
     /// Says why all end, and waits until all leave.

@@ -304,6 +304,17 @@ impl ClipConfig {
         hf::write(self)
     }
 
+    /// Refuses a model that cannot be trained.
+    ///
+    /// # Errors
+    /// `invalid-config`.
+    pub(crate) fn check_trainable(&self) -> Result<()> {
+        if self.vision.is_trainable() {
+            return Ok(());
+        }
+        Err(invalid("vision.architecture", "vit or siglip to train", "a tower with batch norms"))
+    }
+
     /// Returns clipwright's own JSON.
     pub fn to_json(&self) -> String {
         serde_json::json!(self).to_string()

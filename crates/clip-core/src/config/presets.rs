@@ -15,16 +15,18 @@ const QUICK_GELU: &str = "-quickgelu";
 
 impl ClipConfig {
     /// Returns the config of a published model with images of 224 pixels: `ViT-B-32`, `ViT-B-16` or `ViT-L-14`, or with `-quickgelu`
-    /// after it, as OpenAI's.
+    /// after it, as OpenAI's; also as papers write them, `ViT-L/14` or `L/14`.
     ///
     /// # Errors
     /// `invalid-option` for any other name.
     pub fn preset(name: &str) -> Result<Self> {
-        let (shape, activation) = match name.strip_suffix(QUICK_GELU) {
+        let plain = name.replace('/', "-");
+        let (shape, activation) = match plain.strip_suffix(QUICK_GELU) {
             Some(shape) => (shape, "quick_gelu"),
-            None => (name, "gelu"),
+            None => (plain.as_str(), "gelu"),
         };
-        let Some(&(_, embed_dim, patch, width, layers, text)) = MODELS.iter().find(|model| model.0 == shape) else {
+        let is_named = |name: &str| name == shape || name.strip_prefix("ViT-") == Some(shape);
+        let Some(&(_, embed_dim, patch, width, layers, text)) = MODELS.iter().find(|model| is_named(model.0)) else {
             let names: Vec<&str> = MODELS.iter().map(|model| model.0).collect();
             let expected = format!("{}, with or without {QUICK_GELU}", names.join(", "));
             return Err(ClipError::unknown_name("model", &expected, name));
@@ -57,6 +59,7 @@ mod tests {
         let l14 = ClipConfig::preset("ViT-L-14-quickgelu").unwrap();
         assert_eq!((l14.embed_dim, l14.text.width, l14.text.heads), (768, 768, 12));
         assert_eq!(l14.text.activation, Activation::QuickGelu);
+        assert_eq!(ClipConfig::preset("L/14-quickgelu").unwrap(), l14);
         let error = ClipConfig::preset("ViT-H-14").unwrap_err();
         assert!(error.to_string().contains("ViT-B-32, ViT-B-16, ViT-L-14"), "{error}");
     }

@@ -102,6 +102,11 @@ impl TextBatch {
         self.ends.len()
     }
 
+    /// Tokens of each caption: those of the longest, or of the context.
+    pub fn tokens(&self) -> usize {
+        self.length
+    }
+
     /// Returns a range of the captions.
     pub fn part(&self, range: Range<usize>) -> Self {
         let length = self.length;

@@ -9,12 +9,13 @@ use burn::module::{Param, ParamId};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, FloatDType, Tensor, TensorData};
 
+use super::exchange::{Counted, Traffic};
 use crate::device::read;
 use crate::error::{ClipError, Result};
 use crate::model::{Clip, ParamVisitor, visit_params};
 
 /// Numbers that are summed at once: 25 MB, as `DistributedDataParallel` of PyTorch.
-const BUCKET: usize = 25 * 1024 * 1024 / 4;
+pub const BUCKET: usize = 25 * 1024 * 1024 / 4;
 
 /// How ranks exchange numbers; every rank makes the same calls in the same order. An implementation ends the process where another rank
 /// is lost: a step of some ranks has no meaning.
@@ -31,12 +32,12 @@ pub trait Collective: Send + Sync {
 
 /// The ranks that train a model; by default one alone.
 #[derive(Clone, Default)]
-pub struct Ranks(Option<Arc<dyn Collective>>);
+pub struct Ranks(Option<Arc<Counted>>);
 
 impl Ranks {
     /// Several ranks; one needs no exchange.
     pub fn new(collective: Arc<dyn Collective>) -> Self {
-        Self((collective.size() > 1).then_some(collective))
+        Self((collective.size() > 1).then(|| Arc::new(Counted::new(collective))))
     }
 
     /// Number of ranks.
@@ -47,6 +48,11 @@ impl Ranks {
     /// Number of this one, from 0.
     pub fn rank(&self) -> usize {
         self.0.as_ref().map_or(0, |collective| collective.rank())
+    }
+
+    /// What this one has exchanged so far.
+    pub fn traffic(&self) -> Traffic {
+        self.0.as_ref().map_or_else(Traffic::default, |counted| counted.traffic())
     }
 
     /// Whether there are others.
@@ -65,11 +71,7 @@ impl Ranks {
     /// # Errors
     /// `invalid-option`.
     pub(super) fn check(&self, batch: usize) -> Result<()> {
-        if batch.is_multiple_of(self.size()) {
-            return Ok(());
-        }
-        let expected = format!("a multiple of the {} ranks that share each batch", self.size());
-        Err(ClipError::invalid_option("batchSize", &expected, batch))
+        check_shares(batch, self.size())
     }
 
     /// Returns the values of all ranks in their order.
@@ -89,7 +91,7 @@ impl Ranks {
     }
 
     /// Returns the sums over the ranks. Each is computed by one rank and copied to the others, so that all have the same bits.
-    fn sum(&self, mut values: Vec<f32>) -> Vec<f32> {
+    pub fn sum(&self, mut values: Vec<f32>) -> Vec<f32> {
         let Some(collective) = &self.0 else { return values };
         let count = values.len();
         values.resize(count.next_multiple_of(self.size()), 0.0);
@@ -153,29 +155,48 @@ impl Ranks {
         }
         let mut take = Take { gradients, taken: Vec::new() };
         visit_params(model, &mut take);
-        let mut tensors = take.taken.into_iter().peekable();
-        let (mut sums, mut bucket, mut parts, mut filled) = (Vec::new(), Vec::new(), Vec::new(), 0);
-        let device = model.device().inner();
-        while let Some((id, tensor)) = tensors.next() {
-            let count = tensor.dims()[0];
-            filled += count;
-            parts.push((id, count));
-            bucket.push(tensor);
-            let next = tensors.peek().map(|(_, tensor)| tensor.dims()[0]);
-            if next.is_none_or(|count| filled + count > BUCKET) {
-                // read at once: each read waits for the device
-                let own = read(Tensor::cat(std::mem::take(&mut bucket), 0)).await?;
-                let mut values = self.sum(own).into_iter();
-                for (id, count) in parts.drain(..) {
-                    sums.push((id, flat(values.by_ref().take(count).collect(), &device)));
-                }
-                filled = 0;
+        let counts: Vec<usize> = take.taken.iter().map(|(_, tensor)| tensor.dims()[0]).collect();
+        let (mut tensors, mut sums, device) = (take.taken.into_iter(), Vec::new(), model.device().inner());
+        for bucket in buckets(&counts) {
+            let (ids, tensors): (Vec<_>, Vec<_>) = tensors.by_ref().take(bucket.len()).unzip();
+            // read at once: each read waits for the device
+            let own = read(Tensor::cat(tensors, 0)).await?;
+            let mut values = self.sum(own).into_iter();
+            for (id, &count) in ids.into_iter().zip(bucket) {
+                sums.push((id, flat(values.by_ref().take(count).collect(), &device)));
             }
         }
         let mut put = Put { sums: sums.into_iter().peekable(), gradients: GradientsParams::new() };
         visit_params(model, &mut put);
         Ok(put.gradients)
     }
+}
+
+/// Refuses a batch that does not fall into equal parts.
+///
+/// # Errors
+/// `invalid-option`.
+pub(super) fn check_shares(batch: usize, ranks: usize) -> Result<()> {
+    if batch.is_multiple_of(ranks) {
+        return Ok(());
+    }
+    let expected = format!("a multiple of the {ranks} ranks that share each batch");
+    Err(ClipError::invalid_option("batchSize", &expected, batch))
+}
+
+/// Groups tensors, given their numbers of values, into buckets that are summed at once. A tensor that is larger than a bucket is alone.
+pub(super) fn buckets(counts: &[usize]) -> impl Iterator<Item = &[usize]> {
+    let mut rest = counts;
+    std::iter::from_fn(move || {
+        let mut filled = 0;
+        let fits = |count: &&usize| {
+            filled += **count;
+            filled <= BUCKET
+        };
+        let (bucket, after) = rest.split_at_checked(rest.iter().take_while(fits).count().max(1))?;
+        rest = after;
+        Some(bucket)
+    })
 }
 
 fn flat(values: Vec<f32>, device: &Device) -> Tensor<1> {
@@ -362,6 +383,14 @@ mod tests {
             assert_eq!(sums, [6.0, 10.0, 14.0, 18.0, 22.0, 26.0, 30.0]);
         }
         assert_eq!(Ranks::default().sum(vec![1.5]), [1.5]);
+    }
+
+    #[test]
+    fn buckets_hold_whole_tensors() {
+        let got = |counts: &[usize]| -> Vec<Vec<usize>> { buckets(counts).map(<[usize]>::to_vec).collect() };
+        assert_eq!(got(&[BUCKET - 1, 1, 1]), [vec![BUCKET - 1, 1], vec![1]]);
+        assert_eq!(got(&[3, BUCKET + 1, 2, 4]), [vec![3], vec![BUCKET + 1], vec![2, 4]]);
+        assert!(got(&[]).is_empty());
     }
 
     #[test]

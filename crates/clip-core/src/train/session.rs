@@ -13,7 +13,7 @@ use super::state::{RunMetadata, State};
 use super::trainer::{StepOptions, Trainer};
 use crate::bundle::Bundle;
 use crate::checkpoint::{Adapter, Layout, LoadOptions, save_adapter, save_gradients};
-use crate::config::{ClipConfig, Objective, invalid};
+use crate::config::{ClipConfig, Objective};
 use crate::data::{PairDataset, embed_images};
 use crate::error::{ClipError, Result};
 use crate::eval::{Evaluation, evaluate};
@@ -56,9 +56,7 @@ impl TrainingSession {
             });
         }
         let device = device.clone().autodiff();
-        if !parsed.vision.is_trainable() {
-            return Err(not_trainable());
-        }
+        parsed.check_trainable()?;
         let preprocess = Preprocess::for_model(TransformFiles::default(), config, &parsed, &mut Vec::new())?;
         let (config, tokenizer) = (parsed, Some(Arc::new(tokenizer)));
         let mut session = Self {
@@ -83,9 +81,7 @@ impl TrainingSession {
     /// # Errors
     /// `invalid-config` for a tower with batch norms; `missing-tower` for a model loaded without one.
     pub fn from_bundle(bundle: Bundle) -> Result<Self> {
-        if !bundle.config.vision.is_trainable() {
-            return Err(not_trainable());
-        }
+        bundle.config.check_trainable()?;
         for (tower, there) in [("image", bundle.model.visual.is_some()), ("text", bundle.model.text.is_some())] {
             if !there {
                 return Err(ClipError::MissingTower { tower: tower.into() });
@@ -398,10 +394,6 @@ impl TrainingSession {
         }
         Ok(report.loss)
     }
-}
-
-fn not_trainable() -> ClipError {
-    invalid("vision.architecture", "vit or siglip to train", "a tower with batch norms")
 }
 
 #[cfg(test)]

@@ -7,22 +7,30 @@ use super::options::Tuning;
 use crate::model::{Clip, ParamInit, ParamMapper, block_of, map_params, matrix_parts};
 
 impl Tuning {
+    /// Whether a parameter is trained, given its path and the number of blocks of the image and of the text tower. Adapters, which are
+    /// trained, are parameters of their own.
+    pub(super) fn trains(self, path: &str, [image, text]: [usize; 2]) -> bool {
+        match self {
+            Self::All => true,
+            Self::LastBlocks(count) => {
+                let total = if path.starts_with("visual") { image } else { text };
+                match block_of(path) {
+                    Some((block, _)) => block + count >= total,
+                    None => !BEFORE_BLOCKS.iter().any(|name| path.contains(name)),
+                }
+            }
+            Self::Lora { .. } => false,
+        }
+    }
+
     /// Returns the model with only these parameters trainable. Adapters of an earlier tuning are merged into the weights; new
     /// ones are drawn from `seed` and start as no change.
     pub(super) fn apply(self, model: Clip, seed: u64) -> Clip {
         let model = model.materialize();
         match self {
-            Self::All => map_params(model, &mut Freeze(|_: &str| true)),
-            Self::LastBlocks(count) => {
-                let [image, text] = blocks(&model);
-                let learns = move |path: &str| {
-                    let total = if path.starts_with("visual") { image } else { text };
-                    match block_of(path) {
-                        Some((block, _)) => block + count >= total,
-                        None => !BEFORE_BLOCKS.iter().any(|name| path.contains(name)),
-                    }
-                };
-                map_params(model, &mut Freeze(learns))
+            Self::All | Self::LastBlocks(_) => {
+                let blocks = blocks(&model);
+                map_params(model, &mut Freeze(move |path: &str| self.trains(path, blocks)))
             }
             Self::Lora { rank, alpha } => {
                 let device = model.device();
@@ -37,7 +45,7 @@ impl Tuning {
 const BEFORE_BLOCKS: [&str; 5] = ["conv1.", "class_embedding", "positional_embedding", "ln_pre.", "token_embedding."];
 
 /// Returns the number of blocks of the image and of the text tower.
-fn blocks(model: &Clip) -> [usize; 2] {
+pub(super) fn blocks(model: &Clip) -> [usize; 2] {
     let image = model.visual.as_ref().and_then(|tower| tower.transformer().ok());
     let text = model.text.as_ref().map(|tower| &tower.transformer);
     [image, text].map(|blocks| blocks.map_or(0, |blocks| blocks.resblocks.len()))

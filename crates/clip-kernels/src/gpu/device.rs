@@ -54,17 +54,18 @@ pub fn register_device(device: &Device, setup: &WgpuSetup) {
     let _ = (device, setup);
 }
 
-/// Name of a GPU's adapter, and whether it is a rasterizer that runs on the CPU. In browsers JavaScript knows, so this does not.
-pub fn adapter_of(setup: &WgpuSetup) -> (String, bool) {
+/// Name of a GPU's adapter, its address on the PCI bus, and whether it is a rasterizer that runs on the CPU. In browsers JavaScript
+/// knows, so this does not.
+pub fn adapter_of(setup: &WgpuSetup) -> (String, String, bool) {
     #[cfg(not(target_family = "wasm"))]
     {
         let info = setup.adapter.get_info();
-        (info.name, info.device_type == burn::backend::wgpu::wgpu::DeviceType::Cpu)
+        (info.name, info.device_pci_bus_id, info.device_type == burn::backend::wgpu::wgpu::DeviceType::Cpu)
     }
     #[cfg(target_family = "wasm")]
     {
         let _ = setup;
-        (String::new(), false)
+        (String::new(), String::new(), false)
     }
 }
 

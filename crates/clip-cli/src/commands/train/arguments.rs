@@ -79,11 +79,12 @@ struct DataArgs {
     image_memory: Option<String>,
 }
 
+/// Options of a run.
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Training")]
-struct FitArgs {
+pub(in crate::commands) struct FitArgs {
     /// Pairs a step [default: 256]
-    #[arg(long, value_name = "N")]
+    #[arg(long, alias = "batch", value_name = "N")]
     batch_size: Option<String>,
     /// Pairs whose activations are in memory at once (GradCache)
     #[arg(long, value_name = "N")]
@@ -207,6 +208,9 @@ struct RunArgs {
     /// auto, cpu or webgpu [default: auto]
     #[arg(long, value_name = "NAME")]
     device: Option<String>,
+    /// Number of the GPU, from 0, where there are several [default: shared out among the ranks of a machine]
+    #[arg(long, value_name = "N")]
+    gpu: Option<String>,
     /// Threads of the CPU [default: one a core]
     #[arg(long, value_name = "N")]
     threads: Option<String>,
@@ -233,7 +237,10 @@ fn accumulated(batch: &str, times: &str) -> Result<String> {
 
 impl FitArgs {
     /// The options that were given, by the names of the TypeScript options.
-    fn settings(&self) -> Result<Map<String, Value>> {
+    ///
+    /// # Errors
+    /// `invalid-option`.
+    pub(in crate::commands) fn settings(&self) -> Result<Map<String, Value>> {
         let mut fit = Map::new();
         for (name, value) in [
             ("epochs", &self.epochs),
@@ -303,7 +310,6 @@ impl TrainArgs {
     /// # Errors
     /// Those of [`Settings::read`]; `invalid-option`.
     pub(super) fn settings(&self) -> Result<Settings> {
-        let file = self.config.as_deref().map(Settings::read).transpose()?.unwrap_or_default();
         let (model, data, run) = (&self.model, &self.data, &self.run);
         let mut flags = Map::new();
         for (name, value) in [
@@ -327,6 +333,7 @@ impl TrainArgs {
             ("export", &run.export),
             ("reportTo", &run.report_to),
             ("device", &run.device),
+            ("gpu", &run.gpu),
             ("threads", &run.threads),
         ] {
             set(&mut flags, name, text(value));
@@ -338,12 +345,21 @@ impl TrainArgs {
         let mut fit = self.fit.settings()?;
         data.pairs.set(&mut flags, &mut fit);
         set(&mut flags, "fit", (!fit.is_empty()).then_some(fit));
-        let settings = file.clone().with(flags);
-        if let Some(path) = &self.config {
-            blame(path, &file, &settings)?;
-        }
-        over_preset(settings)
+        over_file(self.config.as_deref(), flags)
     }
+}
+
+/// The settings of a file with flags over them, and both over those of a preset.
+///
+/// # Errors
+/// Those of [`Settings::read`]; `invalid-option`.
+pub(in crate::commands) fn over_file(path: Option<&Path>, flags: Map<String, Value>) -> Result<Settings> {
+    let file = path.map(Settings::read).transpose()?.unwrap_or_default();
+    let settings = file.clone().with(flags);
+    if let Some(path) = path {
+        blame(path, &file, &settings)?;
+    }
+    over_preset(settings)
 }
 
 /// Checks the shape and the options that a file has, so that their errors name it; other flags may complete or replace them.

@@ -16,6 +16,7 @@ mod tensorboard;
 
 use clip_core::data::PairDataset;
 use clip_core::digest::Sha256;
+use clip_core::train::Traffic;
 
 use self::combinations::check_combinations;
 use self::monitor::TrainingMonitor;
@@ -27,7 +28,7 @@ use self::sources::{Sources, Started};
 use self::steps::Run;
 use self::tensorboard::TensorBoard;
 use crate::config::Settings;
-use crate::device::{self, DeviceChoice, OpenDevice};
+use crate::device::{self, DeviceChoice, GpuChoice, OpenDevice};
 use crate::events::Event;
 use crate::exit::Result;
 use crate::flags::name_flag;
@@ -36,6 +37,7 @@ use crate::output::{Output, count};
 use crate::ranks::Processes;
 
 pub use self::arguments::TrainArgs;
+pub(super) use self::arguments::{FitArgs, over_file};
 pub(super) use self::preset::over_preset;
 
 /// What `--help` says after the flags.
@@ -55,10 +57,15 @@ fit() in [fit]:
 A run's folder holds settings.json, steps.csv, evaluations.csv, checkpoints/latest.clip (a training state, which the package's \
 ClipTrainer.resume reads, too) and, at the end, model.safetensors.";
 
-fn open_device(settings: &Settings, output: &Output) -> Result<OpenDevice> {
+fn open_device(settings: &Settings, processes: &Processes, output: &Output) -> Result<OpenDevice> {
     let choice = settings.text("device")?.map_or(Ok(DeviceChoice::Auto), DeviceChoice::from_name)?;
-    let opened = device::open(choice, settings.number("threads")?.map(|threads| threads as usize))?;
+    let number = |name: &str| -> Result<Option<usize>> { Ok(settings.number(name)?.map(|number| number as usize)) };
+    let gpu = GpuChoice { number: number("gpu")?, of: processes.on_machine() };
+    let opened = device::open(choice, number("threads")?, gpu)?;
     output.note(&opened.note());
+    if let Some(warning) = processes.compare_devices(&opened.gpu) {
+        output.warn(None, &warning);
+    }
     Ok(opened)
 }
 
@@ -123,7 +130,7 @@ fn train(arguments: &TrainArgs, processes: &Processes, output: &Output) -> Resul
     let logs = settings.path("logs")?.unwrap_or_else(|| "logs".into());
     let folder = RunFolder::new(&logs, settings.text("name")?.unwrap_or("run"))?;
     let interrupts = Interrupts::listen()?;
-    let opened = open_device(&settings, output)?;
+    let opened = open_device(&settings, processes, output)?;
     let mut begun = begin(&settings, &folder, &opened.device, output)?;
     check_layout(begun.session.config(), &plan.layout)?;
     begun.session.warnings().iter().for_each(|warning| output.warn(None, warning));
@@ -147,6 +154,7 @@ fn train(arguments: &TrainArgs, processes: &Processes, output: &Output) -> Resul
     let Started { images, evaluation, captions, .. } = started;
     let mut run = Run {
         loss: None,
+        exchanged: Traffic::default(),
         warned: false,
         output,
         interrupts: &interrupts,
@@ -166,7 +174,8 @@ fn train(arguments: &TrainArgs, processes: &Processes, output: &Output) -> Resul
         return Ok(());
     }
     let path = write_results(&begun.session, &begun.options, &folder, &plan.layout, output)?.display().to_string();
-    output.event(&Event::Done { step, path: &path });
+    let exchanged = Some(run.exchanged).filter(|traffic| traffic.exchanges > 0);
+    output.event(&Event::Done { step, path: &path, exchanged });
     let loss = run.loss.map_or(String::new(), |loss| format!(" to a loss of {loss:.4}"));
     output.result(&format!("trained {} steps{loss}; the model is in {path}", count(step as u64)));
     Ok(())

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use clip_core::data::PairDataset;
-use clip_core::train::TrainingSession;
+use clip_core::train::{Traffic, TrainingSession};
 
 use super::monitor::TrainingMonitor;
 use super::plan::Plan;
@@ -23,6 +23,8 @@ use crate::ranks::Processes;
 pub(super) struct Run<'a> {
     /// Loss of the last step.
     pub(super) loss: Option<f32>,
+    /// What this process exchanged in the steps, and before them to agree that there is one.
+    pub(super) exchanged: Traffic,
     /// Whether a warning said already that a log cannot be written.
     pub(super) warned: bool,
     pub(super) output: &'a Output,
@@ -125,6 +127,7 @@ impl Run<'_> {
     pub(super) fn steps(&mut self, session: &mut TrainingSession, mut step: usize) -> Result<usize> {
         let mut speed = Speedometer::default();
         let is_first = self.processes.is_first();
+        let before = self.processes.ranks.traffic();
         // the step of the last saved state
         let mut saved = None;
         loop {
@@ -141,6 +144,7 @@ impl Run<'_> {
             let Some(progress) = pollster::block_on(session.step(squares.as_deref()))? else { break };
             step = progress.step;
             self.loss = Some(progress.loss);
+            self.exchanged = self.processes.ranks.traffic().since(before);
             if !is_first {
                 continue;
             }
