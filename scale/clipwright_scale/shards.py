@@ -49,7 +49,10 @@ def located(name: str) -> str:
 def name_of(path: str) -> str:
     """The name by which `clipwright embed` calls what it writes of a shard."""
     if is_address(path):
-        return urlsplit(path).path.rpartition("/")[2].split(".")[0]
+        scheme, _, key = path.partition("://")
+        # what is an address's on a server is a name in a store
+        file = unquote(urlsplit(path).path) if scheme.lower() in ("http", "https") else key
+        return file.rpartition("/")[2].split(".")[0]
     real = Path(os.path.realpath(path))
     return real.name if real.is_dir() else real.name.split(".")[0]
 

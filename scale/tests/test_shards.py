@@ -25,6 +25,8 @@ def test_addresses(tmp_path: Path) -> None:
     assert find_shards(["file://server/share/b.tar"]) == [Shard("//server/share/b.tar", "b")]
     web = "https://example.org/a/000.tar?key=1"
     assert find_shards([web]) == [Shard(web, "000")]
+    assert name_of("https://example.org/a%20b.tar#c") == "a b"
+    assert name_of("s3://bucket/a%20b#c.tar") == "a%20b#c"
     assert find_shards(["s3://bucket/a/{00..01}.tar"])[1] == Shard("s3://bucket/a/01.tar", "01")
 
 

@@ -1,7 +1,6 @@
 """Shards in a store of objects: trained on and embedded by the native program as those on disk.
 
-The store is moto's server of S3, which checks keys and signatures as S3 does. Its data are public: it answers
-requests without a signature, too.
+The store is moto's server of S3, which checks keys and signatures as S3 does.
 """
 
 import json
@@ -11,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
 import boto3
 import pytest
@@ -42,16 +42,21 @@ class Store:
     data: str
 
 
+def check_keys(server: str, after: str) -> None:
+    """Lets the server check keys and signatures after so many requests."""
+    told = Request(f"{server}/moto-api/reset-auth", data=after.encode(), headers={"Content-Type": "text/plain"})
+    urlopen(told).close()
+
+
 @pytest.fixture(scope="module")
 def store(data: str) -> Iterator[Store]:
     """S3 with the shards in a bucket, and a user who may read them."""
-    # making the user needs no rights, all that follows does
-    os.environ["INITIAL_NO_AUTH_ACTION_COUNT"] = "3"
-    os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
     place = {"endpoint_url": f"http://{host}:{port}", "region_name": REGION}
+    # making the user needs no rights, all that follows does
+    check_keys(place["endpoint_url"], "3")
     iam = boto3.client("iam", aws_access_key_id="none", aws_secret_access_key="none", **place)
     iam.create_user(UserName="reader")
     rights = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]}
@@ -63,6 +68,7 @@ def store(data: str) -> Iterator[Store]:
     folder = Path(data).parent
     for number in range(SHARDS):
         s3.upload_file(str(folder / f"{number:03}.tar"), "emoji", f"train set/{number:03}.tar")
+    s3.upload_file(str(folder / "000.tar"), "emoji", "public.tar", ExtraArgs={"ACL": "public-read"})
     environment = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
     environment |= {name.upper(): value for name, value in own.items()}
     environment |= {"AWS_ENDPOINT_URL": place["endpoint_url"], "AWS_REGION": REGION}
@@ -130,10 +136,17 @@ def test_public_data(program: str, store: Store, tmp_path: Path) -> None:
     """Are read without keys, by requests without a signature."""
     environment = {name: value for name, value in store.environment.items() if "ACCESS_KEY" not in name}
     environment["AWS_SKIP_SIGNATURE"] = "true"
-    one = "s3://emoji/train set/000.tar"
-    ran = run(program, environment, "embed", str(MODEL), "--data", one, "--out", str(tmp_path), *FLAGS)
-    assert ran.code == 0, ran.stderr
-    assert ran.events[-1]["embedded"] == SAMPLES
+    # moto fails to check a request without a key
+    check_keys(environment["AWS_ENDPOINT_URL"], "inf")
+    public, private = (
+        run(program, environment, "embed", str(MODEL), "--data", one, "--out", str(tmp_path), *FLAGS)
+        for one in ("s3://emoji/public.tar", "s3://emoji/train set/000.tar")
+    )
+    check_keys(environment["AWS_ENDPOINT_URL"], "0")
+    assert public.code == 0, public.stderr
+    assert public.events[-1]["embedded"] == SAMPLES
+    assert private.code == 6
+    assert "HTTP 403" in private.stderr
 
 
 def test_refusals(program: str, store: Store, tmp_path: Path) -> None:

@@ -51,6 +51,14 @@ const IGNORED: &str = "_commit_hash _from_auto _json_padding _json_truncation _s
     tokenizer_object tokenizer_padding tokenizer_truncation transformers_version trim_offsets truncation_strategy unk_id \
     use_default_system_prompt use_fast verbose vocab vocab_file";
 
+/// Names the file of an error.
+fn of_config(error: Error) -> Error {
+    match error {
+        Error::Invalid(problem) => Error::Invalid(format!("{FILE}: {problem}")),
+        other => other,
+    }
+}
+
 /// An entry of a `special_tokens_map.json`, whose tokens are special, whatever they say.
 fn as_special((key, mut value): (String, Json)) -> (String, Json) {
     if let Json::Object(token) = &mut value
@@ -96,16 +104,19 @@ impl Config {
         merged.extend(
             given.iter().filter(|(_, value)| **value != Json::Null).map(|(key, value)| (key.clone(), value.clone())),
         );
+        // with a map, a token may be of either file
+        let has_map = files.special_tokens.is_some() && !merged.contains_key(DECODER);
+        let named =
+            |merged: &Object| named_tokens(merged).map_err(|error| if has_map { error } else { of_config(error) });
         // a key that is null counts as one that is not there
         let mut tokens = match merged.get(DECODER) {
-            Some(decoder) => decoder_tokens(decoder)?,
+            Some(decoder) => decoder_tokens(decoder).map_err(of_config)?,
             None => {
                 merged.extend(parse_object(files.special_tokens, MAP)?.into_iter().map(as_special));
-                let named = named_tokens(&merged)?;
-                listed_tokens(&parse_object(files.added_tokens, "added_tokens.json")?, &named)?
+                listed_tokens(&parse_object(files.added_tokens, "added_tokens.json")?, &named(&merged)?)?
             }
         };
-        for token in named_tokens(&merged)? {
+        for token in named(&merged)? {
             match tokens.iter_mut().find(|known| known.content == token.content) {
                 Some(known) => known.special = true,
                 None => tokens.push(AddedToken { special: true, ..token }),
@@ -277,6 +288,7 @@ mod tests {
             let error = read(config, None, None, "{}").and_then(|config| config.splits_special()).unwrap_err();
             assert_eq!(error, Error::Invalid(expected.into()));
         };
+        refused(r#"{"eos_token":7}"#, "tokenizer_config.json: eos_token: expected a token, got 7");
         refused(r#"{"tokenizer_class":7}"#, "tokenizer_config.json: tokenizer_class: expected a name, got 7");
         refused(
             r#"{"split_special_tokens":"yes"}"#,
@@ -284,7 +296,7 @@ mod tests {
         );
         refused(
             r#"{"added_tokens_decoder":7}"#,
-            "added_tokens_decoder: expected an object of tokens by their ids, got 7",
+            "tokenizer_config.json: added_tokens_decoder: expected an object of tokens by their ids, got 7",
         );
         let null = r#"{"added_tokens_decoder":null,"split_special_tokens":null,"tokenizer_class":null}"#;
         assert!(!read(null, None, None, "{}").unwrap().splits_special().unwrap());

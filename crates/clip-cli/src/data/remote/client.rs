@@ -142,7 +142,7 @@ fn is_local_service(host: &str) -> bool {
 }
 
 fn call(request: HttpRequest) -> Result<HttpResponse, Fault> {
-    let host = request.uri().host().unwrap_or_default().to_owned();
+    let is_local = is_local_service(request.uri().host().unwrap_or_default());
     let (parts, body) = request.into_parts();
     let body = match body.as_bytes().filter(|bytes| !bytes.is_empty()) {
         Some(bytes) => SendBody::from_owned_reader(io::Cursor::new(bytes.clone())),
@@ -151,13 +151,14 @@ fn call(request: HttpRequest) -> Result<HttpResponse, Fault> {
     let request = Request::from_parts(parts, body);
     // a bucket's redirect names its region
     let mut configured = request.with_agent(&*AGENT).configure().max_redirects(0).max_redirects_will_error(false);
-    if is_local_service(&host) {
+    if is_local {
         configured = configured.timeout_connect(Some(LOCAL)).timeout_recv_response(Some(LOCAL));
     }
-    let answer = configured.run().map_err(|error| match is_local_service(&host) {
-        true => Fault::lasting(NO_CREDENTIALS),
-        false => unanswered(&error),
-    })?;
+    let answer = match configured.run() {
+        Ok(answer) if is_local && !answer.status().is_success() => return Err(Fault::lasting(NO_CREDENTIALS)),
+        Err(_) if is_local => return Err(Fault::lasting(NO_CREDENTIALS)),
+        answer => answer.map_err(|error| unanswered(&error))?,
+    };
     if !answer.status().is_success() {
         return Err(refused(answer));
     }
