@@ -28,7 +28,7 @@ const MOST_WORKERS: usize = 8;
 pub struct EmbedArgs {
     #[command(flatten)]
     model: ModelArgs,
-    /// Folders, tables or tar files, as shards-{000..123}.tar; :: separates several
+    /// Folders, tables or tar files, as shards-{000..123}.tar, also by https:// or s3://; :: separates several
     #[arg(long, value_name = "PATHS", required = true)]
     data: Vec<String>,
     /// Folder of the embeddings

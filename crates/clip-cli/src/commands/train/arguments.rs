@@ -54,7 +54,7 @@ struct ModelArgs {
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Data")]
 struct DataArgs {
-    /// Folders, tables or tar files, as shards-{000..123}.tar; :: separates several
+    /// Folders, tables or tar files, as shards-{000..123}.tar, also by https:// or s3://; :: separates several
     #[arg(long, value_name = "PATHS")]
     train_data: Vec<String>,
     /// Pairs to evaluate retrieval on

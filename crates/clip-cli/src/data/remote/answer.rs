@@ -43,6 +43,7 @@ impl Fault {
             },
             401 | 403 => ": it refuses access: check the credentials; a signed address expires".into(),
             404 | 410 => ": no such file".into(),
+            416 => ": the file is empty, or shorter than it was".into(),
             _ => String::new(),
         };
         // stores name their errors: NoSuchBucket, ExpiredToken
