@@ -11,7 +11,8 @@
  * CLIPWRIGHT names another program than the one that is built, PYTHON one that has the packages of scale/requirements-torch.txt.
  */
 
-import { spawnSync } from "node:child_process";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { existsSync, readdirSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -38,7 +39,9 @@ async function train() {
   const program = await releasedProgram();
   const data = ["--train-data", shardsOf(folder, "train").join("::")];
   const args = ["train", ...flagsOf(folder, model), ...data, "--name", model, "--resume", "latest", ...flags];
-  const { status } = spawnSync(program, args, { stdio: "inherit" });
+  // Ctrl-C reaches the program, too, which saves the run before it ends
+  process.on("SIGINT", () => {});
+  const [status] = await once(spawn(program, args, { stdio: "inherit" }), "close");
   process.exitCode = status ?? 1;
 }
 
