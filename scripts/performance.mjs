@@ -10,7 +10,11 @@ const PAGE = join(ROOT, "docs", "performance.md");
 /** Folder of the plots. */
 const PLOTS = join(ROOT, "docs", "performance");
 
-export const median = (values) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)];
+export function median(values) {
+  const sorted = [...values].sort((a, b) => a - b);
+  const half = values.length / 2;
+  return (sorted[Math.ceil(half) - 1] + sorted[Math.floor(half)]) / 2;
+}
 
 /** Minimum, median and maximum. */
 const spread = (ms) =>
