@@ -52,7 +52,7 @@ def write_shard(
 
 @dataclass
 class Ran:
-    """How a run of the driver ended."""
+    """How the driver or the native program ended."""
 
     code: int
     events: list[dict[str, Any]]

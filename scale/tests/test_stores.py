@@ -9,14 +9,13 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.request import Request, urlopen
 
 import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from conftest import FLAGS, MODEL, SAMPLES, contents
+from conftest import FLAGS, MODEL, SAMPLES, Ran, contents
 
 SHARDS = 3
 """Of those of the other tests."""
@@ -76,18 +75,9 @@ def store(data: str) -> Iterator[Store]:
     server.stop()
 
 
-@dataclass
-class Ran:
-    """How the program ended."""
-
-    code: int
-    events: list[dict[str, Any]]
-    stderr: str
-
-    @property
-    def losses(self) -> list[float]:
-        """Of all steps."""
-        return [event["loss"] for event in self.events if event["type"] == "step"]
+def losses(ran: Ran) -> list[float]:
+    """Of all steps."""
+    return [event["loss"] for event in ran.events if event["type"] == "step"]
 
 
 def run(program: str, environment: dict[str, str], *arguments: str) -> Ran:
@@ -114,8 +104,8 @@ def test_training(program: str, store: Store, data: str, tmp_path: Path, more: t
         for name, of in (("there", store.data), ("here", local(data)))
     )
     assert (there.code, here.code) == (0, 0), there.stderr + here.stderr
-    assert len(here.losses) > 10
-    assert there.losses == here.losses
+    assert len(losses(here)) > 10
+    assert losses(there) == losses(here)
     secret = store.environment["AWS_SECRET_ACCESS_KEY"].encode()
     files = [path for path in (tmp_path / "there").rglob("*") if path.is_file()]
     assert len(files) > 3

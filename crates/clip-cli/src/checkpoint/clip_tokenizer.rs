@@ -30,8 +30,8 @@ fn types_of<'a>(steps: &'a Value, list: &str) -> Vec<&'a str> {
 }
 
 /// Whether a `tokenizer.json` is CLIP's. If `tokenizer_config.json` names another class than `CLIPTokenizer`, the file's steps must be
-/// CLIP's, because other classes apply them. `true` for other JSON, and for none: the core's error
-/// says what is wrong with it.
+/// CLIP's, because other classes apply them. `true` for other JSON and for text that is not JSON:
+/// the core refuses both.
 pub(super) fn is_clip_tokenizer(json: &str, config: Option<&str>) -> bool {
     let Ok(file) = serde_json::from_str::<File>(json) else { return true };
     if file.model.end_of_word_suffix != "</w>" {

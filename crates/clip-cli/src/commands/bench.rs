@@ -69,13 +69,18 @@ struct Times {
     per_second: f64,
 }
 
+/// Median of one number or more.
+pub(super) fn median(numbers: &[f64]) -> f64 {
+    let mut sorted = numbers.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let count = sorted.len();
+    (sorted[(count - 1) / 2] + sorted[count / 2]) / 2.0
+}
+
 impl Times {
     /// `seconds` are those of one repetition or more.
     fn new(seconds: Vec<f64>, items: usize) -> Self {
-        let mut sorted = seconds.clone();
-        sorted.sort_by(f64::total_cmp);
-        let count = sorted.len();
-        let median = (sorted[(count - 1) / 2] + sorted[count / 2]) / 2.0;
+        let median = median(&seconds);
         Self { median_seconds: median, per_second: items as f64 / median, seconds }
     }
 }

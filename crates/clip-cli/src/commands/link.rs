@@ -6,6 +6,7 @@ use clip_core::train::scale::Link;
 use clip_core::train::{BUCKET, Exchange, Ranks};
 use serde::{Deserialize, Serialize};
 
+use super::bench::median;
 use crate::exit::{Failure, Result};
 use crate::output::{Output, size};
 use crate::ranks::Processes;
@@ -26,19 +27,16 @@ pub(super) struct LinkEvent {
 }
 
 /// Median seconds of repetitions, after some that are not measured.
-fn median(repeat: usize, mut work: impl FnMut()) -> f64 {
+fn seconds(repeat: usize, mut work: impl FnMut()) -> f64 {
     for _ in 0..repeat / 5 + 1 {
         work();
     }
-    let mut seconds: Vec<f64> = (0..repeat)
-        .map(|_| {
-            let began = Instant::now();
-            work();
-            began.elapsed().as_secs_f64()
-        })
-        .collect();
-    seconds.sort_by(f64::total_cmp);
-    seconds[repeat / 2]
+    let once = |_| {
+        let began = Instant::now();
+        work();
+        began.elapsed().as_secs_f64()
+    };
+    median(&(0..repeat).map(once).collect::<Vec<_>>())
 }
 
 fn measure(ranks: &Ranks, output: &Output) -> Result<()> {
@@ -47,10 +45,10 @@ fn measure(ranks: &Ranks, output: &Output) -> Result<()> {
         return Err(Failure::option("link", "several processes, as of mpirun -n 2 clipwright bench --link", "one"));
     }
     let [short, long] = REPEAT;
-    let short = (Exchange::all_gather(1), median(short, || drop(ranks.gather(vec![1.0]))));
+    let short = (Exchange::all_gather(1), seconds(short, || drop(ranks.gather(vec![1.0]))));
     // made anew each time, as a step reads them from its device
-    let seconds = median(long, || drop(ranks.sum(vec![1.0; BUCKET])));
-    let link = Link::measured(short, &Exchange::sum(BUCKET, count), seconds, count)
+    let long = seconds(long, || drop(ranks.sum(vec![1.0; BUCKET])));
+    let link = Link::measured(short, &Exchange::sum(BUCKET, count), long, count)
         .ok_or_else(|| Failure::new("unexpected", "25 MB took no longer than 4 bytes: measure again"))?;
     let Link { latency, bandwidth } = link;
     output.event(&LinkEvent { ranks: count, latency_seconds: latency, bytes_per_second: bandwidth });

@@ -211,7 +211,7 @@ fn of_json(text: &str, columns: TableColumns<'_>) -> Result<Vec<TableRow>> {
             bad(place, problem, "")
         }));
     }
-    // where every row fails, the table or its columns are not what was meant
+    // if every row fails, the table or its columns are the wrong ones
     match failures.first() {
         Some(first) if failures.len() == rows.len() => Err(Failure::dataset(first)),
         _ => Ok(rows),

@@ -76,6 +76,15 @@ impl PlanArgs {
         let options = RunOptions::from_json(&Value::from(settings.run_options()?).to_string())?;
         Ok(Workload::new(&config, &options, above_0("gpus", self.gpus)?, self.caption_tokens)?)
     }
+
+    fn report(&self) -> Result<Report> {
+        let workload = self.workload()?;
+        let pairs = COUNT.given("pairs", &self.pairs)?.map(|pairs| pairs as usize);
+        let figures = Figures::read(&self.figures, &workload, pairs)?;
+        let memory = MEMORY.given("memory", &self.memory)?.map(|bytes| bytes as u64);
+        let peak = FLOPS.given("peak", &self.peak)?;
+        Report::new(&workload, &figures, pairs, memory, peak)
+    }
 }
 
 /// Runs the command.
@@ -83,12 +92,7 @@ impl PlanArgs {
 /// # Errors
 /// `invalid-option`, `invalid-config`, `batch-too-small`; `source-unreadable` for a file of measured figures.
 pub fn run(arguments: &PlanArgs, output: &Output) -> Result<()> {
-    let workload = arguments.workload()?;
-    let pairs = COUNT.given("pairs", &arguments.pairs)?.map(|pairs| pairs as usize);
-    let figures = Figures::read(&arguments.figures, &workload, pairs)?;
-    let memory = MEMORY.given("memory", &arguments.memory)?.map(|bytes| bytes as u64);
-    let peak = FLOPS.given("peak", &arguments.peak)?;
-    let report = Report::new(&workload, &figures, pairs, memory, peak)?;
+    let report = arguments.report()?;
     output.event(&report);
     output.result(&report.to_string());
     Ok(())
@@ -106,15 +110,7 @@ mod tests {
     fn report(flags: &str) -> Result<Value> {
         let cli = Cli::try_parse_from(["clipwright", "plan"].into_iter().chain(flags.split_whitespace())).unwrap();
         let Command::Plan(arguments) = cli.command else { panic!("another command") };
-        let work = || -> Result<Value> {
-            let workload = arguments.workload()?;
-            let pairs = COUNT.given("pairs", &arguments.pairs)?.map(|pairs| pairs as usize);
-            let figures = Figures::read(&arguments.figures, &workload, pairs)?;
-            let peak = FLOPS.given("peak", &arguments.peak)?;
-            let memory = MEMORY.given("memory", &arguments.memory)?.map(|bytes| bytes as u64);
-            Ok(json!(Report::new(&workload, &figures, pairs, memory, peak)?))
-        };
-        work().map_err(name_flag::<PlanArgs>)
+        arguments.report().map(|report| json!(report)).map_err(name_flag::<PlanArgs>)
     }
 
     const PAPER: &str = "--gpus 256 --model L/14 --batch 32768 --pairs 400M --epochs 32 --precision f16 \

@@ -12,7 +12,7 @@ pub(super) const OF_MODEL: [&str; 4] = ["from", "adapter", "tokenizer", "merges"
 /// `invalid-option` for one that would be ignored; `other-settings` for one that the state to resume has itself.
 pub(super) fn check_combinations(settings: &Settings) -> Result<()> {
     let refuse = |name: &str, expected: &str, value: &str| Err(Failure::option(name, expected, value));
-    // `--resume latest` begins a run if there is none yet, and takes its model from these: schedulers repeat one command
+    // `latest` is left out: without a state it begins a run, whose model these flags name
     if let Some(state) = settings.text("resume")?.filter(|state| *state != "latest") {
         for name in OF_MODEL {
             if settings.text(name)?.is_some() {

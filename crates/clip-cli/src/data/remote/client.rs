@@ -108,7 +108,7 @@ fn empty(mut headers: header::HeaderMap) -> header::HeaderMap {
     headers
 }
 
-/// Gives object_store the client. Answers without what was asked for become faults here, which [`fault_in`] finds in its errors.
+/// Gives object_store the client. An answer that refuses a request becomes a [`Fault`], which [`fault_in`] finds in object_store's error.
 #[derive(Debug)]
 pub(super) struct Connector;
 
@@ -177,7 +177,7 @@ impl HttpService for Service {
     }
 }
 
-/// A body whose reading blocks: whoever waits for it has a thread of its own.
+/// A body that is read while it is polled, which blocks the thread.
 struct Blocking<R>(Mutex<R>);
 
 impl<R: Read + Send + Unpin + 'static> Body for Blocking<R> {

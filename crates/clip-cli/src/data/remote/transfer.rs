@@ -26,7 +26,7 @@ fn tries(patience: Patience) -> u32 {
 pub(super) struct Transfer {
     address: Address,
     patience: Patience,
-    /// What is left of an answer.
+    /// The rest of the open answer.
     body: Option<Box<dyn Read + Send>>,
     /// The next byte.
     at: u64,
