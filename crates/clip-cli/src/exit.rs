@@ -12,6 +12,8 @@ pub struct Failure {
     pub code: &'static str,
     /// What is wrong, and what to do.
     pub message: String,
+    /// Whether the same may succeed later: a server that does not answer.
+    pub passes: bool,
 }
 
 /// Result of everything that can fail.
@@ -77,7 +79,7 @@ pub const EXIT_CODES: &[(u8, &str, &[&str])] = &[
 impl Failure {
     /// A failure with one of the codes of [`EXIT_CODES`]. Of addresses in its message it keeps no secrets.
     pub fn new(code: &'static str, message: impl Into<String>) -> Self {
-        Self { code, message: without_secrets(&message.into()).into_owned() }
+        Self { code, message: without_secrets(&message.into()).into_owned(), passes: false }
     }
 
     /// A wrong option.

@@ -56,7 +56,7 @@ impl Output {
 
     /// Writes a failure that ends the program, in both forms.
     pub fn failure(&self, failure: &Failure) {
-        let &Failure { code, ref message } = failure;
+        let &Failure { code, ref message, .. } = failure;
         self.event(&Event::Error { code, message, exit_code: failure.exit_code() });
         self.note(&format!("✗ {message} ({code})"));
     }

@@ -253,3 +253,47 @@ fn tables_name_images_on_servers() {
     assert!(down.stderr.contains("pair 0 (i/0.png)") && !down.stderr.contains("5ecret"), "{}", down.stderr);
     assert!(server.asked("/i/0.png").len() >= 4);
 }
+
+#[test]
+fn a_server_that_is_down_costs_no_images() {
+    let folder = Folder::new();
+    std::fs::create_dir_all(folder.path("s")).unwrap();
+    let image = std::fs::read(fixture("cases/split-metadata/test/0.png")).unwrap();
+    let table = |name: &str, images: usize| {
+        let rows: String = (0..images).map(|i| format!("{i:02}.png,image {i}\n")).collect();
+        folder.file(&format!("s/{name}"), format!("file_name,text\n{rows}"));
+    };
+    for i in 0..40 {
+        folder.file(&format!("s/{i:02}.png"), &image);
+    }
+    table("all.csv", 40);
+    table("three.csv", 3);
+    let is_down = std::sync::Arc::new(AtomicBool::new(true));
+    let server = serve(&folder, {
+        let is_down = is_down.clone();
+        move |asked| {
+            let is_lost =
+                asked.target.ends_with(".png") && asked.target != "/00.png" && is_down.load(Ordering::Relaxed);
+            let headers = vec![("retry-after", "0".into())];
+            Behaviour { status: is_lost.then_some(503), headers, ..Behaviour::default() }
+        }
+    });
+    let embed = |name: &str, code: i32| {
+        let (data, out) = (format!("{}/{name}", server.url), folder.path(&format!("out-{name}")));
+        let arguments = ["embed", &fixture(MODEL), "--data", &data, "--out", &out, "--device", "cpu"];
+        clipwright(&[&arguments as &[&str], &["--bad-pairs", "skip"]].concat()).expect(code)
+    };
+    let stderr = embed("all.csv", 6).stderr;
+    assert!(stderr.contains("32 images in a row could not be read from servers, at last"), "{stderr}");
+    assert!(
+        stderr.contains("32.png: expected a file, got HTTP 503") && stderr.contains("run the same command"),
+        "{stderr}"
+    );
+    // a few dead links among others are bad pairs
+    assert!(embed("three.csv", 0).stdout.contains("1 embeddings, 2 skipped"));
+    is_down.store(false, Ordering::Relaxed);
+    assert!(embed("all.csv", 0).stdout.contains("40 embeddings;"));
+    is_down.store(true, Ordering::Relaxed);
+    folder.file("s/two.csv", "file_name,text\n01.png,one\n02.png,two\n");
+    assert!(embed("two.csv", 6).stderr.contains("2 images in a row could not be read"));
+}

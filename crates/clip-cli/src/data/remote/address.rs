@@ -198,7 +198,7 @@ impl Address {
 
     /// The failure of a fault.
     pub(super) fn failure(&self, fault: &Fault) -> Failure {
-        Failure::new("source-unreadable", format!("{self}: {fault}"))
+        Failure { passes: fault.passes, ..Failure::new("source-unreadable", format!("{self}: {fault}")) }
     }
 }
 
