@@ -27,6 +27,7 @@ export async function setUpProgram(model) {
   const env = await setUpMpi();
   const program = await releasedProgram(["--no-default-features", "--features", "mpi"], env);
   const folder = mkdtempSync(join(tmpdir(), "clipwright-ranks-"));
+  process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
   const [config, shape] = ["run.toml", "shape.toml"].map((name) => join(folder, name));
   const described = model ? "" : `[config]\n${toToml(emoji)}`;
   writeFileSync(shape, described);
@@ -68,7 +69,7 @@ export async function setUpProgram(model) {
     return start(launcher, flags, steps);
   }
 
-  return { folder, shape, start, train, remove: () => rmSync(folder, { recursive: true, force: true }) };
+  return { folder, shape, start, train };
 }
 
 /** The launcher of so many ranks. */

@@ -25,7 +25,7 @@ if (![rounds, own / 2].every((number) => Number.isInteger(number) && number > 0)
 const STEPS = 20;
 const WARM_UP = 2;
 
-const { folder, shape, start, train, remove } = await setUpProgram();
+const { folder, shape, start, train } = await setUpProgram();
 let files = 0;
 /** Writes events to a file, for plan to read. */
 function fileOf(...results) {
@@ -93,4 +93,3 @@ for (const flags of [
     `memory, ${flags.join(" ")}: foretold ${mb(memory.peak)} MB, measured ${mb(bytes)} MB: ${ratio.toFixed(2)}`,
   );
 }
-remove();

@@ -27,7 +27,7 @@ if (![rounds, steps, batchSize].every((number) => Number.isInteger(number) && nu
 const WARM_UP = 2;
 const RANKS = 2;
 
-const { train, remove } = await setUpProgram(values.model);
+const { train } = await setUpProgram(values.model);
 
 /** Pairs a second of a run over a time in which all runs take steps. */
 function pairsPerSecond(times, batch, [from, to]) {
@@ -50,5 +50,4 @@ for (let round = 0; round < rounds; round++) {
   const figures = [alone, together].map((speed) => `${speed.toFixed(1)} pairs/s`);
   console.log(`alone ${figures[0]}, over MPI ${figures[1]}: ${shares.at(-1).toFixed(3)}`);
 }
-remove();
 console.log(`${values.model ?? "emoji model"}, ${batchSize} pairs a process: median ${median(shares).toFixed(3)}`);
