@@ -1,0 +1,265 @@
+/** An index in SQLite, over any binding of it. The file is the same in browsers and in Node. */
+
+import { ClipError } from "../protocol/error.js";
+import { excerpt } from "../protocol/excerpt.js";
+import type { Filter, IndexHeader } from "../protocol/index-data.js";
+import { parseFilter } from "./filter.js";
+import { toSql } from "./filter-sql.js";
+import { checkSchema, createSchema } from "./sqlite-schema.js";
+import { exactBytes, rowBytes, type Rows, type StoreState, type StoreWrite, type VectorStore, type Written } from "./store.js";
+
+/** A value of a column or a parameter. */
+export type SqlValue = string | number | null | Uint8Array;
+
+/** An open database. Statements are prepared once and kept. Errors are `ClipError`s. */
+export interface SqliteDatabase {
+  /** Runs statements without parameters. */
+  exec(sql: string): void;
+  /** Runs a statement. */
+  run(sql: string, parameters?: readonly SqlValue[]): void;
+  /** Returns the rows of a query, one after another. */
+  rows(sql: string, parameters?: readonly SqlValue[]): Iterable<SqlValue[]>;
+  close(): void;
+}
+
+/** How a database is reached: browsers lend it to one tab at a time. */
+export interface SqliteAccess {
+  /** Runs `use` while this worker has the database. */
+  use<T>(use: (database: SqliteDatabase) => Promise<T> | T): Promise<T>;
+  /** See `VectorStore.onChange`. */
+  onChange?(report: () => void): () => void;
+  /** Called after each committed write. */
+  changed?(): void;
+  close(): Promise<void>;
+}
+
+/** Bytes of vectors that are read at a time. */
+const PIECE = 4 << 20;
+/** Most ids that a message names. */
+const NAMED = 5;
+
+const first = (database: SqliteDatabase, sql: string, parameters?: readonly SqlValue[]): SqlValue[] | undefined => {
+  for (const row of database.rows(sql, parameters)) return row;
+  return undefined;
+};
+
+/** Runs `use` in a transaction, which is undone if it throws. */
+async function transaction<T>(
+  database: SqliteDatabase,
+  begin: "BEGIN" | "BEGIN IMMEDIATE",
+  use: () => Promise<T> | T,
+): Promise<T> {
+  database.exec(begin);
+  try {
+    const result = await use();
+    database.exec("COMMIT");
+    return result;
+  } catch (error) {
+    try {
+      database.exec("ROLLBACK");
+    } catch {
+      // SQLite has undone it by itself, as on a full disk
+    }
+    throw error;
+  }
+}
+
+const named = (ids: readonly string[]): string => {
+  const names = ids.slice(0, NAMED).map((id) => excerpt(id));
+  return ids.length > NAMED ? `${names.join(", ")} and ${ids.length - NAMED} more` : names.join(", ");
+};
+
+/** Joins blobs of the same length. */
+function join(blobs: Uint8Array[], width: number, what: string): Uint8Array {
+  const joined = new Uint8Array(blobs.length * width);
+  for (const [i, blob] of blobs.entries()) {
+    if (blob.length !== width)
+      throw new ClipError("index-damaged", `the index is damaged: ${what} has ${blob.length} bytes, not ${width}`);
+    joined.set(blob, i * width);
+  }
+  return joined;
+}
+
+class SqliteState implements StoreState {
+  readonly version: number;
+  readonly size: number;
+  readonly #database: SqliteDatabase;
+  readonly #header: IndexHeader;
+
+  constructor(database: SqliteDatabase, header: IndexHeader) {
+    const [version, size] = first(database, "SELECT version, size FROM header") as [number, number];
+    this.version = version;
+    this.size = size;
+    this.#database = database;
+    this.#header = header;
+  }
+
+  async *rows(since: number): AsyncGenerator<Rows, void, undefined> {
+    const width = rowBytes(this.#header);
+    const most = Math.max(1, Math.floor(PIECE / width));
+    const all = "SELECT key, vector FROM vectors ORDER BY key";
+    const changed =
+      "SELECT vectors.key, vector FROM items JOIN vectors ON vectors.key = items.key WHERE items.version > ?";
+    let [keys, vectors]: [number[], Uint8Array] = [[], new Uint8Array(most * width)];
+    const piece = (): Rows => ({ keys: Uint32Array.from(keys), vectors: vectors.subarray(0, keys.length * width) });
+    for (const [key, vector] of since > 0 ? this.#database.rows(changed, [since]) : this.#database.rows(all)) {
+      vectors.set(join([vector as Uint8Array], width, `vector ${key}`), keys.length * width);
+      keys.push(key as number);
+      if (keys.length < most) continue;
+      yield piece();
+      keys = [];
+    }
+    if (keys.length > 0) yield piece();
+  }
+
+  async removed(since: number): Promise<Uint32Array> {
+    const rows = this.#database.rows("SELECT key FROM removed WHERE version > ?", [since]);
+    return Uint32Array.from(rows, ([key]) => key as number);
+  }
+
+  async keys(ids: readonly string[]): Promise<(number | undefined)[]> {
+    return ids.map((id) => keyOf(this.#database, id));
+  }
+
+  async items(keys: Uint32Array): ReturnType<StoreState["items"]> {
+    return Array.from(keys, (key) => {
+      const row = first(this.#database, "SELECT id, metadata FROM items WHERE key = ?", [key]);
+      return row && { id: row[0] as string, metadata: (row[1] as string | null) ?? undefined };
+    });
+  }
+
+  async ids(after: number, limit: number): ReturnType<StoreState["ids"]> {
+    const sql = "SELECT key, id FROM items WHERE key > ? ORDER BY key LIMIT ?";
+    return Array.from(this.#database.rows(sql, [after, limit]), ([key, id]) => ({ key: key as number, id: id as string }));
+  }
+
+  async exact(keys: Uint32Array): Promise<Uint8Array> {
+    const exact = exactBytes(this.#header);
+    const table = exact > 0 ? "exact" : "vectors";
+    const blobs = Array.from(keys, (key) => {
+      const row = first(this.#database, `SELECT vector FROM ${table} WHERE key = ?`, [key]);
+      if (!row) throw new ClipError("index-damaged", `the index is damaged: vector ${key} is missing in ${table}`);
+      return row[0] as Uint8Array;
+    });
+    return join(blobs, exact || rowBytes(this.#header), "an exact vector");
+  }
+
+  async matching(filter: Filter): Promise<Uint32Array> {
+    const parameters: SqlValue[] = [];
+    const condition = toSql(parseFilter(filter), parameters as (string | number)[]);
+    const rows = this.#database.rows(`SELECT key FROM items WHERE ${condition} ORDER BY key`, parameters);
+    return Uint32Array.from(rows, ([key]) => key as number);
+  }
+}
+
+const keyOf = (database: SqliteDatabase, id: string): number | undefined =>
+  first(database, "SELECT key FROM items WHERE id = ?", [id])?.[0] as number | undefined;
+
+/** Keys for new items: those that removed ones left, then the next ones. */
+function* freeKeys(database: SqliteDatabase, count: number): Generator<number, void, undefined> {
+  const left = Array.from(
+    database.rows("SELECT key FROM removed ORDER BY key LIMIT ?", [count]),
+    ([key]) => key as number,
+  );
+  for (const key of left) {
+    database.run("DELETE FROM removed WHERE key = ?", [key]);
+    yield key;
+  }
+  const highest = first(database, "SELECT max(ifnull((SELECT max(key) FROM items), 0), ifnull((SELECT max(key) FROM removed), 0))");
+  for (let key = (highest?.[0] as number) + 1; ; key++) yield key;
+}
+
+/** Raises the version, and returns what a write did. */
+function raise(database: SqliteDatabase, state: StoreState, grown: number, keys: number[]): Written {
+  const [version, size] = [state.version + 1, state.size + grown];
+  database.run("UPDATE header SET version = ?, size = ?", [version, size]);
+  return { before: state.version, version, size, keys: Uint32Array.from(keys) };
+}
+
+/** An index in SQLite. */
+export class SqliteStore implements VectorStore {
+  readonly header: IndexHeader;
+  readonly #access: SqliteAccess;
+  readonly onChange: VectorStore["onChange"];
+
+  private constructor(access: SqliteAccess, header: IndexHeader) {
+    this.#access = access;
+    this.header = header;
+    this.onChange = access.onChange && ((report) => (access.onChange as NonNullable<typeof access.onChange>)(report));
+  }
+
+  /** Opens the index in a database, or makes it there; `name` names the place in messages. */
+  static async open(access: SqliteAccess, name: string, header: IndexHeader | undefined): Promise<SqliteStore> {
+    const found = await access.use((database) =>
+      transaction(database, header ? "BEGIN IMMEDIATE" : "BEGIN", () => {
+        const found = checkSchema(database, name);
+        if (found) return found;
+        if (!header) throw new ClipError("index-missing", `there is no index ${name}: pass its dimension, or a model, to make it`);
+        createSchema(database, header);
+        return header;
+      }),
+    );
+    return new SqliteStore(access, found);
+  }
+
+  read<T>(use: (state: StoreState) => Promise<T>): Promise<T> {
+    return this.#access.use((database) =>
+      transaction(database, "BEGIN", () => use(new SqliteState(database, this.header))),
+    );
+  }
+
+  async #change(change: (database: SqliteDatabase, state: StoreState) => Written): Promise<Written> {
+    const written = await this.#access.use((database) =>
+      transaction(database, "BEGIN IMMEDIATE", () => change(database, new SqliteState(database, this.header))),
+    );
+    if (written.version !== written.before) this.#access.changed?.();
+    return written;
+  }
+
+  write({ mode, ids, vectors, exact, metadata }: StoreWrite): Promise<Written> {
+    const [width, exactWidth] = [rowBytes(this.header), exactBytes(this.header)];
+    const part = (bytes: Uint8Array, i: number, size: number) => bytes.subarray(i * size, (i + 1) * size);
+    return this.#change((database, state) => {
+      const known = ids.map((id) => keyOf(database, id));
+      const wrong = ids.filter((_, i) => (mode === "add" ? known[i] !== undefined : mode === "update" && known[i] === undefined));
+      if (wrong.length > 0 && mode === "add")
+        throw new ClipError("duplicate-id", `the index has ${named(wrong)} already: use put() to replace items`);
+      if (wrong.length > 0)
+        throw new ClipError("unknown-id", `the index has no ${named(wrong)}: use add() for new items`);
+      const fresh = known.filter((key) => key === undefined).length;
+      const version = state.version + 1;
+      const free = freeKeys(database, fresh);
+      const keys = ids.map((id, i): number => {
+        const json = metadata?.[i];
+        const key = known[i] ?? (free.next().value as number);
+        if (known[i] === undefined)
+          database.run("INSERT INTO items (key, id, version, metadata) VALUES (?, ?, ?, ?)", [key, id, version, json ?? null]);
+        else if (mode === "update" && json === undefined)
+          database.run("UPDATE items SET version = ? WHERE key = ?", [version, key]);
+        else database.run("UPDATE items SET version = ?, metadata = ? WHERE key = ?", [version, json ?? null, key]);
+        if (vectors)
+          database.run("INSERT OR REPLACE INTO vectors (key, vector) VALUES (?, ?)", [key, part(vectors, i, width)]);
+        if (exact)
+          database.run("INSERT OR REPLACE INTO exact (key, vector) VALUES (?, ?)", [key, part(exact, i, exactWidth)]);
+        return key;
+      });
+      return raise(database, state, fresh, keys);
+    });
+  }
+
+  remove(ids: readonly string[]): Promise<Written> {
+    return this.#change((database, state) => {
+      const keys = ids.map((id) => keyOf(database, id)).filter((key) => key !== undefined);
+      if (keys.length === 0) return { ...state, before: state.version, version: state.version, size: state.size, keys: new Uint32Array() };
+      for (const key of keys) {
+        for (const table of ["items", "vectors", "exact"]) database.run(`DELETE FROM ${table} WHERE key = ?`, [key]);
+        database.run("INSERT INTO removed (key, version) VALUES (?, ?)", [key, state.version + 1]);
+      }
+      return raise(database, state, -keys.length, keys);
+    });
+  }
+
+  close(): Promise<void> {
+    return this.#access.close();
+  }
+}
