@@ -73,7 +73,23 @@ export const HOST_CODES = [
   "aborted",
   /** A data set cannot be read, or a sample in it is no pair: correct it, or skip bad pairs. */
   "invalid-dataset",
-  /** The model or trainer was disposed of: load it again. */
+  /** The vectors of the index are another model's: open it with that model, or make a new index. */
+  "wrong-model",
+  /** A vector has no direction: it has NaN or an infinity, or is all zeros. Leave it out. */
+  "invalid-vector",
+  /** An item's id occurs twice in a call, or is in the index already: use `put` to replace it. */
+  "duplicate-id",
+  /** The index has no item of this id: use `add` for new ones. */
+  "unknown-id",
+  /** There is no such index: pass a dimension or a model, so that it is made. */
+  "index-missing",
+  /** The file is no index, or a damaged one: restore it, or delete the index and make it again. */
+  "index-damaged",
+  /** A newer clipwright wrote the index: update clipwright. */
+  "index-newer",
+  /** Another tab or process holds the index and does not let go: close it there, or try again. */
+  "index-busy",
+  /** The model, trainer or index was disposed of or closed: load or open it again. */
   "disposed",
   /** The place where the code runs lacks what the model needs, such as workers: run it where the message says. */
   "platform-unsupported",

@@ -6,7 +6,7 @@ export type JsonValue = string | number | boolean | null | JsonValue[] | { [key:
 /** Metadata of an item: anything that JSON expresses. */
 export type Metadata = { [key: string]: JsonValue };
 
-/** How vectors are kept: `int8` has one scale a row, and the exact rows beside it. */
+/** How vectors are kept, 4, 2 or 1 byte a number; `int8` has the vectors in f16 beside it, by which the best are scored again. */
 export type VectorStorage = "f32" | "f16" | "int8";
 
 /** A value that a filter compares with. */
@@ -58,3 +58,9 @@ export interface IndexHeader {
   /** Fingerprint of the model whose vectors these are; `undefined` if none was named. */
   model: string | undefined;
 }
+
+/**
+ * Where an index is: under a name among those of this origin or user, in a file or folder, at an address, or in memory alone, where
+ * it is gone with its worker.
+ */
+export type IndexPlace = { name: string } | { path: string } | { url: string } | { memory: true };

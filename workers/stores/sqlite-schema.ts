@@ -18,7 +18,7 @@ export const PAGE_SIZE = "PRAGMA page_size = 16384";
  */
 const TABLES = `
 CREATE TABLE header (
-  dimension INTEGER NOT NULL, storage TEXT NOT NULL, model TEXT, version INTEGER NOT NULL, size INTEGER NOT NULL
+  dimension INTEGER NOT NULL, storage TEXT NOT NULL, model TEXT, identity TEXT NOT NULL, version INTEGER NOT NULL, size INTEGER NOT NULL
 ) STRICT;
 CREATE TABLE items (key INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, version INTEGER NOT NULL, metadata TEXT) STRICT;
 CREATE INDEX items_version ON items (version);
@@ -29,30 +29,56 @@ PRAGMA application_id = ${APPLICATION};
 PRAGMA user_version = ${FORMAT};
 `;
 
-const pragma = (database: SqliteDatabase, name: string): SqlValue | undefined => [...database.rows(`PRAGMA ${name}`)][0]?.[0];
+/** The header, and what changes beside it. */
+export interface StoredHeader extends IndexHeader {
+  /** Tells an index from another one that took its place. */
+  identity: string;
+  version: number;
+  size: number;
+}
 
 /**
- * Returns the header of the index in a database; `undefined` if that is empty.
+ * Whether a database holds an index; `false` if it is empty.
  *
  * @throws ClipError `index-newer`, `index-damaged`
  */
-export function checkSchema(database: SqliteDatabase, name: string): IndexHeader | undefined {
-  const [application, format] = [pragma(database, "application_id"), pragma(database, "user_version") as number];
-  if (application !== APPLICATION) {
-    const isEmpty = pragma(database, "schema_version") === 0;
-    if (isEmpty) return undefined;
-    throw new ClipError("index-damaged", `${name} is an SQLite database, but no index of clipwright: choose another file`);
+export function isIndex(database: SqliteDatabase, name: string): boolean {
+  const pragma = (name: string): SqlValue | undefined => database.row(`PRAGMA ${name}`)?.[0];
+  const format = pragma("user_version") as number;
+  if (pragma("application_id") !== APPLICATION) {
+    if (pragma("schema_version") === 0) return false;
+    throw new ClipError("index-damaged", `${name} is a database of another program: choose another place for the index`);
   }
-  if (format > FORMAT)
-    throw new ClipError("index-newer", `the index ${name} was written by a newer clipwright (format ${format}, and this one reads ${FORMAT}): update it`);
-  const header = [...database.rows("SELECT dimension, storage, model FROM header")][0];
-  if (!header) throw new ClipError("index-damaged", `the index ${name} is damaged: it has no header`);
-  const [dimension, storage, model] = header;
-  return { dimension: dimension as number, storage: storage as VectorStorage, model: (model as string | null) ?? undefined };
+  if (format <= FORMAT) return true;
+  throw new ClipError(
+    "index-newer",
+    `the index ${name} was written by a newer clipwright, in format ${format}; this one reads ${FORMAT}: update it`,
+  );
+}
+
+/** @throws ClipError `index-damaged`, `index-missing` */
+export function readHeader(database: SqliteDatabase): StoredHeader {
+  const row = database.row("SELECT dimension, storage, model, identity, version, size FROM header");
+  if (!row) throw new ClipError("index-damaged", "the index is damaged: it has no header");
+  const [dimension, storage, model, identity, version, size] = row as [
+    number,
+    VectorStorage,
+    string | null,
+    string,
+    number,
+    number,
+  ];
+  return { dimension, storage, model: model ?? undefined, identity, version, size };
 }
 
 /** Makes an index in an empty database. */
 export function createSchema(database: SqliteDatabase, { dimension, storage, model }: IndexHeader): void {
   database.exec(TABLES);
-  database.run("INSERT INTO header VALUES (?, ?, ?, 0, 0)", [dimension, storage, model ?? null]);
+  database.run("INSERT INTO header VALUES (?, ?, ?, ?, 0, 0)", [dimension, storage, model ?? null, crypto.randomUUID()]);
+}
+
+/** Whether the first 100 bytes of a file are those of an index. */
+export function isOwnFile(head: Uint8Array): boolean {
+  const magic = String.fromCharCode(...head.subarray(0, 16));
+  return magic === "SQLite format 3\0" && new DataView(head.buffer, head.byteOffset).getUint32(68) === APPLICATION;
 }

@@ -5,7 +5,7 @@ import { excerpt } from "../protocol/excerpt.js";
 import type { Filter, IndexHeader } from "../protocol/index-data.js";
 import { parseFilter } from "./filter.js";
 import { toSql } from "./filter-sql.js";
-import { checkSchema, createSchema } from "./sqlite-schema.js";
+import { createSchema, isIndex, readHeader, type StoredHeader } from "./sqlite-schema.js";
 import { exactBytes, rowBytes, type Rows, type StoreState, type StoreWrite, type VectorStore, type Written } from "./store.js";
 
 /** A value of a column or a parameter. */
@@ -17,7 +17,9 @@ export interface SqliteDatabase {
   exec(sql: string): void;
   /** Runs a statement. */
   run(sql: string, parameters?: readonly SqlValue[]): void;
-  /** Returns the rows of a query, one after another. */
+  /** Returns the first row of a query. */
+  row(sql: string, parameters?: readonly SqlValue[]): SqlValue[] | undefined;
+  /** Returns the rows of a query, one after another; the same query may not begin anew meanwhile. */
   rows(sql: string, parameters?: readonly SqlValue[]): Iterable<SqlValue[]>;
   close(): void;
 }
@@ -26,8 +28,8 @@ export interface SqliteDatabase {
 export interface SqliteAccess {
   /** Runs `use` while this worker has the database. */
   use<T>(use: (database: SqliteDatabase) => Promise<T> | T): Promise<T>;
-  /** See `VectorStore.onChange`. */
-  onChange?(report: () => void): () => void;
+  /** See `VectorStore.channel`. */
+  readonly channel?: string | undefined;
   /** Called after each committed write. */
   changed?(): void;
   close(): Promise<void>;
@@ -37,11 +39,6 @@ export interface SqliteAccess {
 const PIECE = 4 << 20;
 /** Most ids that a message names. */
 const NAMED = 5;
-
-const first = (database: SqliteDatabase, sql: string, parameters?: readonly SqlValue[]): SqlValue[] | undefined => {
-  for (const row of database.rows(sql, parameters)) return row;
-  return undefined;
-};
 
 /** Runs `use` in a transaction, which is undone if it throws. */
 async function transaction<T>(
@@ -86,8 +83,10 @@ class SqliteState implements StoreState {
   readonly #database: SqliteDatabase;
   readonly #header: IndexHeader;
 
-  constructor(database: SqliteDatabase, header: IndexHeader) {
-    const [version, size] = first(database, "SELECT version, size FROM header") as [number, number];
+  constructor(database: SqliteDatabase, header: StoredHeader) {
+    const { version, size, identity } = readHeader(database);
+    if (identity !== header.identity)
+      throw new ClipError("index-missing", "the index was deleted meanwhile, and another one is in its place: open it again");
     this.version = version;
     this.size = size;
     this.#database = database;
@@ -123,7 +122,7 @@ class SqliteState implements StoreState {
 
   async items(keys: Uint32Array): ReturnType<StoreState["items"]> {
     return Array.from(keys, (key) => {
-      const row = first(this.#database, "SELECT id, metadata FROM items WHERE key = ?", [key]);
+      const row = this.#database.row("SELECT id, metadata FROM items WHERE key = ?", [key]);
       return row && { id: row[0] as string, metadata: (row[1] as string | null) ?? undefined };
     });
   }
@@ -137,7 +136,7 @@ class SqliteState implements StoreState {
     const exact = exactBytes(this.#header);
     const table = exact > 0 ? "exact" : "vectors";
     const blobs = Array.from(keys, (key) => {
-      const row = first(this.#database, `SELECT vector FROM ${table} WHERE key = ?`, [key]);
+      const row = this.#database.row(`SELECT vector FROM ${table} WHERE key = ?`, [key]);
       if (!row) throw new ClipError("index-damaged", `the index is damaged: vector ${key} is missing in ${table}`);
       return row[0] as Uint8Array;
     });
@@ -153,7 +152,7 @@ class SqliteState implements StoreState {
 }
 
 const keyOf = (database: SqliteDatabase, id: string): number | undefined =>
-  first(database, "SELECT key FROM items WHERE id = ?", [id])?.[0] as number | undefined;
+  database.row("SELECT key FROM items WHERE id = ?", [id])?.[0] as number | undefined;
 
 /** Keys for new items: those that removed ones left, then the next ones. */
 function* freeKeys(database: SqliteDatabase, count: number): Generator<number, void, undefined> {
@@ -165,7 +164,7 @@ function* freeKeys(database: SqliteDatabase, count: number): Generator<number, v
     database.run("DELETE FROM removed WHERE key = ?", [key]);
     yield key;
   }
-  const highest = first(database, "SELECT max(ifnull((SELECT max(key) FROM items), 0), ifnull((SELECT max(key) FROM removed), 0))");
+  const highest = database.row("SELECT max(ifnull((SELECT max(key) FROM items), 0), ifnull((SELECT max(key) FROM removed), 0))");
   for (let key = (highest?.[0] as number) + 1; ; key++) yield key;
 }
 
@@ -178,25 +177,26 @@ function raise(database: SqliteDatabase, state: StoreState, grown: number, keys:
 
 /** An index in SQLite. */
 export class SqliteStore implements VectorStore {
-  readonly header: IndexHeader;
+  readonly header: StoredHeader;
   readonly #access: SqliteAccess;
-  readonly onChange: VectorStore["onChange"];
+  readonly channel: string | undefined;
 
-  private constructor(access: SqliteAccess, header: IndexHeader) {
+  private constructor(access: SqliteAccess, header: StoredHeader) {
     this.#access = access;
     this.header = header;
-    this.onChange = access.onChange && ((report) => (access.onChange as NonNullable<typeof access.onChange>)(report));
+    this.channel = access.channel;
   }
 
   /** Opens the index in a database, or makes it there; `name` names the place in messages. */
   static async open(access: SqliteAccess, name: string, header: IndexHeader | undefined): Promise<SqliteStore> {
     const found = await access.use((database) =>
       transaction(database, header ? "BEGIN IMMEDIATE" : "BEGIN", () => {
-        const found = checkSchema(database, name);
-        if (found) return found;
-        if (!header) throw new ClipError("index-missing", `there is no index ${name}: pass its dimension, or a model, to make it`);
-        createSchema(database, header);
-        return header;
+        if (!isIndex(database, name)) {
+          if (!header)
+            throw new ClipError("index-missing", `there is no index ${name}: pass its dimension, or a model, to make it`);
+          createSchema(database, header);
+        }
+        return readHeader(database);
       }),
     );
     return new SqliteStore(access, found);
@@ -250,10 +250,11 @@ export class SqliteStore implements VectorStore {
   remove(ids: readonly string[]): Promise<Written> {
     return this.#change((database, state) => {
       const keys = ids.map((id) => keyOf(database, id)).filter((key) => key !== undefined);
-      if (keys.length === 0) return { ...state, before: state.version, version: state.version, size: state.size, keys: new Uint32Array() };
+      const { version, size } = state;
+      if (keys.length === 0) return { before: version, version, size, keys: new Uint32Array() };
       for (const key of keys) {
         for (const table of ["items", "vectors", "exact"]) database.run(`DELETE FROM ${table} WHERE key = ?`, [key]);
-        database.run("INSERT INTO removed (key, version) VALUES (?, ?)", [key, state.version + 1]);
+        database.run("INSERT INTO removed (key, version) VALUES (?, ?)", [key, version + 1]);
       }
       return raise(database, state, -keys.length, keys);
     });

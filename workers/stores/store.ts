@@ -6,11 +6,11 @@
  * the form in which the module `index` scans them, so that opening an index converts nothing.
  */
 
-import type { Filter, IndexHeader } from "../protocol/index-data.js";
+import type { Filter, IndexHeader, IndexPlace } from "../protocol/index-data.js";
 
 /** Bytes of a vector as the module `index` holds it. */
 export const rowBytes = ({ dimension, storage }: IndexHeader): number =>
-  ({ f32: 4 * dimension, f16: 2 * dimension, int8: dimension + 4 })[storage];
+  ({ f32: 4 * dimension, f16: 2 * dimension, int8: dimension })[storage];
 
 /** Bytes of an exact vector, kept beside `int8` as f16; 0 where the rows themselves are all there is. */
 export const exactBytes = ({ dimension, storage }: IndexHeader): number => (storage === "int8" ? 2 * dimension : 0);
@@ -87,13 +87,10 @@ export interface VectorStore {
   write(write: StoreWrite): Promise<Written>;
   /** Removes items, all or none; the keys are those of the ids that were there. */
   remove(ids: readonly string[]): Promise<Written>;
-  /** Calls `report` when another tab or process may have written; returns how to stop that. Not every store can know. */
-  onChange?(report: () => void): () => void;
+  /** Name of the `BroadcastChannel` on which the store's users say that they wrote; only browsers have one. */
+  readonly channel?: string | undefined;
   close(): Promise<void>;
 }
-
-/** Where an index is: a name among the user's own, a file or folder, or an address; `memory` is gone when the worker ends. */
-export type StorePlace = { name: string } | { path: string } | { url: string } | { memory: true };
 
 /** A kind of stores. */
 export interface Stores {
@@ -102,11 +99,12 @@ export interface Stores {
    *
    * @param header of a new one; `undefined` opens only what is there
    * @returns the store, whose header may be another if it was there
-   * @throws ClipError `index-missing`, `index-damaged`, `index-newer`, `target-unwritable`, `platform-unsupported`
+   * @throws ClipError `index-missing`, `index-damaged`, `index-newer`, `index-busy`, `target-unwritable`, `source-unreadable`,
+   * `platform-unsupported`
    */
-  open(place: StorePlace, header: IndexHeader | undefined): Promise<VectorStore>;
+  open(place: IndexPlace, header: IndexHeader | undefined): Promise<VectorStore>;
   /** Deletes a store; returns whether there was one. */
-  delete(place: StorePlace): Promise<boolean>;
+  delete(place: IndexPlace): Promise<boolean>;
   /** Names of the user's own. */
   list(): Promise<string[]>;
 }
