@@ -4,6 +4,7 @@
  *
  * - `encode.js`, `training.js` and the chunks that they share or load on demand; `index.js` names what both export. For browsers, for Node
  *   (`….node.js`), and for `require` (`….cjs`)
+ * - `search.js`: the index, which `index.js` does not name
  * - `workers/`: one self-contained file a worker, for browsers and (`….node.js`) for Node
  * - `wasm/`: the modules
  */
@@ -19,7 +20,10 @@ const DIST = join(ROOT, "dist");
 const WASM = join(ROOT, "workers", "wasm");
 
 /** Packages that Node may have, and that are imported when they are needed. */
-const OPTIONAL = ["webgpu"];
+const OPTIONAL = ["webgpu", "libsql"];
+
+/** SQLite's own Wasm build, which `workers/runtime/sqlite-wasm.ts` instantiates from `wasm/`. */
+const SQLITE = join(ROOT, "node_modules", "@sqlite.org", "sqlite-wasm", "dist");
 
 /**
  * Where Node's bundles take the platform's classes from. Jest's jsdom hides most of them, and jsdom and happy-dom have others in their
@@ -66,6 +70,18 @@ function glueInFront(minify) {
   };
 }
 
+/**
+ * Leaves out the addresses of files that SQLite's build names and that no worker of ours loads: bundlers would look for them beside our
+ * file.
+ */
+const withoutAddresses = {
+  name: "without-addresses",
+  transform: {
+    filter: { id: /sqlite-wasm[\\/]dist/ },
+    handler: (code) => code.replaceAll(/new URL\("sqlite3[\w.-]+", import\.meta\.url\)/g, 'new URL("about:blank")'),
+  },
+};
+
 /** Bundles entries, by the names of their files in dist/; returns the files that it wrote. Several entries share chunks, one has none. */
 async function bundle(entries, { node = false, format = "es", extension = ".js" } = {}) {
   const glue = glueInFront(!node);
@@ -73,7 +89,7 @@ async function bundle(entries, { node = false, format = "es", extension = ".js" 
     input: Object.fromEntries(Object.entries(entries).map(([file, entry]) => [file, join(ROOT, entry)])),
     platform: node ? "node" : "browser",
     external: node ? OPTIONAL : [],
-    plugins: [glue.plugin],
+    plugins: [glue.plugin, withoutAddresses],
     resolve: { extensionAlias: { ".js": [".ts", ".js"] } },
     tsconfig: false,
     transform: { target: "es2022", inject: node ? NODE_CLASSES : {} },
@@ -115,11 +131,12 @@ function checkFile({ fileName, code, imports, dynamicImports }, node) {
 
 /** Bundles what a page or Node imports; returns the names of the files. */
 async function page(extension, options = {}) {
-  const [encode, training] = ["encode", "training"].map((name) => `${name}${extension}`);
-  const files = await bundle({ [encode]: "ts/encode.ts", [training]: "ts/training.ts" }, { ...options, extension });
+  const [encode, training, search] = ["encode", "training", "search"].map((name) => `${name}${extension}`);
+  const entries = { [encode]: "ts/encode.ts", [training]: "ts/training.ts", [search]: "ts/search.ts" };
+  const files = await bundle(entries, { ...options, extension });
   // no more than names: bundlers leave out the file of names that an app does not import
   const names = files
-    .filter(({ isEntry }) => isEntry)
+    .filter(({ isEntry, fileName }) => isEntry && fileName !== search)
     .map(({ fileName, exports }) => `export { ${exports.join(", ")} } from "./${fileName}";\n`);
   const all = `module.exports = { ...require("./${encode}"), ...require("./${training}") };\n`;
   const index = `index${extension}`;
@@ -130,10 +147,10 @@ async function page(extension, options = {}) {
 /** Copies the modules that changed. */
 function copyModules() {
   mkdirSync(join(DIST, "wasm"), { recursive: true });
-  return readdirSync(WASM)
-    .filter((name) => name.endsWith(".wasm"))
-    .map((name) => {
-      const [from, to] = [join(WASM, name), join(DIST, "wasm", name)];
+  const own = readdirSync(WASM).filter((name) => name.endsWith(".wasm"));
+  return [...own.map((name) => [WASM, name]), [SQLITE, "sqlite3.wasm"]]
+    .map(([folder, name]) => {
+      const [from, to] = [join(folder, name), join(DIST, "wasm", name)];
       const is = statSync(to, { throwIfNoEntry: false });
       const was = statSync(from);
       if (is?.size !== was.size || is.mtimeMs !== was.mtimeMs) cpSync(from, to, { preserveTimestamps: true });
@@ -164,8 +181,8 @@ export default async function bundleAll() {
   const worker = async (name, options) =>
     (await bundle({ [`workers/${name}.js`]: `workers/entries/${name}.ts` }, options)).map(({ fileName }) => fileName);
   const workers = Promise.all([
-    ...["encode", "train", "images", "thread"].map((name) => worker(name)),
-    ...["encode", "train", "images"].map((name) => worker(`${name}.node`, { node: true })),
+    ...["encode", "train", "images", "thread", "search"].map((name) => worker(name)),
+    ...["encode", "train", "images", "search"].map((name) => worker(`${name}.node`, { node: true })),
   ]);
   const written = [...(await pages), ...(await workers)].flat();
   removeOthers(new Set([...written, ...copyModules()]));

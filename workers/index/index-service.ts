@@ -2,7 +2,8 @@
 
 import { transfer } from "comlink";
 import { setAddresses } from "../protocol/addresses.js";
-import { ClipError } from "../protocol/error.js";
+import { ClipError, toClipError } from "../protocol/error.js";
+import { excerpt } from "../protocol/excerpt.js";
 import type { IndexWorkerApi, WireItem, WireMatch } from "../protocol/index-api.js";
 import { loadIndexWasm } from "../runtime/index-wasm.js";
 import { checkEngine } from "../runtime/engine.js";
@@ -22,6 +23,17 @@ export interface IndexPlatform {
 interface Open {
   store: VectorStore;
   memory: VectorsInMemory;
+}
+
+/** Converts vectors; the error of one names its item. */
+function encode(memory: VectorsInMemory, vectors: Float32Array, ids: readonly string[]) {
+  try {
+    return memory.encode(vectors);
+  } catch (error) {
+    const { code, message } = toClipError(error);
+    const [, row, reason] = /^vector (\d+) (.*)$/s.exec(message) ?? [];
+    throw new ClipError(code, row === undefined ? message : `the vector of ${excerpt(ids[Number(row)] ?? "")} ${reason}`);
+  }
 }
 
 /** Answers the calls of one worker, which has one index. */
@@ -77,7 +89,7 @@ export function indexService(platform: IndexPlatform): IndexWorkerApi {
     write: ({ vectors, ...items }) =>
       queue.run(async () => {
         const { store, memory } = needOpen();
-        const encoded = vectors && memory.encode(vectors);
+        const encoded = vectors && encode(memory, vectors, items.ids);
         const { before, version, keys } = await store.write({ ...items, ...encoded });
         // otherwise another tab wrote meanwhile: the next call catches up with both
         if (before !== memory.version) return;

@@ -5,6 +5,14 @@ import { resultOf } from "./answer.js";
 import { ClipError, toClipError } from "./error.js";
 import type { SpawnedWorker } from "./spawned-worker.js";
 
+type Held = "model" | "index";
+
+const AGAIN = { model: "load the model again", index: "open the index again" };
+const CLOSED = {
+  model: "the model was disposed of: load it again",
+  index: "the index was closed: open it again",
+};
+
 /**
  * Calls a worker; the calls settle even if the worker dies or is disposed of meanwhile. A process waits for open calls, and not for
  * the worker.
@@ -13,13 +21,16 @@ export class WorkerClient<Api> {
   readonly #spawned: SpawnedWorker;
   readonly #api: Remote<Api>;
   readonly #pending = new Set<(error: ClipError) => void>();
+  readonly #what: Held;
   #closed: ClipError | undefined;
 
-  constructor(spawned: SpawnedWorker) {
+  /** @param what the worker holds, for messages */
+  constructor(spawned: SpawnedWorker, what: Held = "model") {
     this.#spawned = spawned;
+    this.#what = what;
     this.#api = wrap<Api>(spawned.endpoint);
     spawned.onLost((reason) =>
-      this.#close(new ClipError("worker-lost", `the worker was lost (${reason}): load the model again`)),
+      this.#close(new ClipError("worker-lost", `the worker was lost (${reason}): ${AGAIN[what]}`)),
     );
   }
 
@@ -55,6 +66,6 @@ export class WorkerClient<Api> {
 
   /** Ends the worker and frees its memory; may be called twice. */
   dispose(): void {
-    this.#close(new ClipError("disposed", "the model was disposed of: load it again"));
+    this.#close(new ClipError("disposed", CLOSED[this.#what]));
   }
 }

@@ -1,7 +1,7 @@
 /** The contract of an index's worker: every call. Items are checked by the page, vectors by the module `index`. */
 
 import type { WireAddresses } from "./addresses.js";
-import type { Filter, IndexHeader, IndexPlace } from "./index-data.js";
+import type { Filter, IndexChannel, IndexHeader, IndexPlace } from "./index-data.js";
 
 /** Items to be written; lists are parallel to `ids`. */
 export interface WireItems {
@@ -38,8 +38,7 @@ export interface WireSearch {
 /** An index that was opened. */
 export interface OpenedIndex {
   header: IndexHeader;
-  /** Name of the channel on which workers say that they wrote; `undefined` where none can know. */
-  channel: string | undefined;
+  channel: IndexChannel | undefined;
 }
 
 /** Calls of an index's worker. */

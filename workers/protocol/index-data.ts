@@ -64,3 +64,15 @@ export interface IndexHeader {
  * it is gone with its worker.
  */
 export type IndexPlace = { name: string } | { path: string } | { url: string } | { memory: true };
+
+/** A `BroadcastChannel` on which those that write to an index say so. */
+export interface IndexChannel {
+  name: string;
+  /** Name under which this worker writes. */
+  writer: string;
+}
+
+/** What is said there when a write is committed. */
+export interface IndexChange {
+  writer: string;
+}

@@ -2,7 +2,7 @@
 
 import { ClipError } from "../protocol/error.js";
 import { excerpt } from "../protocol/excerpt.js";
-import type { Filter, IndexHeader } from "../protocol/index-data.js";
+import type { Filter, IndexChannel, IndexHeader } from "../protocol/index-data.js";
 import { parseFilter } from "./filter.js";
 import { toSql } from "./filter-sql.js";
 import { createSchema, isIndex, readHeader, type StoredHeader } from "./sqlite-schema.js";
@@ -29,7 +29,7 @@ export interface SqliteAccess {
   /** Runs `use` while this worker has the database. */
   use<T>(use: (database: SqliteDatabase) => Promise<T> | T): Promise<T>;
   /** See `VectorStore.channel`. */
-  readonly channel?: string | undefined;
+  readonly channel?: IndexChannel | undefined;
   /** Called after each committed write. */
   changed?(): void;
   close(): Promise<void>;
@@ -179,7 +179,7 @@ function raise(database: SqliteDatabase, state: StoreState, grown: number, keys:
 export class SqliteStore implements VectorStore {
   readonly header: StoredHeader;
   readonly #access: SqliteAccess;
-  readonly channel: string | undefined;
+  readonly channel: IndexChannel | undefined;
 
   private constructor(access: SqliteAccess, header: StoredHeader) {
     this.#access = access;

@@ -6,7 +6,7 @@
  * the form in which the module `index` scans them, so that opening an index converts nothing.
  */
 
-import type { Filter, IndexHeader, IndexPlace } from "../protocol/index-data.js";
+import type { Filter, IndexChannel, IndexHeader, IndexPlace } from "../protocol/index-data.js";
 
 /** Bytes of a vector as the module `index` holds it. */
 export const rowBytes = ({ dimension, storage }: IndexHeader): number =>
@@ -87,8 +87,8 @@ export interface VectorStore {
   write(write: StoreWrite): Promise<Written>;
   /** Removes items, all or none; the keys are those of the ids that were there. */
   remove(ids: readonly string[]): Promise<Written>;
-  /** Name of the `BroadcastChannel` on which the store's users say that they wrote; only browsers have one. */
-  readonly channel?: string | undefined;
+  /** Where the users of a store say that they wrote; only browsers have it. */
+  readonly channel?: IndexChannel | undefined;
   close(): Promise<void>;
 }
 

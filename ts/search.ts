@@ -1,0 +1,16 @@
+/** `clipwright/search`: an index that is kept, every export by name. It needs no model of clipwright. */
+
+export type {
+  FieldCondition,
+  Filter,
+  FilterValue,
+  JsonValue,
+  Metadata,
+  VectorStorage,
+} from "../workers/protocol/index-data.js";
+export type { IndexItem, ItemBatch, Items, ItemUpdate } from "./search/items.js";
+export type { EmbeddingModel } from "./search/model.js";
+export type { IndexAddress } from "./search/place.js";
+export type { Arithmetic, Query, SingleQuery } from "./search/query.js";
+export type { IndexMatch, IndexOptions, SearchOptions, StoredItem } from "./search/vector-index.js";
+export { VectorIndex } from "./search/vector-index.js";
