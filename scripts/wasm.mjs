@@ -52,10 +52,11 @@ const coresWith = (work, ...more) =>
     `${work}-${name}`,
     { crate: "clip-module", features: [...features, ...more] },
   ]);
-/** The modules: cores that encode, cores that also train, and Hugging Face's tokenizers. */
+/** The modules: cores that encode, cores that also train, Hugging Face's tokenizers, and the index. */
 export const MODULES = {
   ...Object.fromEntries([...coresWith("encode"), ...coresWith("train", "train")]),
   tokenizers: { crate: "tokenizers-wasm", features: [] },
+  index: { crate: "index-wasm", features: [] },
 };
 
 /** Modules whose glue is joined: those of a worker that encodes, of one that trains, and of a thread. */
