@@ -81,3 +81,10 @@ pub(crate) fn list<T>(what: &'static str, count: usize) -> Result<Vec<T>> {
         Err(_) => Err(IndexError::OutOfMemory { what, bytes: count.saturating_mul(size_of::<T>()) }),
     }
 }
+
+/// A list of `count` zeros.
+pub fn zeros<T: Copy + Default>(what: &'static str, count: usize) -> Result<Vec<T>> {
+    let mut values = list(what, count)?;
+    values.resize(count, T::default());
+    Ok(values)
+}

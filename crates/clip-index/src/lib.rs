@@ -1,10 +1,7 @@
 //! Embeddings in memory, and exact search among them by cosine similarity.
 //!
-//! [`Rows`] holds unit vectors of one dimension, each in a slot: as f32, as f16 or as 8-bit integers ([`Storage`]). Searching reads all of
-//! them: [`Rows::search`] for the rows nearest to some queries, [`Duplicates`] for groups of near-duplicates, [`Clusters`] for k-means.
-//! The last two go on in steps, so that their caller can show progress, and end early.
-//!
-//! Knows no ids, metadata, files or web: its caller keeps those by slot.
+//! [`Rows`] holds unit vectors of one dimension, each in a slot: as f32, as f16 or as 8-bit integers ([`Storage`]). [`Rows::search`] reads
+//! all of them. Knows no ids, metadata, files or web: its caller keeps those by slot.
 
 mod block;
 mod element;
@@ -16,7 +13,7 @@ mod storage;
 mod table;
 mod top_k;
 
-pub use error::{IndexError, Result};
+pub use error::{IndexError, Result, zeros};
 pub use rows::Rows;
 pub use search::Hits;
 pub use storage::{Codec, Storage};

@@ -1,0 +1,129 @@
+//! Rows of one type of element, in blocks.
+
+use crate::block::Block;
+use crate::element::Element;
+use crate::error::{IndexError, Result};
+
+/// Rows of one type, each in a slot.
+pub(crate) struct Table<E> {
+    /// Steps of a row.
+    pub(crate) steps: usize,
+    rows_per_block: usize,
+    /// Slots `rows_per_block * i` and following are in block `i`.
+    pub(crate) blocks: Vec<Block<E>>,
+    len: usize,
+}
+
+impl<E: Element> Table<E> {
+    pub(crate) fn new(dimension: usize, rows_per_block: Option<usize>) -> Self {
+        let steps = E::steps(dimension);
+        let rows_per_block = rows_per_block.unwrap_or_else(|| Block::<E>::rows(steps));
+        Self { steps, rows_per_block, blocks: Vec::new(), len: 0 }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.blocks.iter().map(Block::bytes).sum()
+    }
+
+    /// The block of a slot, and the row in it.
+    pub(crate) fn place(&self, slot: u32) -> (usize, usize) {
+        (slot as usize / self.rows_per_block, slot as usize % self.rows_per_block)
+    }
+
+    /// The slot of a row that is filled.
+    pub(crate) fn slot(&self, block: usize, row: usize) -> u32 {
+        (block * self.rows_per_block + row) as u32
+    }
+
+    /// Allocates the blocks of these slots: all, or none.
+    fn allocate(&mut self, slots: &[u32]) -> Result<()> {
+        let before = self.blocks.len();
+        let wanted = slots.iter().max().map_or(0, |&slot| self.place(slot).0 + 1);
+        if wanted > before {
+            let more = wanted - before;
+            let bytes = more * size_of::<Block<E>>();
+            let out_of_memory = |_| IndexError::OutOfMemory { what: "vectors", bytes };
+            self.blocks.try_reserve(more).map_err(out_of_memory)?;
+            self.blocks.resize_with(wanted, Block::unallocated);
+        }
+        let mut allocated = Vec::new();
+        for &slot in slots {
+            let (block, _) = self.place(slot);
+            if self.blocks[block].is_allocated() {
+                continue;
+            }
+            let new = allocated.try_reserve(1).map_err(|_| IndexError::OutOfMemory { what: "vectors", bytes: 0 });
+            match new.and_then(|()| Block::allocate(self.rows_per_block, self.steps)) {
+                Ok(new) => {
+                    self.blocks[block] = new;
+                    allocated.push(block);
+                }
+                Err(error) => {
+                    for block in allocated {
+                        self.blocks[block] = Block::unallocated();
+                    }
+                    self.blocks.truncate(before);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Fills slots with rows whose bytes `read` writes into `bytes`.
+    pub(crate) fn put(
+        &mut self,
+        slots: &[u32],
+        bytes: &mut [u8],
+        mut read: impl FnMut(usize, &mut [u8]),
+    ) -> Result<()> {
+        self.allocate(slots)?;
+        for (i, &slot) in slots.iter().enumerate() {
+            read(i, bytes);
+            let (block, row) = self.place(slot);
+            let block = &mut self.blocks[block];
+            let (values, scale) = block.row_mut(row, self.steps);
+            match E::read(bytes, values) {
+                Ok(new_scale) => {
+                    *scale = new_scale;
+                    self.len += usize::from(block.set_live(row, true));
+                }
+                Err(reason) => {
+                    self.len -= usize::from(block.set_live(row, false));
+                    return Err(IndexError::DamagedRow { row: i, reason });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn remove(&mut self, slots: &[u32]) -> usize {
+        let before = self.len;
+        for &slot in slots {
+            let (block, row) = self.place(slot);
+            if let Some(block) = self.blocks.get_mut(block) {
+                self.len -= usize::from(block.set_live(row, false));
+            }
+        }
+        before - self.len
+    }
+
+    /// The block of a filled slot, and the row in it.
+    pub(crate) fn filled(&self, slot: u32) -> Result<(&Block<E>, usize)> {
+        let (block, row) = self.place(slot);
+        match self.blocks.get(block) {
+            Some(block) if block.is_live(row) => Ok((block, row)),
+            _ => Err(IndexError::EmptySlot { slot }),
+        }
+    }
+
+    pub(crate) fn get(&self, slot: u32, bytes: &mut [u8]) -> Result<()> {
+        let (block, row) = self.filled(slot)?;
+        E::write(block.row(row, self.steps), bytes);
+        Ok(())
+    }
+}

@@ -1,0 +1,77 @@
+//! The best of many scores.
+
+use core::cmp::Ordering;
+use std::collections::BinaryHeap;
+
+use crate::element::Scores;
+use crate::error::{Result, list};
+
+/// A row and its score. What is greater is worse: a lower score, and among equals a higher slot.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Candidate {
+    pub(crate) slot: u32,
+    pub(crate) score: f32,
+}
+
+impl Eq for Candidate {}
+
+impl Ord for Candidate {
+    fn cmp(&self, other: &Self) -> Ordering {
+        // scores of rows and queries that were checked are numbers
+        let by_score = other.score.partial_cmp(&self.score).unwrap_or(Ordering::Equal);
+        by_score.then(self.slot.cmp(&other.slot))
+    }
+}
+
+impl PartialOrd for Candidate {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// The best candidates of those offered so far, in the order of their slots.
+pub(crate) struct TopK {
+    k: usize,
+    /// The worst on top.
+    best: BinaryHeap<Candidate>,
+    /// What a score must exceed.
+    threshold: f32,
+}
+
+impl TopK {
+    /// Keeps `k`, at least 1.
+    pub(crate) fn new(k: usize) -> Result<Self> {
+        Ok(Self { k, best: list("hits", k)?.into(), threshold: f32::NEG_INFINITY })
+    }
+
+    /// Offers the rows of a group whose bit in `mask` is set.
+    pub(crate) fn offer(&mut self, first_slot: u32, mut mask: u64, scores: &Scores) {
+        while mask != 0 {
+            let i = mask.trailing_zeros();
+            mask &= mask - 1;
+            let score = scores[i as usize];
+            if score > self.threshold {
+                self.insert(Candidate { slot: first_slot + i, score });
+            }
+        }
+    }
+
+    #[cold]
+    fn insert(&mut self, candidate: Candidate) {
+        if self.best.len() < self.k {
+            self.best.push(candidate);
+        } else if let Some(mut worst) = self.best.peek_mut() {
+            *worst = candidate;
+        }
+        if self.best.len() == self.k
+            && let Some(worst) = self.best.peek()
+        {
+            self.threshold = worst.score;
+        }
+    }
+
+    /// The best first.
+    pub(crate) fn into_sorted(self) -> Vec<Candidate> {
+        self.best.into_sorted_vec()
+    }
+}
