@@ -225,3 +225,38 @@ fn in_steps(unit: &[f32], factor: f32) -> Vec<[f32; STEP]> {
     }
     steps
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_f16_up_to_1_comes_back_from_f32() {
+        for bits in (0..=0x3c00).chain(0x8000..=0xbc00) {
+            let half = F16(bits);
+            assert_eq!(F16::from_f32(half.value()).0, bits, "{}", half.value());
+        }
+    }
+
+    #[test]
+    fn f32_is_rounded_to_the_nearest_f16_and_to_even_between_two() {
+        for bits in 0..0x3c00 {
+            let (low, high) = (F16(bits).value(), F16(bits + 1).value());
+            let middle = (low + high) / 2.0;
+            assert_eq!(F16::from_f32(middle).0, bits + (bits & 1));
+            assert_eq!(F16::from_f32(middle.next_up()).0, bits + 1);
+            assert_eq!(F16::from_f32(-middle.next_down()).0, bits | 0x8000);
+        }
+        assert_eq!(F16::from_f32(f32::MIN_POSITIVE).0, 0);
+    }
+
+    #[test]
+    fn f16_has_the_values_of_the_standard() {
+        let cases =
+            [(0x3c00, 1.0), (0xbc00, -1.0), (0x3555, 0.333_251_95), (0x0400, 6.103_515_6e-5), (0x0001, 5.960_464_5e-8)];
+        for (bits, value) in cases {
+            assert_eq!(F16(bits).value(), value);
+        }
+        assert!(F16(0x7c00).value() >= 65_536.0 && F16(0x7e00).value() >= 65_536.0);
+    }
+}

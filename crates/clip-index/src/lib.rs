@@ -11,6 +11,8 @@ mod rows;
 mod search;
 mod storage;
 mod table;
+#[cfg(test)]
+mod testing;
 mod top_k;
 
 pub use error::{IndexError, Result, zeros};

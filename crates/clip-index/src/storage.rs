@@ -141,3 +141,122 @@ pub(crate) fn normalize(vector: &mut [f32]) -> core::result::Result<(), &'static
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{STORAGES, cosine, decoded, encoded, put, rows_of, vectors};
+
+    #[test]
+    fn vectors_of_any_length_are_normalized() {
+        for factor in [1e-44f32, 1e-38, 1e-20, 1.0, 1e20, 1e38] {
+            let mut vector = [3.0 * factor, -4.0 * factor, 0.0];
+            let length = vector.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>().sqrt();
+            let expected = vector.map(|x| (f64::from(x) / length) as f32);
+            normalize(&mut vector).unwrap();
+            for (x, expected) in vector.iter().zip(expected) {
+                assert!((x - expected).abs() < 1e-6, "{factor}: {vector:?}");
+            }
+        }
+        let mut one = [f32::from_bits(1)];
+        normalize(&mut one).unwrap();
+        assert_eq!(one, [1.0]);
+    }
+
+    #[test]
+    fn vectors_without_a_direction_are_refused_by_their_number() {
+        for storage in STORAGES {
+            let codec = Codec::new(20, storage).unwrap();
+            for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+                let mut vector = [1.0; 20];
+                vector[19] = bad;
+                let error = codec.encode(7, &mut vector, &mut vec![0; codec.row_bytes()]).unwrap_err();
+                assert!(matches!(error, IndexError::InvalidVector { row: 7, .. }), "{error}");
+                assert!(error.to_string().contains("NaN or infinite"));
+            }
+            let error = codec.encode(0, &mut [-0.0; 20], &mut vec![0; codec.row_bytes()]).unwrap_err();
+            assert!(error.to_string().contains("are 0"), "{error}");
+        }
+    }
+
+    #[test]
+    fn dimensions_and_names_are_checked() {
+        for dimension in [0, 65_537, usize::MAX] {
+            assert_eq!(Codec::new(dimension, Storage::F32).unwrap_err().code(), "invalid-option");
+        }
+        assert!(Codec::new(65_536, Storage::Int8).is_ok());
+        assert_eq!(Storage::named("int8"), Ok(Storage::Int8));
+        assert!(Storage::named("i8").unwrap_err().to_string().contains("f32, f16 or int8"));
+    }
+
+    #[test]
+    fn the_largest_dimension_neither_overflows_nor_loses_the_query() {
+        for storage in STORAGES {
+            let ones = vec![vec![1.0; 65_536], vec![-1.0; 65_536]];
+            let scores = rows_of(storage, &ones).scores(&ones[0], &[0, 1]).unwrap();
+            assert!((scores[0] - 1.0).abs() < 1e-4 && (scores[1] + 1.0).abs() < 1e-4, "{storage:?}: {scores:?}");
+        }
+    }
+
+    #[test]
+    fn rows_come_back_byte_by_byte() {
+        for storage in STORAGES {
+            for dimension in [1, 16, 33] {
+                let vectors = vectors(70, dimension, 11);
+                let rows = rows_of(storage, &vectors);
+                let codec = *rows.codec();
+                for (slot, expected) in (0..).zip(encoded(&codec, &vectors).chunks_exact(codec.row_bytes())) {
+                    let mut bytes = vec![0; codec.row_bytes()];
+                    rows.get(slot, &mut bytes).unwrap();
+                    assert_eq!(bytes, expected);
+                }
+                assert_eq!(rows.get(70, &mut vec![0; codec.row_bytes()]), Err(IndexError::EmptySlot { slot: 70 }));
+            }
+        }
+    }
+
+    #[test]
+    fn decoded_rows_are_unit_vectors_near_the_encoded_ones() {
+        for (storage, least) in STORAGES.into_iter().zip([0.999_999_9, 0.999_999_8, 0.999_8]) {
+            for dimension in [1, 10, 512] {
+                let codec = Codec::new(dimension, storage).unwrap();
+                for vector in vectors(20, dimension, 12) {
+                    let unit = decoded(&codec, &vector);
+                    assert!(cosine(&unit, &vector) > least, "{storage:?} {dimension}: {}", cosine(&unit, &vector));
+                    assert!((unit.iter().map(|x| x * x).sum::<f32>() - 1.0).abs() < 1e-5);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn bytes_that_were_not_encoded_here_are_refused() {
+        for storage in STORAGES {
+            let codec = Codec::new(24, storage).unwrap();
+            let vectors = vectors(3, 24, 13);
+            let good = encoded(&codec, &vectors);
+            let width = codec.row_bytes();
+            for damage in [|_: u8| 0, |_: u8| 0xff, |x: u8| x ^ 0x80, |x: u8| x.wrapping_shl(1)] {
+                let mut bytes = good.clone();
+                bytes[width..2 * width].iter_mut().for_each(|x| *x = damage(*x));
+                let mut rows = Rows::new(codec);
+                put(&mut rows, &[0, 1, 2, 3], &[&vectors[2..], &vectors[..]].concat());
+                let result = rows.put(&[0, 1, 2], |row, to| to.copy_from_slice(&bytes[row * width..][..width]));
+                match result {
+                    // 8-bit integers with their signs turned are 8-bit integers
+                    Ok(()) => assert_eq!(storage, Storage::Int8),
+                    Err(error) => {
+                        assert!(matches!(error, IndexError::DamagedRow { row: 1, .. }), "{error}");
+                        // the row before is there, its own slot is empty, the others are as they were
+                        assert_eq!(rows.len(), 3);
+                        let score = |slot, vector: &[f32]| rows.scores(vector, &[slot]).map(|scores| scores[0] > 0.999);
+                        assert_eq!(score(0, &vectors[0]), Ok(true));
+                        assert_eq!(score(1, &vectors[1]), Err(IndexError::EmptySlot { slot: 1 }));
+                        assert_eq!(score(2, &vectors[1]), Ok(true));
+                        assert_eq!(codec.scores(&vectors[0], &bytes), Err(error));
+                    }
+                }
+            }
+        }
+    }
+}

@@ -75,3 +75,26 @@ impl TopK {
         self.best.into_sorted_vec()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::element::GROUP;
+
+    #[test]
+    fn the_best_are_kept_and_among_equals_those_offered_first() {
+        let mut scores = [0.0; GROUP];
+        scores[3..8].copy_from_slice(&[0.5, 0.25, 0.5, -1.0, 0.5]);
+        let best = |k, mask| {
+            let mut best = TopK::new(k).unwrap();
+            best.offer(64, mask, &scores);
+            best.offer(128, mask, &scores);
+            best.into_sorted().into_iter().map(|Candidate { slot, score }| (slot, score)).collect::<Vec<_>>()
+        };
+        let halves = [(67, 0.5), (69, 0.5), (71, 0.5), (131, 0.5), (133, 0.5), (135, 0.5)];
+        assert_eq!(best(6, u64::MAX), halves);
+        assert_eq!(best(2, u64::MAX), halves[..2]);
+        assert_eq!(best(3, 0b101_0000), [(68, 0.25), (132, 0.25), (70, -1.0)]);
+        assert_eq!(best(100, u64::MAX).len(), 128);
+    }
+}
