@@ -11,7 +11,7 @@ import { ROOT } from "./jobs.mjs";
 import { setUpPackages } from "./setup.mjs";
 import { buildModules, moduleFile } from "./wasm.mjs";
 
-const MODULES_OF_NODE = ["encode-cpu", "train-cpu", "tokenizers"];
+const MODULES_OF_NODE = ["encode-cpu", "train-cpu", "tokenizers", "index"];
 const QUICK = ["api", "captions", "classify", "errors", "images", "options", "probe", "tables", "training.test"];
 /** Milliseconds in which several saved files count as one change. */
 const SETTLE = 200;

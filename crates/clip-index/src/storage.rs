@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn vectors_of_any_length_are_normalized() {
-        for factor in [1e-44f32, 1e-38, 1e-20, 1.0, 1e20, 1e38] {
+        for factor in [1e-44f32, 1e-38, 1e-20, 1.0, 1e20, 8e37] {
             let mut vector = [3.0 * factor, -4.0 * factor, 0.0];
             let length = vector.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>().sqrt();
             let expected = vector.map(|x| (f64::from(x) / length) as f32);
@@ -236,26 +236,21 @@ mod tests {
             let vectors = vectors(3, 24, 13);
             let good = encoded(&codec, &vectors);
             let width = codec.row_bytes();
-            for damage in [|_: u8| 0, |_: u8| 0xff, |x: u8| x ^ 0x80, |x: u8| x.wrapping_shl(1)] {
+            for damage in [|_: u8| 0, |_: u8| 0xff, |x: u8| x ^ 0x40] {
                 let mut bytes = good.clone();
                 bytes[width..2 * width].iter_mut().for_each(|x| *x = damage(*x));
                 let mut rows = Rows::new(codec);
                 put(&mut rows, &[0, 1, 2, 3], &[&vectors[2..], &vectors[..]].concat());
-                let result = rows.put(&[0, 1, 2], |row, to| to.copy_from_slice(&bytes[row * width..][..width]));
-                match result {
-                    // 8-bit integers with their signs turned are 8-bit integers
-                    Ok(()) => assert_eq!(storage, Storage::Int8),
-                    Err(error) => {
-                        assert!(matches!(error, IndexError::DamagedRow { row: 1, .. }), "{error}");
-                        // the row before is there, its own slot is empty, the others are as they were
-                        assert_eq!(rows.len(), 3);
-                        let score = |slot, vector: &[f32]| rows.scores(vector, &[slot]).map(|scores| scores[0] > 0.999);
-                        assert_eq!(score(0, &vectors[0]), Ok(true));
-                        assert_eq!(score(1, &vectors[1]), Err(IndexError::EmptySlot { slot: 1 }));
-                        assert_eq!(score(2, &vectors[1]), Ok(true));
-                        assert_eq!(codec.scores(&vectors[0], &bytes), Err(error));
-                    }
-                }
+                let error =
+                    rows.put(&[0, 1, 2], |row, to| to.copy_from_slice(&bytes[row * width..][..width])).unwrap_err();
+                assert!(matches!(error, IndexError::DamagedRow { row: 1, .. }), "{error}");
+                // the row before is there, its own slot is empty, the others are as they were
+                assert_eq!(rows.len(), 3);
+                let is = |slot, vector: &[f32]| rows.scores(vector, &[slot]).map(|scores| scores[0] > 0.999);
+                assert_eq!(is(0, &vectors[0]), Ok(true));
+                assert_eq!(is(1, &vectors[1]), Err(IndexError::EmptySlot { slot: 1 }));
+                assert_eq!(is(2, &vectors[1]), Ok(true));
+                assert_eq!(codec.scores(&vectors[0], &bytes), Err(error));
             }
         }
     }

@@ -55,7 +55,7 @@ fn floats<E>(
             }
         }
     }
-    lanes(horizontal_sums(sums.map(|[a, b]| f32x4_add(a, b)), f32x4_add))
+    lanes(horizontal_sums(sums.map(|[a, b]| f32x4_add(a, b)), |a, b| f32x4_add(a, b)))
 }
 
 /// Products of a query with four rows: neighbouring pairs are multiplied and added in 32 bits at once.
@@ -74,7 +74,7 @@ fn integers(query: &[[i16; STEP]], rows: [&[[i8; STEP]]; ROWS]) -> [f32; ROWS] {
             }
         }
     }
-    lanes(f32x4_convert_i32x4(horizontal_sums(sums, i32x4_add)))
+    lanes(f32x4_convert_i32x4(horizontal_sums(sums, |a, b| i32x4_add(a, b))))
 }
 
 /// Sum of each of four vectors.
