@@ -47,13 +47,19 @@ export function checkIds(ids: readonly string[]): void {
   const seen = new Set<string>();
   for (const [i, id] of ids.entries()) {
     if (typeof id !== "string" || id === "" || /[\0\p{Cs}]/u.test(id))
-      throw invalidOption(`id ${i}`, "a text that is not empty, in well-formed Unicode without U+0000", typeof id === "string" ? JSON.stringify(excerpt(id)) : describeType(id));
-    if (seen.has(id)) throw new ClipError("duplicate-id", `the id ${JSON.stringify(excerpt(id))} occurs twice in one call`);
+      throw invalidOption(
+        `id ${i}`,
+        "a text that is not empty, in well-formed Unicode without U+0000",
+        typeof id === "string" ? JSON.stringify(excerpt(id)) : describeType(id),
+      );
+    if (seen.has(id))
+      throw new ClipError("duplicate-id", `the id ${JSON.stringify(excerpt(id))} occurs twice in one call`);
     seen.add(id);
   }
 }
 
-const isBatch = (items: unknown): items is ItemBatch => typeof items === "object" && items !== null && "embeddings" in items;
+const isBatch = (items: unknown): items is ItemBatch =>
+  typeof items === "object" && items !== null && "embeddings" in items;
 
 const SOURCES = ["vector", "image", "text"] as const;
 const FIELDS: readonly string[] = ["id", ...SOURCES, "metadata"];
@@ -62,30 +68,57 @@ const FIELDS: readonly string[] = ["id", ...SOURCES, "metadata"];
 function sourceOf(item: ItemUpdate, isUpdate: boolean): (typeof SOURCES)[number] | undefined {
   const name = JSON.stringify(excerpt(item.id));
   const other = Object.keys(item).find((field) => !FIELDS.includes(field));
-  if (other) throw new ClipError("invalid-option", `item ${name}: unknown field ${excerpt(other)}: an item has ${FIELDS.join(", ")}; others belong into metadata`);
+  if (other)
+    throw new ClipError(
+      "invalid-option",
+      `item ${name}: unknown field ${excerpt(other)}: an item has ${FIELDS.join(", ")}; others belong into metadata`,
+    );
   const given = SOURCES.filter((source) => item[source] !== undefined);
   if (given.length === 1 || (isUpdate && given.length === 0)) return given[0];
-  throw new ClipError("invalid-option", `item ${name}: expected one of vector, image and text, got ${given.join(" and ") || "none"}`);
+  throw new ClipError(
+    "invalid-option",
+    `item ${name}: expected one of vector, image and text, got ${given.join(" and ") || "none"}`,
+  );
 }
 
 /** Copies a vector; whether it has a direction is checked where it is normalised. */
 export function vectorOf(value: Float32Array | readonly number[], dimension: number, name: string): Float32Array {
   const isList = ArrayBuffer.isView(value) || Array.isArray(value);
-  if (!isList || (value.length > 0 && typeof value[0] !== "number")) throw invalidOption(name, "a Float32Array or numbers", describeType(value));
+  if (!isList || (value.length > 0 && typeof value[0] !== "number"))
+    throw invalidOption(name, "a Float32Array or numbers", describeType(value));
   if (value.length !== dimension)
-    throw new ClipError("shape-mismatch", `shape mismatch: ${name}: expected ${dimension} numbers, as the index has them, got ${value.length}`);
+    throw new ClipError(
+      "shape-mismatch",
+      `shape mismatch: ${name}: expected ${dimension} numbers, as the index has them, got ${value.length}`,
+    );
   return Float32Array.from(value);
 }
 
 /** Encodes what items are made of, all images at once and all texts. */
-async function encodeItems(items: readonly ItemUpdate[], sources: (string | undefined)[], model: EmbeddingModel | undefined, dimension: number): Promise<Float32Array> {
+async function encodeItems(
+  items: readonly ItemUpdate[],
+  sources: (string | undefined)[],
+  model: EmbeddingModel | undefined,
+  dimension: number,
+): Promise<Float32Array> {
   const vectors = new Float32Array(items.length * dimension);
   const put = (i: number, vector: Float32Array | readonly number[]) =>
-    vectors.set(vectorOf(vector, dimension, `the vector of item ${JSON.stringify(excerpt(items[i]?.id ?? ""))}`), i * dimension);
-  const encode = async <T>(source: string, values: (item: ItemUpdate) => T, embed: ((values: T[]) => Promise<Pick<Embeddings, "data" | "shape">>) | undefined) => {
+    vectors.set(
+      vectorOf(vector, dimension, `the vector of item ${JSON.stringify(excerpt(items[i]?.id ?? ""))}`),
+      i * dimension,
+    );
+  const encode = async <T>(
+    source: string,
+    values: (item: ItemUpdate) => T,
+    embed: ((values: T[]) => Promise<Pick<Embeddings, "data" | "shape">>) | undefined,
+  ) => {
     const indices = [...items.keys()].filter((i) => sources[i] === source);
     if (indices.length === 0) return;
-    if (!embed) throw new ClipError("invalid-option", `the index was opened without a model for an item's ${source}: pass { model } to VectorIndex.open(), or vectors`);
+    if (!embed)
+      throw new ClipError(
+        "invalid-option",
+        `the index was opened without a model for an item's ${source}: pass { model } to VectorIndex.open(), or vectors`,
+      );
     const { data, shape } = await embed(indices.map((i) => values(items[i] as ItemUpdate)));
     for (const [at, i] of indices.entries()) put(i, data.subarray(at * shape[1], (at + 1) * shape[1]));
   };
@@ -103,7 +136,10 @@ function fromBatch({ ids, embeddings, metadata }: ItemBatch, mode: WireItems["mo
   checkCount("ids", ids.length, "embeddings", rows);
   if (metadata) checkCount("metadata", metadata.length, "embeddings", rows);
   if (columns !== dimension)
-    throw new ClipError("shape-mismatch", `shape mismatch: embeddings: expected [n, ${dimension}], as the index has them, got [${embeddings.shape.join(", ")}]`);
+    throw new ClipError(
+      "shape-mismatch",
+      `shape mismatch: embeddings: expected [n, ${dimension}], as the index has them, got [${embeddings.shape.join(", ")}]`,
+    );
   return {
     mode,
     ids: [...ids],
@@ -123,7 +159,8 @@ export async function toWireItems(
   if (isBatch(items)) return fromBatch(items, mode, dimension);
   const list = asArray(items as ItemUpdate | readonly ItemUpdate[]);
   const strange = list.find((item) => typeof item !== "object" || item === null);
-  if (strange !== undefined) throw invalidOption("items", "items with an id and a vector, an image or a text", describeType(strange));
+  if (strange !== undefined)
+    throw invalidOption("items", "items with an id and a vector, an image or a text", describeType(strange));
   const ids = list.map(({ id }) => id);
   checkIds(ids);
   const sources = list.map((item) => sourceOf(item, mode === "update"));

@@ -13,7 +13,8 @@ function firstOther(value: unknown, path: string, depth: number): string | undef
   if (typeof value === "number") return Number.isFinite(value) ? undefined : `${path} is ${value}`;
   if (depth > MAX_DEPTH) return `${path} is nested more than ${MAX_DEPTH} deep`;
   const isList = Array.isArray(value);
-  if (!isList && !isPlainObject(value)) return `${path} is ${value === undefined ? "undefined" : `a ${describeType(value)}`}`;
+  if (!isList && !isPlainObject(value))
+    return `${path} is ${value === undefined ? "undefined" : `a ${describeType(value)}`}`;
   for (const [key, inner] of Object.entries(value as object)) {
     // a field without a value is none, as JSON.stringify has it
     if (inner === undefined && !isList) continue;

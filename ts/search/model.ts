@@ -25,7 +25,10 @@ function probeImage(): ImageInput {
   for (let y = 0; y < height; y++) {
     for (let x = 0; x < width; x++) {
       const isInside = (x - 20) ** 2 + (y - 24) ** 2 < 200;
-      data.set(isInside ? [220, 30, 40] : [4 * x, 5 * y, ((x >> 3) + (y >> 3)) % 2 === 0 ? 200 : 60], 3 * (y * width + x));
+      data.set(
+        isInside ? [220, 30, 40] : [4 * x, 5 * y, ((x >> 3) + (y >> 3)) % 2 === 0 ? 200 : 60],
+        3 * (y * width + x),
+      );
     }
   }
   return { data, width, height };
@@ -53,7 +56,10 @@ async function probe(model: EmbeddingModel): Promise<Probes> {
   await encode("text", () => model.encodeText?.([PROBE_TEXT]));
   await encode("image", () => model.encodeImage?.([probeImage()]));
   if (!probes.text && !probes.image)
-    throw new ClipError("invalid-option", "invalid option model: expected a Clip, or encodeText or encodeImage, got neither");
+    throw new ClipError(
+      "invalid-option",
+      "invalid option model: expected a Clip, or encodeText or encodeImage, got neither",
+    );
   return probes;
 }
 
@@ -103,11 +109,18 @@ function similarity(probes: Probes, fingerprint: string): number {
  */
 export function checkModel(model: Probes | string, fingerprint: string): void {
   const wrong = (reason: string) =>
-    new ClipError("wrong-model", `the index has the vectors of another model (${reason}): open it with that model, or make a new index`);
+    new ClipError(
+      "wrong-model",
+      `the index has the vectors of another model (${reason}): open it with that model, or make a new index`,
+    );
   const isNamed = !PROBES.test(fingerprint);
   if (typeof model === "string") {
     if (isNamed && model === fingerprint) return;
-    throw wrong(isNamed ? `${JSON.stringify(fingerprint)}, not ${JSON.stringify(model)}` : "which was given as a model, not by name");
+    throw wrong(
+      isNamed
+        ? `${JSON.stringify(fingerprint)}, not ${JSON.stringify(model)}`
+        : "which was given as a model, not by name",
+    );
   }
   if (isNamed) throw wrong(`which was named ${JSON.stringify(fingerprint)}: pass this name, and vectors`);
   const alike = similarity(model, fingerprint);

@@ -19,11 +19,19 @@ export function toPlace(address: IndexAddress): IndexPlace {
   if (typeof address === "string") {
     const isName = address.length > 0 && address.length <= MAX_NAME && !/[\\/\p{Cc}\p{Cs}]|^\.+$/u.test(address);
     if (isName) return { name: address };
-    throw invalidOption("index", `a name of at most ${MAX_NAME} characters without slashes, or { path } in Node`, JSON.stringify(address.slice(0, MAX_NAME)));
+    throw invalidOption(
+      "index",
+      `a name of at most ${MAX_NAME} characters without slashes, or { path } in Node`,
+      JSON.stringify(address.slice(0, MAX_NAME)),
+    );
   }
   const { path, url } = Object(address) as { path?: unknown; url?: unknown };
-  const place = typeof path === "string" && path !== "" ? { path } : typeof url === "string" && url !== "" ? { url } : undefined;
+  const place =
+    typeof path === "string" && path !== "" ? { path } : typeof url === "string" && url !== "" ? { url } : undefined;
   if (!place) throw invalidOption("index", "a name, { path } or { url }", describeType(address));
   if (readsDisk) return place;
-  throw new ClipError("platform-unsupported", "browsers keep indexes under a name: pass a string instead of a path or an address");
+  throw new ClipError(
+    "platform-unsupported",
+    "browsers keep indexes under a name: pass a string instead of a path or an address",
+  );
 }

@@ -48,29 +48,46 @@ async function embed(
   encode: (() => Promise<Pick<Embeddings, "data">>) | undefined,
 ): Promise<Float32Array> {
   if (encode) return (await encode()).data;
-  throw new ClipError("invalid-option", `the index was opened without a model for a ${what}: pass { model } to VectorIndex.open(), or search by a vector`);
+  throw new ClipError(
+    "invalid-option",
+    `the index was opened without a model for a ${what}: pass { model } to VectorIndex.open(), or search by a vector`,
+  );
 }
 
 async function toVector(query: SingleQuery, { model, dimension, vectorOfItem }: QueryContext): Promise<Float32Array> {
   const checked = (vector: Float32Array | readonly number[]) => vectorOf(vector, dimension, "the query");
-  const byText = async (text: string) => checked(await embed("text", model?.encodeText && (() => (model as Required<EmbeddingModel>).encodeText([text]))));
+  const byText = async (text: string) =>
+    checked(await embed("text", model?.encodeText && (() => (model as Required<EmbeddingModel>).encodeText([text]))));
   if (typeof query === "string") return byText(query);
   if (isNumbers(query)) return checked(query);
   if (isEmbeddings(query)) {
     checkEmbeddings("the query", query);
     if (query.shape[0] === 1) return checked(query.data);
-    throw new ClipError("shape-mismatch", `shape mismatch: the query: expected one row, got ${query.shape[0]}: use searchMany()`);
+    throw new ClipError(
+      "shape-mismatch",
+      `shape mismatch: the query: expected one row, got ${query.shape[0]}: use searchMany()`,
+    );
   }
   const given = Object(query) as { text?: unknown; image?: unknown; id?: unknown };
   const keys = Object.keys(given);
   if (keys.length === 1 && typeof given.text === "string") return byText(given.text);
   if (keys.length === 1 && typeof given.id === "string") return vectorOfItem(given.id);
   if (keys.length === 1 && given.image !== undefined)
-    return checked(await embed("image", model?.encodeImage && (() => (model as Required<EmbeddingModel>).encodeImage([given.image as ImageInput]))));
-  throw invalidOption("query", "a text, a vector, { text }, { image }, { id }, or { add, subtract } of those", describeType(query));
+    return checked(
+      await embed(
+        "image",
+        model?.encodeImage && (() => (model as Required<EmbeddingModel>).encodeImage([given.image as ImageInput])),
+      ),
+    );
+  throw invalidOption(
+    "query",
+    "a text, a vector, { text }, { image }, { id }, or { add, subtract } of those",
+    describeType(query),
+  );
 }
 
-const isArithmetic = (query: unknown): query is Arithmetic => typeof query === "object" && query !== null && "add" in query;
+const isArithmetic = (query: unknown): query is Arithmetic =>
+  typeof query === "object" && query !== null && "add" in query;
 
 /** One query, which may be a list of numbers, or several. */
 function listOf(queries: SingleQuery | readonly SingleQuery[]): readonly SingleQuery[] {

@@ -3,11 +3,27 @@
 import { transfer } from "comlink";
 import { ClipError } from "../../workers/protocol/error.js";
 import type { OpenedIndex, WireItem, WireItems, WireMatch } from "../../workers/protocol/index-api.js";
-import type { Filter, IndexChange, IndexHeader, IndexPlace, Metadata, VectorStorage } from "../../workers/protocol/index-data.js";
+import type {
+  Filter,
+  IndexChange,
+  IndexHeader,
+  IndexPlace,
+  Metadata,
+  VectorStorage,
+} from "../../workers/protocol/index-data.js";
 import { checkEmbeddings, type Embeddings, isEmbeddings } from "../encode/embeddings.js";
 import { asArray } from "../options/as-array.js";
 import { check, checkOptions } from "../options/check.js";
-import { callback, integerFrom, number, object, oneOf, positiveInteger, type Schema, unchecked } from "../options/rules.js";
+import {
+  callback,
+  integerFrom,
+  number,
+  object,
+  oneOf,
+  positiveInteger,
+  type Schema,
+  unchecked,
+} from "../options/rules.js";
 import { type IndexClient, startIndex } from "../worker/start-index.js";
 import { checkIds, type Items, type ItemUpdate, toWireItems, vectorOf } from "./items.js";
 import { checkModel, type EmbeddingModel, fingerprintOf, probesOf } from "./model.js";
@@ -48,7 +64,7 @@ export interface SearchOptions {
 const SEARCH = {
   k: positiveInteger,
   offset: integerFrom(0),
-  filter: object<Filter>("an object, such as { album: \"holidays\" }"),
+  filter: object<Filter>('an object, such as { album: "holidays" }'),
   minScore: number("a number from -1 to 1", (value) => value >= -1 && value <= 1),
 } satisfies Schema<SearchOptions>;
 
@@ -68,7 +84,10 @@ export interface IndexMatch extends StoredItem {
 /** Items that `items()` reads at a time. */
 const PAGE = 500;
 
-const toItem = ({ id, metadata }: WireItem): StoredItem => ({ id, metadata: metadata === undefined ? undefined : JSON.parse(metadata) });
+const toItem = ({ id, metadata }: WireItem): StoredItem => ({
+  id,
+  metadata: metadata === undefined ? undefined : JSON.parse(metadata),
+});
 
 /** The vectors of images and texts, with ids and metadata, kept for the next time. */
 export class VectorIndex {
@@ -118,18 +137,30 @@ export class VectorIndex {
     const probes = typeof model === "object" ? await probesOf(model) : undefined;
     const dimension = (probes?.text ?? probes?.image)?.length ?? given.dimension;
     if (given.dimension !== undefined && given.dimension !== dimension)
-      throw new ClipError("shape-mismatch", `shape mismatch: dimension: expected ${dimension}, as the model has it, got ${given.dimension}`);
+      throw new ClipError(
+        "shape-mismatch",
+        `shape mismatch: dimension: expected ${dimension}, as the model has it, got ${given.dimension}`,
+      );
     const fingerprint = probes ? fingerprintOf(probes) : (model as string | undefined);
-    const header = dimension === undefined ? undefined : { dimension, storage: storage ?? "int8", model: fingerprint } satisfies IndexHeader;
+    const header =
+      dimension === undefined
+        ? undefined
+        : ({ dimension, storage: storage ?? "int8", model: fingerprint } satisfies IndexHeader);
     const client = await startIndex();
     try {
       const opened = await client.call((api) => api.open(place, header));
       const { header: found } = opened;
       if (model !== undefined && found.model !== undefined) checkModel(probes ?? (model as string), found.model);
       if (dimension !== undefined && dimension !== found.dimension)
-        throw new ClipError("shape-mismatch", `shape mismatch: the index has vectors of ${found.dimension} numbers, not ${dimension}`);
+        throw new ClipError(
+          "shape-mismatch",
+          `shape mismatch: the index has vectors of ${found.dimension} numbers, not ${dimension}`,
+        );
       if (storage !== undefined && storage !== found.storage)
-        throw new ClipError("invalid-option", `invalid option storage: the index keeps ${found.storage}: leave the option out, or make a new index`);
+        throw new ClipError(
+          "invalid-option",
+          `invalid option storage: the index keeps ${found.storage}: leave the option out, or make a new index`,
+        );
       return new VectorIndex(client, opened, typeof model === "object" ? model : undefined);
     } catch (error) {
       await client.call((api) => api.close()).catch(() => undefined);

@@ -5,12 +5,12 @@ import { setAddresses } from "../protocol/addresses.js";
 import { ClipError, toClipError } from "../protocol/error.js";
 import { excerpt } from "../protocol/excerpt.js";
 import type { IndexWorkerApi, WireItem, WireMatch } from "../protocol/index-api.js";
-import { loadIndexWasm } from "../runtime/index-wasm.js";
+import { CallQueue } from "../runtime/call-queue.js";
 import { checkEngine } from "../runtime/engine.js";
+import { loadIndexWasm } from "../runtime/index-wasm.js";
 import type { WasmBinary } from "../runtime/wasm.js";
 import type { StoreState, Stores, VectorStore } from "../stores/store.js";
 import { VectorsInMemory } from "./vectors-in-memory.js";
-import { CallQueue } from "../runtime/call-queue.js";
 
 /** What an index needs from the platform, a browser or Node. */
 export interface IndexPlatform {
@@ -32,7 +32,10 @@ function encode(memory: VectorsInMemory, vectors: Float32Array, ids: readonly st
   } catch (error) {
     const { code, message } = toClipError(error);
     const [, row, reason] = /^vector (\d+) (.*)$/s.exec(message) ?? [];
-    throw new ClipError(code, row === undefined ? message : `the vector of ${excerpt(ids[Number(row)] ?? "")} ${reason}`);
+    throw new ClipError(
+      code,
+      row === undefined ? message : `the vector of ${excerpt(ids[Number(row)] ?? "")} ${reason}`,
+    );
   }
 }
 

@@ -3,9 +3,9 @@
 import type { ForeignTokenizer } from "../loading/tokenizer/foreign-tokenizer.js";
 import { ClipError, toClipError } from "../protocol/error.js";
 import type { DeviceChoice, DeviceInfo, ModelInfo, Work } from "../protocol/load.js";
+import { CallQueue } from "../runtime/call-queue.js";
 import { openDevice } from "../runtime/device.js";
 import { type ClipModel, type Core, type Device, loadWasm, type WasmFor } from "../runtime/wasm.js";
-import { CallQueue } from "../runtime/call-queue.js";
 import type { Platform } from "./platform.js";
 import type { Training } from "./training.js";
 

@@ -82,13 +82,14 @@ function parseList(junction: string, value: unknown): Test[] {
  * @throws ClipError `invalid-option`
  */
 export function parseFilter(filter: unknown): Test {
-  if (!isObject(filter)) throw refused("pass an object, such as { album: \"holidays\" }");
+  if (!isObject(filter)) throw refused('pass an object, such as { album: "holidays" }');
   const parts = Object.entries(filter).filter(([, condition]) => condition !== undefined);
   const tests = parts.map(([key, value]): Test => {
     if (key === "$and") return { all: parseList(key, value) };
     if (key === "$or") return { any: parseList(key, value) };
     if (key === "$not") return { not: parseFilter(value) };
-    if (key.startsWith("$")) throw refused(`${excerpt(key)} is no operator here: use a field, or ${JUNCTIONS.join(", ")}`);
+    if (key.startsWith("$"))
+      throw refused(`${excerpt(key)} is no operator here: use a field, or ${JUNCTIONS.join(", ")}`);
     return parseField(key, value);
   });
   return { all: tests };
@@ -97,7 +98,8 @@ export function parseFilter(filter: unknown): Test {
 /** The value of a field; `undefined` if it is missing. */
 function fieldOf(metadata: Metadata | undefined, path: string[]): JsonValue | undefined {
   let value: JsonValue | undefined = metadata;
-  for (const name of path) value = isObject(value) && Object.hasOwn(value, name) ? (value[name] as JsonValue) : undefined;
+  for (const name of path)
+    value = isObject(value) && Object.hasOwn(value, name) ? (value[name] as JsonValue) : undefined;
   return value;
 }
 

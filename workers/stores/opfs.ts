@@ -4,7 +4,8 @@ import type { SAHPoolUtil, Sqlite3Static } from "@sqlite.org/sqlite-wasm";
 import { ClipError } from "../protocol/error.js";
 import { excerpt } from "../protocol/excerpt.js";
 import type { IndexChange, IndexChannel, IndexPlace } from "../protocol/index-data.js";
-import { type SqliteAccess, type SqliteDatabase, SqliteStore } from "./sqlite.js";
+import { SqliteStore } from "./sqlite.js";
+import type { SqliteAccess, SqliteDatabase } from "./sqlite-database.js";
 import { inMemory, WasmDatabase } from "./sqlite-wasm.js";
 import type { Stores } from "./store.js";
 
@@ -37,9 +38,7 @@ const wait = (milliseconds: number) => new Promise((resolve) => setTimeout(resol
 /** Takes a lock; returns how to release it. */
 const takeLock = (name: string): Promise<() => void> =>
   new Promise((taken, failed) => {
-    navigator.locks
-      .request(lockOf(name), () => new Promise<void>((release) => taken(() => release())))
-      .catch(failed);
+    navigator.locks.request(lockOf(name), () => new Promise<void>((release) => taken(() => release()))).catch(failed);
   });
 
 /**
@@ -116,9 +115,13 @@ class OpfsAccess implements SqliteAccess {
         const isHeld = name === "NoModificationAllowedError";
         if (isHeld && performance.now() < end) continue;
         if (this.#pool && name === "NotFoundError")
-          throw new ClipError("index-missing", `the index ${excerpt(this.#name)} was deleted meanwhile`, { cause: error });
+          throw new ClipError("index-missing", `the index ${excerpt(this.#name)} was deleted meanwhile`, {
+            cause: error,
+          });
         const code = isHeld ? "index-busy" : "platform-unsupported";
-        throw new ClipError(code, `cannot open the files of the index ${excerpt(this.#name)}: ${message}`, { cause: error });
+        throw new ClipError(code, `cannot open the files of the index ${excerpt(this.#name)}: ${message}`, {
+          cause: error,
+        });
       }
     }
   }
@@ -188,7 +191,10 @@ export const opfsStores = (load: () => Promise<Sqlite3Static>): Stores => ({
     const name = nameOf(place);
     await openFolder(header !== undefined);
     if (!header && !(await names()).includes(name))
-      throw new ClipError("index-missing", `there is no index ${excerpt(name)}: pass its dimension, or a model, to make it`);
+      throw new ClipError(
+        "index-missing",
+        `there is no index ${excerpt(name)}: pass its dimension, or a model, to make it`,
+      );
     const access = new OpfsAccess(await load(), name);
     try {
       return await SqliteStore.open(access, excerpt(name), header);

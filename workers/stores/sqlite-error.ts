@@ -11,7 +11,10 @@ const CODES: Readonly<Record<number, [ClipErrorCode, string]>> = {
   10: ["target-unwritable", "the index cannot be read or written: is the disk, or this page's share of it, full?"],
   11: ["index-damaged", "the index is damaged: restore its file, or delete it and make it again"],
   13: ["target-unwritable", "the index cannot be written: the disk, or this page's share of it, is full"],
-  14: ["target-unwritable", "the file of the index cannot be opened: check that its folder exists, and its permissions"],
+  14: [
+    "target-unwritable",
+    "the file of the index cannot be opened: check that its folder exists, and its permissions",
+  ],
   26: ["index-damaged", "the file is no index: choose another one, or delete it"],
 };
 

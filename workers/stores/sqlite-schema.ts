@@ -2,7 +2,7 @@
 
 import { ClipError } from "../protocol/error.js";
 import type { IndexHeader, VectorStorage } from "../protocol/index-data.js";
-import type { SqliteDatabase, SqlValue } from "./sqlite.js";
+import type { SqliteDatabase, SqlValue } from "./sqlite-database.js";
 
 /** `PRAGMA user_version`. */
 const FORMAT = 1;
@@ -47,7 +47,10 @@ export function isIndex(database: SqliteDatabase, name: string): boolean {
   const format = pragma("user_version") as number;
   if (pragma("application_id") !== APPLICATION) {
     if (pragma("schema_version") === 0) return false;
-    throw new ClipError("index-damaged", `${name} is a database of another program: choose another place for the index`);
+    throw new ClipError(
+      "index-damaged",
+      `${name} is a database of another program: choose another place for the index`,
+    );
   }
   if (format <= FORMAT) return true;
   throw new ClipError(
@@ -74,7 +77,12 @@ export function readHeader(database: SqliteDatabase): StoredHeader {
 /** Makes an index in an empty database. */
 export function createSchema(database: SqliteDatabase, { dimension, storage, model }: IndexHeader): void {
   database.exec(TABLES);
-  database.run("INSERT INTO header VALUES (?, ?, ?, ?, 0, 0)", [dimension, storage, model ?? null, crypto.randomUUID()]);
+  database.run("INSERT INTO header VALUES (?, ?, ?, ?, 0, 0)", [
+    dimension,
+    storage,
+    model ?? null,
+    crypto.randomUUID(),
+  ]);
 }
 
 /** Whether the first 100 bytes of a file are those of an index. */

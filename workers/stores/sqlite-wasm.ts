@@ -1,7 +1,7 @@
 /** SQLite's own Wasm build, as a `SqliteDatabase`. */
 
 import type { Database, PreparedStatement, Sqlite3Static } from "@sqlite.org/sqlite-wasm";
-import type { SqliteDatabase, SqlValue } from "./sqlite.js";
+import type { SqliteDatabase, SqlValue } from "./sqlite-database.js";
 import { fromSqlite } from "./sqlite-error.js";
 import { PAGE_SIZE } from "./sqlite-schema.js";
 

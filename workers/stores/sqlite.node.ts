@@ -6,7 +6,8 @@ import { dirname, join, resolve } from "node:path";
 import { ClipError } from "../protocol/error.js";
 import { excerpt } from "../protocol/excerpt.js";
 import type { IndexHeader, IndexPlace } from "../protocol/index-data.js";
-import { type SqliteAccess, type SqliteDatabase, SqliteStore, type SqlValue } from "./sqlite.js";
+import { SqliteStore } from "./sqlite.js";
+import type { SqliteAccess, SqliteDatabase, SqlValue } from "./sqlite-database.js";
 import { fromSqlite } from "./sqlite-error.js";
 import { isOwnFile, PAGE_SIZE } from "./sqlite-schema.js";
 import type { Stores, VectorStore } from "./store.js";
@@ -37,7 +38,9 @@ async function loadLibsql(): Promise<Libsql> {
   } catch (error) {
     const isMissing = (error as NodeJS.ErrnoException).code === "ERR_MODULE_NOT_FOUND";
     const advice = isMissing ? "install it beside clipwright: npm install libsql" : (error as Error).message;
-    throw new ClipError("platform-unsupported", `an index needs the package libsql in Node: ${advice}`, { cause: error });
+    throw new ClipError("platform-unsupported", `an index needs the package libsql in Node: ${advice}`, {
+      cause: error,
+    });
   }
 }
 
@@ -117,7 +120,10 @@ async function openStore(place: IndexPlace, header: IndexHeader | undefined): Pr
   const file = fileOf(place);
   const exists = "memory" in place || (await stat(file).catch(() => undefined)) !== undefined;
   if (!exists && !header)
-    throw new ClipError("index-missing", `there is no index ${nameOf(place)}: pass its dimension, or a model, to make it`);
+    throw new ClipError(
+      "index-missing",
+      `there is no index ${nameOf(place)}: pass its dimension, or a model, to make it`,
+    );
   if ("name" in place) await mkdir(dirname(file), { recursive: true });
   const database = new LibsqlDatabase(Libsql, file);
   const access: SqliteAccess = {
@@ -125,7 +131,9 @@ async function openStore(place: IndexPlace, header: IndexHeader | undefined): Pr
     close: async () => database.close(),
   };
   try {
-    database.exec(`PRAGMA busy_timeout = ${PATIENCE}; ${PAGE_SIZE}; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL`);
+    database.exec(
+      `PRAGMA busy_timeout = ${PATIENCE}; ${PAGE_SIZE}; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL`,
+    );
     return await SqliteStore.open(access, nameOf(place), header);
   } catch (error) {
     database.close();

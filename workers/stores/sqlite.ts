@@ -5,35 +5,17 @@ import { excerpt } from "../protocol/excerpt.js";
 import type { Filter, IndexChannel, IndexHeader } from "../protocol/index-data.js";
 import { parseFilter } from "./filter.js";
 import { toSql } from "./filter-sql.js";
+import type { SqliteAccess, SqliteDatabase, SqlValue } from "./sqlite-database.js";
 import { createSchema, isIndex, readHeader, type StoredHeader } from "./sqlite-schema.js";
-import { exactBytes, rowBytes, type Rows, type StoreState, type StoreWrite, type VectorStore, type Written } from "./store.js";
-
-/** A value of a column or a parameter. */
-export type SqlValue = string | number | null | Uint8Array;
-
-/** An open database. Statements are prepared once and kept. Errors are `ClipError`s. */
-export interface SqliteDatabase {
-  /** Runs statements without parameters. */
-  exec(sql: string): void;
-  /** Runs a statement. */
-  run(sql: string, parameters?: readonly SqlValue[]): void;
-  /** Returns the first row of a query. */
-  row(sql: string, parameters?: readonly SqlValue[]): SqlValue[] | undefined;
-  /** Returns the rows of a query, one after another; the same query may not begin anew meanwhile. */
-  rows(sql: string, parameters?: readonly SqlValue[]): Iterable<SqlValue[]>;
-  close(): void;
-}
-
-/** How a database is reached: browsers lend it to one tab at a time. */
-export interface SqliteAccess {
-  /** Runs `use` while this worker has the database. */
-  use<T>(use: (database: SqliteDatabase) => Promise<T> | T): Promise<T>;
-  /** See `VectorStore.channel`. */
-  readonly channel?: IndexChannel | undefined;
-  /** Called after each committed write. */
-  changed?(): void;
-  close(): Promise<void>;
-}
+import {
+  exactBytes,
+  type Rows,
+  rowBytes,
+  type StoreState,
+  type StoreWrite,
+  type VectorStore,
+  type Written,
+} from "./store.js";
 
 /** Bytes of vectors that are read at a time. */
 const PIECE = 4 << 20;
@@ -86,7 +68,10 @@ class SqliteState implements StoreState {
   constructor(database: SqliteDatabase, header: StoredHeader) {
     const { version, size, identity } = readHeader(database);
     if (identity !== header.identity)
-      throw new ClipError("index-missing", "the index was deleted meanwhile, and another one is in its place: open it again");
+      throw new ClipError(
+        "index-missing",
+        "the index was deleted meanwhile, and another one is in its place: open it again",
+      );
     this.version = version;
     this.size = size;
     this.#database = database;
@@ -129,7 +114,10 @@ class SqliteState implements StoreState {
 
   async ids(after: number, limit: number): ReturnType<StoreState["ids"]> {
     const sql = "SELECT key, id FROM items WHERE key > ? ORDER BY key LIMIT ?";
-    return Array.from(this.#database.rows(sql, [after, limit]), ([key, id]) => ({ key: key as number, id: id as string }));
+    return Array.from(this.#database.rows(sql, [after, limit]), ([key, id]) => ({
+      key: key as number,
+      id: id as string,
+    }));
   }
 
   async exact(keys: Uint32Array): Promise<Uint8Array> {
@@ -164,7 +152,9 @@ function* freeKeys(database: SqliteDatabase, count: number): Generator<number, v
     database.run("DELETE FROM removed WHERE key = ?", [key]);
     yield key;
   }
-  const highest = database.row("SELECT max(ifnull((SELECT max(key) FROM items), 0), ifnull((SELECT max(key) FROM removed), 0))");
+  const highest = database.row(
+    "SELECT max(ifnull((SELECT max(key) FROM items), 0), ifnull((SELECT max(key) FROM removed), 0))",
+  );
   for (let key = (highest?.[0] as number) + 1; ; key++) yield key;
 }
 
@@ -193,7 +183,10 @@ export class SqliteStore implements VectorStore {
       transaction(database, header ? "BEGIN IMMEDIATE" : "BEGIN", () => {
         if (!isIndex(database, name)) {
           if (!header)
-            throw new ClipError("index-missing", `there is no index ${name}: pass its dimension, or a model, to make it`);
+            throw new ClipError(
+              "index-missing",
+              `there is no index ${name}: pass its dimension, or a model, to make it`,
+            );
           createSchema(database, header);
         }
         return readHeader(database);
@@ -221,7 +214,9 @@ export class SqliteStore implements VectorStore {
     const part = (bytes: Uint8Array, i: number, size: number) => bytes.subarray(i * size, (i + 1) * size);
     return this.#change((database, state) => {
       const known = ids.map((id) => keyOf(database, id));
-      const wrong = ids.filter((_, i) => (mode === "add" ? known[i] !== undefined : mode === "update" && known[i] === undefined));
+      const wrong = ids.filter((_, i) =>
+        mode === "add" ? known[i] !== undefined : mode === "update" && known[i] === undefined,
+      );
       if (wrong.length > 0 && mode === "add")
         throw new ClipError("duplicate-id", `the index has ${named(wrong)} already: use put() to replace items`);
       if (wrong.length > 0)
@@ -233,7 +228,12 @@ export class SqliteStore implements VectorStore {
         const json = metadata?.[i];
         const key = known[i] ?? (free.next().value as number);
         if (known[i] === undefined)
-          database.run("INSERT INTO items (key, id, version, metadata) VALUES (?, ?, ?, ?)", [key, id, version, json ?? null]);
+          database.run("INSERT INTO items (key, id, version, metadata) VALUES (?, ?, ?, ?)", [
+            key,
+            id,
+            version,
+            json ?? null,
+          ]);
         else if (mode === "update" && json === undefined)
           database.run("UPDATE items SET version = ? WHERE key = ?", [version, key]);
         else database.run("UPDATE items SET version = ?, metadata = ? WHERE key = ?", [version, json ?? null, key]);
