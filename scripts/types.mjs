@@ -1,7 +1,8 @@
 /**
  * Rolls the declarations that tsc wrote to build/types up into dist/index.d.ts, and into dist/index.d.cts for `require`: only what is
  * public, so that users' compilers need no package of ours. By API Extractor, which brings the TypeScript that it uses. The types of
- * `clipwright/encode` are names of these, so that both entries have the same classes.
+ * `clipwright/encode` are names of these, so that both entries have the same classes. Those of `clipwright/search` are rolled up by
+ * themselves: it takes models by their methods, and has no class that another entry has.
  */
 
 import { readFileSync, writeFileSync } from "node:fs";
@@ -10,9 +11,7 @@ import { fileURLToPath } from "node:url";
 import { Extractor, ExtractorConfig } from "@microsoft/api-extractor";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
-const ENTRY = join(ROOT, "build", "types", "ts", "index.d.ts");
 const DIST = join(ROOT, "dist");
-const ROLLED = join(DIST, "index.d.ts");
 const ENCODE = join(ROOT, "ts", "encode.ts");
 /** Of TypeScript's libraries, the types need what `using` needs, which no `target` before `esnext` brings. */
 const LIBRARIES = '/// <reference lib="esnext.disposable" />\n';
@@ -74,19 +73,21 @@ const ENCODE_TYPES = {
 
 const silent = { default: { logLevel: "none" } };
 
-/** Rolls the declarations up. */
-export function rollTypes() {
+/** Rolls the declarations of an entry up, into a file of dist/; returns them. */
+function roll(name) {
+  const entry = join(ROOT, "build", "types", "ts", `${name}.d.ts`);
+  const rolled = join(DIST, `${name}.d.ts`);
   const { compilerOptions } = JSON.parse(readFileSync(join(ROOT, "ts", "tsconfig.json"), "utf8"));
   const options = { ...compilerOptions, module: "NodeNext", target: "ES2022", strict: true, skipLibCheck: true };
   const config = ExtractorConfig.prepare({
     configObject: {
       projectFolder: ROOT,
-      mainEntryPointFilePath: ENTRY,
-      compiler: { overrideTsconfig: { compilerOptions: options, files: [ENTRY] } },
+      mainEntryPointFilePath: entry,
+      compiler: { overrideTsconfig: { compilerOptions: options, files: [entry] } },
       apiReport: { enabled: false },
       docModel: { enabled: false },
       tsdocMetadata: { enabled: false },
-      dtsRollup: { enabled: true, untrimmedFilePath: "", publicTrimmedFilePath: ROLLED },
+      dtsRollup: { enabled: true, untrimmedFilePath: "", publicTrimmedFilePath: rolled },
       // `npm run docs` reports what is undocumented or not exported
       messages: { extractorMessageReporting: silent, tsdocMessageReporting: silent },
     },
@@ -101,16 +102,22 @@ export function rollTypes() {
     },
   });
   if (!succeeded) throw new Error("the declarations could not be rolled up: the message is above");
-  const declarations = readFileSync(ROLLED, "utf8");
+  const declarations = readFileSync(rolled, "utf8");
   const foreign = /(?:from |import\()"([^"]+)"/.exec(declarations);
   if (foreign)
-    throw new Error(`dist/index.d.ts imports ${foreign[1]}, which users may not have: mark what needs it @internal`);
-  const head = [LIBRARIES, ...platformTypes(declarations)];
+    throw new Error(`dist/${name}.d.ts imports ${foreign[1]}, which users may not have: mark what needs it @internal`);
+  const all = [LIBRARIES, ...platformTypes(declarations), declarations].join("");
+  for (const extension of ["d.ts", "d.cts"]) writeFileSync(join(DIST, `${name}.${extension}`), all);
+  return declarations;
+}
+
+/** Rolls all declarations up. */
+export function rollTypes() {
+  const declarations = roll("index");
   const exports = encodeExports();
-  for (const [extension, encodeTypes] of Object.entries(ENCODE_TYPES)) {
-    writeFileSync(join(DIST, `index.${extension}`), [...head, declarations].join(""));
+  for (const [extension, encodeTypes] of Object.entries(ENCODE_TYPES))
     writeFileSync(join(DIST, `encode.${extension}`), encodeTypes(exports, declarations));
-  }
+  roll("search");
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) rollTypes();

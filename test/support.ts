@@ -1,11 +1,31 @@
 /** Helpers of the tests in both runtimes: files, golden tensors, tolerances. */
 
-import type { ClipConfig, DeviceChoice } from "clipwright";
+import { type ClipConfig, type ClipError, type DeviceChoice, isClipError } from "clipwright";
 import type { GoldenTensor } from "./safetensors.mjs";
 
 export { parseSafetensors, renameTensors } from "./safetensors.mjs";
 
 export const inBrowser = typeof window !== "undefined";
+
+/** Returns the error of a call that must fail. */
+export async function failure(promise: Promise<unknown> | (() => Promise<unknown>)): Promise<ClipError> {
+  try {
+    await (typeof promise === "function" ? promise() : promise);
+  } catch (error) {
+    if (isClipError(error)) return error;
+    throw error;
+  }
+  throw new Error("expected an error, got none");
+}
+
+/** Random numbers from 0 to 1, the same ones for a seed. */
+export function seeded(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return state / 2 ** 32;
+  };
+}
 
 /** GPUs sum in another order: the fixtures' READMEs allow ten times the CPU's tolerance. */
 export const slack = (device: DeviceChoice) => (device === "webgpu" ? 10 : 1);

@@ -1,19 +1,9 @@
 /** Bad input: a code and a message for each, and a worker that lives on with nothing lost. */
 
-import { Clip, ClipError, ClipTrainer, type FitOptions, isClipError, type PairSource, webDataset } from "clipwright";
+import { Clip, ClipError, ClipTrainer, type FitOptions, type PairSource, webDataset } from "clipwright";
 import { packTar } from "modern-tar";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { colourPairs, fixture, sameBytes, text, tinyConfig } from "../support";
-
-async function failure(promise: Promise<unknown> | (() => Promise<unknown>)): Promise<ClipError> {
-  try {
-    await (typeof promise === "function" ? promise() : promise);
-  } catch (error) {
-    if (isClipError(error)) return error;
-    throw error;
-  }
-  throw new Error("expected an error, got none");
-}
+import { colourPairs, failure, fixture, sameBytes, text, tinyConfig } from "../support";
 
 const settings: FitOptions = { batchSize: 8, epochs: 1, warmup: 0 };
 

@@ -126,15 +126,24 @@ async function openStore(place: IndexPlace, header: IndexHeader | undefined): Pr
     );
   if ("name" in place) await mkdir(dirname(file), { recursive: true });
   const database = new LibsqlDatabase(Libsql, file);
+  const fileNumber = async () => (await stat(file).catch(() => undefined))?.ino;
+  let opened: number | undefined;
   const access: SqliteAccess = {
-    use: async (use) => use(database),
+    async use(use) {
+      // what is written to a file that was deleted is lost with it
+      if (opened !== undefined && (await fileNumber()) !== opened)
+        throw new ClipError("index-missing", `the index ${nameOf(place)} was deleted meanwhile: open it again`);
+      return use(database);
+    },
     close: async () => database.close(),
   };
   try {
     database.exec(
       `PRAGMA busy_timeout = ${PATIENCE}; ${PAGE_SIZE}; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL`,
     );
-    return await SqliteStore.open(access, nameOf(place), header);
+    const store = await SqliteStore.open(access, nameOf(place), header);
+    if (!("memory" in place)) opened = await fileNumber();
+    return store;
   } catch (error) {
     database.close();
     throw error;
