@@ -98,7 +98,7 @@ export async function checkQuickly() {
     withPackage((tarball) => {
       run("npx", ["publint", "run", tarball, "--strict"], { orElse: "package.json names what users cannot load" });
       // `workers/`, `wasm/` and `assets/` are files, which have no types
-      run("npx", ["attw", tarball, "--entrypoints", ".", "./encode"], {
+      run("npx", ["attw", tarball, "--entrypoints", ".", "./encode", "./search"], {
         orElse: "compilers and Node resolve the package differently",
       });
     });

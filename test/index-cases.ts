@@ -2,6 +2,7 @@
 
 import type { Filter, IndexItem, Metadata, VectorIndex } from "clipwright/search";
 import { afterEach, describe, expect, test } from "vitest";
+import { matches, parseFilter } from "../workers/stores/filter";
 import { failure, seeded } from "./support";
 
 /** Opens an index that is new each time. */
@@ -167,6 +168,9 @@ export function describeIndex(name: string, openNew: OpenNew): void {
       for (const [filter, expected] of FILTERS) {
         const found = await index.search([1, 0], { filter });
         expect(found.map(({ id }) => Number(id)).sort(), JSON.stringify(filter)).toEqual(expected);
+        // what stores without SQL do with the parsed metadata
+        const met = [...METADATA.keys()].filter((i) => matches(parseFilter(filter), METADATA[i]));
+        expect(met, JSON.stringify(filter)).toEqual(expected);
       }
       for (const [filter, message] of BAD_FILTERS) {
         const error = await failure(index.search([1, 0], { filter: filter as Filter }));

@@ -1,5 +1,7 @@
 /** `clipwright/search`: an index that is kept, every export by name. It needs no model of clipwright. */
 
+export type { ClipErrorCode } from "../workers/protocol/error.js";
+export { ClipError, isClipError } from "../workers/protocol/error.js";
 export type {
   FieldCondition,
   Filter,
@@ -8,6 +10,9 @@ export type {
   Metadata,
   VectorStorage,
 } from "../workers/protocol/index-data.js";
+export type { Addresses, FileAddresses } from "./configure.js";
+export { configure } from "./configure.js";
+export type { Embeddings } from "./encode/embeddings.js";
 export type { IndexItem, ItemBatch, Items, ItemUpdate } from "./search/items.js";
 export type { EmbeddingModel } from "./search/model.js";
 export type { IndexAddress } from "./search/place.js";

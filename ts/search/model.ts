@@ -36,7 +36,7 @@ function probeImage(): ImageInput {
 
 /**
  * Least cosine similarity of the probes of one model, loaded in another precision or on another device. Its vectors are then as good
- * as the same; docs/decisions/0046 says how far apart models are.
+ * as the same; docs/decisions/0045 says how far apart models are.
  */
 const SAME = 0.97;
 

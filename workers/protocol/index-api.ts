@@ -27,7 +27,7 @@ export interface WireMatch extends WireItem {
 }
 
 /** What a search returns. */
-export interface WireSearch {
+interface WireSearch {
   /** Number of best items that are left out. */
   offset: number;
   k: number;

@@ -5,7 +5,7 @@ import { excerpt } from "../protocol/excerpt.js";
 import type { FilterValue, JsonValue, Metadata } from "../protocol/index-data.js";
 
 /** How a field is compared. */
-export type Comparison = "$gt" | "$gte" | "$lt" | "$lte";
+type Comparison = "$gt" | "$gte" | "$lt" | "$lte";
 
 /** A filter, checked and taken apart. */
 export type Test =

@@ -1,4 +1,4 @@
-/** Indexes in the origin's private file system (OPFS), by SQLite's Wasm build and its VFS `opfs-sahpool`: docs/decisions/0045. */
+/** Indexes in the origin's private file system (OPFS), by SQLite's Wasm build and its VFS `opfs-sahpool`: docs/decisions/0044. */
 
 import type { SAHPoolUtil, Sqlite3Static } from "@sqlite.org/sqlite-wasm";
 import { ClipError } from "../protocol/error.js";
@@ -88,7 +88,9 @@ class OpfsAccess implements SqliteAccess {
     this.#isWanted = false;
     try {
       const pool = await this.#openPool();
-      return { database: new WasmDatabase(() => new pool.OpfsSAHPoolDb(FILE)), unlock };
+      const database = new WasmDatabase(() => new pool.OpfsSAHPoolDb(FILE));
+      database.exec("PRAGMA journal_mode = TRUNCATE");
+      return { database, unlock };
     } catch (error) {
       this.#pool?.pauseVfs();
       unlock();

@@ -23,7 +23,7 @@ export interface Rows {
 }
 
 /** An item without its vector. */
-export interface StoredItem {
+interface StoredItem {
   id: string;
   /** JSON of an object. */
   metadata: string | undefined;
