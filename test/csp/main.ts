@@ -1,6 +1,7 @@
-/** A page with a strict policy: loads from its own server, twice, with both kinds of tokenizer, encodes and classifies. */
+/** A page with a strict policy: loads from its own server, twice, with both kinds of tokenizer, encodes, classifies and searches. */
 
 import { Clip } from "clipwright";
+import { VectorIndex } from "clipwright/search";
 
 const violations: string[] = [];
 document.addEventListener("securitypolicyviolation", ({ violatedDirective, blockedURI }) => {
@@ -15,6 +16,10 @@ async function run(): Promise<unknown> {
   const image = document.createElement("canvas");
   const [best] = await animals.classify(image);
   const kept = (await clip.cache.list()).length;
+  const index = await VectorIndex.open("csp", { model: clip });
+  await index.put({ id: "canvas", image });
+  const [found] = await index.search({ image });
+  await index.close();
   clip.dispose();
   const file = async (path: string) => (await fetch(models + path)).blob();
   const siglip = await Clip.load(
@@ -28,7 +33,7 @@ async function run(): Promise<unknown> {
   );
   const ids = await siglip.tokenize("a cat");
   siglip.dispose();
-  return { best: typeof best?.score, kept, ids: ids.length };
+  return { best: typeof best?.score, kept, found: found?.id, ids: ids.length };
 }
 
 const answer = await run().catch((error) => ({ error: String(error) }));

@@ -6,7 +6,7 @@ import type { ImageInput } from "../inputs/images.js";
 
 /** What embeds texts and images: a `Clip`, or any other model in this form. One of the two is enough. */
 export interface EmbeddingModel {
-  encodeText?(texts: string[]): Promise<Pick<Embeddings, "data" | "shape">>;
+  encodeText?(texts: string[], options?: { truncate?: boolean }): Promise<Pick<Embeddings, "data" | "shape">>;
   encodeImage?(images: ImageInput[]): Promise<Pick<Embeddings, "data" | "shape">>;
 }
 
@@ -16,7 +16,7 @@ interface Probes {
   image?: Float32Array;
 }
 
-const PROBE_TEXT = "two red apples on a wooden table";
+const PROBE_TEXT = "a red apple";
 
 /** A picture of 61 × 47 pixels, whose resizing, cropping and normalisation all show in its vector. */
 function probeImage(): ImageInput {
@@ -53,7 +53,7 @@ async function probe(model: EmbeddingModel): Promise<Probes> {
       if ((error as Partial<ClipError>).code !== "missing-tower") throw error;
     }
   };
-  await encode("text", () => model.encodeText?.([PROBE_TEXT]));
+  await encode("text", () => model.encodeText?.([PROBE_TEXT], { truncate: true }));
   await encode("image", () => model.encodeImage?.([probeImage()]));
   if (!probes.text && !probes.image)
     throw new ClipError(

@@ -1,0 +1,95 @@
+/** Runs the code blocks of the guide to search. */
+
+import { execFileSync } from "node:child_process";
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { createServer } from "vite";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { launchChromium } from "./chromium";
+import { swiftShader } from "./swiftshader";
+
+const root = fileURLToPath(new URL("../..", import.meta.url));
+const folder = mkdtempSync(join(tmpdir(), "clipwright-search-guide-"));
+const guide = readFileSync(join(root, "docs/guide/search.md"), "utf8");
+const block = (language: string) => new RegExp(`\`\`\`${language}\n([\\s\\S]*?)\`\`\``).exec(guide)?.[1] ?? "";
+const photos = ["scene_640x427.jpg", "exif6_120x80.jpg", "animated_50x64.webp"];
+const MODEL = "models/clip-vit-base-patch32";
+
+beforeAll(() => {
+  for (const name of ["photos", "node_modules", "public"]) mkdirSync(join(folder, name));
+  for (const name of ["clipwright", "libsql"])
+    symlinkSync(name === "clipwright" ? root : join(root, "node_modules", name), join(folder, "node_modules", name));
+  cpSync(join(root, "test/fixtures/models/clip-quickgelu-p8/hf"), join(folder, "public", MODEL), { recursive: true });
+  for (const name of photos) cpSync(join(root, "test/fixtures/preprocess/images", name), join(folder, "photos", name));
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+test("searches a folder of photographs in Node, and encodes only what is new the second time", () => {
+  // the Hub is far away
+  const code = block("js").replace('"laion/CLIP-ViT-B-32-laion2B-s34B-b79K"', `"./public/${MODEL}"`);
+  expect(code).toContain(MODEL);
+  writeFileSync(join(folder, "search.mjs"), code);
+  const env = { ...process.env, ...swiftShader() };
+  const run = () =>
+    execFileSync(process.execPath, ["search.mjs", "a photo of a cat"], { cwd: folder, encoding: "utf8", env });
+  const first = run();
+  const lines = first.trim().split("\n");
+  expect(lines.map((line) => line.split(" ")[1]).sort()).toEqual([...photos].sort());
+  const scores = lines.map((line) => Number.parseFloat(line));
+  expect(scores).toEqual([...scores].sort((a, b) => b - a));
+  // what is indexed is not read again
+  writeFileSync(join(folder, "photos", photos[0] as string), "no picture any more");
+  expect(run()).toBe(first);
+});
+
+test("indexes files picked in a page, and searches them after a reload", async () => {
+  cpSync(
+    join(root, "test/fixtures/preprocess/images", photos[0] as string),
+    join(folder, "photos", photos[0] as string),
+  );
+  writeFileSync(join(folder, "index.html"), `<!doctype html><title>guide</title>${block("html")}`);
+  const server = await createServer({
+    configFile: false,
+    logLevel: "error",
+    root: folder,
+    server: { host: "127.0.0.1", port: 0, watch: null, hmr: false, fs: { strict: false } },
+  });
+  await server.listen();
+  const address = server.httpServer?.address();
+  const url = `http://127.0.0.1:${typeof address === "object" && address ? address.port : 0}/`;
+  const browser = await launchChromium();
+  const tab = await browser.newPage();
+  const errors: string[] = [];
+  tab.on("pageerror", (error) => errors.push(error.message));
+  const ready = async () => {
+    await tab.goto(url);
+    await tab.waitForFunction(() => document.querySelector<HTMLInputElement>("[type=search]")?.onchange);
+  };
+  /** Searches until so many are found: pictures are encoded meanwhile. */
+  const searchUntil = async (count: number) => {
+    for (let tries = 0; tries < 100; tries++) {
+      await tab.fill("[type=search]", "");
+      await tab.fill("[type=search]", "a photo of a cat");
+      await tab.dispatchEvent("[type=search]", "change");
+      await tab.waitForTimeout(100);
+      const lines = await tab.locator("li").allTextContents();
+      if (lines.length === count) return lines;
+    }
+    throw new Error(`too few matches: ${errors.join("; ")}`);
+  };
+  await ready();
+  await tab.setInputFiles(
+    "[type=file]",
+    photos.map((name) => join(folder, "photos", name)),
+  );
+  const lines = await searchUntil(photos.length);
+  await ready();
+  const again = await searchUntil(photos.length);
+  await browser.close();
+  await server.close();
+  expect(errors).toEqual([]);
+  expect(lines.map((line) => line.split(" ")[0]).sort()).toEqual([...photos].sort());
+  expect(again).toEqual(lines);
+});
