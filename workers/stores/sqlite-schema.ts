@@ -9,12 +9,13 @@ const FORMAT = 1;
 /** `PRAGMA application_id`: "CLPW". */
 const APPLICATION = 0x434c_5057;
 
-/** Before the first table: a page has room for several vectors of 512 numbers, of which 4,096 bytes hold one. */
+/** Before the first table: a page holds a block of vectors. Pages of 4,096 bytes took twice the time. */
 export const PAGE_SIZE = "PRAGMA page_size = 16384";
 
 /**
  * `version` of an item is that of the write that made it; `removed` has the keys that are free, and which write freed them: other tabs
- * read both to catch up. Vectors lie apart from items and from exact ones, so that opening reads nothing but them.
+ * read both to catch up. Every key from 1 on is in one of these tables. Vectors lie apart from items and from exact ones, so that
+ * opening reads nothing but them.
  */
 const TABLES = `
 CREATE TABLE header (
@@ -22,8 +23,8 @@ CREATE TABLE header (
 ) STRICT;
 CREATE TABLE items (key INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, version INTEGER NOT NULL, metadata TEXT) STRICT;
 CREATE INDEX items_version ON items (version);
-CREATE TABLE vectors (key INTEGER PRIMARY KEY, vector BLOB NOT NULL) STRICT;
-CREATE TABLE exact (key INTEGER PRIMARY KEY, vector BLOB NOT NULL) STRICT;
+CREATE TABLE vectors (block INTEGER PRIMARY KEY, rows BLOB NOT NULL) STRICT;
+CREATE TABLE exact (block INTEGER PRIMARY KEY, rows BLOB NOT NULL) STRICT;
 CREATE TABLE removed (key INTEGER PRIMARY KEY, version INTEGER NOT NULL) STRICT;
 PRAGMA application_id = ${APPLICATION};
 PRAGMA user_version = ${FORMAT};

@@ -3,6 +3,7 @@
 import { ClipError } from "../protocol/error.js";
 import { excerpt } from "../protocol/excerpt.js";
 import type { Filter, IndexChannel, IndexHeader } from "../protocol/index-data.js";
+import { BLOCK, Blocks } from "./blocks.js";
 import { parseFilter } from "./filter.js";
 import { toSql } from "./filter-sql.js";
 import type { SqliteAccess, SqliteDatabase, SqlValue } from "./sqlite-database.js";
@@ -48,17 +49,6 @@ const named = (ids: readonly string[]): string => {
   return ids.length > NAMED ? `${names.join(", ")} and ${ids.length - NAMED} more` : names.join(", ");
 };
 
-/** Joins blobs of the same length. */
-function join(blobs: Uint8Array[], width: number, what: string): Uint8Array {
-  const joined = new Uint8Array(blobs.length * width);
-  for (const [i, blob] of blobs.entries()) {
-    if (blob.length !== width)
-      throw new ClipError("index-damaged", `the index is damaged: ${what} has ${blob.length} bytes, not ${width}`);
-    joined.set(blob, i * width);
-  }
-  return joined;
-}
-
 class SqliteState implements StoreState {
   readonly version: number;
   readonly size: number;
@@ -79,21 +69,43 @@ class SqliteState implements StoreState {
   }
 
   async *rows(since: number): AsyncGenerator<Rows, void, undefined> {
+    yield* since > 0 ? this.#changed(since) : this.#all();
+  }
+
+  /** The vectors of the items that were written after a version. */
+  *#changed(since: number): Generator<Rows, void, undefined> {
+    const rows = this.#database.rows("SELECT key FROM items WHERE version > ? ORDER BY key", [since]);
+    const keys = Uint32Array.from(rows, ([key]) => key as number);
+    const most = Math.ceil(PIECE / rowBytes(this.#header));
+    for (let at = 0; at < keys.length; at += most) {
+      const part = keys.subarray(at, at + most);
+      yield { keys: part, vectors: vectorsOf(this.#database, this.#header).read(part) };
+    }
+  }
+
+  /** All vectors, block by block. What keys there are follows from those that are free: reading all of them would take as long. */
+  *#all(): Generator<Rows, void, undefined> {
     const width = rowBytes(this.#header);
-    const most = Math.max(1, Math.floor(PIECE / width));
-    const all = "SELECT key, vector FROM vectors ORDER BY key";
-    const changed =
-      "SELECT vectors.key, vector FROM items JOIN vectors ON vectors.key = items.key WHERE items.version > ?";
-    let [keys, vectors]: [number[], Uint8Array] = [[], new Uint8Array(most * width)];
-    const piece = (): Rows => ({ keys: Uint32Array.from(keys), vectors: vectors.subarray(0, keys.length * width) });
-    for (const [key, vector] of since > 0 ? this.#database.rows(changed, [since]) : this.#database.rows(all)) {
-      vectors.set(join([vector as Uint8Array], width, `vector ${key}`), keys.length * width);
-      keys.push(key as number);
-      if (keys.length < most) continue;
+    const free = new Set(Array.from(this.#database.rows("SELECT key FROM removed"), ([key]) => key as number)).add(0);
+    const end = highestKey(this.#database) + 1;
+    const buffer = new Uint8Array(PIECE + Math.max(BLOCK, width));
+    let keys: number[] = [];
+    const piece = (): Rows => ({ keys: Uint32Array.from(keys), vectors: buffer.subarray(0, keys.length * width) });
+    let count = 0;
+    for (const [first, rows] of vectorsOf(this.#database, this.#header).all()) {
+      for (let key = first, at = 0; at < rows.length && key < end; key++, at += width) {
+        if (free.has(key)) continue;
+        buffer.set(rows.subarray(at, at + width), keys.length * width);
+        keys.push(key);
+        count++;
+      }
+      if (keys.length * width < PIECE) continue;
       yield piece();
       keys = [];
     }
     if (keys.length > 0) yield piece();
+    if (count !== this.size)
+      throw new ClipError("index-damaged", `the index is damaged: it has ${count} vectors of ${this.size} items`);
   }
 
   async removed(since: number): Promise<Uint32Array> {
@@ -121,14 +133,7 @@ class SqliteState implements StoreState {
   }
 
   async exact(keys: Uint32Array): Promise<Uint8Array> {
-    const exact = exactBytes(this.#header);
-    const table = exact > 0 ? "exact" : "vectors";
-    const blobs = Array.from(keys, (key) => {
-      const row = this.#database.row(`SELECT vector FROM ${table} WHERE key = ?`, [key]);
-      if (!row) throw new ClipError("index-damaged", `the index is damaged: vector ${key} is missing in ${table}`);
-      return row[0] as Uint8Array;
-    });
-    return join(blobs, exact || rowBytes(this.#header), "an exact vector");
+    return (exactOf(this.#database, this.#header) ?? vectorsOf(this.#database, this.#header)).read(keys);
   }
 
   async matching(filter: Filter): Promise<Uint32Array> {
@@ -138,6 +143,18 @@ class SqliteState implements StoreState {
     return Uint32Array.from(rows, ([key]) => key as number);
   }
 }
+
+const vectorsOf = (database: SqliteDatabase, header: IndexHeader) => new Blocks(database, "vectors", rowBytes(header));
+
+/** Exact vectors, where the index keeps them apart. */
+const exactOf = (database: SqliteDatabase, header: IndexHeader) =>
+  exactBytes(header) > 0 ? new Blocks(database, "exact", exactBytes(header)) : undefined;
+
+/** The highest key that was ever given; 0 if none was. */
+const highestKey = (database: SqliteDatabase): number =>
+  database.row(
+    "SELECT max(ifnull((SELECT max(key) FROM items), 0), ifnull((SELECT max(key) FROM removed), 0))",
+  )?.[0] as number;
 
 const keyOf = (database: SqliteDatabase, id: string): number | undefined =>
   database.row("SELECT key FROM items WHERE id = ?", [id])?.[0] as number | undefined;
@@ -152,10 +169,7 @@ function* freeKeys(database: SqliteDatabase, count: number): Generator<number, v
     database.run("DELETE FROM removed WHERE key = ?", [key]);
     yield key;
   }
-  const highest = database.row(
-    "SELECT max(ifnull((SELECT max(key) FROM items), 0), ifnull((SELECT max(key) FROM removed), 0))",
-  );
-  for (let key = (highest?.[0] as number) + 1; ; key++) yield key;
+  for (let key = highestKey(database) + 1; ; key++) yield key;
 }
 
 /** Raises the version, and returns what a write did. */
@@ -210,8 +224,6 @@ export class SqliteStore implements VectorStore {
   }
 
   write({ mode, ids, vectors, exact, metadata }: StoreWrite): Promise<Written> {
-    const [width, exactWidth] = [rowBytes(this.header), exactBytes(this.header)];
-    const part = (bytes: Uint8Array, i: number, size: number) => bytes.subarray(i * size, (i + 1) * size);
     return this.#change((database, state) => {
       const known = ids.map((id) => keyOf(database, id));
       const wrong = ids.filter((_, i) =>
@@ -237,12 +249,10 @@ export class SqliteStore implements VectorStore {
         else if (mode === "update" && json === undefined)
           database.run("UPDATE items SET version = ? WHERE key = ?", [version, key]);
         else database.run("UPDATE items SET version = ?, metadata = ? WHERE key = ?", [version, json ?? null, key]);
-        if (vectors)
-          database.run("INSERT OR REPLACE INTO vectors (key, vector) VALUES (?, ?)", [key, part(vectors, i, width)]);
-        if (exact)
-          database.run("INSERT OR REPLACE INTO exact (key, vector) VALUES (?, ?)", [key, part(exact, i, exactWidth)]);
         return key;
       });
+      if (vectors) vectorsOf(database, this.header).write(keys, vectors);
+      if (exact) exactOf(database, this.header)?.write(keys, exact);
       return raise(database, state, fresh, keys);
     });
   }
@@ -253,7 +263,7 @@ export class SqliteStore implements VectorStore {
       const { version, size } = state;
       if (keys.length === 0) return { before: version, version, size, keys: new Uint32Array() };
       for (const key of keys) {
-        for (const table of ["items", "vectors", "exact"]) database.run(`DELETE FROM ${table} WHERE key = ?`, [key]);
+        database.run("DELETE FROM items WHERE key = ?", [key]);
         database.run("INSERT INTO removed (key, version) VALUES (?, ?)", [key, version + 1]);
       }
       return raise(database, state, -keys.length, keys);
