@@ -78,7 +78,11 @@ const withoutAddresses = {
   name: "without-addresses",
   transform: {
     filter: { id: /sqlite-wasm[\\/]dist/ },
-    handler: (code) => code.replaceAll(/new URL\("sqlite3[\w.-]+", import\.meta\.url\)/g, 'new URL("about:blank")'),
+    handler: (code) =>
+      code
+        .replaceAll(/new URL\("sqlite3[\w.-]+", import\.meta\.url\)/g, 'new URL("about:blank")')
+        // a message, which publint takes for the exports of a CommonJS file
+        .replaceAll("WASM module exports", "WASM exports"),
   },
 };
 

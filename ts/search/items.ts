@@ -19,19 +19,23 @@ export interface IndexItem {
   id: string;
   /** Of any length but zero: it is normalised. */
   vector?: Float32Array | readonly number[];
+  /** Embedded by the index's model, as `text` is. */
   image?: ImageInput;
+  /** Embedded by the index's model. */
   text?: string;
-  /** @default none */
+  /** Anything that JSON expresses. @default none */
   metadata?: Metadata;
 }
 
-/** What changes of an item; the rest stays. `null` removes its metadata. */
+/** What changes of an item; the rest stays. */
 export interface ItemUpdate extends Omit<IndexItem, "metadata"> {
+  /** `null` removes them. @default as they are */
   metadata?: Metadata | null;
 }
 
 /** Items by their parts, as `encodeImage` returns vectors. */
 export interface ItemBatch {
+  /** One for each row. */
   ids: readonly string[];
   /** A row for each id. */
   embeddings: Embeddings;

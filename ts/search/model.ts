@@ -6,7 +6,9 @@ import type { ImageInput } from "../inputs/images.js";
 
 /** What embeds texts and images: a `Clip`, or any other model in this form. One of the two is enough. */
 export interface EmbeddingModel {
+  /** Returns a row for each text. */
   encodeText?(texts: string[], options?: { truncate?: boolean }): Promise<Pick<Embeddings, "data" | "shape">>;
+  /** Returns a row for each image. */
   encodeImage?(images: ImageInput[]): Promise<Pick<Embeddings, "data" | "shape">>;
 }
 

@@ -6,11 +6,23 @@ import type { IndexPlace } from "../../workers/protocol/index-data.js";
 import { describeType } from "../options/describe.js";
 import { invalidOption } from "../options/invalid-option.js";
 
+/** An index in a file or folder, in Node. */
+export interface IndexFile {
+  /** Relative to the working directory, or absolute. */
+  path: string;
+}
+
+/** An index on a server, in Node. */
+export interface IndexUrl {
+  /** Its address. */
+  url: string;
+}
+
 /**
  * A name, under which the browser keeps the index for this origin, and Node in the user's data folder; or in Node the path of a file, or
  * an address.
  */
-export type IndexAddress = string | { path: string } | { url: string };
+export type IndexAddress = string | IndexFile | IndexUrl;
 
 const MAX_NAME = 100;
 

@@ -8,15 +8,26 @@ import { invalidOption } from "../options/invalid-option.js";
 import { vectorOf } from "./items.js";
 import type { EmbeddingModel } from "./model.js";
 
+/** A text to search by. */
+export interface TextQuery {
+  /** Embedded by the index's model. */
+  text: string;
+}
+
+/** An image to search by. */
+export interface ImageQuery {
+  /** Embedded by the index's model. */
+  image: ImageInput;
+}
+
+/** An item of the index, to find more like it; it comes first itself. */
+export interface ItemQuery {
+  /** Its id. */
+  id: string;
+}
+
 /** A text, a vector, an image, or an item of the index ("more like this"). */
-export type SingleQuery =
-  | string
-  | Float32Array
-  | readonly number[]
-  | Embeddings
-  | { text: string }
-  | { image: ImageInput }
-  | { id: string };
+export type SingleQuery = string | Float32Array | readonly number[] | Embeddings | TextQuery | ImageQuery | ItemQuery;
 
 /**
  * Queries that are added and subtracted: the sum of their unit vectors, as rclip has it.
@@ -25,7 +36,9 @@ export type SingleQuery =
  * { add: ["beach", { image: photo }], subtract: "people" }
  */
 export interface Arithmetic {
+  /** What is wanted. */
   add: SingleQuery | readonly SingleQuery[];
+  /** What is not. @default nothing */
   subtract?: SingleQuery | readonly SingleQuery[];
 }
 

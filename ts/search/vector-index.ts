@@ -70,6 +70,7 @@ const SEARCH = {
 
 /** An item without its vector. */
 export interface StoredItem {
+  /** As it was added. */
   id: string;
   /** `undefined` if it has none. */
   metadata: Metadata | undefined;
@@ -351,6 +352,7 @@ export class VectorIndex {
     this.#client.dispose();
   }
 
+  /** `await using index = await VectorIndex.open(…)` closes it at the end of the block. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
