@@ -59,7 +59,9 @@ class LibsqlDatabase implements SqliteDatabase {
     try {
       return use();
     } catch (error) {
-      throw fromSqlite((error as { rawCode?: number }).rawCode, error);
+      const { rawCode, message } = error as { rawCode?: number; message: string };
+      // a file that cannot be opened: `… local database PATH: 14")`
+      throw fromSqlite(rawCode ?? Number(/: (\d+)"\)$/.exec(message)?.[1] ?? 0), error);
     }
   }
 
@@ -96,6 +98,12 @@ class LibsqlDatabase implements SqliteDatabase {
   }
 
   close(): void {
+    try {
+      // libsql closes the file when it has collected the statements: until then it shall have everything in it
+      this.#connection.exec("PRAGMA busy_timeout = 0; PRAGMA wal_checkpoint(TRUNCATE)");
+    } catch {
+      // another process uses the index: it does so
+    }
     this.#statements.clear();
     this.#connection.close();
   }

@@ -193,19 +193,18 @@ export class SqliteStore implements VectorStore {
 
   /** Opens the index in a database, or makes it there; `name` names the place in messages. */
   static async open(access: SqliteAccess, name: string, header: IndexHeader | undefined): Promise<SqliteStore> {
-    const found = await access.use((database) =>
-      transaction(database, header ? "BEGIN IMMEDIATE" : "BEGIN", () => {
-        if (!isIndex(database, name)) {
-          if (!header)
-            throw new ClipError(
-              "index-missing",
-              `there is no index ${name}: pass its dimension, or a model, to make it`,
-            );
-          createSchema(database, header);
-        }
+    const found = await access.use(async (database) => {
+      const read = () => (isIndex(database, name) ? readHeader(database) : undefined);
+      const there = await transaction(database, "BEGIN", read);
+      if (there) return there;
+      if (!header)
+        throw new ClipError("index-missing", `there is no index ${name}: pass its dimension, or a model, to make it`);
+      return transaction(database, "BEGIN IMMEDIATE", () => {
+        // unless another one has made it meanwhile
+        if (!isIndex(database, name)) createSchema(database, header);
         return readHeader(database);
-      }),
-    );
+      });
+    });
     return new SqliteStore(access, found);
   }
 
