@@ -409,6 +409,25 @@ async function encode() {
   });
 }
 
+/** Measures exact search among vectors in memory, in Node and in Chromium, and prints the result. */
+async function index() {
+  const { describe, measureIndex } = await import("../benchmarks/index-scan.mjs");
+  let instances = 0;
+  const glue = () => import(`../workers/wasm/index.js?instance=${instances++}`);
+  say("one thread, Wasm in Node");
+  console.log(describe(await measureIndex(glue, () => readFileSync(moduleFile("index")))).join("\n"));
+  say("the same in headless Chromium");
+  const { page, close } = await openPage("benchmarks/page.html");
+  const measured = await page.evaluate(async () => {
+    const { measureIndex } = await import("/benchmarks/index-scan.mjs");
+    let instances = 0;
+    const glue = () => import(/* @vite-ignore */ `/workers/wasm/index.js?instance=${instances++}`);
+    return measureIndex(glue, () => new URL("/workers/wasm/index_bg.wasm", location.href));
+  });
+  await close();
+  console.log(describe(measured).join("\n"));
+}
+
 /** A benchmark in Node that prints its result and writes none. */
 const printed = (file) => () => run("node", [`benchmarks/${file}.mjs`, ...CHOICES]);
 
@@ -423,9 +442,11 @@ const benchmarks = {
   augmented,
   estimate: printed("estimate"),
   "killed-run": printed("killed-run"),
+  index,
   gpu,
 };
 if (!benchmarks[name]) fail(`expected one of ${Object.keys(benchmarks).join(", ")}, got ${name ?? "nothing"}`);
-if (!["gpu", "native-step"].includes(name)) await build({ release: RELEASE });
+if (!["gpu", "native-step"].includes(name))
+  await build({ release: RELEASE, ...(name === "index" && { only: ["index"] }) });
 await benchmarks[name]();
 process.exit(0);

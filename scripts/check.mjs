@@ -33,9 +33,11 @@ const FORBIDDEN = {
   // stays small, also for those who use it as a crate
   "clipwright-core": [...NOT_THE_WEBS, "tokenizers", "clip-tokenizers"],
   "clip-tokenizers": [...NOT_THE_WEBS, "burn", "clipwright-core"],
+  "clip-index": [...NOT_THE_WEBS, "burn", "clipwright-core", "clipwright-kernels"],
   "clip-wasm": ["burn", "tokenizers", "clip-tokenizers"],
   "clip-module": ["burn", "clipwright-core", "tokenizers", "clip-tokenizers"],
   "tokenizers-wasm": ["burn", "clipwright-core", "tokenizers"],
+  "index-wasm": ["burn", "clipwright-core", "clipwright-kernels"],
 };
 
 function checkLayers() {

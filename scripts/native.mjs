@@ -10,7 +10,10 @@ import { setUpRust } from "./setup.mjs";
  * default and which would be compiled besides.
  */
 export const NATIVE_CRATES = [
-  ...["clipwright-kernels", "clipwright-core", "clip-tokenizers", "clip-cli"].flatMap((name) => ["--package", name]),
+  ...["clipwright-kernels", "clipwright-core", "clip-tokenizers", "clip-index", "clip-cli"].flatMap((name) => [
+    "--package",
+    name,
+  ]),
   "--no-default-features",
   "--features=clipwright-core/train,clipwright-core/threads,clip-cli/remote",
 ];

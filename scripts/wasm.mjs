@@ -115,7 +115,7 @@ function recipeFor(name, release) {
   const threads = features.includes("threads");
   const library = threads || release ? withOwnLibrary({ threads, release }) : { options: [], env: {} };
   // the modules for WebGPU have no SIMD kernels to optimise
-  const hasKernels = crate === "clip-module" && !features.includes("webgpu");
+  const hasKernels = ["clip-module", "index-wasm"].includes(crate) && !features.includes("webgpu");
   const passes = [...(hasKernels ? FOLD_OFFSETS : []), ...(hasKernels || release ? GROUP_FUNCTIONS : [])];
   return {
     crate,

@@ -40,6 +40,11 @@ impl<E: Element> Block<E> {
         !self.live.is_empty()
     }
 
+    /// Whether no row is filled.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.live.iter().all(|&word| word == 0)
+    }
+
     pub(crate) fn allocate(rows: usize, steps: usize) -> Result<Self> {
         Ok(Self {
             values: zeros("vectors", rows * steps)?,

@@ -6,8 +6,8 @@ use crate::search::Hits;
 use crate::storage::{Codec, Storage, normalize};
 use crate::table::Table;
 
-/// Unit vectors of one dimension, each in a slot that the caller chose. Memory is allocated in blocks of about 1 MiB, for the slots that
-/// were ever filled: slots should be small numbers, and those of removed rows be filled again.
+/// Unit vectors of one dimension, each in a slot that the caller chose. Memory is allocated in blocks of about 1 MiB for neighbouring slots:
+/// those of removed rows should be filled again before others.
 pub struct Rows {
     codec: Codec,
     table: AnyTable,

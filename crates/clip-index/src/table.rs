@@ -41,37 +41,35 @@ impl<E: Element> Table<E> {
 
     /// Allocates the blocks of these slots: all, or none.
     fn allocate(&mut self, slots: &[u32]) -> Result<()> {
-        let before = self.blocks.len();
         let wanted = slots.iter().max().map_or(0, |&slot| self.place(slot).0 + 1);
-        if wanted > before {
-            let more = wanted - before;
-            let bytes = more * size_of::<Block<E>>();
-            let out_of_memory = |_| IndexError::OutOfMemory { what: "vectors", bytes };
-            self.blocks.try_reserve(more).map_err(out_of_memory)?;
-            self.blocks.resize_with(wanted, Block::unallocated);
+        let more = wanted.saturating_sub(self.blocks.len());
+        if self.blocks.try_reserve(more).is_err() {
+            return Err(IndexError::OutOfMemory { what: "vectors", bytes: more * size_of::<Block<E>>() });
         }
-        let mut allocated = Vec::new();
+        self.blocks.resize_with(self.blocks.len() + more, Block::unallocated);
         for &slot in slots {
             let (block, _) = self.place(slot);
-            if self.blocks[block].is_allocated() {
-                continue;
-            }
-            let new = allocated.try_reserve(1).map_err(|_| IndexError::OutOfMemory { what: "vectors", bytes: 0 });
-            match new.and_then(|()| Block::allocate(self.rows_per_block, self.steps)) {
-                Ok(new) => {
-                    self.blocks[block] = new;
-                    allocated.push(block);
-                }
-                Err(error) => {
-                    for block in allocated {
-                        self.blocks[block] = Block::unallocated();
+            if !self.blocks[block].is_allocated() {
+                match Block::allocate(self.rows_per_block, self.steps) {
+                    Ok(new) => self.blocks[block] = new,
+                    Err(error) => {
+                        self.free_blocks();
+                        return Err(error);
                     }
-                    self.blocks.truncate(before);
-                    return Err(error);
                 }
             }
         }
         Ok(())
+    }
+
+    /// Frees the blocks without a row.
+    fn free_blocks(&mut self) {
+        for block in &mut self.blocks {
+            if block.is_empty() {
+                *block = Block::unallocated();
+            }
+        }
+        while self.blocks.pop_if(|block| !block.is_allocated()).is_some() {}
     }
 
     /// Fills slots with rows whose bytes `read` writes into `bytes`.
@@ -94,6 +92,7 @@ impl<E: Element> Table<E> {
                 }
                 Err(reason) => {
                     self.len -= usize::from(block.set_live(row, false));
+                    self.free_blocks();
                     return Err(IndexError::DamagedRow { row: i, reason });
                 }
             }
@@ -109,6 +108,7 @@ impl<E: Element> Table<E> {
                 self.len -= usize::from(block.set_live(row, false));
             }
         }
+        self.free_blocks();
         before - self.len
     }
 
@@ -125,5 +125,29 @@ impl<E: Element> Table<E> {
         let (block, row) = self.filled(slot)?;
         E::write(block.row(row, self.steps), bytes);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{STORAGES, put, rows_of, vectors};
+
+    #[test]
+    fn memory_follows_the_rows() {
+        for storage in STORAGES {
+            let vectors = vectors(2, 512, 14);
+            let mut rows = rows_of(storage, &vectors[..1]);
+            let block = rows.bytes();
+            assert!((1 << 20..(1 << 20) + (1 << 14)).contains(&block), "{block}");
+            // a slot far away, with none filled between, takes one block
+            put(&mut rows, &[3_000_000], &vectors[1..]);
+            assert_eq!(rows.bytes(), 2 * block);
+            assert_eq!(rows.search(&vectors[1], 1, None).unwrap().slots, [3_000_000]);
+            assert_eq!(rows.remove(&[0]), 1);
+            assert_eq!(rows.bytes(), block);
+            assert_eq!(rows.search(&vectors[1], 2, None).unwrap().slots, [3_000_000]);
+            assert_eq!(rows.remove(&[3_000_000]), 1);
+            assert_eq!(rows.bytes(), 0);
+        }
     }
 }

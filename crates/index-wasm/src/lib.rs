@@ -23,8 +23,8 @@ export interface Hits {
 
 type JsResult<T> = Result<T, JsValue>;
 
-/// Unit vectors of one dimension in memory, each in a slot that the caller chose. Slots should be small numbers, and those of removed
-/// vectors be filled again: memory is reserved for the slots that were ever filled.
+/// Unit vectors of one dimension in memory, each in a slot that the caller chose. Memory is reserved in blocks of about 1 MiB for
+/// neighbouring slots: those of removed vectors should be filled again before others.
 #[wasm_bindgen]
 pub struct Vectors(Rows);
 

@@ -43,3 +43,9 @@ fn scores<E>(
     }
     scores
 }
+
+/// The steps of a query and of four rows.
+#[inline(always)]
+fn steps<'a, Q, E>(query: &'a [Q], [a, b, c, d]: [&'a [E]; ROWS]) -> impl Iterator<Item = (&'a Q, [&'a E; ROWS])> {
+    query.iter().zip(a).zip(b).zip(c).zip(d).map(|((((query, a), b), c), d)| (query, [a, b, c, d]))
+}

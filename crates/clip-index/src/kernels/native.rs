@@ -2,7 +2,7 @@
 
 use multiversion::multiversion;
 
-use super::{ROWS, scores};
+use super::{ROWS, scores, steps};
 use crate::element::{F16, F16_BITS, GROUP, Int8Query, STEP, Scores};
 
 /// Rows of f32.
@@ -28,11 +28,10 @@ pub(crate) fn int8(query: &Int8Query, rows: &[[i8; STEP]], scales: &[f32; GROUP]
 #[inline(always)]
 fn floats<E: Copy>(query: &[[f32; STEP]], rows: [&[[E; STEP]]; ROWS], value: impl Fn(E) -> f32) -> [f32; ROWS] {
     let mut sums = [[0f32; STEP]; ROWS];
-    let rows = rows.map(|row| &row[..query.len()]);
-    for (i, query) in query.iter().enumerate() {
-        for (sums, row) in sums.iter_mut().zip(&rows) {
+    for (query, rows) in steps(query, rows) {
+        for i in 0..ROWS {
             for j in 0..STEP {
-                sums[j] += query[j] * value(row[i][j]);
+                sums[i][j] += query[j] * value(rows[i][j]);
             }
         }
     }
@@ -43,11 +42,10 @@ fn floats<E: Copy>(query: &[[f32; STEP]], rows: [&[[E; STEP]]; ROWS], value: imp
 #[inline(always)]
 fn integers(query: &[[i16; STEP]], rows: [&[[i8; STEP]]; ROWS]) -> [f32; ROWS] {
     let mut sums = [[0i32; STEP / 2]; ROWS];
-    let rows = rows.map(|row| &row[..query.len()]);
-    for (i, query) in query.iter().enumerate() {
-        for (sums, row) in sums.iter_mut().zip(&rows) {
-            let product = |j: usize| i32::from(query[j]) * i32::from(row[i][j]);
-            for (j, sum) in sums.iter_mut().enumerate() {
+    for (query, rows) in steps(query, rows) {
+        for i in 0..ROWS {
+            let product = |j: usize| i32::from(query[j]) * i32::from(rows[i][j]);
+            for (j, sum) in sums[i].iter_mut().enumerate() {
                 *sum += product(2 * j) + product(2 * j + 1);
             }
         }

@@ -5,7 +5,7 @@ use core::arch::wasm32::{
     i32x4_dot_i16x8, i32x4_load_extend_i16x4, i32x4_shl, i32x4_shuffle, i32x4_splat, v128, v128_and, v128_load,
 };
 
-use super::{ROWS, scores};
+use super::{ROWS, scores, steps};
 use crate::element::{F16, F16_BITS, GROUP, Int8Query, STEP, Scores};
 
 /// Rows of f32.
@@ -46,12 +46,11 @@ fn floats<E>(
 ) -> [f32; ROWS] {
     // two sums a row: a sum waits for the one before it
     let mut sums = [[f32x4_splat(0.0); 2]; ROWS];
-    let rows = rows.map(|row| &row[..query.len()]);
-    for (i, query) in query.iter().enumerate() {
+    for (query, rows) in steps(query, rows) {
         for part in 0..STEP / 4 {
             let factor = load(&query[4 * part..][..4]);
-            for (sums, row) in sums.iter_mut().zip(&rows) {
-                sums[part % 2] = f32x4_add(sums[part % 2], f32x4_mul(factor, part_of(&row[i], part)));
+            for i in 0..ROWS {
+                sums[i][part % 2] = f32x4_add(sums[i][part % 2], f32x4_mul(factor, part_of(rows[i], part)));
             }
         }
     }
@@ -62,15 +61,14 @@ fn floats<E>(
 #[inline(always)]
 fn integers(query: &[[i16; STEP]], rows: [&[[i8; STEP]]; ROWS]) -> [f32; ROWS] {
     let mut sums = [i32x4_splat(0); ROWS];
-    let rows = rows.map(|row| &row[..query.len()]);
-    for (i, query) in query.iter().enumerate() {
+    for (query, rows) in steps(query, rows) {
         for half in 0..2 {
             let factor = load(&query[8 * half..][..8]);
-            for (sum, row) in sums.iter_mut().zip(&rows) {
-                let eight = &row[i][8 * half..][..8];
+            for i in 0..ROWS {
+                let eight = &rows[i][8 * half..][..8];
                 // SAFETY: reads the eight values, at any alignment
                 let wide = unsafe { i16x8_load_extend_i8x8(eight.as_ptr()) };
-                *sum = i32x4_add(*sum, i32x4_dot_i16x8(factor, wide));
+                sums[i] = i32x4_add(sums[i], i32x4_dot_i16x8(factor, wide));
             }
         }
     }
