@@ -4,7 +4,7 @@ import * as glue from "../wasm/index.js";
 import { packagedUrl } from "./packaged-file.js";
 import { instantiate, type WasmBinary } from "./wasm.js";
 
-export type { VectorCodec, Vectors } from "../wasm/index.js";
+export type { Storage, VectorCodec, Vectors } from "../wasm/index.js";
 
 /** Classes of the module. */
 export type IndexWasm = Pick<typeof glue, "VectorCodec" | "Vectors">;
