@@ -114,6 +114,31 @@ describe.each(STORAGES)("vectors as %s", (storage) => {
   });
 });
 
+test("near-duplicates are grouped in steps, and vectors clustered", () => {
+  // 90 vectors near each of 30
+  const [centres, noise] = [randomVectors(30), randomVectors(2_700, 3)];
+  const values = noise.map((x, i) => (centres[i % centres.length] as number) + 0.02 * x);
+  const vectors = vectorsOf("int8", values);
+  const duplicates = new wasm.Duplicates(vectors, 0.98);
+  const shares = [0];
+  while (shares.at(-1) !== 1) shares.push(duplicates.step(vectors));
+  expect(shares).toEqual([...new Set(shares)].sort((a, b) => a - b));
+  expect(shares.length).toBeGreaterThan(2_700 / 64);
+  const { slots, ends } = duplicates.groups(vectors);
+  expect(Array.from(ends)).toEqual(Array.from({ length: 30 }, (_, i) => 90 * (i + 1)));
+  expect(Array.from(slots)).toEqual(Array.from({ length: 2_700 }, (_, i) => Math.floor(i / 90) + 30 * (i % 90)));
+
+  const clusters = new wasm.Clusters(vectors, 30, 20, 1);
+  while (clusters.step(vectors) < 1);
+  const { labels, centroids, ...clustered } = clusters.clustering(vectors);
+  expect(clustered.slots).toEqual(firstSlots(2_700));
+  expect(new Set(labels).size).toBe(30);
+  for (let i = 30; i < 2_700; i++) expect(labels[i]).toBe(labels[i % 30]);
+  const nearest = vectors.search(centroids, 1).slots;
+  for (const [label, slot] of nearest.entries()) expect(labels[slot]).toBe(label);
+  for (const object of [clusters, duplicates, vectors]) object.free();
+});
+
 test("bad input is refused by a code, and changes nothing", () => {
   const values = randomVectors(3);
   const vectors = vectorsOf("int8", values);
@@ -136,6 +161,8 @@ test("bad input is refused by a code, and changes nothing", () => {
     [() => vectors.search(vectorOf(values, 0), 0), "invalid-option", /k: expected at least 1/],
     [() => vectors.search(bad, 1), "invalid-vector", /vector 2/],
     [() => vectors.search(new Float32Array(), 1), "shape-mismatch", /multiple of 37, got 0/],
+    [() => new wasm.Duplicates(vectors, 1.5), "invalid-option", /threshold: expected above 0, at most 1, got 1.5/],
+    [() => new wasm.Clusters(vectors, 4, 10, 1), "invalid-option", /k: expected 1 to 3, the number of vectors, got 4/],
     [() => vectors.scores(values, firstSlots(1)), "shape-mismatch", /query: expected 37, got 111/],
     [() => vectors.scores(vectorOf(values, 0), new Uint32Array([3])), "invalid-option", /slot 3 holds no vector/],
   ];

@@ -7,7 +7,7 @@ import { instantiate, type WasmBinary } from "./wasm.js";
 export type { Storage, VectorCodec, Vectors } from "../wasm/index.js";
 
 /** Classes of the module. */
-export type IndexWasm = Pick<typeof glue, "VectorCodec" | "Vectors">;
+export type IndexWasm = Pick<typeof glue, "Clusters" | "Duplicates" | "VectorCodec" | "Vectors">;
 
 /** URL of the module. */
 export const indexUrl = () =>

@@ -25,6 +25,17 @@ pub(crate) struct Group<'a, E> {
     pub(crate) live: u64,
 }
 
+impl<E: Element> Group<'_, E> {
+    /// Writes the unit vector of a row.
+    pub(crate) fn unit(&self, row: usize, unit: &mut [f32]) {
+        let steps = self.values.len() / GROUP;
+        let values = self.values[row * steps..][..steps].as_flattened();
+        for (x, value) in unit.iter_mut().zip(values) {
+            *x = value.value() * self.scales[row];
+        }
+    }
+}
+
 impl<E: Element> Block<E> {
     /// Rows of a block.
     pub(crate) fn rows(steps: usize) -> usize {

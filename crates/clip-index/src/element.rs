@@ -7,6 +7,15 @@ pub(crate) const STEP: usize = 16;
 /// Rows that a kernel scores in a call, one for each bit of a mask.
 pub(crate) const GROUP: usize = u64::BITS as usize;
 
+/// The bits of a mask that are set.
+pub(crate) fn bits(mut mask: u64) -> impl Iterator<Item = usize> {
+    core::iter::from_fn(move || {
+        let bit = mask.trailing_zeros() as usize;
+        mask &= mask.wrapping_sub(1);
+        (bit < GROUP).then_some(bit)
+    })
+}
+
 /// Scores of a group.
 pub(crate) type Scores = [f32; GROUP];
 
@@ -203,7 +212,8 @@ impl Element for i8 {
         for (value, x) in steps.as_flattened_mut().iter_mut().zip(unit) {
             *value = (x * (most / largest)).round_ties_even() as i16;
         }
-        Int8Query { steps, scale: largest / most }
+        let squares: i64 = steps.as_flattened().iter().map(|&x| i64::from(x) * i64::from(x)).sum();
+        Int8Query { steps, scale: (squares as f64).sqrt().recip() as f32 }
     }
 
     fn scores(query: &Int8Query, rows: &[[Self; STEP]], scales: &[f32; GROUP], mask: u64) -> Scores {
@@ -214,6 +224,7 @@ impl Element for i8 {
 /// A query in 8 to 16 bits, which products with 8-bit rows are exact in.
 pub(crate) struct Int8Query {
     pub(crate) steps: Vec<[i16; STEP]>,
+    /// What makes it a unit vector.
     pub(crate) scale: f32,
 }
 

@@ -1,6 +1,6 @@
 //! Rows of any storage type.
 
-use crate::element::F16;
+use crate::element::{F16, GROUP, bits};
 use crate::error::{IndexError, Result, list, zeros};
 use crate::search::Hits;
 use crate::storage::{Codec, Storage, normalize};
@@ -10,10 +10,11 @@ use crate::table::Table;
 /// those of removed rows should be filled again before others.
 pub struct Rows {
     codec: Codec,
-    table: AnyTable,
+    pub(crate) table: AnyTable,
 }
 
-enum AnyTable {
+/// A table of any type.
+pub(crate) enum AnyTable {
     F32(Table<f32>),
     F16(Table<F16>),
     Int8(Table<i8>),
@@ -23,12 +24,13 @@ enum AnyTable {
 macro_rules! on {
     ($any:expr, $table:ident => $body:expr) => {
         match $any {
-            AnyTable::F32($table) => $body,
-            AnyTable::F16($table) => $body,
-            AnyTable::Int8($table) => $body,
+            $crate::rows::AnyTable::F32($table) => $body,
+            $crate::rows::AnyTable::F16($table) => $body,
+            $crate::rows::AnyTable::Int8($table) => $body,
         }
     };
 }
+pub(crate) use on;
 
 impl Rows {
     /// Without rows.
@@ -64,6 +66,23 @@ impl Rows {
     /// Whether there are no rows.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// All slots with a row are lower.
+    pub(crate) fn slots(&self) -> usize {
+        on!(&self.table, table => table.slots())
+    }
+
+    /// The slots with a row, ascending.
+    ///
+    /// # Errors
+    /// `OutOfMemory`
+    pub fn filled(&self) -> Result<Vec<u32>> {
+        let mut slots = list("slots", self.len())?;
+        on!(&self.table, table => for (i, group) in table.groups(0) {
+            slots.extend(bits(group.live).map(|bit| (i * GROUP + bit) as u32));
+        });
+        Ok(slots)
     }
 
     /// Bytes that were allocated for rows.

@@ -19,9 +19,9 @@ fn cosine(score: f32) -> f32 {
     score.clamp(-1.0, 1.0)
 }
 
-/// The bits of a group's slots: a bit in eight bytes, of which the last may be missing.
-fn word_of(allowed: &[u8], first_slot: u32) -> u64 {
-    let bytes = allowed.get(first_slot as usize / 8..).unwrap_or_default();
+/// The bits of a group's slots: eight bytes, of which some may be missing.
+fn word_of(allowed: &[u8], group: usize) -> u64 {
+    let bytes = allowed.get(group * (GROUP / 8)..).unwrap_or_default();
     let mut word = [0; 8];
     for (byte, allowed) in word.iter_mut().zip(bytes) {
         *byte = *allowed;
@@ -45,16 +45,13 @@ impl<E: Element> Table<E> {
         for query in queries {
             searches.push((E::query(query), TopK::new(k.min(self.len()).max(1))?));
         }
-        for (i, block) in self.blocks.iter().enumerate() {
-            for (j, group) in block.groups(self.steps).enumerate() {
-                let first = self.slot(i, j * GROUP);
-                let mask = group.live & allowed.map_or(u64::MAX, |allowed| word_of(allowed, first));
-                if mask == 0 {
-                    continue;
-                }
-                for (query, best) in &mut searches {
-                    best.offer(first, mask, &E::scores(query, group.values, group.scales, mask));
-                }
+        for (i, group) in self.groups(0) {
+            let mask = group.live & allowed.map_or(u64::MAX, |allowed| word_of(allowed, i));
+            if mask == 0 {
+                continue;
+            }
+            for (query, best) in &mut searches {
+                best.offer((i * GROUP) as u32, mask, &E::scores(query, group.values, group.scales, mask));
             }
         }
         let hits = count * k.min(self.len());

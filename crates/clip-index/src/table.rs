@@ -1,7 +1,7 @@
 //! Rows of one type of element, in blocks.
 
-use crate::block::Block;
-use crate::element::Element;
+use crate::block::{Block, Group};
+use crate::element::{Element, GROUP};
 use crate::error::{IndexError, Result};
 
 /// Rows of one type, each in a slot.
@@ -25,6 +25,11 @@ impl<E: Element> Table<E> {
         self.len
     }
 
+    /// Slots of all blocks.
+    pub(crate) fn slots(&self) -> usize {
+        self.blocks.len() * self.rows_per_block
+    }
+
     pub(crate) fn bytes(&self) -> usize {
         self.blocks.iter().map(Block::bytes).sum()
     }
@@ -34,9 +39,13 @@ impl<E: Element> Table<E> {
         (slot as usize / self.rows_per_block, slot as usize % self.rows_per_block)
     }
 
-    /// The slot of a row that is filled.
-    pub(crate) fn slot(&self, block: usize, row: usize) -> u32 {
-        (block * self.rows_per_block + row) as u32
+    /// The groups with rows from group `first` on, by their number: slots `GROUP * i` and following are in group `i`.
+    pub(crate) fn groups(&self, first: usize) -> impl Iterator<Item = (usize, Group<'_, E>)> {
+        let per_block = self.rows_per_block / GROUP;
+        let blocks = self.blocks.iter().enumerate().skip(first / per_block);
+        blocks
+            .flat_map(move |(i, block)| (i * per_block..).zip(block.groups(self.steps)))
+            .filter(move |(i, group)| *i >= first && group.live != 0)
     }
 
     /// Allocates the blocks of these slots: all, or none.

@@ -3,7 +3,7 @@
 use core::cmp::Ordering;
 use std::collections::BinaryHeap;
 
-use crate::element::Scores;
+use crate::element::{Scores, bits};
 use crate::error::{Result, list};
 
 /// A row and its score. What is greater is worse: a lower score, and among equals a higher slot.
@@ -45,13 +45,10 @@ impl TopK {
     }
 
     /// Offers the rows of a group whose bit in `mask` is set.
-    pub(crate) fn offer(&mut self, first_slot: u32, mut mask: u64, scores: &Scores) {
-        while mask != 0 {
-            let i = mask.trailing_zeros();
-            mask &= mask - 1;
-            let score = scores[i as usize];
-            if score > self.threshold {
-                self.insert(Candidate { slot: first_slot + i, score });
+    pub(crate) fn offer(&mut self, first_slot: u32, mask: u64, scores: &Scores) {
+        for i in bits(mask) {
+            if scores[i] > self.threshold {
+                self.insert(Candidate { slot: first_slot + i as u32, score: scores[i] });
             }
         }
     }

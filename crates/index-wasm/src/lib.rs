@@ -3,7 +3,7 @@
 //! Arrays are read where JavaScript has them, row by row: a copy of a large one would enlarge the module's memory for good, and
 //! wasm-bindgen ends the instance where it finds no memory for one.
 
-use clip_index::{Codec, Hits, IndexError, Rows, Storage, zeros};
+use clip_index::{Clustering, Codec, Groups, Hits, IndexError, Rows, Storage, zeros};
 use js_sys::{Float32Array, Object, Reflect, Uint8Array, Uint32Array};
 use wasm_bindgen::prelude::*;
 
@@ -18,6 +18,24 @@ export interface Hits {
   slots: Uint32Array<ArrayBuffer>;
   /** Cosine similarities, as many as slots. */
   scores: Float32Array<ArrayBuffer>;
+}
+
+/** Groups of two or more near-duplicates, one after another in the order of their lowest slots. */
+export interface Groups {
+  /** Ascending in each group. */
+  slots: Uint32Array<ArrayBuffer>;
+  /** Where each group ends in `slots`. */
+  ends: Uint32Array<ArrayBuffer>;
+}
+
+/** Vectors by clusters. */
+export interface Clustering {
+  /** Ascending. */
+  slots: Uint32Array<ArrayBuffer>;
+  /** The cluster of each slot, from 0. */
+  labels: Uint32Array<ArrayBuffer>;
+  /** Unit vectors of the clusters, one after another: fewer than asked for where there are fewer different vectors. */
+  centroids: Float32Array<ArrayBuffer>;
 }
 "#;
 
@@ -162,6 +180,64 @@ impl VectorCodec {
     fn buffers(&self) -> JsResult<(Vec<f32>, Vec<u8>)> {
         let values = zeros("a vector", self.0.dimension()).map_err(to_js)?;
         Ok((values, zeros("a row", self.0.row_bytes()).map_err(to_js)?))
+    }
+}
+
+/// A search for groups of near-duplicates, which are joined by pairs whose cosine similarity reaches a threshold. Each vector is compared
+/// with each, in steps, between which vectors may come and go: removed ones are in no group, later ones perhaps not in theirs.
+#[wasm_bindgen]
+pub struct Duplicates(clip_index::Duplicates);
+
+#[wasm_bindgen]
+impl Duplicates {
+    /// Begins a search; `threshold` is above 0 and at most 1.
+    #[wasm_bindgen(constructor)]
+    pub fn new(vectors: &Vectors, threshold: f32) -> JsResult<Self> {
+        clip_index::Duplicates::new(&vectors.0, threshold).map(Self).map_err(to_js)
+    }
+
+    /// Compares up to 64 vectors with all later ones; returns which share of all pairs is compared, 1 at the end.
+    pub fn step(&mut self, vectors: &Vectors) -> JsResult<f64> {
+        self.0.step(&vectors.0).map_err(to_js)
+    }
+
+    /// The groups that were found so far.
+    #[wasm_bindgen(unchecked_return_type = "Groups")]
+    pub fn groups(&mut self, vectors: &Vectors) -> JsResult<JsValue> {
+        let Groups { slots, ends } = self.0.groups(&vectors.0).map_err(to_js)?;
+        let groups = Object::new();
+        set(&groups, "slots", &Uint32Array::from(&slots[..]));
+        set(&groups, "ends", &Uint32Array::from(&ends[..]));
+        Ok(groups.into())
+    }
+}
+
+/// A run of spherical k-means, in steps, between which vectors may come and go.
+#[wasm_bindgen]
+pub struct Clusters(clip_index::Clusters);
+
+#[wasm_bindgen]
+impl Clusters {
+    /// Begins a run for `k` clusters, of at most so many iterations. The same vectors and seed give the same clusters.
+    #[wasm_bindgen(constructor)]
+    pub fn new(vectors: &Vectors, k: usize, iterations: usize, seed: u32) -> JsResult<Self> {
+        clip_index::Clusters::new(&vectors.0, k, iterations, seed.into()).map(Self).map_err(to_js)
+    }
+
+    /// Chooses the first centroid of a cluster, or assigns up to 1,024 vectors; returns about how much is done, 1 at the end.
+    pub fn step(&mut self, vectors: &Vectors) -> JsResult<f64> {
+        self.0.step(&vectors.0).map_err(to_js)
+    }
+
+    /// The clusters so far, of the vectors that were assigned.
+    #[wasm_bindgen(unchecked_return_type = "Clustering")]
+    pub fn clustering(&self, vectors: &Vectors) -> JsResult<JsValue> {
+        let Clustering { slots, labels, centroids } = self.0.clustering(&vectors.0).map_err(to_js)?;
+        let clustering = Object::new();
+        set(&clustering, "slots", &Uint32Array::from(&slots[..]));
+        set(&clustering, "labels", &Uint32Array::from(&labels[..]));
+        set(&clustering, "centroids", &Float32Array::from(&centroids[..]));
+        Ok(clustering.into())
     }
 }
 
