@@ -222,6 +222,46 @@ export function describeIndex(name: string, openNew: OpenNew): void {
       expect((await index.search([0, 1], { k: 1 }))[0]?.id).toBe("good");
     });
 
+    test("finds near-duplicates and clusters, reports progress and stops", async () => {
+      const index = await open({ dimension: 16 });
+      expect(await index.duplicates()).toEqual([]);
+      const random = seeded(3);
+      const centre = Array.from({ length: 3 }, () => Array.from({ length: 16 }, () => random() - 0.5));
+      const near = (i: number, by: number) => (centre[i] ?? []).map((x) => x + by * (random() - 0.5));
+      const items = Array.from({ length: 90 }, (_, i) => item(`${i}`, near(i % 3, 0.3)));
+      items.push(item("90", items[7]?.vector as number[]), item("91", items[7]?.vector as number[]));
+      items.push(item("92", items[20]?.vector as number[]));
+      await index.add(items);
+      const shares: number[] = [];
+      const groups = await index.duplicates({ threshold: 0.9995, onProgress: (share) => shares.push(share) });
+      expect(groups.map((group) => group.map(({ id }) => id))).toEqual([
+        ["7", "90", "91"],
+        ["20", "92"],
+      ]);
+      expect(shares.at(-1)).toBe(1);
+      await index.delete(["90", "92"]);
+      expect((await index.duplicates({ threshold: 0.9995 })).map((group) => group.map(({ id }) => id))).toEqual([
+        ["7", "91"],
+      ]);
+
+      const clusters = await index.clusters({ k: 3, seed: 1 });
+      expect(clusters.flatMap(({ ids }) => ids)).toHaveLength(91);
+      for (const { ids, centroid, name } of clusters) {
+        expect(new Set(ids.filter((id) => Number(id) < 90).map((id) => Number(id) % 3)).size).toBe(1);
+        expect(Math.hypot(...centroid)).toBeCloseTo(1, 3);
+        expect(name).toBeUndefined();
+      }
+      expect(await index.clusters({ k: 3, seed: 1 })).toEqual(clusters);
+      expect((await failure(index.clusters({ k: 500 }))).message).toMatch(/k: expected 1 to 91/);
+
+      const stop = new AbortController();
+      const stopped = index.clusters({ k: 3, iterations: 1000, signal: stop.signal, onProgress: () => stop.abort() });
+      expect((await failure(stopped)).code).toBe("aborted");
+      expect((await failure(index.duplicates({ threshold: 2 }))).code).toBe("invalid-option");
+      expect((await failure(index.clusters({} as never))).message).toMatch(/k/);
+      expect((await failure(index.clusters({ k: 2, words: ["a"] }))).message).toMatch(/without a model for words/);
+    });
+
     test("keeps ids and metadata of any characters", async () => {
       const index = await open({ dimension: 2 });
       const odd = ["'; DROP TABLE items; --", "日本語/ファイル.jpg", "a\nb", "🛶", "%_?"];

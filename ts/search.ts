@@ -13,6 +13,7 @@ export type {
 export type { Addresses, FileAddresses } from "./configure.js";
 export { configure } from "./configure.js";
 export type { Embeddings } from "./encode/embeddings.js";
+export type { Cluster, ClustersOptions, DuplicatesOptions, WorkOptions } from "./search/groups.js";
 export type { IndexItem, ItemBatch, Items, ItemUpdate } from "./search/items.js";
 export type { EmbeddingModel } from "./search/model.js";
 export type { IndexAddress, IndexFile, IndexUrl } from "./search/place.js";

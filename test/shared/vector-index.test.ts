@@ -63,6 +63,32 @@ test("a model embeds items and queries", async () => {
   clip.dispose();
 });
 
+test("clusters are named by the words that lead them", async () => {
+  const vectors: Record<string, [number, number, number]> = {
+    sea: [1, 0, 0.5],
+    wood: [0, 1, 0.5],
+    photo: [0.5, 0.5, 2],
+  };
+  const model = {
+    encodeText: async (texts: string[]) => {
+      const data = Float32Array.from(texts.flatMap((text) => vectors[text] ?? [1, 1, 1]));
+      return { data, shape: [texts.length, 3] as [number, number] };
+    },
+  };
+  const index = await VectorIndex.inMemory({ model, storage: "f32" });
+  // all pictures are near to "photo"
+  await index.add([
+    ...Array.from({ length: 10 }, (_, i) => ({ id: `s${i}`, vector: [1, i / 50, 2] })),
+    ...Array.from({ length: 10 }, (_, i) => ({ id: `w${i}`, vector: [i / 50, 1, 2] })),
+  ]);
+  const clusters = await index.clusters({ k: 2, words: ["photo", "wood", "sea"] });
+  expect(clusters.map(({ name, ids }) => [name, ids[0]?.[0]]).sort()).toEqual([
+    ["sea", "s"],
+    ["wood", "w"],
+  ]);
+  await index.close();
+});
+
 test("a model of one function, and one of none", async () => {
   const one = {
     encodeText: async (texts: string[]) => ({

@@ -25,6 +25,14 @@ import {
   unchecked,
 } from "../options/rules.js";
 import { type IndexClient, startIndex } from "../worker/start-index.js";
+import {
+  type Cluster,
+  type ClustersOptions,
+  DUPLICATES,
+  type DuplicatesOptions,
+  findClusters,
+  runJob,
+} from "./groups.js";
 import { checkIds, type Items, type ItemUpdate, toWireItems, vectorOf } from "./items.js";
 import { checkModel, type EmbeddingModel, fingerprintOf, probesOf } from "./model.js";
 import { type IndexAddress, toPlace } from "./place.js";
@@ -327,6 +335,35 @@ export class VectorIndex {
     const search = { k, offset, ...(filter && { filter }), ...(minScore !== undefined && { minScore }) };
     const found = await this.#client.call((api) => api.search(transfer(rows, [rows.buffer]), search));
     return found.map((matches) => matches.map((match: WireMatch) => ({ ...toItem(match), score: match.score })));
+  }
+
+  /**
+   * Returns groups of near-duplicates, which pairs join that are similar enough. Every item is compared with every other one: 100,000
+   * items take a minute or so; other calls are answered meanwhile.
+   *
+   * @throws ClipError `invalid-option`, `aborted`
+   */
+  async duplicates(options: DuplicatesOptions = {}): Promise<StoredItem[][]> {
+    const { threshold = 0.95, ...work } = checkOptions("duplicates()", options, DUPLICATES);
+    const groups = await runJob(
+      this.#client,
+      () => this.#client.call((api) => api.startDuplicates(threshold)),
+      (job) => this.#client.call((api) => api.groups(job)),
+      work,
+    );
+    return groups.map((group) => group.map(toItem)).filter((group) => group.length > 1);
+  }
+
+  /**
+   * Divides the items into clusters, by k-means on their vectors, and names them by words of the caller's.
+   *
+   * @throws ClipError `invalid-option`, `aborted`, and what the model throws
+   *
+   * @example
+   * const albums = await index.clusters({ k: 12, words: ["beach", "mountains", "food", "birthday"] });
+   */
+  clusters(options: ClustersOptions): Promise<Cluster[]> {
+    return findClusters(this.#client, options, this.#model, this.dimension);
   }
 
   /**

@@ -10,6 +10,7 @@ import { checkEngine } from "../runtime/engine.js";
 import { loadIndexWasm } from "../runtime/index-wasm.js";
 import type { WasmBinary } from "../runtime/wasm.js";
 import type { StoreState, Stores, VectorStore } from "../stores/store.js";
+import { Jobs } from "./jobs.js";
 import { VectorsInMemory } from "./vectors-in-memory.js";
 
 /** What an index needs from the platform, a browser or Node. */
@@ -42,6 +43,7 @@ function encode(memory: VectorsInMemory, vectors: Float32Array, ids: readonly st
 /** Answers the calls of one worker, which has one index. */
 export function indexService(platform: IndexPlatform): IndexWorkerApi {
   const queue = new CallQueue();
+  const jobs = new Jobs();
   let wasmMemory: WebAssembly.Memory | undefined;
   let open: Open | undefined;
 
@@ -148,12 +150,35 @@ export function indexService(platform: IndexPlatform): IndexWorkerApi {
         );
       }),
 
+    startDuplicates: (threshold) => read(async (_, memory) => jobs.add(memory.duplicates(threshold))),
+
+    startClusters: (k, iterations, seed) => read(async (_, memory) => jobs.add(memory.clusters(k, iterations, seed))),
+
+    step: (job) => queue.run(() => jobs.step(job)),
+
+    groups: (job) =>
+      read(async (state) => {
+        const groups = await Promise.all(jobs.result<Uint32Array[]>(job).map((keys) => state.items(keys)));
+        return groups.map((items) => items.filter((item) => item !== undefined));
+      }),
+
+    clustering: (job) =>
+      read(async (state) => {
+        const { keys, centroids } = jobs.result<{ keys: Uint32Array[]; centroids: Float32Array }>(job);
+        const clusters = await Promise.all(keys.map((some) => state.items(some)));
+        const ids = clusters.map((items) => items.flatMap((item) => item?.id ?? []));
+        return transfer({ ids, centroids }, [centroids.buffer]);
+      }),
+
+    end: (job) => queue.run(() => jobs.end(job)),
+
     memory: () => queue.run(() => wasmMemory?.buffer.byteLength ?? 0),
 
     close: () =>
       queue.run(async () => {
         const closing = open;
         open = undefined;
+        jobs.endAll();
         closing?.memory.free();
         await closing?.store.close();
       }),

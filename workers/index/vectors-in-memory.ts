@@ -3,6 +3,7 @@
 import type { IndexHeader } from "../protocol/index-data.js";
 import type { IndexWasm, VectorCodec, Vectors } from "../runtime/index-wasm.js";
 import { exactBytes, type Rows, type StoreState } from "../stores/store.js";
+import type { Job } from "./jobs.js";
 
 /** Number of candidates of an int8 search whose exact vectors are scored again: four times as many as wanted, within bounds. */
 const rescored = (k: number): number => Math.max(40, Math.min(4 * k, k + 400));
@@ -15,6 +16,7 @@ export interface Ranked {
 
 /** All vectors of an index, as of one version of its store. */
 export class VectorsInMemory {
+  readonly #wasm: IndexWasm;
   readonly #vectors: Vectors;
   readonly #codec: VectorCodec;
   /** Of the exact vectors that the store keeps beside int8. */
@@ -23,8 +25,10 @@ export class VectorsInMemory {
   /** Version of the store that is in memory. */
   version = 0;
 
-  constructor({ Vectors, VectorCodec }: IndexWasm, header: IndexHeader) {
+  constructor(wasm: IndexWasm, header: IndexHeader) {
     const { dimension, storage } = header;
+    const { Vectors, VectorCodec } = wasm;
+    this.#wasm = wasm;
     this.#dimension = dimension;
     this.#vectors = new Vectors(dimension, storage);
     this.#codec = new VectorCodec(dimension, storage);
@@ -82,6 +86,34 @@ export class VectorsInMemory {
       ranked.push(this.#exact ? await rescore(found, this.#exact, vector, k, state) : found);
     }
     return ranked;
+  }
+
+  /** Groups of near-duplicates, which pairs join whose cosine similarity reaches a threshold. */
+  duplicates(threshold: number): Job<Uint32Array[]> {
+    const search = new this.#wasm.Duplicates(this.#vectors, threshold);
+    return {
+      step: () => search.step(this.#vectors),
+      result: () => {
+        const { slots, ends } = search.groups(this.#vectors);
+        return [...ends.keys()].map((i) => slots.subarray(ends[i - 1] ?? 0, ends[i]));
+      },
+      free: () => search.free(),
+    };
+  }
+
+  /** Clusters by spherical k-means: the keys of each, and the unit vectors of all. */
+  clusters(k: number, iterations: number, seed: number): Job<{ keys: Uint32Array[]; centroids: Float32Array }> {
+    const run = new this.#wasm.Clusters(this.#vectors, k, iterations, seed);
+    return {
+      step: () => run.step(this.#vectors),
+      result: () => {
+        const { slots, labels, centroids } = run.clustering(this.#vectors);
+        const count = centroids.length / this.#dimension;
+        const keys = Array.from({ length: count }, (_, label) => slots.filter((_, i) => labels[i] === label));
+        return { keys, centroids };
+      },
+      free: () => run.free(),
+    };
   }
 
   /** Frees the vectors. */

@@ -61,6 +61,18 @@ export interface IndexWorkerApi {
   size(): Promise<number>;
   /** Searches for several queries, row by row. */
   search(queries: Float32Array, search: WireSearch): Promise<WireMatch[][]>;
+  /** Begins to look for groups of near-duplicates; returns a number for the calls below. */
+  startDuplicates(threshold: number): Promise<number>;
+  /** Begins k-means; returns a number for the calls below. */
+  startClusters(k: number, iterations: number, seed: number): Promise<number>;
+  /** Works for a moment on what was begun; returns which share is done, 1 at the end. */
+  step(job: number): Promise<number>;
+  /** Groups of near-duplicates. */
+  groups(job: number): Promise<WireItem[][]>;
+  /** Ids of each cluster, and the unit vectors of all, row by row. */
+  clustering(job: number): Promise<{ ids: string[][]; centroids: Float32Array }>;
+  /** Ends what was begun. */
+  end(job: number): Promise<void>;
   /** Bytes of the module's memory. */
   memory(): Promise<number>;
   close(): Promise<void>;

@@ -4,11 +4,15 @@ import type { Database, PreparedStatement, Sqlite3Static } from "@sqlite.org/sql
 import type { SqliteDatabase, SqlValue } from "./sqlite-database.js";
 import { fromSqlite } from "./sqlite-error.js";
 import { PAGE_SIZE } from "./sqlite-schema.js";
+import { Statements } from "./statements.js";
 
 /** A database of SQLite's Wasm build. */
 export class WasmDatabase implements SqliteDatabase {
   readonly #database: Database;
-  readonly #statements = new Map<string, PreparedStatement>();
+  readonly #statements = new Statements<PreparedStatement>(
+    (sql) => this.#database.prepare(sql),
+    (statement) => statement.finalize(),
+  );
 
   /** @param open opens it in a VFS, or in memory */
   constructor(open: () => Database) {
@@ -17,8 +21,7 @@ export class WasmDatabase implements SqliteDatabase {
   }
 
   #statement(sql: string, parameters: readonly SqlValue[]): PreparedStatement {
-    const statement = this.#statements.get(sql) ?? this.#database.prepare(sql);
-    this.#statements.set(sql, statement);
+    const statement = this.#statements.get(sql);
     for (const [i, value] of parameters.entries()) statement.bind(i + 1, value);
     return statement;
   }
@@ -46,7 +49,6 @@ export class WasmDatabase implements SqliteDatabase {
   }
 
   close(): void {
-    for (const statement of this.#statements.values()) statement.finalize();
     this.#statements.clear();
     this.#database.close();
   }

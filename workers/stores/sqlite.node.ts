@@ -10,6 +10,7 @@ import { SqliteStore } from "./sqlite.js";
 import type { SqliteAccess, SqliteDatabase, SqlValue } from "./sqlite-database.js";
 import { fromSqlite } from "./sqlite-error.js";
 import { isOwnFile, PAGE_SIZE } from "./sqlite-schema.js";
+import { Statements } from "./statements.js";
 import type { Stores, VectorStore } from "./store.js";
 
 const EXTENSION = ".sqlite";
@@ -49,7 +50,8 @@ const columns = (row: unknown[]): SqlValue[] =>
 
 class LibsqlDatabase implements SqliteDatabase {
   readonly #connection: LibsqlConnection;
-  readonly #statements = new Map<string, LibsqlStatement>();
+  readonly #changes = new Statements((sql) => this.#connection.prepare(sql));
+  readonly #queries = new Statements((sql) => this.#connection.prepare(sql).raw());
 
   constructor(Libsql: Libsql, path: string) {
     this.#connection = this.#checked(() => new Libsql(path));
@@ -65,28 +67,21 @@ class LibsqlDatabase implements SqliteDatabase {
     }
   }
 
-  #statement(sql: string, isQuery: boolean): LibsqlStatement {
-    const statement = this.#statements.get(sql) ?? this.#connection.prepare(sql);
-    if (isQuery && !this.#statements.has(sql)) statement.raw();
-    this.#statements.set(sql, statement);
-    return statement;
-  }
-
   exec(sql: string): void {
     this.#checked(() => this.#connection.exec(sql));
   }
 
   run(sql: string, parameters: readonly SqlValue[] = []): void {
-    this.#checked(() => this.#statement(sql, false).run(parameters));
+    this.#checked(() => this.#changes.get(sql).run(parameters));
   }
 
   row(sql: string, parameters: readonly SqlValue[] = []): SqlValue[] | undefined {
-    const row = this.#checked(() => this.#statement(sql, true).get(parameters));
+    const row = this.#checked(() => this.#queries.get(sql).get(parameters));
     return row && columns(row);
   }
 
   *rows(sql: string, parameters: readonly SqlValue[] = []): Generator<SqlValue[], void, undefined> {
-    const rows = this.#checked(() => this.#statement(sql, true).iterate(parameters)[Symbol.iterator]());
+    const rows = this.#checked(() => this.#queries.get(sql).iterate(parameters)[Symbol.iterator]());
     const next = () => this.#checked(() => rows.next());
     let row = next();
     try {
@@ -104,7 +99,8 @@ class LibsqlDatabase implements SqliteDatabase {
     } catch {
       // another process uses the index: it does so
     }
-    this.#statements.clear();
+    this.#changes.clear();
+    this.#queries.clear();
     this.#connection.close();
   }
 }
