@@ -73,7 +73,7 @@ test("a newer format is refused", async () => {
 });
 
 test.each([
-  ["a page", 16_384 * 2, 16_384],
+  ["a page", 32_768 * 2, 32_768],
   ["the tables", 100, 400],
   ["the second half", 60_000, 1_000_000],
 ])("overwritten in %s it is refused, and can be deleted", async (_, begin, length) => {
@@ -100,7 +100,7 @@ test.each([
 
 test("a truncated file is refused", async () => {
   const path = await made();
-  writeFileSync(path, readFileSync(path).subarray(0, 16_384 * 3));
+  writeFileSync(path, readFileSync(path).subarray(0, 32_768 * 3));
   expect((await failure(open(path))).code).toBe("index-damaged");
 });
 

@@ -1,13 +1,13 @@
 /**
  * Vectors in a table of blocks: some rows one after another in one blob, which fills a page. A block is read and written as a whole, and
- * so the thirtieth part of the statements that single rows would take. The row of a removed item stays until another one takes its key.
+ * so the sixtieth part of the statements that single rows would take. The row of a removed item stays until another one takes its key.
  */
 
 import { ClipError } from "../protocol/error.js";
 import type { SqliteDatabase } from "./sqlite-database.js";
 
-/** Bytes of a block: what a page of 16,384 bytes has room for, without a page of its own for the rest. */
-export const BLOCK = 15_360;
+/** Bytes of a block: what a page of 32,768 bytes has room for, without a page of its own for the rest. */
+export const BLOCK = 32_000;
 
 /** The rows of one width in one table. */
 export class Blocks {

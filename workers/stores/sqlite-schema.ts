@@ -9,8 +9,8 @@ const FORMAT = 1;
 /** `PRAGMA application_id`: "CLPW". */
 const APPLICATION = 0x434c_5057;
 
-/** Before the first table: a page holds a block of vectors. Pages of 4,096 bytes took twice the time. */
-export const PAGE_SIZE = "PRAGMA page_size = 16384";
+/** Before the first table: a page holds a block of vectors. Pages of 4,096 bytes take twice the time. */
+export const PAGE_SIZE = "PRAGMA page_size = 32768";
 
 /**
  * `version` of an item is that of the write that made it; `removed` has the keys that are free, and which write freed them: other tabs
