@@ -107,7 +107,7 @@ test("a truncated file is refused", async () => {
 test("vectors that are missing are noticed", async () => {
   const path = await made();
   const database = raw(path);
-  database.exec("DELETE FROM vectors WHERE block = 1");
+  database.exec("DELETE FROM vectors WHERE block = 0");
   database.close();
   const error = await failure(open(path));
   expect(error.code).toBe("index-damaged");
