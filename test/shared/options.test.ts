@@ -144,7 +144,7 @@ const FIT: Table<FitOptions> = {
   lastBlocks: count0,
   lora: group,
   augment: group,
-  precision: name("f32", "f16"),
+  precision: name("f32", "f16", "bf16"),
   patchDropout: below1,
   emaDecay: column([...NO_NUMBERS, 0, 1], 0.999),
   seed,

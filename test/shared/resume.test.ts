@@ -133,7 +133,7 @@ describe("refused without loss", () => {
       { schedule: "step" as "linear" },
       { lock: "both" as "image" },
       { patchDropout: 1 },
-      { precision: "bf16" as "f16" },
+      { precision: "fp16" as "f16" },
       { emaDecay: 1 },
       { lastBlocks: -1 },
       { lora: { rank: 0, alpha: 1 } },

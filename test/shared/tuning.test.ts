@@ -184,19 +184,24 @@ test.each(devices)(
 );
 
 test.each(devices)("half precision learns what full precision learns where %s supports it", async (device) => {
-  const losses = async (precision: "f32" | "f16") => {
+  const losses = async (precision: "f32" | "f16" | "bf16") => {
     using trainer = await ClipTrainer.create({ config: tinyConfig, device, seed: 3 });
     const found = [];
     for await (const { loss } of trainer.fit(pairs, { ...options, lr: 1e-3, precision })) found.push(loss);
     return found;
   };
   const adapter = device === "webgpu" ? await navigator.gpu.requestAdapter() : undefined;
-  if (adapter && !adapter.features.has("shader-f16")) {
-    const refused = { code: "invalid-option", message: expect.stringMatching(/precision.*without half precision/) };
-    await expect(losses("f16")).rejects.toMatchObject(refused);
-    return;
+  const supported = { f16: !adapter || adapter.features.has("shader-f16"), bf16: !adapter };
+  const full = await losses("f32");
+  for (const precision of ["f16", "bf16"] as const) {
+    if (supported[precision]) {
+      const half = await losses(precision);
+      expect(half).not.toEqual(full);
+      expect(maxError(half, full)).toBeLessThan(0.02 * Math.max(...full));
+    } else {
+      const instead = supported.f16 ? "f32 or f16" : "f32";
+      const message = `invalid option precision: expected ${instead} on a device without ${precision}, got ${precision}`;
+      await expect(losses(precision)).rejects.toMatchObject({ code: "invalid-option", message });
+    }
   }
-  const [full, half] = [await losses("f32"), await losses("f16")];
-  expect(half).not.toEqual(full);
-  expect(maxError(half, full)).toBeLessThan(0.02 * Math.max(...full));
 });

@@ -107,10 +107,11 @@ export interface FitOptions extends RunOptions {
    */
   augment?: AugmentOptions;
   /**
-   * `"f16"` multiplies the blocks' matrices in half precision where the device supports it. Weights, norms and the loss stay in
-   * single precision; the loss is scaled so that small gradients do not become 0 (arXiv 1710.03740). @default "f32"
+   * `"f16"` and `"bf16"` multiply the blocks' matrices in half precision where the device supports it: WebGPU at most `"f16"`, the CPU
+   * both, slowly. Weights, norms and the loss stay in single precision. In `"f16"` the loss is scaled so that small gradients do not
+   * become 0 (arXiv 1710.03740); `"bf16"` has the range of single precision and needs no scale. @default "f32"
    */
-  precision?: "f32" | "f16";
+  precision?: "f32" | "f16" | "bf16";
   /** Share of each image's patches that a step drops at random, in [0, 1) (FLIP, arXiv 2212.00794). @default 0 */
   patchDropout?: number;
   /**
@@ -151,7 +152,7 @@ export const FIT = {
     ratio: range("two finite numbers above 0, in ascending order", Number.MAX_VALUE),
     flip: number("0 ≤ flip ≤ 1", (value) => value >= 0 && value <= 1),
   }),
-  precision: alsoCalled("fp16 amp", oneOf("f32", "f16")),
+  precision: alsoCalled("fp16 amp", oneOf("f32", "f16", "bf16")),
   patchDropout: alsoCalled("dropout", fraction("patchDropout")),
   emaDecay: number("0 < emaDecay < 1", (value) => value > 0 && value < 1),
   seed,

@@ -209,7 +209,7 @@ fn wrong_input_has_its_own_exit_code_and_leaves_no_run() {
         (train(&emoji.config, &emoji.data, &["--classify", "no-folder"]), 6, "no-folder"),
         (train(&emoji.config, &emoji.data, &["--preset", "vit-h-14"]), 2, "vit-l-14"),
         (train(&sigmoid, &emoji.data, &[]), 2, "open_clip for this model"),
-        (train(&emoji.config, &emoji.data, &["--precision", "bf16"]), 2, "OpenCLIP's amp"),
+        (train(&emoji.config, &emoji.data, &["--precision", "pure_bf16"]), 2, "bf16 (amp_bf16)"),
         (train(&emoji.config, &emoji.data, &["--torchcompile"]), 2, "leave it out"),
         (train(&emoji.config, &emoji.data, &["--batchsize", "1"]), 2, "--batch-size"),
         (train(&emoji.config, &emoji.data, &["--device", "webgpu"]), 8, "--device cpu"),

@@ -10,7 +10,7 @@ use burn::module::Param;
 use burn::tensor::{FloatDType, Tensor, TensorData};
 use clipwright_core::config::ClipConfig;
 use clipwright_core::device::{Device, read, webgpu};
-use clipwright_core::model::{ParamMapper, TextBatch, map_params};
+use clipwright_core::model::{MatmulPrecision, ParamMapper, TextBatch, map_params};
 use clipwright_core::train::{StepOptions, Trainer};
 use pollster::block_on;
 
@@ -87,18 +87,18 @@ fn main() {
     }
     if step > 0 {
         let tracked = device.autodiff();
-        for (precision, half) in [("f32", false), ("f16", true)] {
-            if half && !tracked.supports_dtype(FloatDType::F16) {
+        for precision in [MatmulPrecision::F32, MatmulPrecision::F16] {
+            if precision.check(&tracked).is_err() {
                 continue;
             }
             let mut trainer = Trainer::new(config.init(1, &tracked));
-            trainer.set_half(half);
+            trainer.set_precision(precision);
             let batch = inputs(&config, step, &tracked);
             let ms = timed(|| {
                 let step = block_on(trainer.train_step(&batch, 1e-6, &StepOptions::default())).unwrap();
                 assert!(step.loss.is_finite());
             });
-            report(name, "training step", step, precision, &ms);
+            report(name, "training step", step, precision.name(), &ms);
         }
     }
 }

@@ -7,7 +7,7 @@ use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData, f16};
 
 use crate::ops::gelu::Gelu;
 use crate::ops::{adamw, attention, gelu, layer_norm, linear};
-use crate::{AdamWRates, add_sum_of_squares, matmul, quantize, to_f32, to_half, zero_sums_of_squares};
+use crate::{AdamWRates, add_sum_of_squares, matmul, quantize, to_f32, zero_sums_of_squares};
 
 /// Largest error, relative to the largest value: sums in another order.
 const TOLERANCE: f32 = 5e-5;
@@ -211,6 +211,10 @@ async fn check_case(case: &Case, device: &Device, casts: [Cast; 2], tolerance: f
     Ok(())
 }
 
+fn to_f16(x: Tensor<3>) -> Tensor<3> {
+    x.cast(FloatDType::F16)
+}
+
 /// Compares each operation on `device` with its reference on the CPU.
 ///
 /// # Errors
@@ -230,7 +234,7 @@ pub async fn check(device: &Device) -> Result<(), String> {
     // training in half precision
     if device.supports_dtype(FloatDType::F16) && *device != cpu {
         for case in &linears {
-            check_case(case, device, [to_half, |x| to_f32(to_half(x))], HALF_TOLERANCE)
+            check_case(case, device, [to_f16, |x| to_f32(to_f16(x))], HALF_TOLERANCE)
                 .await
                 .map_err(|message| format!("in half precision: {message}"))?;
         }

@@ -1,4 +1,4 @@
-//! Precisions: casts to and from half precision, and weights as 8-bit integers with one scale for each output channel.
+//! Precisions: casts to and from half precision (f16 and bf16), and weights as 8-bit integers with one scale for each output channel.
 //!
 //! An 8-bit weight takes a quarter of the memory, and on the CPU two thirds of the time. It is stored `[out, in]`, as in
 //! checkpoints. Activations stay nearly exact: 12 to 16 bits on the CPU, f32 on a GPU.
@@ -11,11 +11,6 @@ pub(crate) const QUANT_STEP: usize = 8;
 /// Largest quantized value.
 pub(crate) const QUANT_MAX: usize = 127;
 
-/// Casts to half precision.
-pub fn to_half<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    x.cast(FloatDType::F16)
-}
-
 /// Casts to f32; dequantizes an 8-bit weight and transposes it to `[in, out]`.
 ///
 /// # Shapes
@@ -24,14 +19,29 @@ pub fn to_f32<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     if is_quantized(&x) { x.dequantize().transpose() } else { x.cast(FloatDType::F32) }
 }
 
-/// Casts to half precision if `half`.
-pub(crate) fn to_half_if<const D: usize>(half: bool, x: Tensor<D>) -> Tensor<D> {
-    if half { to_half(x) } else { x }
+/// The half precision of a tensor, if it has one.
+pub(crate) fn half_of<const D: usize>(x: &Tensor<D>) -> Option<FloatDType> {
+    match x.dtype() {
+        DType::F16 => Some(FloatDType::F16),
+        DType::BF16 => Some(FloatDType::BF16),
+        _ => None,
+    }
+}
+
+/// Casts to `half`, if there is one.
+pub(crate) fn to_half<const D: usize>(half: Option<FloatDType>, x: Tensor<D>) -> Tensor<D> {
+    match half {
+        Some(half) => x.cast(half),
+        None => x,
+    }
 }
 
 /// Computes `f` in f32 and returns its result in the precision of `x`: for what overflows or loses too much in half precision.
 pub(crate) fn in_f32<const D: usize>(x: Tensor<D>, f: impl FnOnce(Tensor<D>) -> Tensor<D>) -> Tensor<D> {
-    if x.dtype() == DType::F16 { to_half(f(to_f32(x))) } else { f(x) }
+    match half_of(&x) {
+        Some(half) => f(to_f32(x)).cast(half),
+        None => f(x),
+    }
 }
 
 /// Quantizes a weight symmetrically to 8-bit integers, with one scale a row. `None` if `width` is not a multiple of 8.

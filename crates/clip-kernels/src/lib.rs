@@ -19,7 +19,7 @@ mod dtype;
 mod gpu;
 mod ops;
 
-pub use dtype::{is_quantized, quantize, to_f32, to_half, weight_dims};
+pub use dtype::{is_quantized, quantize, to_f32, weight_dims};
 #[cfg(feature = "webgpu")]
 pub use gpu::device::{CompileAllTilings, adapter_of, compile_all_tilings, register_device};
 pub use ops::adamw::{AdamWRates, adamw};

@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use super::link;
 use super::model_args::DeviceArgs;
 use super::pairs::{set, text};
-use super::train::over_preset;
+use super::train::{over_preset, precision};
 use crate::checkpoint::published_merges;
 use crate::config::Settings;
 use crate::device::OpenDevice;
@@ -40,7 +40,7 @@ pub struct BenchArgs {
     /// Pairs whose activations are in memory at once
     #[arg(long, value_name = "N", conflicts_with = "no_step")]
     micro_batch_size: Option<String>,
-    /// Precision of the step: f32 or f16
+    /// Precision of the step: f32, f16 or bf16
     #[arg(long, value_name = "NAME", conflicts_with = "no_step")]
     precision: Option<String>,
     /// Timed repetitions, after one warm-up
@@ -150,7 +150,7 @@ fn settings(arguments: &BenchArgs, output: &Output) -> Result<Settings> {
     let (mut flags, mut fit) = (Map::new(), Map::new());
     set(&mut fit, "batchSize", text(&arguments.batch_size));
     set(&mut fit, "microBatchSize", text(&arguments.micro_batch_size));
-    set(&mut fit, "precision", text(&arguments.precision));
+    set(&mut fit, "precision", arguments.precision.as_deref().map(precision).transpose()?);
     set(&mut flags, "fit", (!fit.is_empty()).then_some(fit));
     set(&mut flags, "model", text(&arguments.model));
     over_preset(file.with(flags))

@@ -8,6 +8,7 @@ use clip_kernels as kernels;
 
 use super::image_tower::ImageTower;
 use super::init::ParamInit;
+use super::precision::MatmulPrecision;
 use super::text_transformer::{TextBatch, TextTransformer};
 use crate::config::{ClipConfig, LOGIT_SCALE_INIT, Objective};
 use crate::error::{ClipError, Result};
@@ -106,12 +107,12 @@ impl Clip {
         self.logit_scale.val().device()
     }
 
-    /// Sets whether the blocks' matrix products are in half precision.
+    /// Sets the precision of the blocks' matrix products.
     #[must_use]
-    pub fn in_half(mut self, half: bool) -> Self {
+    pub fn in_precision(mut self, precision: MatmulPrecision) -> Self {
         let blocks = self.visual.as_mut().and_then(ImageTower::blocks_mut).into_iter().flatten();
         let blocks = blocks.chain(self.text.iter_mut().flat_map(|tower| &mut tower.transformer.resblocks));
-        blocks.for_each(|block| block.half = half);
+        blocks.for_each(|block| block.precision = precision);
         self
     }
 

@@ -11,6 +11,7 @@ mod mlp;
 mod mobile_one;
 mod modified_resnet;
 mod params;
+mod precision;
 mod siglip_vision;
 mod stages;
 mod text_transformer;
@@ -29,6 +30,7 @@ pub use modified_resnet::ModifiedResNet;
 pub use params::{ParamMapper, ParamVisitor, map_params, visit_params};
 #[cfg(feature = "train")]
 pub(crate) use params::{block_of, matrix_parts};
+pub use precision::MatmulPrecision;
 pub use siglip_vision::{AttentionPoolHead, SiglipVisionTransformer};
 pub use stages::{ImageStages, Stages};
 pub use text_transformer::{TextBatch, TextTransformer, TokenEmbedding};

@@ -8,6 +8,7 @@ use super::attention::Attention;
 use super::init::{BlockInit, ParamInit};
 use super::layer_norm::LayerNorm;
 use super::mlp::Mlp;
+use super::precision::MatmulPrecision;
 use crate::config::{Activation, VitConfig};
 
 /// `x + attn(ln_1(x))`, then `x + mlp(ln_2(x))`.
@@ -21,8 +22,9 @@ pub struct ResidualAttentionBlock {
     pub ln_2: LayerNorm,
     /// Feed-forward half.
     pub mlp: Mlp,
-    /// Whether matrix products are in half precision; norms, softmax and the residual stream stay in f32.
-    pub half: bool,
+    /// Precision of matrix products; norms, softmax and the residual stream stay in f32.
+    #[module(skip)]
+    pub precision: MatmulPrecision,
 }
 
 impl ResidualAttentionBlock {
@@ -35,7 +37,10 @@ impl ResidualAttentionBlock {
     }
 
     fn in_precision(&self, x: Tensor<3>, branch: impl FnOnce(Tensor<3>) -> Tensor<3>) -> Tensor<3> {
-        if self.half { kernels::to_f32(branch(kernels::to_half(x))) } else { branch(x) }
+        match self.precision.half() {
+            Some(half) => kernels::to_f32(branch(x.cast(half))),
+            None => branch(x),
+        }
     }
 }
 
@@ -89,7 +94,7 @@ impl Transformer {
             attn: Attention::init(width, heads, causal, table, init),
             ln_2: LayerNorm::init(width, eps, init),
             mlp: Mlp::init(width, mlp_width, activation, table, init),
-            half: false,
+            precision: MatmulPrecision::F32,
         };
         Self { resblocks: (0..layers).map(|_| block(init)).collect() }
     }

@@ -9,7 +9,7 @@ use crate::checkpoint::{Layout, LoadOptions, load, save, save_gradients};
 use crate::config::ClipConfig;
 use crate::device::cpu;
 use crate::eval::LinearProbe;
-use crate::model::TextBatch;
+use crate::model::{MatmulPrecision, TextBatch};
 use crate::train::{Decay, LossOptions, MuonOptions, Schedule, StepOptions, Trainer};
 
 fn trainer(logit_scale: Option<f32>) -> (Trainer, ClipConfig) {
@@ -56,6 +56,37 @@ fn gradient_of_every_parameter() {
     let expected = json("training/training.json")["grads"]["loss"].as_f64().unwrap();
     assert!((f64::from(loss) - expected).abs() < 1e-5, "{loss}");
     assert_gradients(&trainer, &config, &grads, "training/grads.safetensors");
+}
+
+/// Distance from PyTorch's gradient in f32, relative to its norm, with all parameters as one vector.
+fn relative_error(trainer: &Trainer, config: &ClipConfig, grads: &GradientsParams) -> f64 {
+    let got = Golden::new(block_on_cpu(save_gradients(trainer.model(), config, grads, Layout::OpenClip)).unwrap());
+    let golden = Golden::open("training/grads.safetensors");
+    let (mut error, mut norm) = (0.0, 0.0);
+    for name in golden.names() {
+        for (got, expected) in got.tensor(name).1.iter().zip(golden.tensor(name).1) {
+            error += f64::from(got - expected).powi(2);
+            norm += f64::from(expected).powi(2);
+        }
+    }
+    (error / norm).sqrt()
+}
+
+/// Rounding differs, so that values do; its size is compared instead.
+#[test]
+fn half_precision_rounds_as_much_as_torch_autocast() {
+    let golden = json("training/autocast.json");
+    for precision in [MatmulPrecision::F16, MatmulPrecision::Bf16] {
+        let (mut trainer, config) = trainer(None);
+        trainer.set_precision(precision);
+        let (loss, grads) = block_on_cpu(trainer.gradients(&batch(&config), &LossOptions::default())).unwrap();
+        let of_torch = &golden[precision.name()];
+        let expected = of_torch["relative_error_of_gradient"].as_f64().unwrap();
+        let error = relative_error(&trainer, &config, &grads);
+        assert!((0.3 * expected..1.2 * expected).contains(&error), "{precision}: {error}, PyTorch {expected}");
+        let [full, half] = [&golden["loss"], &of_torch["loss"]].map(|loss| loss.as_f64().unwrap());
+        assert!((f64::from(loss) - full).abs() < 2.0 * (half - full).abs(), "{precision}: {loss}, PyTorch {half}");
+    }
 }
 
 #[test]

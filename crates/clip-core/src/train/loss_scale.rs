@@ -1,4 +1,4 @@
-//! Loss scaling against underflow of gradients in half precision, by the rule of `torch.amp.GradScaler`. A step whose gradients
+//! Loss scaling against underflow of gradients in f16, by the rule of `torch.amp.GradScaler`. A step whose gradients
 //! overflow is repeated at a smaller scale; there it is skipped.
 //!
 //! Source: <https://github.com/pytorch/pytorch/blob/v2.9.0/torch/amp/grad_scaler.py#L122-L143>
@@ -26,7 +26,7 @@ impl Default for LossScale {
 impl LossScale {
     /// 1: an unscaled loss.
     pub const ONE: Self = Self { exponent: 0, steps: 0 };
-    /// 65,536, where half precision starts.
+    /// 65,536, where f16 starts.
     pub const INITIAL: Self = Self { exponent: 16, steps: 0 };
 
     /// The factor.

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::ranges::{at_least_1, below_1, positive, positive_or_0};
 use crate::error::{ClipError, Result};
 use crate::exact;
-use crate::model::Towers;
+use crate::model::{MatmulPrecision, Towers};
 use crate::preprocess::Augmentation;
 
 /// Settings of a run.
@@ -51,8 +51,9 @@ pub struct RunOptions {
     /// Share of an image's patches that its tower does not see, from 0 to below 1 (FLIP, arXiv 2212.00794).
     #[serde(with = "exact")]
     pub patch_dropout: f64,
-    /// Whether the blocks' matrices are multiplied in half precision, with the loss scaled against underflow.
-    pub half: bool,
+    /// Precision of the products of the blocks' matrices; in f16 the loss is scaled against underflow.
+    #[serde(rename = "half", with = "half")]
+    pub precision: MatmulPrecision,
     /// Decay of the moving average of the weights, between 0 and 1; `None` for no average.
     #[serde(with = "exact::option")]
     pub ema_decay: Option<f64>,
@@ -82,7 +83,7 @@ impl Default for RunOptions {
             mask_duplicates: false,
             augment: None,
             patch_dropout: 0.0,
-            half: false,
+            precision: MatmulPrecision::F32,
             ema_decay: None,
             tuning: Tuning::All,
             lock: None,
@@ -145,7 +146,7 @@ impl RunOptions {
                 return Err(ClipError::invalid_option(&name, "an option of a run", "no option of that name"));
             };
             *field = match name.as_str() {
-                "precision" => is_half(&value)?.into(),
+                "precision" => half::to_json(precision(&value)?),
                 "lora" if both => {
                     return Err(ClipError::invalid_option("lora", "none beside lastBlocks", "both"));
                 }
@@ -198,11 +199,39 @@ impl RunOptions {
     }
 }
 
-fn is_half(precision: &Value) -> Result<bool> {
-    match precision.as_str() {
-        Some("f32") => Ok(false),
-        Some("f16") => Ok(true),
-        _ => Err(ClipError::invalid_option("precision", "f32 or f16", precision)),
+fn precision(value: &Value) -> Result<MatmulPrecision> {
+    let found = value.as_str().and_then(MatmulPrecision::from_name);
+    found.ok_or_else(|| ClipError::invalid_option("precision", "f32, f16 or bf16", value))
+}
+
+/// The precision in a state, where it is `false` for f32 and `true` for f16: the first ones knew no other.
+mod half {
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use serde_json::Value;
+
+    use crate::model::MatmulPrecision;
+
+    pub(super) fn to_json(precision: MatmulPrecision) -> Value {
+        match precision {
+            MatmulPrecision::F32 => false.into(),
+            MatmulPrecision::F16 => true.into(),
+            MatmulPrecision::Bf16 => precision.name().into(),
+        }
+    }
+
+    pub(super) fn serialize<S: Serializer>(precision: &MatmulPrecision, serializer: S) -> Result<S::Ok, S::Error> {
+        to_json(*precision).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<MatmulPrecision, D::Error> {
+        let value = Value::deserialize(deserializer)?;
+        let found = match &value {
+            Value::Bool(half) => Some(if *half { MatmulPrecision::F16 } else { MatmulPrecision::F32 }),
+            Value::String(name) => MatmulPrecision::from_name(name),
+            _ => None,
+        };
+        found.ok_or_else(|| D::Error::custom(format!("half: expected false, true or \"bf16\", got {value}")))
     }
 }
 
@@ -396,7 +425,7 @@ mod tests {
             mask_duplicates: true,
             augment: Some(Augmentation { flip: 0.5, ..Augmentation::default() }),
             patch_dropout: 0.5,
-            half: true,
+            precision: MatmulPrecision::F16,
             ema_decay: Some(0.999),
             tuning: Tuning::Lora { rank: 4, alpha: 7.3 },
             lock: Some(Towers::Text),
@@ -404,6 +433,11 @@ mod tests {
         };
         assert_eq!(RunOptions::from_json(json).unwrap(), expected);
         assert_eq!(RunOptions::from_json(r#"{"lastBlocks": "2"}"#).unwrap().tuning, Tuning::LastBlocks(2));
+        let bf16 = RunOptions::from_json(r#"{"precision": "bf16"}"#).unwrap();
+        assert_eq!(
+            (bf16.precision, bf16.with_json(r#"{"lr": 1}"#).unwrap().precision),
+            (MatmulPrecision::Bf16, MatmulPrecision::Bf16)
+        );
     }
 
     #[test]
@@ -430,7 +464,8 @@ mod tests {
                 r#"{"schedule": "step"}"#,
                 "schedule: expected one of `cosine`, `linear`, `constant`, got \"step\"".into(),
             ),
-            (r#"{"precision": "bf16"}"#, "precision: expected f32 or f16, got \"bf16\"".into()),
+            (r#"{"precision": "fp16"}"#, "precision: expected f32, f16 or bf16, got \"fp16\"".into()),
+            (r#"{"precision": true}"#, "precision: expected f32, f16 or bf16, got true".into()),
             (r#"{"lock": "both"}"#, "lock: expected image or text, got \"both\"".into()),
             (r#"{"muon": {"lr": "0.1", "momentum": "1"}}"#, "muon.momentum: expected 0 ≤ momentum < 1, got 1".into()),
             (r#"{"muon": {"lr": "1e-39"}}"#, "muon.lr: expected a number from 1.2e-38 to 3.4e38, got 0.000".into()),

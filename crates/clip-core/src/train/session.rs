@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use burn::tensor::{Device, FloatDType, Tensor};
+use burn::tensor::{Device, Tensor};
 
 use super::gradients::LossOptions;
 use super::options::{Decay, RunOptions, Tuning};
@@ -169,10 +169,7 @@ impl TrainingSession {
             let expected = "0 with a sigmoid loss, which has no softmax targets";
             return Err(ClipError::invalid_option("labelSmoothing", expected, options.label_smoothing));
         }
-        if options.half && !self.device.supports_dtype(FloatDType::F16) {
-            return Err(ClipError::invalid_option("precision", "f32 on a device without half precision", "f16"));
-        }
-        Ok(())
+        options.precision.check(&self.device)
     }
 
     /// Returns an empty data set for a run with these options.
@@ -251,7 +248,7 @@ impl TrainingSession {
         self.interrupted = None;
         if let Some(trainer) = &mut self.trainer {
             trainer.set_ranks(self.ranks.clone());
-            trainer.set_half(options.half);
+            trainer.set_precision(options.precision);
             trainer.set_options(options.optimizer(), options.tuning, options.ema_decay, options.seed)?;
         }
         Ok(self.run.as_ref().map_or(0, Run::total_steps))
@@ -309,6 +306,7 @@ impl TrainingSession {
         self.ranks.check(run.batch_size())?;
         if let Some(trainer) = &mut self.trainer {
             trainer.set_ranks(self.ranks.clone());
+            trainer.set_precision(stopped.options.precision);
         }
         let total = run.total_steps();
         self.run = Some(run);

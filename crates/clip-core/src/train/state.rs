@@ -40,7 +40,7 @@ pub(super) struct StateMetadata {
     pub(super) optimizer_steps: usize,
     pub(super) tuning: Tuning,
     pub(super) average: Option<AverageMetadata>,
-    /// Scale of the loss in half precision; `None` in full.
+    /// Scale of the loss in f16; `None` in other precisions.
     pub(super) loss_scale: Option<LossScale>,
     pub(super) run: Option<RunMetadata>,
 }
@@ -169,7 +169,7 @@ impl State {
 mod tests {
     use super::super::Decay;
     use super::*;
-    use crate::model::Towers;
+    use crate::model::{MatmulPrecision, Towers};
     use crate::preprocess::Augmentation;
 
     /// As clipwright 0.1.0 wrote it.
@@ -194,7 +194,7 @@ mod tests {
             mask_duplicates: true,
             augment: Some(Augmentation { scale: [0.9, 1.0], ratio: [0.75, 4.0 / 3.0], flip: 0.0 }),
             patch_dropout: 0.0,
-            half: true,
+            precision: MatmulPrecision::F16,
             ema_decay: Some(0.999),
             tuning: Tuning::Lora { rank: 4, alpha: 7.3 },
             lock: Some(Towers::Text),
@@ -219,10 +219,12 @@ mod tests {
             let error = unreadable(serde_json::from_value::<StateMetadata>(changed).unwrap_err()).to_string();
             assert!(error.contains(&format!("unknown field `{field}`: resume it by the version")), "{error}");
         }
-        // without what may be left out
+        // other values, and without what may be left out
         for (from, to) in [
             (r#"{"lora":{"rank":4,"alpha":7.3}}"#, r#""all""#),
             (r#""micro_batch_size":"3""#, r#""micro_batch_size":null"#),
+            (r#""half":true"#, r#""half":false"#),
+            (r#""half":true"#, r#""half":"bf16""#),
             (r#""ema_decay":"0.999""#, r#""ema_decay":null"#),
         ] {
             let json = json.replace(from, to);

@@ -16,7 +16,7 @@ use super::state::{AverageMetadata, RunMetadata, StateMetadata};
 use super::values::{Values, read_group, replace, trainable};
 use crate::device::read;
 use crate::error::{ClipError, Result};
-use crate::model::Clip;
+use crate::model::{Clip, MatmulPrecision};
 
 /// ln 100: exp(logit_scale) is capped at 100 (arXiv 2103.00020, section 2.5).
 const LOGIT_SCALE_MAX: f64 = 4.605_170_185_988_092;
@@ -57,7 +57,8 @@ pub struct Trainer {
     tuning: Tuning,
     optimizer: Optimizer,
     average: Option<Average>,
-    /// Scale of the loss in half precision; `None` in full.
+    precision: MatmulPrecision,
+    /// Scale of the loss in f16; `None` in other precisions, whose exponents suffice.
     loss_scale: Option<LossScale>,
     step: usize,
     ranks: Ranks,
@@ -72,6 +73,7 @@ impl Trainer {
             tuning: Tuning::All,
             optimizer,
             average: None,
+            precision: MatmulPrecision::F32,
             loss_scale: None,
             step: 0,
             ranks: Ranks::default(),
@@ -93,9 +95,10 @@ impl Trainer {
             None => None,
         };
         let adapters = group(ADAPTER)?;
-        let model = replace(model, &adapters).in_half(metadata.loss_scale.is_some());
         let (tuning, loss_scale, step) = (metadata.tuning, metadata.loss_scale, metadata.steps);
-        Ok(Self { model, tuning, optimizer, average, loss_scale, step, ranks: fresh.ranks })
+        let precision = if loss_scale.is_some() { MatmulPrecision::F16 } else { fresh.precision };
+        let model = replace(model, &adapters).in_precision(precision);
+        Ok(Self { model, tuning, optimizer, average, precision, loss_scale, step, ranks: fresh.ranks })
     }
 
     /// Returns the tensors beside the weights: moments, averages, adapters.
@@ -149,9 +152,9 @@ impl Trainer {
         &self.model
     }
 
-    /// Returns the model for encoding: weights averaged, if it averages, adapters merged, without autodiff, in full precision.
+    /// Returns the model for encoding: weights averaged, if it averages, adapters merged, without autodiff, in f32.
     pub fn inference_model(&self) -> Clip {
-        self.averaged_model().materialize().in_half(false)
+        self.averaged_model().materialize().in_precision(MatmulPrecision::F32)
     }
 
     /// Device of the model.
@@ -200,11 +203,12 @@ impl Trainer {
         Ok(())
     }
 
-    /// Switches the products of the blocks' matrices to half precision, or back to full.
-    pub fn set_half(&mut self, half: bool) {
-        if half != self.loss_scale.is_some() {
-            self.loss_scale = half.then_some(LossScale::INITIAL);
-            self.model = self.model.clone().in_half(half);
+    /// Switches the products of the blocks' matrices to another precision.
+    pub fn set_precision(&mut self, precision: MatmulPrecision) {
+        if precision != self.precision {
+            self.loss_scale = (precision == MatmulPrecision::F16).then_some(LossScale::INITIAL);
+            self.model = self.model.clone().in_precision(precision);
+            self.precision = precision;
         }
     }
 
@@ -231,7 +235,7 @@ impl Trainer {
                 break (measured, scale);
             }
             match self.loss_scale.and_then(LossScale::after_overflow) {
-                // the gradients may have overflowed half precision
+                // the gradients may have overflowed f16
                 Some(less) if loss.is_finite() => self.loss_scale = Some(less),
                 _ => {
                     let (what, got) =
@@ -341,9 +345,11 @@ mod tests {
             LossOptions { activation_checkpointing: true, patch_dropout: 0.5, ..LossOptions::default() },
         ];
         for (name, lr, options, tuning) in cases {
-            for (half, loss) in [false, true].into_iter().flat_map(|half| losses.map(|loss| (half, loss))) {
+            for (precision, loss) in
+                [MatmulPrecision::F32, MatmulPrecision::F16].into_iter().flat_map(|of| losses.map(|loss| (of, loss)))
+            {
                 let mut trainer = Trainer::new(config().init(1, &cpu().autodiff()));
-                trainer.set_half(half);
+                trainer.set_precision(precision);
                 trainer.set_options(options, tuning, Some(0.9), 1).unwrap();
                 let step = |trainer: &mut Trainer, lr| {
                     now(trainer.train_step(&batch(), lr, &StepOptions { loss, clip_norm: None }))
@@ -355,7 +361,7 @@ mod tests {
                 assert_eq!(error.code(), "loss-not-finite", "{name}");
                 let number = if begun.is_ok() { "step 2" } else { "step 1" };
                 assert!(error.to_string().contains(number), "{name}: {error}");
-                assert!(state(&trainer) == before, "{name}, half: {half}, {loss:?}");
+                assert!(state(&trainer) == before, "{name}, {precision}, {loss:?}");
             }
         }
     }
@@ -372,11 +378,11 @@ mod tests {
     }
 
     #[test]
-    fn gradients_that_overflow_half_precision_are_recomputed_at_a_smaller_scale() {
+    fn gradients_that_overflow_f16_are_recomputed_at_a_smaller_scale() {
         let batch = batch();
         let after = |scale: Option<LossScale>| {
             let mut trainer = Trainer::new(config().init(1, &cpu().autodiff()));
-            trainer.set_half(scale.is_some());
+            trainer.set_precision(if scale.is_some() { MatmulPrecision::F16 } else { MatmulPrecision::F32 });
             trainer.loss_scale = scale;
             let report = now(trainer.train_step(&batch, 1e-3, &StepOptions::default())).unwrap();
             (report, trainer.loss_scale)

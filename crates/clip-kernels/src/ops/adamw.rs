@@ -4,7 +4,7 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch, backend_extension};
 use burn::tensor::{DType, Tensor};
 
-use super::{on_cpu, vec4_aligned};
+use super::{on_cpu, on_wgpu, vec4_aligned};
 
 /// Scalars of one step of AdamW.
 #[derive(Debug, Clone, Copy)]
@@ -51,8 +51,9 @@ impl AdamWRates {
 /// - tensors: value, gradient, first and second moment, untracked, of one shape
 /// - output: value and both moments after the step
 pub fn adamw<const D: usize>(tensors: [Tensor<D>; 4], rates: AdamWRates) -> [Tensor<D>; 3] {
-    let aligned = on_cpu(&tensors[0]) || vec4_aligned(&[tensors[0].shape().num_elements()]);
-    if aligned && tensors.iter().all(|tensor| tensor.dtype() == DType::F32) {
+    let value = &tensors[0];
+    let has_kernel = on_cpu(value) || on_wgpu(value) && vec4_aligned(&[value.shape().num_elements()]);
+    if has_kernel && tensors.iter().all(|tensor| tensor.dtype() == DType::F32) {
         let [value, gradient, first, second] = tensors.map(Tensor::into_dispatch);
         let (value, first, second) = Dispatch::fused_adamw(value, gradient, first, second, rates);
         [value, first, second].map(Tensor::from_dispatch)

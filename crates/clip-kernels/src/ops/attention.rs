@@ -2,10 +2,10 @@
 
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch, backend_extension};
-use burn::tensor::{DType, Tensor, TensorData, activation};
+use burn::tensor::{Tensor, TensorData, activation};
 
-use super::{MAX_ROWS, on_cpu, reference_matmul, vec4_aligned};
-use crate::dtype::{in_f32, to_f32, to_half_if};
+use super::{MAX_ROWS, on_cpu, on_wgpu, reference_matmul, vec4_aligned};
+use crate::dtype::{half_of, in_f32, to_f32, to_half};
 
 /// Largest head dimension of the GPU's kernel, which keeps a head in registers.
 const MAX_HEAD_DIM: usize = 128;
@@ -18,7 +18,7 @@ const MAX_HEAD_DIM: usize = 128;
 pub fn attention(qkv: Tensor<3>, heads: usize, causal: bool) -> Tensor<3> {
     let [batch, _, triple] = qkv.dims();
     let head_dim = triple / 3 / heads;
-    let gpu_kernel = vec4_aligned(&[head_dim]) && head_dim <= MAX_HEAD_DIM && batch < MAX_ROWS / 8;
+    let gpu_kernel = on_wgpu(&qkv) && vec4_aligned(&[head_dim]) && head_dim <= MAX_HEAD_DIM && batch < MAX_ROWS / 8;
     if on_cpu(&qkv) || gpu_kernel {
         in_f32(qkv, |qkv| Tensor::from_dispatch(Dispatch::fused_attention(qkv.into_dispatch(), heads, causal)))
     } else {
@@ -36,11 +36,13 @@ pub(crate) fn reference(qkv: Tensor<3>, heads: usize, causal: bool) -> Tensor<3>
         .permute([2, 0, 3, 1, 4]); // [3, n, h, l, d]
     let part = |i: usize| qkv.clone().narrow(0, i, 1).reshape([batch, heads, length, head_dim]); // [n, h, l, d]
     let scale = (head_dim as f64).powf(-0.5);
-    let half = qkv.dtype() == DType::F16;
+    let half = half_of(&qkv);
     let keys = part(1).swap_dims(2, 3); // [n, h, d, l]
-    // in half precision the product of unscaled queries could overflow
-    let scores =
-        if half { to_f32(reference_matmul(part(0) * scale, keys)) } else { reference_matmul(part(0), keys) * scale }; // [n, h, l, l]
+    // in f16 the product of unscaled queries could overflow
+    let scores = match half {
+        Some(_) => to_f32(reference_matmul(part(0) * scale, keys)),
+        None => reference_matmul(part(0), keys) * scale,
+    }; // [n, h, l, l]
     let scores = if causal {
         let mask: Vec<f32> =
             (0..length * length).map(|i| if i % length > i / length { f32::MIN } else { 0.0 }).collect();
@@ -48,7 +50,7 @@ pub(crate) fn reference(qkv: Tensor<3>, heads: usize, causal: bool) -> Tensor<3>
     } else {
         scores
     };
-    reference_matmul(to_half_if(half, activation::softmax(scores, 3)), part(2)) // [n, h, l, d]
+    reference_matmul(to_half(half, activation::softmax(scores, 3)), part(2)) // [n, h, l, d]
         .swap_dims(1, 2) // [n, l, h, d]
         .reshape([batch, length, width]) // [n, l, width]
 }

@@ -4,7 +4,7 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch, backend_extension};
 use burn::tensor::{Tensor, activation};
 
-use super::{on_cpu, vec4_aligned};
+use super::{on_cpu, on_wgpu, vec4_aligned};
 use crate::dtype::in_f32;
 
 /// `x σ(1.702 x)`: <https://github.com/openai/CLIP/blob/d05afc436d78/clip/model.py#L166-L168>.
@@ -34,7 +34,7 @@ pub fn gelu_tanh(x: Tensor<3>) -> Tensor<3> {
 fn any_gelu(x: Tensor<3>, gelu: Gelu) -> Tensor<3> {
     if on_cpu(&x) {
         in_f32(x, |x| fused(x, gelu))
-    } else if vec4_aligned(&[x.shape().num_elements()]) {
+    } else if on_wgpu(&x) && vec4_aligned(&[x.shape().num_elements()]) {
         fused(x, gelu)
     } else {
         in_f32(x, |x| reference(x, gelu))

@@ -4,7 +4,7 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Dispatch, backend_extension};
 use burn::tensor::{Tensor, module};
 
-use super::{on_cpu, vec4_aligned};
+use super::{on_cpu, on_wgpu, vec4_aligned};
 
 /// Layer normalization over the last dimension (arXiv 1607.06450), with biased variance as in PyTorch.
 ///
@@ -12,7 +12,7 @@ use super::{on_cpu, vec4_aligned};
 /// - x: `[.., width]`; weight, bias: `[width]`
 /// - output: as x
 pub fn layer_norm<const D: usize>(x: Tensor<D>, weight: Tensor<1>, bias: Tensor<1>, eps: f64) -> Tensor<D> {
-    if on_cpu(&x) || vec4_aligned(&x.dims()[D - 1..]) {
+    if on_cpu(&x) || on_wgpu(&x) && vec4_aligned(&x.dims()[D - 1..]) {
         let (x, weight, bias) = (x.into_dispatch(), weight.into_dispatch(), bias.into_dispatch());
         Tensor::from_dispatch(Dispatch::fused_layer_norm(x, weight, bias, eps as f32))
     } else {

@@ -4,14 +4,14 @@ use burn::backend::tensor::{FloatTensor, QuantizedTensor};
 use burn::backend::{Backend, Dispatch, backend_extension};
 use burn::tensor::{DType, Device, Tensor};
 
-use super::{MAX_ROWS, is_cpu, on_cpu, reference_matmul, vec4_aligned};
+use super::{MAX_ROWS, is_cpu, on_cpu, on_wgpu, reference_matmul, vec4_aligned};
 use crate::cpu::OWN_GEMM;
-use crate::dtype::{is_quantized, to_f32, to_half, to_half_if, weight_dims};
+use crate::dtype::{half_of, is_quantized, to_f32, to_half, weight_dims};
 
 /// Linear layer: `x W + b`.
 ///
 /// # Shapes
-/// - x: `[batch, length, in]`, f32 or f16; weight: `[in, out]`, or quantized; bias: `[out]`
+/// - x: `[batch, length, in]`, f32, f16 or bf16; weight: `[in, out]`, or quantized; bias: `[out]`
 /// - output: `[batch, length, out]`, in the precision of x
 pub fn linear(x: Tensor<3>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<3> {
     if has_kernel(&x, &weight) { fused(x, weight, bias) } else { reference(x, weight, bias) }
@@ -20,11 +20,11 @@ pub fn linear(x: Tensor<3>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tenso
 fn has_kernel(x: &Tensor<3>, weight: &Tensor<2>) -> bool {
     let ([batch, length, width], [_, out]) = (x.dims(), weight_dims(weight));
     if is_quantized(weight) {
-        x.dtype() == DType::F32 && (on_cpu(x) || vec4_aligned(&[out]) && batch * length < MAX_ROWS)
+        x.dtype() == DType::F32 && (on_cpu(x) || on_wgpu(x) && vec4_aligned(&[out]) && batch * length < MAX_ROWS)
     } else if on_cpu(x) {
         x.dtype() == DType::F32
     } else {
-        vec4_aligned(&[width, out]) && batch * length < MAX_ROWS
+        on_wgpu(x) && vec4_aligned(&[width, out]) && batch * length < MAX_ROWS
     }
 }
 
@@ -59,10 +59,10 @@ pub(crate) fn reference(x: Tensor<3>, weight: Tensor<2>, bias: Option<Tensor<1>>
     let [_, out] = weight_dims(&weight);
     let weight = if is_quantized(&weight) { to_f32(weight) } else { weight };
     let x = x.reshape([batch * length, width]); // [n * l, in]
-    let half = x.dtype() == DType::F16;
-    let y = reference_matmul(x, if half { to_half(weight) } else { to_f32(weight) }); // [n * l, out]
+    let half = half_of(&x);
+    let y = reference_matmul(x, if half.is_some() { to_half(half, weight) } else { to_f32(weight) }); // [n * l, out]
     let y = match bias {
-        Some(bias) => y + to_half_if(half, bias).unsqueeze::<2>(),
+        Some(bias) => y + to_half(half, bias).unsqueeze::<2>(),
         None => y,
     };
     y.reshape([batch, length, out])

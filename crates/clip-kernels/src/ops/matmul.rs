@@ -5,7 +5,9 @@ use burn::backend::{Backend, Dispatch, backend_extension};
 use burn::tensor::Tensor;
 use burn::tensor::ops::PadMode;
 
-use super::{on_cpu, vec4_aligned};
+use super::{on_cpu, on_wgpu, vec4_aligned};
+#[cfg(any(feature = "train", feature = "cuda"))]
+use crate::dtype::half_of;
 
 /// Matrix product of any shapes; Burn's is its reference.
 ///
@@ -13,9 +15,9 @@ use super::{on_cpu, vec4_aligned};
 /// - a: `[.., m, k]`; b: `[.., k, n]`; the batch dimensions are equal, or all 1 on one side
 /// - output: `[.., m, n]`
 pub fn matmul<const D: usize>(a: Tensor<D>, b: Tensor<D>) -> Tensor<D> {
-    // f16 products occur only in training: without Burn's kernels a module that encodes is two thirds as large
-    #[cfg(feature = "train")]
-    if a.dtype() == burn::tensor::DType::F16 {
+    // products in half precision occur only in training: without Burn's kernels a module that encodes is two thirds as large
+    #[cfg(any(feature = "train", feature = "cuda"))]
+    if half_of(&a).is_some() || !on_cpu(&a) && !on_wgpu(&a) {
         return a.matmul(b);
     }
     let (a_batch, b_batch) = (&a.dims()[..D - 2], &b.dims()[..D - 2]);

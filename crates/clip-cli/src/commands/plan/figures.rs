@@ -121,9 +121,9 @@ fn measured(bench: &Bench, path: &Path, workload: &Workload) -> Result<((f64, f6
         return refuse("a step of the same model", "another one");
     }
     let options = RunOptions::from_json(&Value::from(bench.options.clone()).to_string())?;
-    let name = |half: bool| if half { "f16" } else { "f32" };
-    if options.half != workload.options().half {
-        return refuse(&format!("a step in {}", name(workload.options().half)), name(options.half));
+    let precision = workload.options().precision;
+    if options.precision != precision {
+        return refuse(&format!("a step in {precision}"), options.precision.name());
     }
     let was =
         Workload::new(&config, &RunOptions { batch_size: bench.batch_size, ..options }, 1, Some(bench.caption_tokens))?;
@@ -245,6 +245,8 @@ mod tests {
         };
         let whole = r#"{"batchSize": 64}"#;
         refused(bench(64, 2.0, json!({})).to_string(), r#"{"precision": "f16"}"#, "a step in f16, got f32");
+        let bf16 = bench(64, 2.0, json!({"precision": "bf16"}));
+        refused(bf16.to_string(), r#"{"precision": "f16"}"#, "a step in f16, got bf16");
         refused("{\"type\": \"link\"}".into(), whole, "no event bench");
         refused("bench".into(), whole, "bench --json");
         let mut other = bench(64, 2.0, json!({}));

@@ -2,6 +2,7 @@
 
 use core::fmt::{Display, Formatter, Result as Written};
 
+use clip_core::model::MatmulPrecision;
 use clip_core::train::scale::{Exchanges, Memory, Phase, Workload};
 use clip_core::train::{Exchange, RunOptions, Traffic};
 use serde::Serialize;
@@ -160,15 +161,15 @@ impl Fits {
 
 /// What the figures leave out or take for granted.
 fn assumed(workload: &Workload, figures: &Figures, step: &Step) -> Vec<String> {
-    let RunOptions { half, lock, .. } = *workload.options();
+    let RunOptions { precision, lock, .. } = *workload.options();
     let mut list = vec![
         format!("the longest caption of a batch has {} tokens (--caption-tokens)", workload.caption_tokens()),
         "memory is that of a step's tensors: without the program, images held between steps (--image-memory) and what an \
          allocator keeps"
             .into(),
     ];
-    if half {
-        list.push("activations in f16 are those of a GPU; weights, moments and exchanges are f32".into());
+    if precision != MatmulPrecision::F32 {
+        list.push(format!("activations in {precision} are those of a GPU; weights, moments and exchanges are f32"));
     }
     if lock.is_some() {
         list.push("features of the locked tower are there: the first epoch computes them".into());
@@ -208,7 +209,7 @@ impl Report {
         memory: Option<u64>,
         peak: Option<f64>,
     ) -> Result<Self> {
-        let RunOptions { batch_size, epochs, half, activation_checkpointing, .. } = *workload.options();
+        let RunOptions { batch_size, epochs, precision, activation_checkpointing, .. } = *workload.options();
         let (ranks, parts) = (workload.ranks(), parts(workload));
         let all: Vec<Exchange> = parts.iter().flat_map(|(_, exchanges)| exchanges).copied().collect();
         let step = Step::new(workload, &all, figures, peak)?;
@@ -226,7 +227,7 @@ impl Report {
             batch_size,
             pairs_per_rank: workload.own(),
             pairs_at_once: workload.at_once(),
-            precision: if half { "f16" } else { "f32" },
+            precision: precision.name(),
             activation_checkpointing,
             caption_tokens: workload.caption_tokens(),
             parameters: workload.parameters(),

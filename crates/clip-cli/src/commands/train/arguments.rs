@@ -164,7 +164,7 @@ pub(in crate::commands) struct FitArgs {
     /// Probability of a horizontal flip [default: 0]
     #[arg(long, value_name = "SHARE")]
     augment_flip: Option<String>,
-    /// f32, or f16 with f32 master weights and a scaled loss [default: f32]
+    /// Precision of the blocks' matrix products beside f32 weights: f32, f16 with a scaled loss, or bf16 [default: f32]
     #[arg(long, value_name = "NAME")]
     precision: Option<String>,
     /// Share of an image's patches that a step drops (FLIP)
@@ -293,12 +293,17 @@ impl FitArgs {
 }
 
 /// The precision by OpenCLIP's names, too.
-fn precision(name: &str) -> Result<&'static str> {
+///
+/// # Errors
+/// `invalid-option`.
+pub(in crate::commands) fn precision(name: &str) -> Result<&'static str> {
     match name {
         "f32" | "fp32" => Ok("f32"),
         "f16" | "amp" => Ok("f16"),
+        "bf16" | "amp_bf16" | "amp_bfloat16" => Ok("bf16"),
         other => {
-            let expected = "f32 (OpenCLIP's fp32) or f16 (OpenCLIP's amp); other precisions are not supported";
+            let expected = "f32 (OpenCLIP's fp32), f16 (amp) or bf16 (amp_bf16), with weights in f32; those of fp16, pure_fp16 and \
+                            pure_bf16 are not, which is not supported";
             Err(Failure::option("precision", expected, other))
         }
     }
@@ -425,6 +430,14 @@ mod tests {
             assert!(error.message.contains(expected), "{error}");
         }
         assert_eq!(options(&["--augment"]).unwrap(), serde_json::json!({"augment": {}}));
-        assert!(options(&["--precision", "bf16"]).unwrap_err().message.contains("OpenCLIP's amp"));
+        for (name, expected) in
+            [("fp32", "f32"), ("amp", "f16"), ("amp_bf16", "bf16"), ("amp_bfloat16", "bf16"), ("bf16", "bf16")]
+        {
+            assert_eq!(options(&["--precision", name]).unwrap(), serde_json::json!({"precision": expected}));
+        }
+        for weights in ["fp16", "pure_fp16", "pure_bf16", "x"] {
+            let error = options(&["--precision", weights]).unwrap_err();
+            assert!(error.message.contains("bf16 (amp_bf16), with weights in f32"), "{error}");
+        }
     }
 }

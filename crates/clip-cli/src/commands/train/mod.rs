@@ -37,7 +37,7 @@ use crate::output::{Output, count};
 use crate::ranks::Processes;
 
 pub use self::arguments::TrainArgs;
-pub(super) use self::arguments::{FitArgs, over_file};
+pub(super) use self::arguments::{FitArgs, over_file, precision};
 pub(super) use self::preset::over_preset;
 
 /// What `--help` says after the flags.

@@ -89,6 +89,7 @@ fn difference(path: &str, run: &Value, given: &Value) -> Option<(String, Value, 
 fn check_options(run: &RunOptions, given: &Map<String, Value>) -> Result<()> {
     let own = json!(run);
     for (name, value) in given {
+        let precision = run.precision;
         let one = Map::from_iter([(name.clone(), over_own(&own[name], value))]);
         let other = json!(run.with_json(&Value::from(one).to_string())?);
         if let Some((path, run, got)) = difference("", &own, &other) {
@@ -101,7 +102,7 @@ fn check_options(run: &RunOptions, given: &Map<String, Value>) -> Result<()> {
             };
             return Err(match table {
                 Some(leaf) => differs(&format!("{name}.{leaf}"), plain(&run), plain(&got)),
-                None if name == "precision" => differs(name, if run == true { "f16" } else { "f32" }, plain(value)),
+                None if name == "precision" => differs(name, precision, plain(value)),
                 None => differs(name, plain(&run), plain(value)),
             });
         }
@@ -211,6 +212,7 @@ mod tests {
             (json!({"lr": "0.5"}), "lr: the run to resume has 0.0003333333333333333, got 0.5"),
             (json!({"muon": {"weightDecay": "0"}}), "muon.weightDecay: the run to resume has 0.1, got 0"),
             (json!({"precision": "f32"}), "precision: the run to resume has f16, got f32"),
+            (json!({"precision": "bf16"}), "precision: the run to resume has f16, got bf16"),
             (json!({"seed": "4"}), "seed: the run to resume has 0, got 4"),
             (json!({"clipNorm": "1"}), "clipNorm: the run to resume has none, got 1"),
             (json!({"lora": {"rank": 1, "alpha": 1}}), "lora: the run to resume has {\"last_blocks\":2}, got "),

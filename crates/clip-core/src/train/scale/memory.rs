@@ -8,10 +8,11 @@ use serde::Serialize;
 
 use super::Workload;
 use super::compute::Tower;
+use crate::model::MatmulPrecision;
 
 /// Bytes of a number.
 const F32: u64 = 4;
-const F16: u64 = 2;
+const HALF: u64 = 2;
 /// Copies of the logits of a direction that its backward pass needs: similarities, exponentials, targets.
 const LOGITS_KEPT: u64 = 3;
 /// Further copies while one direction is computed.
@@ -71,7 +72,7 @@ impl Tower {
         let [width, hidden] = [self.width, self.mlp_width].map(|number| number as u64);
         match half {
             false => F32 * (8 * width + 2 * hidden),
-            true => F32 * 5 * width + F16 * (3 * width + 2 * hidden),
+            true => F32 * 5 * width + HALF * (3 * width + 2 * hidden),
         }
     }
 
@@ -79,7 +80,7 @@ impl Tower {
     /// residual stream.
     fn made(&self, half: bool) -> u64 {
         let [tokens, width, hidden] = [self.tokens, self.width, self.mlp_width].map(|number| number as u64);
-        tokens * (F32 * 2 * width + 2 * hidden * if half { F16 } else { F32 })
+        tokens * (F32 * 2 * width + 2 * hidden * if half { HALF } else { F32 })
     }
 
     /// Bytes of a pair that a backward pass keeps. With `recomputed`, the inputs of all blocks and the activations of one.
@@ -98,7 +99,7 @@ impl Workload {
     /// Memory of a rank in a step after the first, which makes the moments.
     pub fn memory(&self) -> Memory {
         let options = &self.options;
-        let (half, recomputed) = (options.half, options.activation_checkpointing);
+        let (half, recomputed) = (options.precision != MatmulPrecision::F32, options.activation_checkpointing);
         let (own, batch, at_once) = (self.own() as u64, options.batch_size as u64, self.at_once() as u64);
         let sum = |of: &dyn Fn(&super::Parameter) -> u64| -> u64 { self.parameters.iter().map(of).sum() };
         let parameters = F32 * sum(&|parameter| parameter.count as u64);
@@ -167,6 +168,7 @@ mod tests {
         assert!(recomputed.activations * 4 < whole.activations);
         let half = memory(r#"{"batchSize": 1024, "precision": "f16"}"#, 1);
         assert!(half.activations * 3 < whole.activations * 2 + whole.images);
+        assert_eq!(memory(r#"{"batchSize": 1024, "precision": "bf16"}"#, 1), half);
         // ranks share activations and logits, not weights
         let shared = memory(r#"{"batchSize": 1024}"#, 4);
         assert_eq!((shared.activations * 4, shared.logits * 4), (whole.activations, whole.logits));
