@@ -3,7 +3,6 @@
 use std::error::Error;
 use std::mem;
 
-use clap::ValueEnum;
 use clip_core::device::{Adapter, Device, Gpu, cpu};
 use clip_core::{ClipError, device, self_test::self_test};
 use rayon::ThreadPoolBuilder;
@@ -12,8 +11,11 @@ use serde::Serialize;
 use crate::exit::{Failure, Result, above_0};
 use crate::ranks::OnMachine;
 
+/// What a program without CUDA lacks.
+const BUILD_CUDA: &str = "build the program with it: cargo install --locked --path crates/clip-cli --features cuda";
+
 /// Where to compute.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DeviceChoice {
     /// The GPU if there is one that computes correctly, else the CPU.
     #[default]
@@ -22,23 +24,31 @@ pub enum DeviceChoice {
     Cpu,
     /// The GPU, through Vulkan, Metal or Direct3D 12.
     Webgpu,
+    /// NVIDIA's GPU through CUDA, with its number if that was given.
+    Cuda(Option<usize>),
 }
 
 impl DeviceChoice {
-    /// Reads a name.
+    /// Reads a name: that of a kind, or `cuda:` and a number.
     ///
     /// # Errors
     /// `invalid-option`.
     pub fn from_name(name: &str) -> Result<Self> {
-        <Self as ValueEnum>::from_str(name, false)
-            .map_err(|_unknown| Failure::option("device", "auto, cpu or webgpu", name))
+        let numbered = name.strip_prefix("cuda:").and_then(|number| number.parse().ok());
+        match (name, numbered) {
+            ("auto", _) => Ok(Self::Auto),
+            ("cpu", _) => Ok(Self::Cpu),
+            ("webgpu", _) => Ok(Self::Webgpu),
+            ("cuda", _) | (_, Some(_)) => Ok(Self::Cuda(numbered)),
+            _ => Err(Failure::option("device", "auto, cpu, webgpu, cuda or cuda:N", name)),
+        }
     }
 }
 
 /// An open device.
 #[derive(Debug, Clone, Serialize)]
 pub struct OpenDevice {
-    /// `cpu` or `webgpu`.
+    /// `cpu`, `webgpu` or `cuda`.
     pub kind: &'static str,
     /// Why this one.
     pub reason: String,
@@ -94,6 +104,11 @@ impl GpuChoice {
         }
         Ok(gpus.get(self.of.index % gpus.len().max(1)).copied().unwrap_or_default())
     }
+
+    /// Chooses among so many GPUs of CUDA's.
+    fn among_cuda(self, count: usize) -> usize {
+        self.number.unwrap_or(self.of.index % count.max(1))
+    }
 }
 
 /// Opens a GPU; `auto` takes none that is emulated on the CPU, whose own kernels are faster.
@@ -109,18 +124,31 @@ async fn open_gpu(choice: DeviceChoice, gpu: GpuChoice) -> core::result::Result<
     Ok((device, format!("{name}; it passed the self-test"), which))
 }
 
+/// Opens a GPU through CUDA, which is asked for by name alone: its kernels are Burn's.
+fn open_cuda(gpu: GpuChoice) -> core::result::Result<(Device, String, String), ClipError> {
+    let number = gpu.among_cuda(device::count_cuda()?);
+    let (device, Adapter { name, bus, .. }) = device::open_cuda(number)?;
+    pollster::block_on(self_test(&device))?;
+    let which = format!("{name}, {bus}");
+    Ok((device, format!("{name}; it passed the self-test"), which))
+}
+
 /// Opens a device, and as many threads as asked for; `None` for one a core.
 ///
 /// # Errors
 /// `device-unavailable`, `device-failed` for a GPU that was asked for; `invalid-option` for no threads, and for the number of a GPU
-/// beside the CPU; `unexpected` where the system does not start threads.
+/// beside the CPU or another number; `unexpected` where the system does not start threads.
 pub fn open(choice: DeviceChoice, threads: Option<usize>, gpu: GpuChoice) -> Result<OpenDevice> {
-    let choice = match (choice, gpu.number) {
+    let (choice, gpu) = match (choice, gpu.number) {
         (DeviceChoice::Cpu, Some(number)) => {
             return Err(Failure::option("gpu", "none beside --device cpu", number));
         }
-        (DeviceChoice::Auto, Some(_)) => DeviceChoice::Webgpu,
-        (choice, _) => choice,
+        (DeviceChoice::Cuda(Some(own)), Some(number)) if own != number => {
+            return Err(Failure::option("gpu", &format!("none beside --device cuda:{own}"), number));
+        }
+        (DeviceChoice::Cuda(own), number) => (choice, GpuChoice { number: own.or(number), ..gpu }),
+        (DeviceChoice::Auto, Some(_)) => (DeviceChoice::Webgpu, gpu),
+        _ => (choice, gpu),
     };
     let threads = threads.map(|threads| above_0("threads", threads)).transpose()?;
     // 0 means one thread per core. The pool is made once a process; the calling thread is part of it, as it computes a share of each
@@ -137,13 +165,19 @@ pub fn open(choice: DeviceChoice, threads: Option<usize>, gpu: GpuChoice) -> Res
     if choice == DeviceChoice::Cpu {
         return Ok(on_cpu("as requested".into()));
     }
-    match (pollster::block_on(open_gpu(choice, gpu)), choice) {
-        (Ok((device, reason, gpu)), _) => Ok(OpenDevice { kind: "webgpu", reason, threads, gpu, device }),
+    let (kind, opened) = match choice {
+        DeviceChoice::Cuda(_) => ("cuda", open_cuda(gpu)),
+        _ => ("webgpu", pollster::block_on(open_gpu(choice, gpu))),
+    };
+    match (opened, choice) {
+        (Ok((device, reason, gpu)), _) => Ok(OpenDevice { kind, reason, threads, gpu, device }),
         (Err(error), DeviceChoice::Auto) => Ok(on_cpu(error.to_string())),
         (Err(error), _) => {
-            let instead = match gpu.number {
-                Some(_) => "without --gpu one is chosen",
-                None => "--device auto falls back to the CPU, --device cpu asks for it",
+            let instead = match (choice, gpu.number) {
+                (DeviceChoice::Cuda(_), _) if !cfg!(feature = "cuda") => BUILD_CUDA,
+                (DeviceChoice::Cuda(_), _) => "--device webgpu takes a GPU through Vulkan, --device cpu the CPU",
+                (_, Some(_)) => "without --gpu one is chosen",
+                _ => "--device auto falls back to the CPU, --device cpu asks for it",
             };
             Err(Failure::new(error.code(), format!("{error}; {instead}")))
         }
@@ -191,5 +225,25 @@ mod tests {
         // this machine may have one, but not so many
         let gpu = GpuChoice { number: Some(1_000), ..GpuChoice::default() };
         assert_eq!(open(DeviceChoice::Auto, None, gpu).unwrap_err().code, "device-unavailable");
+    }
+
+    #[test]
+    fn cuda_has_a_number() {
+        let of = DeviceChoice::from_name;
+        assert_eq!(
+            (of("cuda").unwrap(), of("cuda:3").unwrap()),
+            (DeviceChoice::Cuda(None), DeviceChoice::Cuda(Some(3)))
+        );
+        for name in ["cuda:", "cuda:x", "cuda:-1", "cuda3", "CUDA", "gpu", "mps", ""] {
+            let error = of(name).unwrap_err();
+            assert!(error.code == "invalid-option" && error.message.contains("cuda or cuda:N"), "{name}: {error}");
+        }
+        let ranks = |count| {
+            (0..4).map(move |index| GpuChoice { number: None, of: OnMachine { index, count: 4 } }.among_cuda(count))
+        };
+        assert_eq!((ranks(4).collect::<Vec<_>>(), ranks(2).collect::<Vec<_>>()), (vec![0, 1, 2, 3], vec![0, 1, 0, 1]));
+        let gpu = GpuChoice { number: Some(1), ..GpuChoice::default() };
+        let error = open(DeviceChoice::Cuda(Some(0)), None, gpu).unwrap_err();
+        assert!(error.message.contains("none beside --device cuda:0, got 1"), "{error}");
     }
 }

@@ -1,4 +1,7 @@
-//! Opens Burn devices and reads tensors from them; no other file does.
+//! Opens Burn devices and reads tensors from them; nothing else does.
+
+#[cfg(feature = "cuda")]
+mod cuda;
 
 pub use burn::tensor::Device;
 #[cfg(feature = "webgpu")]
@@ -93,6 +96,45 @@ pub async fn open_webgpu(gpu: Gpu) -> Result<(Device, Adapter)> {
         Err("this build has no WebGPU".to_owned())
     };
     opened.map_err(|reason| ClipError::DeviceUnavailable { device: "webgpu".into(), reason })
+}
+
+/// Opens one of NVIDIA's GPUs through CUDA, by its number among those that the driver shows.
+///
+/// # Errors
+/// `device-unavailable` without the driver or the GPU, and in a build without CUDA; `device-failed` where the driver does not do
+/// what Burn needs.
+#[cfg(not(target_family = "wasm"))]
+pub fn open_cuda(number: usize) -> Result<(Device, Adapter)> {
+    #[cfg(feature = "cuda")]
+    return cuda::open(number);
+    #[cfg(not(feature = "cuda"))]
+    {
+        let _ = number;
+        Err(ClipError::DeviceUnavailable { device: "cuda".into(), reason: "this build has no CUDA".into() })
+    }
+}
+
+/// Number of NVIDIA's GPUs that the driver shows.
+///
+/// # Errors
+/// `device-unavailable` without the driver or a GPU, and in a build without CUDA.
+#[cfg(not(target_family = "wasm"))]
+pub fn count_cuda() -> Result<usize> {
+    #[cfg(feature = "cuda")]
+    return cuda::count();
+    #[cfg(not(feature = "cuda"))]
+    open_cuda(0).map(|_| 1)
+}
+
+/// Whether products in f32 round their operands to TF32, with 10 bits of fraction, as Burn's do on CUDA.
+pub(crate) fn rounds_to_tf32(device: &Device) -> bool {
+    #[cfg(feature = "cuda")]
+    return cuda::is_cuda(device);
+    #[cfg(not(feature = "cuda"))]
+    {
+        let _ = device;
+        false
+    }
 }
 
 /// Bytes that a GPU's allocator has reserved, including those kept for reuse; `None` on the CPU, which has no allocator of its own.

@@ -173,7 +173,7 @@ pub enum ClipError {
     /// The device asked for is not available.
     #[error("no {device} device: {reason}")]
     DeviceUnavailable {
-        /// `webgpu` or `cpu`.
+        /// `webgpu` or `cuda`.
         device: String,
         /// The platform's error.
         reason: String,

@@ -16,8 +16,8 @@ use crate::output::{Output, size};
 /// Flags of the device.
 #[derive(Debug, Args)]
 pub(super) struct DeviceArgs {
-    /// Where to compute [default: auto]
-    #[arg(long, value_enum)]
+    /// auto, cpu, webgpu, cuda or cuda:N [default: auto]
+    #[arg(long, value_name = "DEVICE", value_parser = DeviceChoice::from_name)]
     device: Option<DeviceChoice>,
     /// Number of the GPU, from 0, where there are several
     #[arg(long, value_name = "N")]

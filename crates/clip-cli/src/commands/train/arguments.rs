@@ -205,7 +205,7 @@ struct RunArgs {
     /// Layout of the model that is written at the end: hf or open_clip [default: hf]
     #[arg(long, value_name = "LAYOUT")]
     export: Option<String>,
-    /// auto, cpu or webgpu [default: auto]
+    /// auto, cpu, webgpu, cuda or cuda:N [default: auto]
     #[arg(long, value_name = "NAME")]
     device: Option<String>,
     /// Number of the GPU, from 0, where there are several [default: shared out among the ranks of a machine]
