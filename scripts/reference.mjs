@@ -15,12 +15,18 @@ import { setUpReference, WASM_TARGET } from "./setup.mjs";
 const OUT = join(ROOT, "docs", "reference");
 const TYPEDOC = join(ROOT, "scripts", "reference");
 
-/** The features of other builds, so that Burn is not compiled again: those of the Rust tests, and those of clippy for Wasm. */
+/**
+ * The features of other builds, so that Burn is not compiled again: those of the Rust tests, and those of clippy for Wasm, which are all
+ * that Wasm has.
+ */
 const CRATES = {
   native: NATIVE_CRATES,
   wasm: ["clip-module", "clip-wasm", "clipwright-core", "clipwright-kernels"]
     .flatMap((crate) => ["--package", crate])
-    .concat("--all-features", "--release", "--target", WASM_TARGET),
+    .concat(
+      `--features=${["train", "webgpu", "relaxed-simd", "threads", "conformance"].map((name) => `clip-module/${name}`)}`,
+      ...["--release", "--target", WASM_TARGET],
+    ),
 };
 
 function rustdoc(options, prefix) {

@@ -213,6 +213,13 @@ fn wrong_input_has_its_own_exit_code_and_leaves_no_run() {
         (train(&emoji.config, &emoji.data, &["--torchcompile"]), 2, "leave it out"),
         (train(&emoji.config, &emoji.data, &["--batchsize", "1"]), 2, "--batch-size"),
         (train(&emoji.config, &emoji.data, &["--device", "webgpu"]), 8, "--device cpu"),
+        (train(&emoji.config, &emoji.data, &["--device", "cuda:x"]), 2, "cuda or cuda:N"),
+        #[cfg(not(feature = "cuda"))]
+        (
+            train(&emoji.config, &emoji.data, &["--device", "cuda:1"]),
+            8,
+            "this build has no CUDA; build the program with it: cargo install --locked --path crates/clip-cli --features cuda",
+        ),
         (train(&emoji.config, &emoji.data, &["--name", "../x"]), 2, "the name of a folder"),
         (train(&emoji.config, &fixture("cases/caption-encodings"), &[]), 5, "--encoding windows-1252"),
         (train(&emoji.config, &fixture("cases/cut-pictures"), &[]), 5, "no caption"),
