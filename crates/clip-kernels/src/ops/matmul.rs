@@ -5,7 +5,9 @@ use burn::backend::{Backend, Dispatch, backend_extension};
 use burn::tensor::Tensor;
 use burn::tensor::ops::PadMode;
 
-use super::{on_cpu, on_wgpu, vec4_aligned};
+#[cfg(any(feature = "train", feature = "cuda"))]
+use super::on_wgpu;
+use super::{on_cpu, vec4_aligned};
 #[cfg(any(feature = "train", feature = "cuda"))]
 use crate::dtype::half_of;
 
