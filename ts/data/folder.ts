@@ -1,8 +1,8 @@
 /** Lists the files of a folder: on disk, picked as a handle, or picked as files. */
 
-import { readDiskBytes, walkDisk } from "#disk";
+import { readDiskBytes, sizeOnDisk, walkDisk } from "#disk";
 import { isFile, isFolderHandle, readBlob } from "../../workers/protocol/bytes.js";
-import { ClipError, toClipError } from "../../workers/protocol/error.js";
+import { ClipError, isClipError, toClipError } from "../../workers/protocol/error.js";
 import type { PlatformClass } from "../../workers/protocol/platform-class.js";
 import type { ImageInput } from "../inputs/images.js";
 import { isAbsolute } from "../inputs/location.js";
@@ -14,6 +14,14 @@ import { type Inspection, inspect } from "./sniff.js";
 /** A folder: a picked directory handle, the files of `<input webkitdirectory>`, or in Node a path. */
 export type Folder = string | PlatformClass<"FileSystemDirectoryHandle"> | Iterable<PlatformClass<"File">>;
 
+/** A file that is read in parts. */
+export interface SeekableFile {
+  /** Bytes of the file. */
+  readonly size: number;
+  /** Reads the bytes from `start` to before `end`, which lie within the file; they are the caller's. */
+  slice(start: number, end: number): Promise<Uint8Array<ArrayBuffer>>;
+}
+
 /** A file in a folder. */
 export interface FolderFile {
   /** Path from the folder on, with `/`. */
@@ -23,6 +31,8 @@ export interface FolderFile {
   bytes(): Promise<Uint8Array>;
   /** Returns its first bytes, which tell the format. */
   head(): Promise<Uint8Array>;
+  /** Opens it to read parts of it. */
+  seek(): Promise<SeekableFile>;
 }
 
 /** Splits a path into the path without extension and the extension in lower case. */
@@ -39,11 +49,33 @@ export const composed = (path: string) => path.normalize("NFC");
 
 const headOf = (blob: Blob) => readBlob(blob.slice(0, HEAD_BYTES));
 
+/** Reads parts of a file; its errors name the file, which may have been changed or deleted since it was found. */
+const seekable = (
+  path: string,
+  size: number,
+  read: (start: number, end: number) => Promise<Uint8Array<ArrayBuffer>>,
+): SeekableFile => ({
+  size,
+  async slice(start, end) {
+    const bytes = await read(start, end).catch((error: Error) => {
+      throw isClipError(error)
+        ? error
+        : new ClipError("source-unreadable", `cannot read the file ${path}: ${error.message}`, { cause: error });
+    });
+    if (bytes.length === end - start) return bytes;
+    throw new ClipError("source-unreadable", `the file ${path} became shorter while it was read`);
+  },
+});
+
+const seekBlob = (path: string, blob: Blob): SeekableFile =>
+  seekable(path, blob.size, (start, end) => readBlob(blob.slice(start, end)));
+
 const ofBlob = (path: string, blob: Blob): FolderFile => ({
   path,
   image: async () => blob,
   bytes: () => readBlob(blob),
   head: () => headOf(blob),
+  seek: async () => seekBlob(path, blob),
 });
 
 const ofDisk = ({ path, location }: { path: string; location: string }): FolderFile => ({
@@ -52,6 +84,8 @@ const ofDisk = ({ path, location }: { path: string; location: string }): FolderF
   image: async () => (isAbsolute(location) ? `./${location}` : location),
   bytes: () => readDiskBytes(location),
   head: () => readDiskBytes(location, HEAD_BYTES),
+  seek: async () =>
+    seekable(path, await sizeOnDisk(location), (start, end) => readDiskBytes(location, end - start, start)),
 });
 
 async function* walkHandle(folder: FileSystemDirectoryHandle, prefix: string): AsyncGenerator<FolderFile> {
@@ -65,6 +99,7 @@ async function* walkHandle(folder: FileSystemDirectoryHandle, prefix: string): A
         image: () => file.getFile(),
         bytes: async () => readBlob(await file.getFile()),
         head: async () => headOf(await file.getFile()),
+        seek: async () => seekBlob(path, await file.getFile()),
       };
     }
   }

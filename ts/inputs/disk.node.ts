@@ -56,14 +56,22 @@ export function readDisk(path: string): ReadableStream<Uint8Array<ArrayBuffer>> 
   });
 }
 
-/** Reads a file, or its first `most` bytes. */
-export async function readDiskBytes(path: string, most?: number): Promise<Uint8Array<ArrayBuffer>> {
+/** Bytes of a file. */
+export async function sizeOnDisk(path: string): Promise<number> {
+  const { size } = await stat(path).catch((error) => {
+    throw unreadable(path, "file", error);
+  });
+  return size;
+}
+
+/** Reads a file, or at most `most` bytes of it, which begin at `from`. */
+export async function readDiskBytes(path: string, most?: number, from = 0): Promise<Uint8Array<ArrayBuffer>> {
   const handle = await open(path).catch((error) => {
     throw unreadable(path, "file", error);
   });
   try {
     if (most === undefined) return new Uint8Array(await handle.readFile());
-    const { bytesRead, buffer } = await handle.read(new Uint8Array(most), 0, most, 0);
+    const { bytesRead, buffer } = await handle.read(new Uint8Array(most), 0, most, from);
     return buffer.subarray(0, bytesRead);
   } catch (error) {
     throw unreadable(path, "file", error);

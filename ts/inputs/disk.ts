@@ -25,8 +25,13 @@ export function readDisk(path: string): ReadableStream<Uint8Array<ArrayBuffer>> 
   throw noDisk(path);
 }
 
-/** Reads a file, or its first bytes. */
-export async function readDiskBytes(path: string, _most?: number): Promise<Uint8Array<ArrayBuffer>> {
+/** Bytes of a file. */
+export async function sizeOnDisk(path: string): Promise<number> {
+  throw noDisk(path);
+}
+
+/** Reads a file, or a part of it. */
+export async function readDiskBytes(path: string, _most?: number, _from?: number): Promise<Uint8Array<ArrayBuffer>> {
   throw noDisk(path);
 }
 
