@@ -116,7 +116,10 @@ export async function openNpy(path: string, file: SeekableFile): Promise<Npy> {
   const expected = begin + rows * dimension * size;
   if (file.size !== expected) {
     const problem = file.size < expected ? "it was cut off" : "the rest belongs to no row";
-    throw invalid(path, `expected ${expected} bytes for ${rows} × ${dimension} ${element}, got ${file.size}: ${problem}`);
+    throw invalid(
+      path,
+      `expected ${expected} bytes for ${rows} × ${dimension} ${element}, got ${file.size}: ${problem}`,
+    );
   }
   return {
     rows,

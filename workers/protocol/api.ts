@@ -23,7 +23,7 @@ import type {
 
 /** A file of an export. */
 export interface ExportedFile {
-  /** File name in the folder. */
+  /** File name in the folder, or path from it on, with `/`. */
   name: string;
   /** Contents. */
   data: OwnBytes;
