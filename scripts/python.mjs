@@ -23,8 +23,8 @@ async function findPython() {
   return works(installed) ? installed : fail(needed);
 }
 
-/** Path of Python in an environment with the packages of a file of requirements. */
-export async function setUpPython(requirements) {
+/** Path of Python in an environment with the packages of a file of requirements, which pip installs with these options. */
+export async function setUpPython(requirements, options = []) {
   const text = readFileSync(requirements, "utf8");
   const hash = createHash("sha256").update(text).digest("hex").slice(0, 12);
   const name = basename(requirements, ".txt").replace("requirements", "python");
@@ -36,9 +36,13 @@ export async function setUpPython(requirements) {
   const base = await findPython();
   await timed(`installing the packages of ${basename(requirements)}`, async () => {
     await mustRun(base, ["-m", "venv", folder], { orElse: `${base} could not make ${folder}: its message is above` });
-    await mustRun(python, ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", requirements], {
-      orElse: "pip could not install the packages: its message is above",
-    });
+    await mustRun(
+      python,
+      ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", ...options, "-r", requirements],
+      {
+        orElse: "pip could not install the packages: its message is above",
+      },
+    );
   });
   writeFileSync(stamp, text);
   return python;

@@ -1,5 +1,6 @@
 /** `clipwright/search`: an index that is kept, every export by name. It needs no model of clipwright. */
 
+export type { ExportedFile } from "../workers/protocol/api.js";
 export type { ClipErrorCode } from "../workers/protocol/error.js";
 export { ClipError, isClipError } from "../workers/protocol/error.js";
 export type {
@@ -13,6 +14,9 @@ export type {
 export type { Addresses, FileAddresses } from "./configure.js";
 export { configure } from "./configure.js";
 export type { Embeddings } from "./encode/embeddings.js";
+export type { ExportOptions } from "./exchange/export.js";
+export type { Folder, ReadOptions } from "./exchange/import.js";
+export type { ImportOptions } from "./search/exchange.js";
 export type { Cluster, ClustersOptions, DuplicatesOptions, WorkOptions } from "./search/groups.js";
 export type { IndexItem, ItemBatch, Items, ItemUpdate } from "./search/items.js";
 export type { EmbeddingModel } from "./search/model.js";

@@ -1,9 +1,10 @@
 /** Embeddings in clip-retrieval's layout: what is exported is imported again, and what cannot be used is refused by name. */
 
+import { VectorIndex } from "clipwright/search";
 import { describe, expect, test } from "vitest";
 import { type ExportOptions, exportFiles } from "../../ts/exchange/export.js";
 import { fromHalf, toHalf } from "../../ts/exchange/half.js";
-import { type ImportOptions, importFiles } from "../../ts/exchange/import.js";
+import { type ReadOptions, readEmbeddings } from "../../ts/exchange/import.js";
 import { writeParquet } from "../../ts/exchange/parquet-writer.js";
 import type { EmbeddingRow } from "../../ts/exchange/row.js";
 import type { ExportedFile } from "../../workers/protocol/api.js";
@@ -52,8 +53,8 @@ const picked = (files: readonly ExportedFile[]) =>
   });
 
 /** Imports files. */
-async function read(files: readonly ExportedFile[], options?: ImportOptions) {
-  const { rows, ...rest } = await importFiles(picked(files), options);
+async function read(files: readonly ExportedFile[], options?: ReadOptions) {
+  const { rows, ...rest } = await readEmbeddings(picked(files), options);
   const found: EmbeddingRow[] = [];
   for await (const row of rows()) found.push(row);
   return { ...rest, rows: found };
@@ -356,4 +357,34 @@ test("rows are numbered, and columns chosen, as asked", async () => {
   expect(numbered.rows.map(({ id }) => id)).toEqual(["0", "1", "2", "3", "4"]);
   expect(numbered.rows[0]?.metadata).toEqual({ album: "beach", image_path: "a.jpg" });
   expect((await read(good, { columns: [] })).rows[0]).toEqual({ id: "a.jpg", vector: expect.any(Float32Array) });
+});
+
+test("an index is exported, and imported into another", async () => {
+  const from = await VectorIndex.inMemory({ dimension: 8, storage: "f32", model: "mine" });
+  await from.add(ROWS);
+  const found: ExportedFile[] = [];
+  for await (const file of from.exportFiles({ dtype: "float32", rowsPerFile: 2 })) found.push(file);
+  const to = await VectorIndex.inMemory({ dimension: 8, storage: "f32", model: "mine" });
+  expect(await to.importFiles(picked(found))).toBe(5);
+  const items = [];
+  for await (const item of to.items()) items.push(item);
+  expect(items).toEqual(ROWS.map(({ id, metadata }) => ({ id, metadata })));
+  const ids = ROWS.map(({ id }) => id);
+  expect(maxError((await to.vectors(ids)).data, (await from.vectors(ids)).data)).toBeLessThanOrEqual(2 ** -23);
+
+  await expect(to.importFiles(picked(found))).rejects.toEqual(refused("duplicate-id", "a.jpg"));
+  await to.put({ id: 'quote"d', vector: direction(8, 1), metadata: { old: true } });
+  expect(await to.importFiles(picked(found), { existing: "replace" })).toBe(5);
+  expect(await to.get('quote"d')).toEqual({ id: 'quote"d', metadata: undefined });
+  expect(await to.size()).toBe(5);
+
+  const others = await VectorIndex.inMemory({ dimension: 8, model: "yours" });
+  await expect(others.importFiles(picked(found))).rejects.toEqual(refused("wrong-model", '"yours", not "mine"'));
+  const short = await VectorIndex.inMemory({ dimension: 4 });
+  await expect(short.importFiles(picked(found))).rejects.toEqual(refused("shape-mismatch", "vectors of 8 numbers"));
+  await expect(short.importFiles(picked(found), { ids: 1 as never })).rejects.toEqual(refused("invalid-option", "ids"));
+  await expect(from.exportFiles({ dtype: "float64" as never }).next()).rejects.toEqual(
+    refused("invalid-option", "float16 or float32"),
+  );
+  for (const index of [from, to, others, short]) await index.close();
 });

@@ -12,8 +12,10 @@ import { openParquet, type ParquetTable } from "./parquet-reader.js";
 import type { EmbeddingRow, EmbeddingRows } from "./row.js";
 import { type Embedded, pairShards, type Shard } from "./shards.js";
 
+export type { Folder };
+
 /** How embeddings are read. */
-export interface ImportOptions {
+export interface ReadOptions {
   /** Whose embeddings: `img_emb/` or `text_emb/`. @default "image" */
   embeddings?: Embedded;
   /**
@@ -30,7 +32,7 @@ const IDS: RuleFor<string | null> = {
   accepts: (value) => value === null || typeof value === "string",
 };
 
-export const IMPORT: Schema<ImportOptions> = { embeddings: oneOf("image", "text"), ids: IDS, columns: strings };
+export const READ: Schema<ReadOptions> = { embeddings: oneOf("image", "text"), ids: IDS, columns: strings };
 
 const invalid = (path: string, problem: string) => new ClipError("invalid-dataset", `${path}: ${problem}`);
 
@@ -45,7 +47,7 @@ interface OpenShard {
 }
 
 /** Opens a shard and checks that its files belong together. */
-async function openShard({ vectors, table }: Shard<FolderFile>, options: ImportOptions): Promise<OpenShard> {
+async function openShard({ vectors, table }: Shard<FolderFile>, options: ReadOptions): Promise<OpenShard> {
   const npy = await openNpy(vectors.path, await vectors.seek());
   const { path } = table;
   const parquet = await openParquet(path, await table.seek());
@@ -98,7 +100,7 @@ async function* readShard(
  * @throws ClipError `invalid-dataset` for files that are damaged, cut off, of unequal numbers of rows or dimensions, or without their
  * counterpart, and for columns that are missing; `invalid-source`, `source-unreadable`
  */
-export async function importFiles(folder: Folder, options: ImportOptions = {}): Promise<EmbeddingRows> {
+export async function readEmbeddings(folder: Folder, options: ReadOptions = {}): Promise<EmbeddingRows> {
   const shards = pairShards(await listFolder(folder), options.embeddings ?? "image");
   let count = 0;
   let [dimension, model, from]: [number, string | undefined, string] = [0, undefined, ""];

@@ -38,9 +38,10 @@ export function readNote(path: string, notes: ReadonlyMap<string, string>): Note
   } catch {
     note = null;
   }
-  if (typeof note?.version !== "number" || typeof note.id !== "string")
+  const { version, id, whole = "", model = "" } = note ?? {};
+  if (typeof version !== "number" || [id, whole, model].some((name) => typeof name !== "string"))
     throw new ClipError("invalid-dataset", `${path}: what its export noted is damaged`);
-  if (note.version > VERSION)
+  if (version > VERSION)
     throw new ClipError("invalid-dataset", `${path}: a newer version of clipwright exported it: update clipwright`);
   return note as Note;
 }

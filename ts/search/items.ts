@@ -39,8 +39,8 @@ export interface ItemBatch {
   ids: readonly string[];
   /** A row for each id. */
   embeddings: Embeddings;
-  /** One for each id, if any. */
-  metadata?: readonly (Metadata | undefined)[];
+  /** One for each id, if any; `null` for none. */
+  metadata?: readonly (Metadata | null | undefined)[];
 }
 
 /** One or several items. */

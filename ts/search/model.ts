@@ -103,6 +103,25 @@ function similarity(probes: Probes, fingerprint: string): number {
   return least;
 }
 
+/** @throws ClipError `wrong-model` for a fingerprint that is damaged */
+function storedProbes(fingerprint: string): Probes {
+  try {
+    const stored: Partial<Record<keyof Probes, string>> = JSON.parse(fingerprint);
+    return Object.fromEntries(Object.entries(stored).map(([what, text]) => [what, Float32Array.from(fromText(text))]));
+  } catch (error) {
+    throw new ClipError("wrong-model", "the fingerprint of the model is damaged", { cause: error });
+  }
+}
+
+/**
+ * Refuses vectors of another model than the index has, by the fingerprint that they came with.
+ *
+ * @throws ClipError `wrong-model`
+ */
+export function checkFingerprint(other: string, fingerprint: string): void {
+  checkModel(PROBES.test(other) ? storedProbes(other) : other, fingerprint);
+}
+
 /**
  * Refuses a model other than the one whose vectors an index has.
  *

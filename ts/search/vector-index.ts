@@ -1,6 +1,7 @@
 /** An index that is kept: vectors with ids and metadata, and exact search among them. */
 
 import { transfer } from "comlink";
+import type { ExportedFile } from "../../workers/protocol/api.js";
 import { ClipError } from "../../workers/protocol/error.js";
 import type { OpenedIndex, WireItem, WireItems, WireMatch } from "../../workers/protocol/index-api.js";
 import type {
@@ -12,6 +13,8 @@ import type {
   VectorStorage,
 } from "../../workers/protocol/index-data.js";
 import { checkEmbeddings, type Embeddings, isEmbeddings } from "../encode/embeddings.js";
+import type { ExportOptions } from "../exchange/export.js";
+import type { Folder } from "../exchange/import.js";
 import { asArray } from "../options/as-array.js";
 import { check, checkOptions } from "../options/check.js";
 import {
@@ -25,6 +28,7 @@ import {
   unchecked,
 } from "../options/rules.js";
 import { type IndexClient, startIndex } from "../worker/start-index.js";
+import { exportIndex, type ImportOptions, importIntoIndex } from "./exchange.js";
 import {
   type Cluster,
   type ClustersOptions,
@@ -107,11 +111,13 @@ export class VectorIndex {
   readonly #client: IndexClient;
   readonly #channel: OpenedIndex["channel"];
   readonly #model: EmbeddingModel | undefined;
+  readonly #fingerprint: string | undefined;
 
   private constructor(client: IndexClient, { header, channel }: OpenedIndex, model: EmbeddingModel | undefined) {
     this.#client = client;
     this.#channel = channel;
     this.#model = model;
+    this.#fingerprint = header.model;
     this.dimension = header.dimension;
     this.storage = header.storage;
   }
@@ -289,6 +295,34 @@ export class VectorIndex {
       yield* items.map(toItem);
       after = last;
     }
+  }
+
+  /**
+   * Writes all items as files in clip-retrieval's layout, which NumPy, pandas and DuckDB read: `img_emb/img_emb_0.npy`,
+   * `metadata/metadata_0.parquet` and so on, one after another. Their names are paths with `/`.
+   *
+   * @throws ClipError `invalid-option`, `count-mismatch` if the index changes meanwhile
+   *
+   * @example
+   * for await (const { name, data } of index.exportFiles()) {
+   *   await mkdir(dirname(join("out", name)), { recursive: true });
+   *   await writeFile(join("out", name), data);
+   * }
+   */
+  exportFiles(options: ExportOptions = {}): AsyncGenerator<ExportedFile, void, undefined> {
+    return exportIndex(this, this.#fingerprint, options);
+  }
+
+  /**
+   * Adds what is in a folder of clip-retrieval's layout, which an export or clip-retrieval wrote; returns the number of items. Its files
+   * are checked first. Items are written some thousands at a time, and those before an error stay.
+   *
+   * @param folder - path in Node, directory handle, or picked files
+   * @throws ClipError `invalid-dataset` for files that are damaged or do not belong together, `wrong-model`, `shape-mismatch`,
+   * `duplicate-id`, `invalid-option`, `invalid-source`, `source-unreadable`, and those of `put`
+   */
+  importFiles(folder: Folder, options: ImportOptions = {}): Promise<number> {
+    return importIntoIndex(this, this.#fingerprint, folder, options);
   }
 
   /**
