@@ -24,7 +24,7 @@ const project = (name: string, command: Command, { isolated, webgpu = false, inc
   ],
   // WebKit has no `using`
   oxc: { target: "es2022" },
-  optimizeDeps: { include: ["comlink", "modern-tar"] },
+  optimizeDeps: { include: ["comlink", "hyparquet", "hyparquet-compressors", "hyparquet-writer", "modern-tar"] },
   server: { headers: isolated ? ISOLATION_HEADERS : {} },
   test: {
     name,

@@ -13,7 +13,7 @@ const chromium = (name: string, headers: Record<string, string>, include: string
   plugins: [
     { name: "model-server", configureServer: (server: ViteDevServer) => void server.middlewares.use(modelServer) },
   ],
-  optimizeDeps: { include: ["comlink", "modern-tar"] },
+  optimizeDeps: { include: ["comlink", "hyparquet", "hyparquet-compressors", "hyparquet-writer", "modern-tar"] },
   server: { headers },
   test: {
     name,

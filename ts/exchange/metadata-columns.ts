@@ -9,7 +9,7 @@ const MAX_COLUMNS = 1000;
 export type ColumnType = "BOOLEAN" | "INT64" | "DOUBLE" | "STRING" | "JSON";
 
 /** A column of a table. */
-export interface Column {
+interface Column {
   name: string;
   type: ColumnType;
   /** Value of a row, as it is written; `undefined` for none. */
