@@ -37,7 +37,7 @@ export function checkSize(name, file, published) {
 const FILE_LIMITS = {
   "encode.js": 14.7,
   "index.js": 24.9,
-  "search.js": 19.2,
+  "search.js": 20.4,
   "workers/encode.js": 29,
   "workers/train.js": 33.6,
   "workers/images.js": 15,
