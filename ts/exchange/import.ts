@@ -10,14 +10,14 @@ import { type Note, readNote } from "./note.js";
 import { type Npy, openNpy } from "./npy.js";
 import { openParquet, type ParquetTable } from "./parquet-reader.js";
 import type { EmbeddingRow, EmbeddingRows } from "./row.js";
-import { type Embedded, pairShards, type Shard } from "./shards.js";
+import { pairShards, type Shard } from "./shards.js";
 
 export type { Folder };
 
 /** How embeddings are read. */
 export interface ReadOptions {
   /** Whose embeddings: `img_emb/` or `text_emb/`. @default "image" */
-  embeddings?: Embedded;
+  embeddings?: "image" | "text";
   /**
    * Column of the ids; `null` numbers the rows from 0, over all files, as clip-retrieval does.
    * @default what an export of clipwright noted, or else `image_path`

@@ -7,7 +7,7 @@ import { ClipError } from "../../workers/protocol/error.js";
 import type { FolderFile } from "../data/folder.js";
 
 /** Whose embeddings: of images or of texts. */
-export type Embedded = "image" | "text";
+type Embedded = "image" | "text";
 
 /** Folder of the embeddings, and beginning of their names. */
 const FOLDERS = { image: "img_emb", text: "text_emb" } as const;
