@@ -44,6 +44,16 @@ test("searches a folder of photographs in Node, and encodes only what is new the
   expect(run()).toBe(first);
 });
 
+test("exports an index to a folder, and imports it into another", () => {
+  const [, code = ""] = /```js\n((?:(?!```)[\s\S])*exportFiles[\s\S]*?)```/.exec(guide) ?? [];
+  const before = `import { VectorIndex } from "clipwright/search";
+    const [index, other] = await Promise.all([2, 2].map((dimension) => VectorIndex.inMemory({ dimension })));
+    await index.add({ id: "a", vector: [1, 0] });`;
+  const after = "console.log(await other.size()); await index.close(); await other.close();";
+  writeFileSync(join(folder, "export.mjs"), `${before}\n${code}\n${after}`);
+  expect(execFileSync(process.execPath, ["export.mjs"], { cwd: folder, encoding: "utf8" })).toBe("1\n");
+});
+
 test("indexes files picked in a page, and searches them after a reload", async () => {
   cpSync(
     join(root, "test/fixtures/preprocess/images", photos[0] as string),
