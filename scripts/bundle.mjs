@@ -87,7 +87,11 @@ const withoutAddresses = {
 };
 
 /** What entries share is one chunk: two of half the size are a kilobyte larger once they are compressed. */
-const SHARED = { name: "client", minShareCount: 2, test: /[\\/]ts[\\/](?!data|exchange|train)|[\\/]protocol[\\/]|comlink/ };
+const SHARED = {
+  name: "client",
+  minShareCount: 2,
+  test: /[\\/]ts[\\/](?!data|exchange|train)|[\\/]protocol[\\/]|comlink/,
+};
 
 /** Bundles entries, by the names of their files in dist/; returns the files that it wrote. Several entries share chunks, one has none. */
 async function bundle(entries, { node = false, format = "es", extension = ".js" } = {}) {

@@ -264,7 +264,7 @@ export function describeIndex(name: string, openNew: OpenNew): void {
 
     test("keeps ids and metadata of any characters", async () => {
       const index = await open({ dimension: 2 });
-      const odd = ["'; DROP TABLE items; --", "日本語/ファイル.jpg", "a\nb", "🛶", "%_?"];
+      const odd = ["'; DROP TABLE items; --", "日本語/ファイル.jpg", "a\nb", "🛶", "%_?", "\ufeffmark"];
       const metadata: Metadata = {
         "quo\"te'": "\u0000\ud800 \\ 🛶",
         list: [1, [2, { deep: null }]],

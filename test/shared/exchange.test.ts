@@ -363,16 +363,15 @@ test("rows are numbered, and columns chosen, as asked", async () => {
 
 test("an index is exported, and imported into another", async () => {
   const from = await VectorIndex.inMemory({ dimension: 8, storage: "f32", model: "mine" });
-  const items = ROWS.map((row) => ({ ...row, id: row.id.replace("\ufeff", "") }));
-  await from.add(items);
+  await from.add(ROWS);
   const found: ExportedFile[] = [];
   for await (const file of from.exportFiles({ dtype: "float32", rowsPerFile: 2 })) found.push(file);
   const to = await VectorIndex.inMemory({ dimension: 8, storage: "f32", model: "mine" });
   expect(await to.importFiles(picked(found))).toBe(5);
   const again = [];
   for await (const item of to.items()) again.push(item);
-  expect(again).toEqual(items.map(({ id, metadata }) => ({ id, metadata })));
-  const ids = items.map(({ id }) => id);
+  expect(again).toEqual(ROWS.map(({ id, metadata }) => ({ id, metadata })));
+  const ids = ROWS.map(({ id }) => id);
   expect(maxError((await to.vectors(ids)).data, (await from.vectors(ids)).data)).toBeLessThanOrEqual(2 ** -23);
 
   await expect(to.importFiles(picked(found))).rejects.toEqual(refused("duplicate-id", "a.jpg"));

@@ -119,16 +119,16 @@ class SqliteState implements StoreState {
 
   async items(keys: Uint32Array): ReturnType<StoreState["items"]> {
     return Array.from(keys, (key) => {
-      const row = this.#database.row("SELECT id, metadata FROM items WHERE key = ?", [key]);
-      return row && { id: row[0] as string, metadata: (row[1] as string | null) ?? undefined };
+      const row = this.#database.row(`SELECT ${ID}, metadata FROM items WHERE key = ?`, [key]);
+      return row && { id: toId(row[0]), metadata: (row[1] as string | null) ?? undefined };
     });
   }
 
   async ids(after: number, limit: number): ReturnType<StoreState["ids"]> {
-    const sql = "SELECT key, id FROM items WHERE key > ? ORDER BY key LIMIT ?";
+    const sql = `SELECT key, ${ID} FROM items WHERE key > ? ORDER BY key LIMIT ?`;
     return Array.from(this.#database.rows(sql, [after, limit]), ([key, id]) => ({
       key: key as number,
-      id: id as string,
+      id: toId(id),
     }));
   }
 
@@ -155,6 +155,12 @@ const highestKey = (database: SqliteDatabase): number =>
   database.row(
     "SELECT max(ifnull((SELECT max(key) FROM items), 0), ifnull((SELECT max(key) FROM removed), 0))",
   )?.[0] as number;
+
+/** An id as bytes: SQLite's Wasm build drops a byte order mark at the beginning of a text. */
+const ID = "CAST(id AS BLOB)";
+
+const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+const toId = (bytes: SqlValue | undefined): string => decoder.decode(bytes as Uint8Array);
 
 const keyOf = (database: SqliteDatabase, id: string): number | undefined =>
   database.row("SELECT key FROM items WHERE id = ?", [id])?.[0] as number | undefined;
