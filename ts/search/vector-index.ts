@@ -138,7 +138,8 @@ export class VectorIndex {
   }
 
   /**
-   * Makes an index that is in memory alone, and gone when it is closed.
+   * Makes an index that is in memory alone, and gone when it is closed. In Node its metadata are in SQLite all the same: it needs the
+   * package `libsql`.
    *
    * @throws ClipError `invalid-option`
    */
