@@ -199,22 +199,3 @@ export async function measureIndex(glue, binary) {
   const ways = measureWays(...(await instance()), 100_000);
   return { ...ways, million: measureMillion(...(await instance())) };
 }
-
-const median = (ms) => [...ms].sort((a, b) => a - b)[ms.length >> 1];
-const spread = (ms) => [Math.min(...ms), median(ms), Math.max(...ms)].map((x) => x.toFixed(1).padStart(8)).join("");
-const mb = (bytes) => `${(bytes / 1e6).toFixed(0)} MB`;
-
-/** What was measured, for people. */
-export function describe({ ways, rates, together, million }) {
-  const javaScript = median(ways[0].ms);
-  return [
-    `100,000 vectors of ${DIMENSION}, the ten nearest: ms (min, median, max), times as fast, recall@10`,
-    ...ways.map(
-      ({ name, ms, recall }) =>
-        `  ${name.padEnd(28)}${spread(ms)}${(javaScript / median(ms)).toFixed(1).padStart(8)} ×${recall.toFixed(3).padStart(8)}`,
-    ),
-    `64 queries at once, ms each: ${STORAGES.map((storage) => `${storage} ${together[storage].toFixed(1)}`).join(", ")}`,
-    `converted and added, vectors/s: ${STORAGES.map((storage) => `${storage} ${Math.round(rates[storage]).toLocaleString("en")}`).join(", ")}`,
-    `1,000,000 vectors in int8, the forty nearest: ms${spread(million.ms)}; added in ${million.seconds.toFixed(1)} s; ${mb(million.wasmBytes)} of Wasm memory`,
-  ];
-}

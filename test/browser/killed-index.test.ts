@@ -2,7 +2,7 @@
 
 import { VectorIndex } from "clipwright/search";
 import { expect, test } from "vitest";
-import { itemsOf } from "../killed-index.mjs";
+import { checkKilledIndex } from "../check-killed-index";
 
 const KILLS = 12;
 const NAME = "killed";
@@ -31,20 +31,7 @@ test(`${KILLS} terminated workers lose nothing that was acknowledged`, async () 
   for (let kill = 0; kill < KILLS; kill++) {
     acknowledged.push(...(await killedAfter((acknowledged.at(-1) ?? -1) + 2, (kill * 7.3) % 50)));
     const index = await VectorIndex.open(NAME);
-    const found = new Map<number, number>();
-    for await (const { id, metadata } of index.items()) {
-      const add = metadata?.add as number;
-      expect(id).toBe(`${add}.${metadata?.i}`);
-      found.set(add, (found.get(add) ?? 0) + 1);
-    }
-    for (const add of acknowledged) expect(found.has(add), `add ${add} after kill ${kill}`).toBe(true);
-    for (const [add, count] of found) expect(count).toBe(itemsOf(add).length);
-    const last = itemsOf(acknowledged.at(-1) as number);
-    const matches = await index.searchMany(
-      last.map(({ vector }) => vector),
-      { k: 1 },
-    );
-    for (const [match] of matches) expect(match?.score).toBeCloseTo(1, 3);
+    await checkKilledIndex(index, acknowledged, kill);
     await index.close();
   }
   expect(acknowledged.length).toBeGreaterThanOrEqual(KILLS);

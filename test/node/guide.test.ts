@@ -1,21 +1,16 @@
 /** Runs the code blocks of the guide. */
 
 import { spawn } from "node:child_process";
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
-import { createServer } from "vite";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { startModelServer } from "../support";
-import { launchChromium } from "./chromium";
+import { blockOf, PHOTOS, photo, ROOT, serveGuide } from "./guides";
 import { swiftShader } from "./swiftshader";
 
-const root = fileURLToPath(new URL("../..", import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), "clipwright-guide-"));
-const guide = readFileSync(join(root, "docs/guide/classify.md"), "utf8");
-const block = (language: string) => new RegExp(`\`\`\`${language}\n([\\s\\S]*?)\`\`\``).exec(guide)?.[1] ?? "";
-const photos = ["scene_640x427.jpg", "exif6_120x80.jpg", "animated_50x64.webp"];
+const block = (language: string) => blockOf("classify.md", language);
 /** A file that is no image, as folders of images have them. */
 const NOTES = "notes.txt";
 const LINE = /^(\S+): (cat|dog|bird)/;
@@ -23,9 +18,9 @@ const LINE = /^(\S+): (cat|dog|bird)/;
 beforeAll(() => {
   mkdirSync(join(folder, "photos"));
   mkdirSync(join(folder, "node_modules"));
-  symlinkSync(root, join(folder, "node_modules", "clipwright"));
+  symlinkSync(ROOT, join(folder, "node_modules", "clipwright"));
   writeFileSync(join(folder, "photos", NOTES), "not a picture");
-  for (const name of photos) cpSync(join(root, "test/fixtures/preprocess/images", name), join(folder, "photos", name));
+  for (const name of PHOTOS) cpSync(photo(name), join(folder, "photos", name));
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
@@ -54,38 +49,24 @@ test("classifies a folder of photographs in Node, in ten lines", async () => {
   expect(stderr).toBe("");
   const lines = stdout.trim().split("\n");
   const [good, bad] = [lines.filter((line) => LINE.test(line)), lines.filter((line) => !LINE.test(line))];
-  expect(good.map((line) => LINE.exec(line)?.[1]).sort()).toEqual([...photos].sort());
+  expect(good.map((line) => LINE.exec(line)?.[1]).sort()).toEqual([...PHOTOS].sort());
   expect(bad).toEqual([expect.stringMatching(/^photos\/notes\.txt: .*expected PNG/)]);
 });
 
 test("classifies files picked in a page", async () => {
-  const page = block("html");
-  writeFileSync(join(folder, "index.html"), `<!doctype html><title>guide</title>${page}`);
-  const fixtures = join(root, "test/fixtures/models/clip-quickgelu-p8/hf");
+  const fixtures = join(ROOT, "test/fixtures/models/clip-quickgelu-p8/hf");
   cpSync(fixtures, join(folder, "public/models/clip-vit-base-patch32"), { recursive: true });
-  const server = await createServer({
-    configFile: false,
-    logLevel: "error",
-    root: folder,
-    server: { host: "127.0.0.1", port: 0, watch: null, hmr: false, fs: { strict: false } },
-  });
-  await server.listen();
-  const address = server.httpServer?.address();
-  const browser = await launchChromium();
-  const tab = await browser.newPage();
-  const errors: string[] = [];
-  tab.on("pageerror", (error) => errors.push(error.message));
-  await tab.goto(`http://127.0.0.1:${typeof address === "object" && address ? address.port : 0}/`);
+  const { tab, url, errors, close } = await serveGuide(folder, block("html"));
+  await tab.goto(url);
   await tab.waitForFunction(() => document.querySelector("input")?.onchange);
   await tab.setInputFiles(
     "input",
-    [NOTES, ...photos].map((name) => join(folder, "photos", name)),
+    [NOTES, ...PHOTOS].map((name) => join(folder, "photos", name)),
   );
-  await tab.waitForFunction((count) => document.querySelectorAll("li").length === count, photos.length + 1);
+  await tab.waitForFunction((count) => document.querySelectorAll("li").length === count, PHOTOS.length + 1);
   const lines = await tab.locator("li").allTextContents();
-  await browser.close();
-  await server.close();
+  await close();
   expect(errors).toEqual([]);
   expect(lines[0]).toMatch(/^notes\.txt: .*expected PNG/);
-  expect(lines.slice(1).map((line) => LINE.exec(line)?.[1])).toEqual(photos);
+  expect(lines.slice(1).map((line) => LINE.exec(line)?.[1])).toEqual(PHOTOS);
 });

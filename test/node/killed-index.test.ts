@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { VectorIndex } from "clipwright/search";
 import { afterAll, expect, test } from "vitest";
-import { itemsOf } from "../killed-index.mjs";
+import { checkKilledIndex } from "../check-killed-index";
 
 /** More in a run of its own: `KILLS=100 npx vitest run --project node killed-index`. */
 const KILLS = Number(process.env.KILLS ?? 6);
@@ -38,25 +38,7 @@ test(
       const from = (acknowledged.at(-1) ?? -1) + 2;
       acknowledged.push(...(await killedAfter(path, from, (kill * 7.3) % 40)));
       const index = await VectorIndex.open({ path });
-      const found = new Map<number, number>();
-      for await (const { id, metadata } of index.items()) {
-        const add = metadata?.add as number;
-        expect(id).toBe(`${add}.${metadata?.i}`);
-        found.set(add, (found.get(add) ?? 0) + 1);
-      }
-      for (const add of acknowledged) expect(found.has(add), `add ${add} after kill ${kill}`).toBe(true);
-      for (const [add, count] of found) expect(count).toBe(itemsOf(add).length);
-      expect(await index.size()).toBe([...found.values()].reduce((sum, count) => sum + count, 0));
-      // the last add has its vectors, too
-      const last = itemsOf(acknowledged.at(-1) as number);
-      const matches = await index.searchMany(
-        last.map(({ vector }) => vector),
-        { k: 1 },
-      );
-      for (const [i, [match]] of matches.entries()) {
-        expect(match?.score).toBeCloseTo(1, 3);
-        if (last[i]?.id !== match?.id) expect(match?.score).toBeGreaterThan(0.9999);
-      }
+      await checkKilledIndex(index, acknowledged, kill);
       await index.close();
     }
     expect(acknowledged.length).toBeGreaterThanOrEqual(KILLS);

@@ -1,28 +1,23 @@
 /** Runs the code blocks of the guide to search. */
 
 import { execFileSync } from "node:child_process";
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
-import { createServer } from "vite";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { launchChromium } from "./chromium";
+import { blockOf, PHOTOS, photo, ROOT, serveGuide } from "./guides";
 import { swiftShader } from "./swiftshader";
 
-const root = fileURLToPath(new URL("../..", import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), "clipwright-search-guide-"));
-const guide = readFileSync(join(root, "docs/guide/search.md"), "utf8");
-const block = (language: string) => new RegExp(`\`\`\`${language}\n([\\s\\S]*?)\`\`\``).exec(guide)?.[1] ?? "";
-const photos = ["scene_640x427.jpg", "exif6_120x80.jpg", "animated_50x64.webp"];
+const block = (language: string, has = "") => blockOf("search.md", language, has);
 const MODEL = "models/clip-vit-base-patch32";
 
 beforeAll(() => {
   for (const name of ["photos", "node_modules", "public"]) mkdirSync(join(folder, name));
   for (const name of ["clipwright", "libsql"])
-    symlinkSync(name === "clipwright" ? root : join(root, "node_modules", name), join(folder, "node_modules", name));
-  cpSync(join(root, "test/fixtures/models/clip-quickgelu-p8/hf"), join(folder, "public", MODEL), { recursive: true });
-  for (const name of photos) cpSync(join(root, "test/fixtures/preprocess/images", name), join(folder, "photos", name));
+    symlinkSync(name === "clipwright" ? ROOT : join(ROOT, "node_modules", name), join(folder, "node_modules", name));
+  cpSync(join(ROOT, "test/fixtures/models/clip-quickgelu-p8/hf"), join(folder, "public", MODEL), { recursive: true });
+  for (const name of PHOTOS) cpSync(photo(name), join(folder, "photos", name));
 });
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
@@ -36,16 +31,16 @@ test("searches a folder of photographs in Node, and encodes only what is new the
     execFileSync(process.execPath, ["search.mjs", "a photo of a cat"], { cwd: folder, encoding: "utf8", env });
   const first = run();
   const lines = first.trim().split("\n");
-  expect(lines.map((line) => line.split(" ")[1]).sort()).toEqual([...photos].sort());
+  expect(lines.map((line) => line.split(" ")[1]).sort()).toEqual([...PHOTOS].sort());
   const scores = lines.map((line) => Number.parseFloat(line));
   expect(scores).toEqual([...scores].sort((a, b) => b - a));
   // what is indexed is not read again
-  writeFileSync(join(folder, "photos", photos[0] as string), "no picture any more");
+  writeFileSync(join(folder, "photos", PHOTOS[0] as string), "no picture any more");
   expect(run()).toBe(first);
 });
 
 test("exports an index to a folder, and imports it into another", () => {
-  const [, code = ""] = /```js\n((?:(?!```)[\s\S])*exportFiles[\s\S]*?)```/.exec(guide) ?? [];
+  const code = block("js", "exportFiles");
   const before = `import { VectorIndex } from "clipwright/search";
     const [index, other] = await Promise.all([2, 2].map((dimension) => VectorIndex.inMemory({ dimension })));
     await index.add({ id: "a", vector: [1, 0] });`;
@@ -55,24 +50,8 @@ test("exports an index to a folder, and imports it into another", () => {
 });
 
 test("indexes files picked in a page, and searches them after a reload", async () => {
-  cpSync(
-    join(root, "test/fixtures/preprocess/images", photos[0] as string),
-    join(folder, "photos", photos[0] as string),
-  );
-  writeFileSync(join(folder, "index.html"), `<!doctype html><title>guide</title>${block("html")}`);
-  const server = await createServer({
-    configFile: false,
-    logLevel: "error",
-    root: folder,
-    server: { host: "127.0.0.1", port: 0, watch: null, hmr: false, fs: { strict: false } },
-  });
-  await server.listen();
-  const address = server.httpServer?.address();
-  const url = `http://127.0.0.1:${typeof address === "object" && address ? address.port : 0}/`;
-  const browser = await launchChromium();
-  const tab = await browser.newPage();
-  const errors: string[] = [];
-  tab.on("pageerror", (error) => errors.push(error.message));
+  cpSync(photo(PHOTOS[0] as string), join(folder, "photos", PHOTOS[0] as string));
+  const { tab, url, errors, close } = await serveGuide(folder, block("html"));
   const ready = async () => {
     await tab.goto(url);
     await tab.waitForFunction(() => document.querySelector<HTMLInputElement>("[type=search]")?.onchange);
@@ -92,14 +71,13 @@ test("indexes files picked in a page, and searches them after a reload", async (
   await ready();
   await tab.setInputFiles(
     "[type=file]",
-    photos.map((name) => join(folder, "photos", name)),
+    PHOTOS.map((name) => join(folder, "photos", name)),
   );
-  const lines = await searchUntil(photos.length);
+  const lines = await searchUntil(PHOTOS.length);
   await ready();
-  const again = await searchUntil(photos.length);
-  await browser.close();
-  await server.close();
+  const again = await searchUntil(PHOTOS.length);
+  await close();
   expect(errors).toEqual([]);
-  expect(lines.map((line) => line.split(" ")[0]).sort()).toEqual([...photos].sort());
+  expect(lines.map((line) => line.split(" ")[0]).sort()).toEqual([...PHOTOS].sort());
   expect(again).toEqual(lines);
 });

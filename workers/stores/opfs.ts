@@ -7,7 +7,7 @@ import type { IndexChange, IndexChannel, IndexPlace } from "../protocol/index-da
 import { SqliteStore } from "./sqlite.js";
 import type { SqliteAccess, SqliteDatabase } from "./sqlite-database.js";
 import { inMemory, WasmDatabase } from "./sqlite-wasm.js";
-import type { Stores } from "./store.js";
+import { indexMissing, type Stores } from "./store.js";
 
 /** Folder of all indexes; each has a folder of its own in it, which its VFS manages. */
 const FOLDER = "clipwright/indexes";
@@ -35,11 +35,19 @@ const folderOf = (name: string) => encodeURIComponent(name);
 
 const wait = (milliseconds: number) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
-/** Takes a lock; returns how to release it. */
-const takeLock = (name: string): Promise<() => void> =>
-  new Promise((taken, failed) => {
-    navigator.locks.request(lockOf(name), () => new Promise<void>((release) => taken(() => release()))).catch(failed);
-  });
+/** Takes an index's lock, for which it asks the worker that has it; returns how to release it. */
+async function takeLock(name: string, messages: BroadcastChannel): Promise<() => void> {
+  const ask = () => messages.postMessage("release" satisfies Message);
+  const asking = setInterval(ask, ASK);
+  ask();
+  try {
+    return await new Promise((taken, failed) => {
+      navigator.locks.request(lockOf(name), () => new Promise<void>((release) => taken(() => release()))).catch(failed);
+    });
+  } finally {
+    clearInterval(asking);
+  }
+}
 
 /**
  * The database of an index, which one worker at a time may open. A worker keeps it until it has been idle for a while, or until another
@@ -82,9 +90,7 @@ class OpfsAccess implements SqliteAccess {
   }
 
   async #acquire(): Promise<{ database: WasmDatabase; unlock: () => void }> {
-    const ask = setInterval(() => this.#messages.postMessage("release" satisfies Message), ASK);
-    this.#messages.postMessage("release" satisfies Message);
-    const unlock = await takeLock(this.#name).finally(() => clearInterval(ask));
+    const unlock = await takeLock(this.#name, this.#messages);
     this.#isWanted = false;
     try {
       const pool = await this.#openPool();
@@ -192,11 +198,7 @@ export const opfsStores = (load: () => Promise<Sqlite3Static>): Stores => ({
     }
     const name = nameOf(place);
     await openFolder(header !== undefined);
-    if (!header && !(await names()).includes(name))
-      throw new ClipError(
-        "index-missing",
-        `there is no index ${excerpt(name)}: pass its dimension, or a model, to make it`,
-      );
+    if (!header && !(await names()).includes(name)) throw indexMissing(excerpt(name));
     const access = new OpfsAccess(await load(), name);
     try {
       return await SqliteStore.open(access, excerpt(name), header);
@@ -210,9 +212,7 @@ export const opfsStores = (load: () => Promise<Sqlite3Static>): Stores => ({
     const name = nameOf(place);
     if (!(await names()).includes(name)) return false;
     const messages = new BroadcastChannel(lockOf(name));
-    const ask = setInterval(() => messages.postMessage("release" satisfies Message), ASK);
-    messages.postMessage("release" satisfies Message);
-    const unlock = await takeLock(name).finally(() => clearInterval(ask));
+    const unlock = await takeLock(name, messages);
     try {
       await (await openFolder(false))?.removeEntry(folderOf(name), { recursive: true });
     } finally {

@@ -11,7 +11,7 @@ import type { SqliteAccess, SqliteDatabase, SqlValue } from "./sqlite-database.j
 import { fromSqlite } from "./sqlite-error.js";
 import { isOwnFile, PAGE_SIZE } from "./sqlite-schema.js";
 import { Statements } from "./statements.js";
-import type { Stores, VectorStore } from "./store.js";
+import { indexMissing, type Stores, type VectorStore } from "./store.js";
 
 const EXTENSION = ".sqlite";
 /** What SQLite leaves beside a database. */
@@ -123,11 +123,7 @@ async function openStore(place: IndexPlace, header: IndexHeader | undefined): Pr
   const Libsql = await loadLibsql();
   const file = fileOf(place);
   const exists = "memory" in place || (await stat(file).catch(() => undefined)) !== undefined;
-  if (!exists && !header)
-    throw new ClipError(
-      "index-missing",
-      `there is no index ${nameOf(place)}: pass its dimension, or a model, to make it`,
-    );
+  if (!exists && !header) throw indexMissing(nameOf(place));
   if ("name" in place) await mkdir(dirname(file), { recursive: true });
   const database = new LibsqlDatabase(Libsql, file);
   const fileNumber = async () => (await stat(file).catch(() => undefined))?.ino;

@@ -10,6 +10,7 @@ import type { SqliteAccess, SqliteDatabase, SqlValue } from "./sqlite-database.j
 import { createSchema, isIndex, readHeader, type StoredHeader } from "./sqlite-schema.js";
 import {
   exactBytes,
+  indexMissing,
   type Rows,
   rowBytes,
   type StoreState,
@@ -76,10 +77,11 @@ class SqliteState implements StoreState {
   *#changed(since: number): Generator<Rows, void, undefined> {
     const rows = this.#database.rows("SELECT key FROM items WHERE version > ? ORDER BY key", [since]);
     const keys = Uint32Array.from(rows, ([key]) => key as number);
+    const vectors = vectorsOf(this.#database, this.#header);
     const most = Math.ceil(PIECE / rowBytes(this.#header));
     for (let at = 0; at < keys.length; at += most) {
       const part = keys.subarray(at, at + most);
-      yield { keys: part, vectors: vectorsOf(this.#database, this.#header).read(part) };
+      yield { keys: part, vectors: vectors.read(part) };
     }
   }
 
@@ -203,8 +205,7 @@ export class SqliteStore implements VectorStore {
       const read = () => (isIndex(database, name) ? readHeader(database) : undefined);
       const there = await transaction(database, "BEGIN", read);
       if (there) return there;
-      if (!header)
-        throw new ClipError("index-missing", `there is no index ${name}: pass its dimension, or a model, to make it`);
+      if (!header) throw indexMissing(name);
       return transaction(database, "BEGIN IMMEDIATE", () => {
         // unless another one has made it meanwhile
         if (!isIndex(database, name)) createSchema(database, header);

@@ -6,7 +6,12 @@
  * the form in which the module `index` scans them, so that opening an index converts nothing.
  */
 
+import { ClipError } from "../protocol/error.js";
 import type { Filter, IndexChannel, IndexHeader, IndexPlace } from "../protocol/index-data.js";
+
+/** The error of opening an index that is not there, without a header to make it by; `name` names its place. */
+export const indexMissing = (name: string): ClipError =>
+  new ClipError("index-missing", `there is no index ${name}: pass its dimension, or a model, to make it`);
 
 /** Bytes of a vector as the module `index` holds it. */
 export const rowBytes = ({ dimension, storage }: IndexHeader): number =>

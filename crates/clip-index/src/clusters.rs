@@ -175,7 +175,7 @@ impl<E: Element> Table<E> {
             let Some(distances) = distances.get_mut(i * GROUP..(i + 1) * GROUP) else { break };
             let scores = E::scores(&query, group.values, group.scales, group.live);
             for j in bits(group.live) {
-                // what rounding leaves of the distance of equal rows is none
+                // equal rows are at distance 0, but for rounding
                 let distance = 2.0 - 2.0 * scores[j];
                 distances[j] = distances[j].min(if distance < 1e-4 { 0.0 } else { distance });
             }

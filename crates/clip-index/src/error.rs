@@ -17,7 +17,7 @@ pub enum IndexError {
     /// Numbers that are not a whole number of vectors, or not as many as slots.
     #[error("shape mismatch: {what}: expected {expected}, got {got}")]
     ShapeMismatch {
-        /// What has the wrong length.
+        /// The argument whose length is wrong.
         what: &'static str,
         /// Expected length.
         expected: String,
@@ -29,7 +29,7 @@ pub enum IndexError {
     InvalidVector {
         /// Its number in the call.
         row: usize,
-        /// What is wrong with it.
+        /// Why it was refused.
         reason: &'static str,
     },
     /// Bytes that [`Codec::encode`](crate::Codec::encode) did not write.
@@ -37,7 +37,7 @@ pub enum IndexError {
     DamagedRow {
         /// Its number in the call.
         row: usize,
-        /// What is wrong with it.
+        /// Why it was refused.
         reason: &'static str,
     },
     /// A slot without a row.

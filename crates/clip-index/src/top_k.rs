@@ -6,7 +6,7 @@ use std::collections::BinaryHeap;
 use crate::element::{Scores, bits};
 use crate::error::{Result, list};
 
-/// A row and its score. What is greater is worse: a lower score, and among equals a higher slot.
+/// A row and its score, in the order of a ranking: the best is the least. Of equal scores, that of the lower slot is better.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Candidate {
     pub(crate) slot: u32,

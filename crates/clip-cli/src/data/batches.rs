@@ -51,7 +51,7 @@ impl Outage {
         Ok(())
     }
 
-    /// What is said after the last sample: a short table may be of one server alone.
+    /// Called after the last sample: fails if no sample can be used and a server is why, however few they are.
     fn end(&self) -> Result<()> {
         self.check(!self.any)
     }
